@@ -1,0 +1,1 @@
+"""The pure engine: no framework, no clock, no input or output."""

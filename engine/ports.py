@@ -1,0 +1,207 @@
+"""The sockets in the walls: what the engine asks of the world, and nothing else.
+
+Every wiring (live, paper, practice, replay, shadow, counterfactual) plugs other objects into the
+same ports; no object asks which wiring it is in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol, TypeVar
+
+from engine.types.bars import BarColumns, ColumnStore, FloatColumn, MarketEvent
+from engine.types.decisions import Analysis, Decision, EvolutionTrigger, JsonValue, Settlement
+from engine.types.ledger import EquityPoint, Lot, Trade
+from engine.types.opinions import MarketView, Missing, Proposal, Regime, RuleColumns
+from engine.types.orders import Fill, OrderIntent, SubmitResult
+
+T = TypeVar("T")
+
+
+class TradingState(StrEnum):
+    """ACTIVE trades; REDUCING allows exits and cancels only; HALTED allows cancels only."""
+
+    ACTIVE = "ACTIVE"
+    REDUCING = "REDUCING"
+    HALTED = "HALTED"
+
+    @property
+    def severity(self) -> int:
+        return _SEVERITY[self]
+
+
+_SEVERITY = {TradingState.ACTIVE: 0, TradingState.REDUCING: 1, TradingState.HALTED: 2}
+
+
+class StrategyStatus(StrEnum):
+    ACTIVE = "ACTIVE"
+    DEGRADED = "DEGRADED"
+    SUSPENDED = "SUSPENDED"
+    RETIRED = "RETIRED"
+
+    @property
+    def may_enter(self) -> bool:
+        """True where new entries are allowed; exits are always allowed (D-02)."""
+        return self in (StrategyStatus.ACTIVE, StrategyStatus.DEGRADED)
+
+
+class MarketSource(Protocol):
+    """Where events come from."""
+
+    def history(self, symbol: str, n_bars: int) -> BarColumns:
+        """Return up to ``n_bars`` closed bars before the first event, oldest first."""
+
+    def events(self) -> Iterable[MarketEvent]:
+        """Yield what is due now, in event order; replay yields everything, live what is new.
+
+        Raises:
+            SourceUnavailable (market.errors): the venue did not answer; nothing was lost.
+        """
+
+
+class Broker(Protocol):
+    """Where intents go and fills come from. An intent is on disk before ``submit`` is called."""
+
+    def fills_at(self, event: MarketEvent) -> Sequence[tuple[Fill, OrderIntent]]:
+        """Return fills not returned before, with the intent each belongs to, oldest first."""
+
+    def submit(self, intent: OrderIntent, event: MarketEvent) -> SubmitResult:
+        """Send one intent. Never raises for a venue's answer; no answer is ``Unanswered``."""
+
+    def open_intents(self) -> Sequence[OrderIntent]:
+        """Return intents that may still fill (INTENT, SENDING, UNKNOWN, OPEN, PARTIAL)."""
+
+
+class Journal(Protocol):
+    """Where everything is written, one transaction an event. A failed write is never swallowed."""
+
+    def event(self, event: MarketEvent) -> AbstractContextManager[None]:
+        """Open the event's transaction; leaving it normally commits, an exception rolls back."""
+
+    def record_rejected_event(self, event: MarketEvent, reason: str) -> None: ...
+
+    def record_fill(self, fill: Fill, intent: OrderIntent) -> None: ...
+
+    def record_lots(self, opened: Sequence[Lot], changed: Sequence[Lot]) -> None:
+        """``changed`` lots carry what remains; quantity 0 means closed."""
+
+    def record_trade(self, trade: Trade) -> None: ...
+
+    def record_analysis(self, analysis: Analysis) -> None: ...
+
+    def record_decision(self, decision: Decision) -> None:
+        """Write the decision and, in the same transaction, its intent (write-ahead)."""
+
+    def record_learning(
+        self, settled: Sequence[Settlement], triggers: Sequence[EvolutionTrigger]
+    ) -> None: ...
+
+    def record_equity(self, point: EquityPoint, event: MarketEvent) -> None: ...
+
+
+class Publisher(Protocol):
+    """Sends something to the screens. Called after commit; a failure never stops trading."""
+
+    def publish(self, topic: str, data: Mapping[str, JsonValue]) -> None: ...
+
+
+class RuleSource(Protocol):
+    """A rule strategy: columns only, no state, so replay and live share one definition."""
+
+    @property
+    def code(self) -> str: ...
+
+    @property
+    def favourable_regimes(self) -> frozenset[Regime]: ...
+
+    @property
+    def warm_up_bars(self) -> int: ...
+
+    def columns(self, store: ColumnStore) -> RuleColumns: ...
+
+
+class LearnedSource(Protocol):
+    """A predictor that learns online: predict, then learn when the outcome is known."""
+
+    @property
+    def code(self) -> str: ...
+
+    @property
+    def favourable_regimes(self) -> frozenset[Regime]: ...
+
+    def predict(self, features: FloatColumn) -> float:
+        """Return the probability in [0, 1] that the price is higher after the horizon."""
+
+    def learn(self, features: FloatColumn, outcome_up: int) -> None: ...
+
+    def state(self) -> dict[str, JsonValue]: ...
+
+    def restore(self, state: Mapping[str, JsonValue]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """The policy's answer before sizing (integration point 2)."""
+
+    accepted: bool
+    quality: float | None
+    reason_code: str
+    reason: str
+
+
+class OptimizationPolicy(Protocol):
+    """The seam of the optimization layer: five methods, off = BasePolicy."""
+
+    def weights(self, regime: Regime) -> Mapping[str, float]: ...
+
+    def assess(
+        self, proposal: Proposal, market: MarketView | Missing, confluence: int
+    ) -> Assessment: ...
+
+    def size_multiplier(
+        self, proposal: Proposal, assessment: Assessment, market: MarketView | Missing
+    ) -> float: ...
+
+    def record_outcome(self, trade: Trade) -> None: ...
+
+    def refresh(self, now_ms: int) -> None: ...
+
+
+class Executor(Protocol):
+    """Runs independent calls side by side; a call that fails or is late becomes Missing."""
+
+    def run(self, calls: Mapping[str, Callable[[], T]]) -> dict[str, T | Missing]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """A symbol or strategy that may not enter, and why."""
+
+    scope: str
+    reason: str
+
+
+class Gatekeeper(Protocol):
+    """Reads rows that people and breakers write: control state, strategy status, locks.
+
+    A gatekeeper that cannot answer raises; the caller then denies (D-03).
+    """
+
+    def trading_state(self, symbol: str, strategy: str) -> TradingState:
+        """Return the most severe state among global, symbol and strategy scopes."""
+
+    def control_epoch(self) -> int: ...
+
+    def strategy_status(self, strategy: str) -> StrategyStatus: ...
+
+    def escalate(self, state: TradingState, reason_code: str, text: str, at_ms: int) -> None:
+        """Latch a breaker's state (global scope); never lowers severity."""
+
+
+class Reporter(Protocol):
+    """Hears of failures that were survived: an incident, never an exception."""
+
+    def incident(self, where: str, error: BaseException) -> None: ...

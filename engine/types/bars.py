@@ -1,0 +1,168 @@
+"""What the world said: instruments, bars, books, trade flow, events, and columns of bars."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from decimal import ROUND_DOWN, ROUND_HALF_EVEN, ROUND_UP, Decimal
+from enum import StrEnum
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+FloatColumn = npt.NDArray[np.float64]
+IntColumn = npt.NDArray[np.int64]
+BoolColumn = npt.NDArray[np.bool_]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """One tradable symbol of one venue, with the filters every order must pass.
+
+    ``price`` and ``quantity`` are the only crossing from float to Decimal money.
+    """
+
+    symbol: str
+    base: str
+    quote: str
+    tick_size: Decimal
+    lot_size: Decimal
+    min_notional_quote: Decimal
+    min_quantity_base: Decimal
+    maker_fee_fraction: Decimal
+    taker_fee_fraction: Decimal
+    shortable: bool = False
+
+    def price(self, value: float | Decimal, rounding: str = ROUND_HALF_EVEN) -> Decimal:
+        """Round a finite positive estimate to the tick grid.
+
+        Raises:
+            ValueError: the value is not finite or not positive.
+        """
+        return _to_grid(value, self.tick_size, rounding, "price")
+
+    def quantity(self, value: float | Decimal) -> Decimal:
+        """Round a finite, non-negative estimate down to the lot grid (never up: caps hold).
+
+        Raises:
+            ValueError: the value is not finite or negative.
+        """
+        return _to_grid(value, self.lot_size, ROUND_DOWN, "quantity", allow_zero=True)
+
+    def quantity_up(self, value: float | Decimal) -> Decimal:
+        """Round up to the lot grid; only for minimum sizes, never for risk-taking sizes."""
+        return _to_grid(value, self.lot_size, ROUND_UP, "quantity", allow_zero=True)
+
+
+def _to_grid(
+    value: float | Decimal, step: Decimal, rounding: str, what: str, *, allow_zero: bool = False
+) -> Decimal:
+    # repr() of a float is its shortest exact spelling; Decimal(float) would carry binary noise.
+    exact = value if isinstance(value, Decimal) else Decimal(repr(float(value)))
+    if not exact.is_finite() or exact < 0 or (exact == 0 and not allow_zero):
+        raise ValueError(f"{what} must be finite and positive, was {value}")
+    return (exact / step).to_integral_value(rounding=rounding) * step
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One closed candle. ``ts_ms`` is its OPEN time; prices in quote, volume in base units."""
+
+    ts_ms: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """An order book snapshot: (price, quantity) levels, best first; either side may be empty."""
+
+    ts_ms: int
+    bids: tuple[tuple[float, float], ...]
+    asks: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TradeFlow:
+    """Taker volume in base units over one bar, split by aggressor."""
+
+    buy_volume_base: float
+    sell_volume_base: float
+    trade_count: int
+
+
+class EventKind(StrEnum):
+    BAR = "bar"
+    CLOCK = "clock"
+
+
+@dataclass(frozen=True, slots=True)
+class MarketEvent:
+    """Something that happened on a venue.
+
+    ``ts_ms`` is venue time: for a bar its CLOSE time (open + timeframe), when it may first be
+    known. ``book`` and ``flow`` are None where the source has none; ``now_ms`` is venue time
+    when the event was read (equal to ``ts_ms`` in replay), from which staleness is judged.
+    """
+
+    kind: EventKind
+    symbol: str
+    ts_ms: int
+    now_ms: int
+    bar: Bar | None = None
+    book: Book | None = None
+    flow: TradeFlow | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BarColumns:
+    """Bars of one symbol as columns, each of shape (n_bars,), oldest first, gaps absent."""
+
+    ts_ms: IntColumn
+    open: FloatColumn
+    high: FloatColumn
+    low: FloatColumn
+    close: FloatColumn
+    volume: FloatColumn
+    timeframe_ms: int
+
+    def __len__(self) -> int:
+        return int(self.ts_ms.shape[0])
+
+
+@dataclass(slots=True)
+class ColumnStore:
+    """Causal columns over one instrument's bars, each computed once and read by row.
+
+    Replay builds one store over the whole history; live builds one over a bounded window.
+    A column function maps the store to arrays whose row t depends on rows up to t only.
+    """
+
+    bars: BarColumns
+    _cache: dict[Hashable, object] = field(default_factory=dict)
+
+    def get(self, key: Hashable, compute: Callable[[ColumnStore], T]) -> T:
+        """Return the column registered under ``key``, computing it on first use."""
+        if key not in self._cache:
+            self._cache[key] = compute(self)
+        return self._cache[key]  # type: ignore[return-value]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What may be known at one event: columns up to and including ``row``, book and flow."""
+
+    instrument: Instrument
+    event: MarketEvent
+    store: ColumnStore
+    row: int
+
+    @property
+    def close(self) -> float:
+        """Close of the current bar in quote units."""
+        return float(self.store.bars.close[self.row])

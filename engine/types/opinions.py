@@ -1,0 +1,192 @@
+"""What we believe: views of phases 1-3, opinions, proposals, consensus."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from engine.types.bars import BoolColumn, FloatColumn, IntColumn
+
+
+class Regime(StrEnum):
+    TRENDING = "TRENDING"
+    RANGING = "RANGING"
+    VOLATILE = "VOLATILE"
+    QUIET = "QUIET"
+
+
+REGIMES: tuple[Regime, ...] = (Regime.TRENDING, Regime.RANGING, Regime.VOLATILE, Regime.QUIET)
+
+
+class Level(StrEnum):
+    """Ordered levels for volatility, liquidity and risk."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    EXTREME = "extreme"
+
+
+LEVELS: tuple[Level, ...] = (Level.LOW, Level.MEDIUM, Level.HIGH, Level.EXTREME)
+
+
+class Side(StrEnum):
+    BUY = "BUY"
+    SELL = "SELL"
+
+    @property
+    def sign(self) -> int:
+        """+1 for BUY, -1 for SELL."""
+        return 1 if self is Side.BUY else -1
+
+    @property
+    def opposite(self) -> Side:
+        return Side.SELL if self is Side.BUY else Side.BUY
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A view that is not there, and why; later phases say what they do without it."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MarketView:
+    """Phase 1: the condition of one symbol (ORC-07).
+
+    ``regime_probabilities`` follow REGIMES and sum to 1. ``volatility_bar_fraction`` is the
+    standard deviation of one bar's log return. ``sentiment`` is in [-1, 1] from taker flow,
+    or Missing (D-57). ``dwell_bars`` counts bars since the regime label last changed.
+    """
+
+    regime: Regime
+    regime_probabilities: tuple[float, float, float, float]
+    volatility_bar_fraction: float
+    volatility: Level
+    liquidity: Level
+    sentiment: float | Missing
+    risk: Level
+    dwell_bars: int
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureView:
+    """Phase 2: one finite feature row (n_features,) of a versioned frame; ready once warm."""
+
+    version: str
+    names: tuple[str, ...]
+    values: FloatColumn
+    ready: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OrderFlowView:
+    """Phase 3: what the order book says (ORC-09). Depth in quote, costs in basis points.
+
+    ``imbalance`` is (bid - ask) / (bid + ask) depth in [-1, 1]; ``liquidity_score`` in [0, 1],
+    never lowered by a tighter or deeper book; ``advice`` is market, limit, split or wait.
+    """
+
+    spread_bps: float
+    microprice: float
+    depth_quote: float
+    imbalance: float
+    impact_bps: float
+    liquidity_score: float
+    advice: str
+
+
+@dataclass(frozen=True, slots=True)
+class RuleColumns:
+    """One rule strategy over a store: every array has shape (n_bars,).
+
+    ``side`` is +1 / -1 / 0 (an entry is proposed on that bar's close); ``probability_up`` is
+    the rule's opinion in [0, 1] with 0.5 = none; ``stop_price``/``target_price`` are NaN where
+    nothing is proposed; ``exit_long``/``exit_short`` ask to close the rule's own position.
+    """
+
+    side: IntColumn
+    probability_up: FloatColumn
+    confidence: FloatColumn
+    stop_price: FloatColumn
+    target_price: FloatColumn
+    exit_long: BoolColumn
+    exit_short: BoolColumn
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """A source's probability that the price is higher after its horizon; 0.5 = none."""
+
+    source: str
+    probability_up: float
+    latency_us: float = 0.0
+
+
+class ProposalKind(StrEnum):
+    ENTRY = "entry"
+    EXIT = "exit"
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A strategy asks to open a position, or to close its own. Prices are estimates in quote."""
+
+    strategy: str
+    symbol: str
+    kind: ProposalKind
+    side: Side
+    confidence: float
+    price: float
+    stop_price: float | None
+    target_price: float | None
+    reason_code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceScore:
+    """Why a source was selected or left out in phase 4 (ORC-10)."""
+
+    source: str
+    score: float
+    selected: bool
+    brier: float | None
+    settled: int
+    regime_fit: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """Phase 5: do the selected opinions agree? (ORC-11). ``agreement`` in [0, 1]."""
+
+    kept: tuple[Opinion, ...]
+    outliers: tuple[str, ...]
+    agreement: float
+    reliability: float
+    verdict: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Consensus:
+    """Phase 6: the ensemble's probability (ORC-12).
+
+    ``weights`` sum to 1 over ``contributors``; ``uncertainty`` is the standard deviation of the
+    combined probability in [0, 0.5]; ``confluence_up``/``confluence_down`` count independent
+    sources that lean that way.
+    """
+
+    probability_up: float
+    contributors: tuple[str, ...]
+    weights: tuple[float, ...]
+    uncertainty: float
+    confluence_up: int
+    confluence_down: int
+    reliable: bool
+
+    def confluence(self, side: Side) -> int:
+        """Number of independent sources that agree with ``side`` (OPT-13)."""
+        return self.confluence_up if side is Side.BUY else self.confluence_down

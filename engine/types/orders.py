@@ -1,0 +1,124 @@
+"""What we did: intents, orders, fills, and the venue's answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+from engine.types.opinions import Side
+
+
+class OrderType(StrEnum):
+    MARKET = "market"
+    LIMIT = "limit"
+    STOP = "stop"
+
+
+class OrderStatus(StrEnum):
+    """INTENT is on disk and not sent; UNKNOWN was sent and not answered (never 'rejected')."""
+
+    INTENT = "INTENT"
+    SENDING = "SENDING"
+    UNKNOWN = "UNKNOWN"
+    OPEN = "OPEN"
+    PARTIAL = "PARTIAL"
+    FILLED = "FILLED"
+    PENDING_CANCEL = "PENDING_CANCEL"
+    CANCELED = "CANCELED"
+    REJECTED = "REJECTED"
+    EXPIRED = "EXPIRED"
+    DENIED = "DENIED"
+
+    @property
+    def is_terminal(self) -> bool:
+        return self in _TERMINAL
+
+
+_TERMINAL = frozenset(
+    {
+        OrderStatus.FILLED,
+        OrderStatus.CANCELED,
+        OrderStatus.REJECTED,
+        OrderStatus.EXPIRED,
+        OrderStatus.DENIED,
+    }
+)
+
+
+class Purpose(StrEnum):
+    ENTRY = "entry"
+    EXIT = "exit"
+
+    @property
+    def reduces_risk(self) -> bool:
+        return self is Purpose.EXIT
+
+
+@dataclass(frozen=True, slots=True)
+class OrderIntent:
+    """An order we want, before any venue knows of it. Built in phase 8 only (ORC-03).
+
+    ``client_order_id`` is deterministic (D-19): the same decision repeats the same id.
+    """
+
+    client_order_id: str
+    strategy: str
+    symbol: str
+    side: Side
+    purpose: Purpose
+    order_type: OrderType
+    quantity_base: Decimal
+    limit_price: Decimal | None
+    stop_price: Decimal | None
+    target_price: Decimal | None
+    reference_price: Decimal
+    decided_at_ms: int
+    regime: str
+    leg: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """One execution on the venue. ``fee`` is in ``fee_asset`` and is a cost when positive."""
+
+    trade_id: str
+    client_order_id: str
+    symbol: str
+    side: Side
+    price: Decimal
+    quantity_base: Decimal
+    fee: Decimal
+    fee_asset: str
+    ts_ms: int
+    is_maker: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OrderState:
+    """The venue's word on one order."""
+
+    client_order_id: str
+    venue_order_id: str
+    status: OrderStatus
+    filled_base: Decimal
+    average_price: Decimal | None
+    ts_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """An explicit refusal by the venue or by a limit; only this may become REJECTED / DENIED."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """No answer: the order may exist. Query by client order id, never resend blindly."""
+
+    reason: str
+
+
+SubmitResult = OrderState | Rejection | Unanswered
