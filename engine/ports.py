@@ -101,6 +101,9 @@ class Journal(Protocol):
 
     def record_equity(self, point: EquityPoint, event: MarketEvent) -> None: ...
 
+    def record_state(self, state: Mapping[str, JsonValue], event: MarketEvent) -> None:
+        """Remember what a rebuilt session needs besides the ledger: learning, pending opinions."""
+
 
 class Publisher(Protocol):
     """Sends something to the screens. Called after commit; a failure never stops trading."""
@@ -190,8 +193,14 @@ class Gatekeeper(Protocol):
     A gatekeeper that cannot answer raises; the caller then denies (D-03).
     """
 
+    def observe(self, now_ms: int) -> None:
+        """Read the rows once for this event: one event is judged by one snapshot (F-085)."""
+
     def trading_state(self, symbol: str, strategy: str) -> TradingState:
         """Return the most severe state among global, symbol and strategy scopes."""
+
+    def state_reason(self, symbol: str, strategy: str) -> str:
+        """Say in words why the trading state is not ACTIVE; empty where it is."""
 
     def control_epoch(self) -> int: ...
 
