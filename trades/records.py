@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -31,11 +32,11 @@ def decision_code(run: models.TradingRun, decision: Decision) -> uuid.UUID:
     return uuid.uuid5(run.code, f"{decision.symbol}|{decision.bar_close_ms}|{decision.strategy}")
 
 
-def analysis_payload(analysis: Analysis, extra: tuple[PhaseRecord, ...]) -> dict[str, Any]:
-    """Return the JSON document of one analysis; ``extra`` holds the records of phases 9-10."""
+def analysis_payload(analysis: Analysis, learning: Sequence[PhaseRecord]) -> dict[str, Any]:
+    """Return the JSON document of one analysis; ``learning`` holds the records of phases 9-10."""
     features = analysis.features
     return {
-        "records": [_plain(record) for record in (*analysis.records, *extra)],
+        "records": [_plain(record) for record in (*analysis.records, *learning)],
         "market": _plain(analysis.market),
         "features": (
             {
@@ -70,7 +71,7 @@ def decision_payload(decision: Decision) -> dict[str, Any]:
 
 
 def analysis_row(
-    run: models.TradingRun, analysis: Analysis, extra: tuple[PhaseRecord, ...], now: datetime
+    run: models.TradingRun, analysis: Analysis, learning: Sequence[PhaseRecord], now: datetime
 ) -> models.Analysis:
     market, consensus = analysis.market, analysis.consensus
     return models.Analysis(
@@ -80,7 +81,7 @@ def analysis_row(
         price=analysis.price,
         regime=market.regime.value if isinstance(market, MarketView) else "",
         probability_up=consensus.probability_up if isinstance(consensus, Consensus) else None,
-        payload=analysis_payload(analysis, extra),
+        payload=analysis_payload(analysis, learning),
         created_at=now,
     )
 
