@@ -256,5 +256,6 @@ PRACTICE_URL = env.text("TRADEPLATFORM_PRACTICE_URL")
 LIVE_ARMED = env.boolean("TRADEPLATFORM_LIVE_ARMED", False)
 LEASE_SECONDS = 15
 CODE_VERSION = code_version(BASE_DIR)
+INSTALLATION_ID = env.installation_id(VAR_DIR)
 # The trading loop lives below this room; what it builds sessions with is plugged in by name.
 TRADING_SESSION_FACTORY = "tradeplatform.bootstrap.running_session"

@@ -154,6 +154,7 @@ def order_intent(row: models.Order) -> OrderIntent:
         decided_at_ms=milliseconds(row.decided_at),
         regime=row.regime,
         leg=row.leg,
+        reason_code=row.decision.reason_code if row.decision else "",
     )
 
 
