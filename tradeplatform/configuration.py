@@ -46,9 +46,12 @@ def _known(section: str, given: dict[str, Any], codes: tuple[str, ...]) -> None:
 
 
 def _ordered(section: msgspec.Struct, smaller: str, larger: str) -> None:
+    keys = dict(zip(section.__struct_fields__, section.__struct_encode_fields__, strict=True))
     low, high = getattr(section, smaller), getattr(section, larger)
     if low > high:
-        raise ValueError(f"{smaller} was {low}, allowed: at most {larger}, which is {high}")
+        raise ValueError(
+            f"{keys[smaller]} was {low}, allowed: at most {keys[larger]}, which is {high}"
+        )
 
 
 def _listed(values: Any) -> str:
@@ -93,23 +96,29 @@ class Trading(Section, frozen=True):
 
 
 class Risk(Section, frozen=True):
-    """Hard ceilings. The web may lower them, never raise them. Fractions are of equity."""
+    """Hard ceilings. The web may lower them, never raise them. Fractions are of equity.
+
+    Attributes are named as in ``engine.limits.RiskLimits``, so that ``values()`` feeds it.
+    """
 
     risk_per_trade: Annotated[float, Meta(gt=0.0, le=0.05)] = 0.01
     max_risk_per_trade: Annotated[float, Meta(gt=0.0, le=0.10)] = 0.02
     max_position_size: PositiveFraction = 0.10
-    max_order_notional_quote: Positive | None = None
+    max_order_quote: Positive | None = None
     """Absolute ceiling of one order in quote currency; null leaves only the fraction."""
     max_strategy_exposure: PositiveFraction = 0.20
     max_gross_exposure: PositiveFraction = 0.60
     cash_reserve: Annotated[float, Meta(ge=0.0, lt=1.0)] = 0.10
-    max_leverage: Annotated[float, Meta(ge=1.0, le=1.0)] = 1.0
+    leverage: PositiveFraction = 1.0
+    """Gross exposure over equity; spot, so never above 1."""
     max_open_orders: Annotated[int, Meta(ge=1, le=200)] = 10
     max_open_orders_per_symbol: Annotated[int, Meta(ge=1, le=50)] = 3
     max_open_positions: Annotated[int, Meta(ge=1, le=200)] = 5
-    max_daily_loss: Annotated[float, Meta(gt=0.0, le=0.5)] = 0.03
-    max_total_drawdown: Annotated[float, Meta(gt=0.0, le=0.9)] = 0.20
-    max_consecutive_losses: Annotated[int, Meta(ge=1, le=100)] = 5
+    max_day_loss: Annotated[float, Meta(gt=0.0, le=0.5)] = 0.03
+    max_drawdown: Annotated[float, Meta(gt=0.0, le=0.9)] = msgspec.field(
+        default=0.20, name="max_total_drawdown"
+    )
+    loss_streak: Annotated[int, Meta(ge=1, le=100)] = 5
     min_equity_quote: Annotated[float, Meta(ge=0.0, le=1e15)] = 0.0
     max_orders_per_hour: Annotated[int, Meta(ge=1, le=10_000)] = 30
     max_orders_per_day: Annotated[int, Meta(ge=1, le=100_000)] = 100
@@ -120,12 +129,16 @@ class Risk(Section, frozen=True):
         _ordered(self, "max_strategy_exposure", "max_gross_exposure")
         _ordered(self, "max_open_orders_per_symbol", "max_open_orders")
         _ordered(self, "max_orders_per_hour", "max_orders_per_day")
-        _ordered(self, "max_daily_loss", "max_total_drawdown")
+        _ordered(self, "max_day_loss", "max_drawdown")
         if self.max_gross_exposure + self.cash_reserve > 1.0 + 1e-12:
             raise ValueError(
                 f"cash_reserve was {self.cash_reserve}, allowed: at most"
                 f" 1 - max_gross_exposure = {1.0 - self.max_gross_exposure:g}"
             )
+
+    def values(self) -> dict[str, float | int | None]:
+        """Return the limits by their engine names."""
+        return msgspec.structs.asdict(self)
 
 
 class StrategySettings(Section, frozen=True):

@@ -37,12 +37,12 @@ BAD_FILES = [
     ("risk: {max_open_orders: 2.5}", "risk.max_open_orders", "2.5", "whole number"),
     ("risk: {max_open_orders: 0}", "risk.max_open_orders", "0", "at least 1"),
     ("risk: {max_open_orders: false}", "risk.max_open_orders", "False", "whole number"),
-    ("risk: {max_order_notional_quote: -5}", "risk.max_order_notional_quote", "-5", "above 0"),
-    ("risk: {max_daily_loss: 0}", "risk.max_daily_loss", "0", "above 0"),
-    ("risk: {max_leverage: 3}", "risk.max_leverage", "3", "at most 1"),
-    ("risk: {max_daily_los: 0.03}", "risk.max_daily_los", "0.03", "max_daily_loss"),
+    ("risk: {max_order_quote: -5}", "risk.max_order_quote", "-5", "above 0"),
+    ("risk: {max_day_loss: 0}", "risk.max_day_loss", "0", "above 0"),
+    ("risk: {leverage: 3}", "risk.leverage", "3", "at most 1"),
+    ("risk: {max_day_los: 0.03}", "risk.max_day_los", "0.03", "max_day_loss"),
     ("risk: {max_risk_per_trade: 0.005}", "risk.risk_per_trade", "0.01", "at most"),
-    ("risk: {max_daily_loss: 0.3}", "risk.max_daily_loss", "0.3", "max_total_drawdown"),
+    ("risk: {max_day_loss: 0.3}", "risk.max_day_loss", "0.3", "max_total_drawdown"),
     ("risk: {cash_reserve: 0.5}", "risk.cash_reserve", "0.5", "max_gross_exposure"),
     ("risk: {max_gross_exposure: 0.1}", "risk.max_strategy_exposure", "0.2", "at most"),
     ("risk: 5", "risk", "5", "the keys risk_per_trade"),
@@ -162,7 +162,7 @@ def test_the_shipped_file_documents_exactly_the_defaults(tmp_path: Path) -> None
     for section in ("exchange", "trading", "risk", "optimization", "monitoring", "notifications"):
         assert getattr(loaded, section) == getattr(Configuration(), section)
         given = yaml.safe_load(switched_on)[section]
-        assert set(given) == set(getattr(Configuration(), section).__struct_fields__)
+        assert set(given) == set(getattr(Configuration(), section).__struct_encode_fields__)
 
 
 def test_the_digest_follows_values_and_ignores_comments_and_order(tmp_path: Path) -> None:
@@ -175,4 +175,4 @@ def test_the_digest_follows_values_and_ignores_comments_and_order(tmp_path: Path
 
 def test_a_loaded_configuration_cannot_be_changed() -> None:
     with pytest.raises(AttributeError):
-        Configuration().risk.max_leverage = 2.0  # type: ignore[misc]
+        Configuration().risk.leverage = 2.0  # type: ignore[misc]
