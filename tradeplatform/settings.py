@@ -144,6 +144,24 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "global_keyprefix": "tp:",
 }
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+# A knock carries nothing and may be lost: it expires before the next one (D-34, D-41).
+CELERY_BEAT_SCHEDULE = {
+    "advance due runs": {
+        "task": "trades.tasks.advance_due",
+        "schedule": 1.0,
+        "options": {"queue": "trading", "expires": 1},
+    },
+    "heartbeat of the trading worker": {
+        "task": "tradeplatform.tasks.heartbeat_trading",
+        "schedule": 10.0,
+        "options": {"queue": "trading", "expires": 10},
+    },
+    "heartbeat of the general worker": {
+        "task": "tradeplatform.tasks.heartbeat_general",
+        "schedule": 10.0,
+        "options": {"queue": "io", "expires": 10},
+    },
+}
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_MAX_MEMORY_PER_CHILD = 600_000  # KiB
 
