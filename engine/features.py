@@ -85,7 +85,9 @@ def _slope(store: ColumnStore) -> FloatColumn:
 
 def _efficiency(window: int) -> Feature:
     def feature(store: ColumnStore) -> FloatColumn:
-        return shared_columns.signed_efficiency(store, window) * np.sqrt(window)
+        # 1 = the size of a random walk's efficiency, whatever the window.
+        scaled: FloatColumn = shared_columns.signed_efficiency(store, window) * np.sqrt(window)
+        return scaled
 
     return feature
 
@@ -171,7 +173,9 @@ def _skewness(store: ColumnStore) -> FloatColumn:
 
 def _tail_weight(store: ColumnStore) -> FloatColumn:
     kurtosis = indicators.rolling_kurtosis(shared_columns.log_returns(store), 48)
-    return np.log1p(kurtosis) - np.log(4.0)
+    # log1p(3) = log(4): a Gaussian window reads 0.
+    weight: FloatColumn = np.log1p(kurtosis) - np.log(4.0)
+    return weight
 
 
 def _rising_share(store: ColumnStore) -> FloatColumn:
