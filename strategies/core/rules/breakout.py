@@ -1,4 +1,4 @@
-"""Join a close beyond the channel of the last bars when volume or range expands with it."""
+"""Join a close beyond the channel of the last bars when volume and range expand with it."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from strategies.core.rules.assembly import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakoutParams:
-    """``volume_surge`` and ``range_surge`` are multiples of usual; one of them must be met."""
+    """``volume_surge`` and ``range_surge`` are multiples of usual; both must be met."""
 
     channel_bars: int = 32
     exit_bars: int = 12
     volume_bars: int = 48
-    volume_surge: float = 1.5
-    range_surge: float = 1.5
+    volume_surge: float = 1.25
+    range_surge: float = 1.25
     stop_atr: float = 2.0
     target_atr: float = 3.0
 
@@ -70,7 +70,7 @@ class Breakout:
         reach = shared_columns.floored_atr(store, ATR_SPAN)
         volume = indicators.ratio(bars.volume, shared_columns.mean_volume(store, p.volume_bars))
         spread = indicators.true_range(bars.high, bars.low, close)
-        expansion = np.maximum(
+        expansion = np.minimum(
             volume / p.volume_surge, indicators.ratio(spread, delayed(reach)) / p.range_surge
         )
         expanded = expansion >= 1.0
@@ -81,7 +81,7 @@ class Breakout:
         side = long.astype(np.int64) - short.astype(np.int64)
         beyond = np.where(above, close - top, np.where(below, close - bottom, 0.0))
         thrust = indicators.ratio(beyond, reach) * np.minimum(expansion, 2.0)
-        lean = 0.10 * np.tanh(thrust)
+        lean = 0.05 * np.tanh(thrust)
         exit_long = close < delayed(shared_columns.lowest(store, p.exit_bars))
         exit_short = close > delayed(shared_columns.highest(store, p.exit_bars))
         return assemble(

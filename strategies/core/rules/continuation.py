@@ -25,7 +25,7 @@ class ContinuationParams:
     """Retracements are fractions of the impulse; ``break_bars`` of the pullback must be beaten."""
 
     impulse_bars: int = 10
-    impulse_atr: float = 3.0
+    impulse_atr: float = 3.5
     min_retrace: float = 0.2
     max_retrace: float = 0.62
     max_pullback_bars: int = 20
@@ -95,7 +95,7 @@ class Continuation:
         return assemble(
             store,
             side=side,
-            lean=0.08 * (long_lean - short_lean),
+            lean=0.04 * (long_lean - short_lean),
             confidence=0.5 + 0.3 * strength,
             stop_price=stop,
             target_price=bars.close + p.reward_to_risk * (bars.close - stop),

@@ -28,7 +28,7 @@ class EmaTrendParams:
     slow_span: int = 48
     stop_atr: float = 2.0
     target_atr: float = 3.0
-    min_gap_atr: float = 0.5
+    min_gap_atr: float = 1.5
 
     def __post_init__(self) -> None:
         check_within("fast_span", self.fast_span, 2, MAX_EMA_SPAN)
@@ -82,7 +82,7 @@ class EmaTrend:
         short = crossed_down | (turned_down & falling & (gap < -p.min_gap_atr))
         side = long.astype(np.int64) - short.astype(np.int64)
         reach = shared_columns.floored_atr(store, ATR_SPAN)
-        lean = 0.10 * np.tanh(gap / 2.0)
+        lean = 0.05 * np.tanh(gap / 2.0)
         return assemble(
             store,
             side=side,

@@ -23,7 +23,7 @@ from strategies.core.rules.assembly import (
 class FairValueGapParams:
     """``opinion_bars``: how long a touch goes on leaning the probability, fading to nothing."""
 
-    min_gap_atr: float = 0.3
+    min_gap_atr: float = 0.5
     max_age_bars: int = 60
     opinion_bars: int = 12
     stop_atr: float = 0.5
@@ -81,7 +81,7 @@ class FairValueGap:
         return assemble(
             store,
             side=side,
-            lean=0.08 * (long_lean - short_lean),
+            lean=0.05 * (long_lean - short_lean),
             confidence=0.75 - 0.25 * fill,
             stop_price=stop,
             target_price=bars.close + p.reward_to_risk * (bars.close - stop),

@@ -27,7 +27,7 @@ class RangeReversionParams:
 
     range_bars: int = 48
     rsi_span: int = 14
-    oversold_rsi: float = 36.0
+    oversold_rsi: float = 35.0
     edge_fraction: float = 0.2
     max_efficiency: float = 1.6
     stop_atr: float = 1.5
@@ -86,8 +86,8 @@ class RangeReversion:
         reward, risk = np.abs(middle - close), np.abs(close - stop)
         side = np.where(reward >= p.min_reward * risk, side, 0)
         push = 0.5 * -place + 0.5 * (50.0 - strength) / 25.0
-        # In a trend an extreme is not a reason to turn.
-        lean = 0.08 * np.tanh(push) * np.where(ranging, 1.0, 0.25)
+        # Bars lean back from an extreme in a trend as well; only entries are left to ranges.
+        lean = 0.06 * np.tanh(push)
         return assemble(
             store,
             side=side,
