@@ -24,8 +24,8 @@ class OnlineLinearParams:
     """``shrink_settled``: outcomes needed before half of the model's lean is let through;
     ``max_lean``: the farthest from 0.5 it may go."""
 
-    learning_rate: float = 0.02
-    l2: float = 1e-4
+    learning_rate: float = 0.005
+    l2: float = 0.01
     shrink_settled: float = 200.0
     max_lean: float = 0.3
 

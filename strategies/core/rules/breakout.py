@@ -58,7 +58,7 @@ class Breakout:
     @property
     def warm_up_bars(self) -> int:
         p = self.params
-        return max(p.channel_bars, p.exit_bars, p.volume_bars, ATR_SPAN) + 2
+        return max(p.channel_bars + 1, p.exit_bars + 1, p.volume_bars, ATR_SPAN + 1)
 
     def columns(self, store: ColumnStore) -> RuleColumns:
         """Return the rule's columns; see RuleColumns."""

@@ -59,7 +59,7 @@ class RangeReversion:
 
     @property
     def warm_up_bars(self) -> int:
-        return max(self.params.range_bars, self.params.rsi_span, ATR_SPAN) + 2
+        return max(self.params.range_bars, self.params.rsi_span + 1, ATR_SPAN) + 1
 
     def columns(self, store: ColumnStore) -> RuleColumns:
         """Return the rule's columns; see RuleColumns."""
