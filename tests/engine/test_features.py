@@ -7,7 +7,7 @@ import pytest
 
 from engine.features import CLIP, FEATURES, FEATURES_VERSION, category_counts, feature_frame
 from engine.types.bars import BarColumns, ColumnStore
-from tests.market_columns_of import cut, flat, from_close, random_walk, real_bars
+from tests.bar_factory import cut, flat, from_close, random_walk, real_bars
 
 WARM_UP_AT_MOST = 200
 

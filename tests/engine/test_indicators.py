@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 
 from engine import indicators
 from engine.types.bars import FloatColumn
-from tests.market_columns_of import random_walk
+from tests.bar_factory import random_walk
 
 BARS = random_walk(11, 6_000)
 Column = Callable[[slice], FloatColumn]

@@ -15,7 +15,7 @@ from engine.market_columns import (
     market_columns,
 )
 from engine.types.bars import BarColumns, ColumnStore
-from tests.market_columns_of import cut, flat, from_close, labelled_regimes, random_walk, real_bars
+from tests.bar_factory import cut, flat, from_close, labelled_regimes, random_walk, real_bars
 
 NAMES = [field.name for field in fields(MarketColumns)]
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from engine.quality import bar_at, gap_bars, validate_bar, validate_columns, validate_event
 from engine.types.bars import Bar, EventKind, MarketEvent
-from tests.market_columns_of import MINUTE_MS, cut, random_walk, real_bars
+from tests.bar_factory import MINUTE_MS, cut, random_walk, real_bars
 
 GOOD = Bar(600_000, 100.0, 101.0, 99.0, 100.5, 3.0)
 PREVIOUS = Bar(540_000, 100.0, 101.0, 99.0, 100.0, 3.0)

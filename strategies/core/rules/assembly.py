@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from engine import shared_columns
+from engine.compiled import kernel
 from engine.types.bars import BoolColumn, ColumnStore, FloatColumn, IntColumn
 from engine.types.opinions import RuleColumns
 from strategies.core.errors import StrategyError
@@ -34,26 +35,69 @@ def assemble(
     ``lean`` is probability - 0.5. An entry survives only where the rule is warm, the market moves
     and stop < close < target (the reverse for a short), all of them positive and finite.
     """
-    close = store.bars.close
-    direction = side * close
-    moving = np.nan_to_num(shared_columns.floored_atr(store, ATR_SPAN)) > 0.0
-    # Comparisons with NaN are False, so an unknown level cancels the entry.
-    sound = (side * stop_price < direction) & (direction < side * target_price)
-    sound &= (stop_price > 0.0) & (target_price > 0.0) & np.isfinite(stop_price + target_price)
-    proposed = (side != 0) & ready & moving & sound
-    lean = np.clip(np.nan_to_num(lean), -MAX_LEAN, MAX_LEAN)
+    moving = shared_columns.floored_atr(store, ATR_SPAN)
     columns = RuleColumns(
-        side=np.where(proposed, side, 0).astype(np.int64),
-        probability_up=np.where(ready & moving, 0.5 + lean, 0.5),
-        confidence=np.where(proposed, np.clip(np.nan_to_num(confidence), 0.0, 1.0), 0.0),
-        stop_price=np.where(proposed, stop_price, np.nan),
-        target_price=np.where(proposed, target_price, np.nan),
-        exit_long=exit_long & ready,
-        exit_short=exit_short & ready,
+        *_checked(
+            store.bars.close,
+            moving,
+            ready,
+            side,
+            lean,
+            confidence,
+            stop_price,
+            target_price,
+            exit_long & ready,
+            exit_short & ready,
+            MAX_LEAN,
+        )
     )
     for name in RuleColumns.__slots__:
         getattr(columns, name).setflags(write=False)
     return columns
+
+
+@kernel
+def _checked(
+    close: FloatColumn,
+    moving: FloatColumn,
+    ready: BoolColumn,
+    side: IntColumn,
+    lean: FloatColumn,
+    confidence: FloatColumn,
+    stop_price: FloatColumn,
+    target_price: FloatColumn,
+    exit_long: BoolColumn,
+    exit_short: BoolColumn,
+    max_lean: float,
+) -> tuple[
+    IntColumn,
+    FloatColumn,
+    FloatColumn,
+    FloatColumn,
+    FloatColumn,
+    BoolColumn,
+    BoolColumn,
+]:
+    n = close.shape[0]
+    sides = np.zeros(n, dtype=np.int64)
+    probability_up = np.full(n, 0.5)
+    sureness = np.zeros(n)
+    stops, targets = np.full(n, np.nan), np.full(n, np.nan)
+    for row in range(n):
+        # NaN compares False: where the range is unknown the market does not move.
+        if not (ready[row] and moving[row] > 0.0):
+            continue
+        if not np.isnan(lean[row]):
+            probability_up[row] = 0.5 + min(max_lean, max(-max_lean, lean[row]))
+        sign, stop, target = side[row], stop_price[row], target_price[row]
+        if sign == 0 or not (stop > 0.0 and target > 0.0 and np.isfinite(stop + target)):
+            continue
+        if sign * stop < sign * close[row] < sign * target:
+            sides[row] = sign
+            stops[row], targets[row] = stop, target
+            if not np.isnan(confidence[row]):
+                sureness[row] = min(1.0, max(0.0, confidence[row]))
+    return sides, probability_up, sureness, stops, targets, exit_long, exit_short
 
 
 def delayed(values: FloatColumn, bars: int = 1) -> FloatColumn:

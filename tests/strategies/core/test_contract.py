@@ -16,7 +16,7 @@ from engine.ports import LearnedSource, RuleSource
 from engine.types.bars import BarColumns, ColumnStore
 from engine.types.opinions import REGIMES, RuleColumns
 from strategies.core.registry import PREDICTORS, RULES, learned_sources, rule_sources
-from tests.market_columns_of import cut, flat, from_close, labelled_regimes, random_walk, real_bars
+from tests.bar_factory import cut, flat, from_close, labelled_regimes, random_walk, real_bars
 
 NAMES = [field.name for field in fields(RuleColumns)]
 BARS, _ = labelled_regimes(61, cycles=2)

@@ -7,7 +7,7 @@ import numpy as np
 from engine.types.bars import ColumnStore
 from engine.types.opinions import RuleColumns
 from strategies.core.rules.breakout import Breakout
-from tests.market_columns_of import from_close
+from tests.bar_factory import from_close
 
 QUIET = 100.0 + 0.2 * np.sin(np.arange(100))
 

@@ -7,7 +7,7 @@ import numpy as np
 from engine.types.bars import ColumnStore
 from engine.types.opinions import RuleColumns
 from strategies.core.rules.continuation import Continuation, ContinuationParams
-from tests.market_columns_of import from_close
+from tests.bar_factory import from_close
 
 CALM = [100.0, 100.2] * 20
 IMPULSE = [100.5, 101.5, 102.5, 103.5]

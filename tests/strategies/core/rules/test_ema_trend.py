@@ -7,7 +7,7 @@ import numpy as np
 from engine.types.bars import ColumnStore
 from engine.types.opinions import RuleColumns
 from strategies.core.rules.ema_trend import EmaTrend, EmaTrendParams
-from tests.market_columns_of import from_close
+from tests.bar_factory import from_close
 
 
 def columns_of(close: np.ndarray, **params: float) -> RuleColumns:

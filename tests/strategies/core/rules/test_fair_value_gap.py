@@ -8,7 +8,7 @@ import pytest
 from engine.types.bars import BarColumns, ColumnStore
 from engine.types.opinions import RuleColumns
 from strategies.core.rules.fair_value_gap import FairValueGap, FairValueGapParams
-from tests.market_columns_of import candles
+from tests.bar_factory import candles
 
 CALM = [(100.0, 100.5, 99.5, 100.0)] * 30
 # Bar 30 ends at 100.5, bar 31 runs away, bar 32 stays above 102: the gap is 100.5..102.

@@ -7,7 +7,7 @@ import numpy as np
 from engine.types.bars import ColumnStore
 from engine.types.opinions import RuleColumns
 from strategies.core.rules.range_reversion import RangeReversion, RangeReversionParams
-from tests.market_columns_of import from_close
+from tests.bar_factory import from_close
 
 WAVE = 100.0 + 2.0 * np.sin(np.arange(400) * 2.0 * np.pi / 40.0)
 
