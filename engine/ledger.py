@@ -15,10 +15,18 @@ third asset that pays fees) count in equity from their first mark on; until then
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal
 
-from engine.equity import EquityCurve, EquityCurveState
+from engine.equity import EquityCurve
+from engine.ledger_state import (
+    Asset,
+    FillEffect,
+    LedgerError,
+    LedgerState,
+    mark_price,
+    oversold,
+    require,
+)
 from engine.lots import Exit, LotBook, Position, fee_part, initial_risk
 from engine.types.bars import Instrument
 from engine.types.decisions import Reason
@@ -26,53 +34,7 @@ from engine.types.ledger import ZERO, EquityPoint, Lot, Trade
 from engine.types.opinions import Side
 from engine.types.orders import Fill, OrderIntent
 
-
-class LedgerError(ValueError):
-    """A fill or balance that cannot be booked; nothing was changed."""
-
-
-@dataclass(frozen=True, slots=True)
-class FillEffect:
-    """What one fill did. ``reasons`` are alerts: OVERFILL, OVERSOLD, FEE_UNVALUED."""
-
-    opened: tuple[Lot, ...] = ()
-    changed: tuple[Lot, ...] = ()
-    trades: tuple[Trade, ...] = ()
-    duplicate: bool = False
-    reasons: tuple[Reason, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class LedgerState:
-    """Everything a ledger is, for restoring one from rows.
-
-    ``seen`` are (symbol, venue trade id) of booked fills; ``filled_base`` the sum of fills by
-    client order id; ``marks`` quote prices by asset.
-    """
-
-    quote: str
-    balances: Mapping[str, Decimal]
-    lots: tuple[Lot, ...] = ()
-    seen: frozenset[tuple[str, str]] = frozenset()
-    filled_base: Mapping[str, Decimal] = field(default_factory=dict)
-    marks: Mapping[str, Decimal] = field(default_factory=dict)
-    deposits_quote: Decimal = ZERO
-    realised_quote: Decimal = ZERO
-    fees_quote: Decimal = ZERO
-    holding_pnl_quote: Decimal = ZERO
-    curve: EquityCurveState | None = None
-
-
-class _Asset:
-    """A balance other than the quote. ``external`` is what no strategy's lots account for."""
-
-    __slots__ = ("balance", "external", "gross", "mark")
-
-    def __init__(self, balance: Decimal) -> None:
-        self.balance = balance
-        self.external = balance
-        self.gross = ZERO  # sum over strategies of |position|
-        self.mark: Decimal | None = None
+__all__ = ["FillEffect", "Ledger", "LedgerError", "LedgerState"]
 
 
 class Ledger:
@@ -87,9 +49,9 @@ class Ledger:
         self.fees_quote = ZERO
         self.holding_pnl_quote = ZERO
         for asset, balance in balances.items():
-            _require(balance.is_finite(), f"balance of {asset} must be finite, was {balance}")
+            require(balance.is_finite(), f"balance of {asset} must be finite, was {balance}")
         self._cash = balances.get(quote, ZERO)
-        self._assets = {a: _Asset(b) for a, b in balances.items() if a != quote}
+        self._assets = {a: Asset(b) for a, b in balances.items() if a != quote}
         self._books: dict[tuple[str, str], LotBook] = {}
         self._bases: dict[str, str] = {}
         self._shortable = frozenset(shortable)
@@ -97,8 +59,6 @@ class Ledger:
         self._filled: dict[str, Decimal] = {}
         self.deposits_quote = self._cash
         self._curve = EquityCurve(self._cash)
-
-    # -- fills -----------------------------------------------------------------------------
 
     def apply_fill(
         self, fill: Fill, intent: OrderIntent, regime: str, reason: str = "signal"
@@ -130,17 +90,17 @@ class Ledger:
         effect = self._book_delta(book, delta, fee_quote, fill, intent, regime, reason)
         asset.gross += abs(book.quantity) - before
         if book.quantity < 0 and fill.symbol not in self._shortable:
-            reasons.append(_oversold(book))
+            reasons.append(oversold(book))
         return FillEffect(*effect, duplicate=False, reasons=tuple(reasons))
 
     def _check(self, fill: Fill, intent: OrderIntent) -> None:
         where = f"fill {fill.trade_id} of {fill.symbol}"
-        _require(fill.symbol == intent.symbol, f"{where}: intent's symbol was {intent.symbol}")
+        require(fill.symbol == intent.symbol, f"{where}: intent's symbol was {intent.symbol}")
         for name, value in (("price", fill.price), ("quantity_base", fill.quantity_base)):
-            _require(
+            require(
                 value.is_finite() and value > 0, f"{where}: {name} must be positive, was {value}"
             )
-        _require(fill.fee.is_finite(), f"{where}: fee must be finite, was {fill.fee}")
+        require(fill.fee.is_finite(), f"{where}: fee must be finite, was {fill.fee}")
 
     def _overfill(self, fill: Fill, intent: OrderIntent) -> list[Reason]:
         filled = self._filled.get(fill.client_order_id, ZERO) + fill.quantity_base
@@ -159,7 +119,7 @@ class Ledger:
             return fill.fee * fill.price, fill.fee
         if fill.fee == 0:
             return ZERO, ZERO
-        asset = self._assets.setdefault(fill.fee_asset, _Asset(ZERO))
+        asset = self._assets.setdefault(fill.fee_asset, Asset(ZERO))
         asset.balance -= fill.fee
         asset.external -= fill.fee
         if asset.mark is not None:
@@ -215,8 +175,6 @@ class Ledger:
         book.add(lot)
         return (lot,), tuple(changed), tuple(trades)
 
-    # -- balances from outside, stops, dust --------------------------------------------------
-
     def adjust(self, asset: str, amount: Decimal) -> None:
         """Book a deposit (> 0), withdrawal (< 0) or a trade made by hand on the venue (F-013).
 
@@ -225,13 +183,13 @@ class Ledger:
         Raises:
             LedgerError: the amount is not finite.
         """
-        _require(amount.is_finite(), f"adjustment of {asset} must be finite, was {amount}")
+        require(amount.is_finite(), f"adjustment of {asset} must be finite, was {amount}")
         before = self.equity_quote
         if asset == self.quote:
             self._cash += amount
             value = amount
         else:
-            held = self._assets.setdefault(asset, _Asset(ZERO))
+            held = self._assets.setdefault(asset, Asset(ZERO))
             held.balance += amount
             held.external += amount
             value = amount * held.mark if held.mark is not None else ZERO
@@ -282,22 +240,20 @@ class Ledger:
         asset.gross -= abs(quantity)
         return FillEffect(changed=tuple(changed), trades=tuple(trades))
 
-    # -- marks and equity ----------------------------------------------------------------------
-
     def mark(self, symbol: str, price: float | Decimal) -> None:
         """Value the symbol's base asset at ``price`` (quote, finite and positive) from now on.
 
         Raises:
             LedgerError: the price is not finite and positive.
         """
-        self._set_mark(self._asset_of(symbol), _mark_price(symbol, price))
+        self._set_mark(self._asset_of(symbol), mark_price(symbol, price))
 
     def mark_asset(self, asset: str, price: float | Decimal) -> None:
         """Value an asset that is not traded, such as one that fees are paid in."""
-        held = self._assets.setdefault(asset, _Asset(ZERO))
-        self._set_mark(held, _mark_price(asset, price))
+        held = self._assets.setdefault(asset, Asset(ZERO))
+        self._set_mark(held, mark_price(asset, price))
 
-    def _set_mark(self, asset: _Asset, price: Decimal) -> None:
+    def _set_mark(self, asset: Asset, price: Decimal) -> None:
         external = asset.external
         if external:
             if asset.mark is None:
@@ -346,8 +302,6 @@ class Ledger:
         """Mark-to-market equity now; moves the peak and starts a new UTC day where one began."""
         return self._curve.point(ts_ms, self.equity_quote, self._cash, self.exposure_quote)
 
-    # -- reading -------------------------------------------------------------------------------
-
     def position(self, strategy: str, symbol: str) -> Position:
         """The strategy's position in the symbol; quantity 0 where it has none."""
         book = self._books.get((strategy, symbol))
@@ -382,8 +336,6 @@ class Ledger:
         """All balances by asset; what the venue should say."""
         return {self.quote: self._cash, **{a: held.balance for a, held in self._assets.items()}}
 
-    # -- restart -------------------------------------------------------------------------------
-
     def state(self) -> LedgerState:
         """A value from which ``restore`` builds an equal ledger."""
         return LedgerState(
@@ -405,7 +357,7 @@ class Ledger:
         """Rebuild a ledger from rows; balances include what the lots hold."""
         ledger = cls(state.quote, state.balances, shortable=shortable)
         for asset_name, price in state.marks.items():
-            ledger._assets.setdefault(asset_name, _Asset(ZERO)).mark = price
+            ledger._assets.setdefault(asset_name, Asset(ZERO)).mark = price
         for lot in state.lots:
             signed = lot.side.sign * lot.quantity_base
             asset = ledger._asset_of(lot.symbol)
@@ -421,41 +373,23 @@ class Ledger:
         ledger._curve = EquityCurve.restore(state.curve, ledger.equity_quote)
         return ledger
 
-    # -- helpers -------------------------------------------------------------------------------
-
     def _book(self, strategy: str, symbol: str) -> LotBook:
         key = (strategy, symbol)
         if key not in self._books:
             self._books[key] = LotBook(strategy, symbol)
         return self._books[key]
 
-    def _asset_of(self, symbol: str) -> _Asset:
-        return self._assets.setdefault(self._base(symbol), _Asset(ZERO))
+    def _asset_of(self, symbol: str) -> Asset:
+        return self._assets.setdefault(self._base(symbol), Asset(ZERO))
 
     def _base(self, symbol: str) -> str:
         base = self._bases.get(symbol)
         if base is None:
             base, _, rest = symbol.partition("/")
             quote = rest.partition(":")[0]
-            _require(
+            require(
                 bool(base) and quote == self.quote,
                 f"symbol must be BASE/{self.quote}, was {symbol}",
             )
             self._bases[symbol] = base
         return base
-
-
-def _mark_price(what: str, price: float | Decimal) -> Decimal:
-    exact = price if isinstance(price, Decimal) else Decimal(repr(float(price)))
-    _require(exact.is_finite() and exact > 0, f"mark of {what} must be positive, was {price}")
-    return exact
-
-
-def _require(holds: bool, message: str) -> None:
-    if not holds:
-        raise LedgerError(message)
-
-
-def _oversold(book: LotBook) -> Reason:
-    text = f"{book.strategy} sold below zero in {book.symbol}, position was {book.quantity}"
-    return Reason("OVERSOLD", text, float(book.quantity), 0.0)

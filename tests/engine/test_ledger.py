@@ -29,9 +29,6 @@ def exit_order(quantity: str, **changes: object) -> OrderIntent:
     return intent(Side.SELL, quantity, purpose=Purpose.EXIT, **changes)
 
 
-# -- trades ---------------------------------------------------------------------------------
-
-
 def test_a_long_bought_at_100_and_sold_at_130_earns_30() -> None:
     """OPT-27: golden case."""
     books = ledger()
@@ -188,9 +185,6 @@ def test_a_symbol_of_another_quote_is_refused() -> None:
         ledger().mark("BTC/EUR", 100.0)
 
 
-# -- fees in other assets -------------------------------------------------------------------
-
-
 def test_a_fee_in_the_base_coin_reduces_the_position() -> None:
     """F-020: what can be sold is what arrived."""
     books = ledger()
@@ -227,9 +221,6 @@ def test_a_fee_in_an_asset_without_a_mark_counts_0_and_says_so() -> None:
     assert books.balances()["BNB"] == D("0.99")
 
 
-# -- dust -----------------------------------------------------------------------------------
-
-
 def test_dust_left_by_a_base_fee_is_closed_and_stays_on_the_account() -> None:
     """F-019, F-020: the position ends, equity and balances do not move."""
     books = ledger()
@@ -254,9 +245,6 @@ def test_a_position_that_can_be_sold_is_not_dust() -> None:
     assert not books.is_dust("ema-trend", instrument())
     assert books.sweep_dust("ema-trend", instrument(), 5, "QUIET").trades == ()
     assert books.position("ema-trend", BTC).is_open
-
-
-# -- equity ---------------------------------------------------------------------------------
 
 
 def test_equity_follows_the_mark_and_remembers_its_peak() -> None:
@@ -349,8 +337,6 @@ def test_exposure_by_symbol_and_strategy_sum_to_the_gross() -> None:
     assert books.exposure_quote == D("330")
     assert [p.strategy for p in books.positions()] == ["breakout", "ema-trend", "ema-trend"]
 
-
-# -- conservation ---------------------------------------------------------------------------
 
 Step = tuple[OrderIntent, Fill]
 
