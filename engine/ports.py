@@ -13,7 +13,14 @@ from enum import StrEnum
 from typing import Protocol, TypeVar
 
 from engine.types.bars import BarColumns, ColumnStore, FloatColumn, MarketEvent
-from engine.types.decisions import Analysis, Decision, EvolutionTrigger, JsonValue, Settlement
+from engine.types.decisions import (
+    Analysis,
+    Decision,
+    EvolutionTrigger,
+    JsonValue,
+    PhaseRecord,
+    Settlement,
+)
 from engine.types.ledger import EquityPoint, Lot, Trade
 from engine.types.opinions import MarketView, Missing, Proposal, Regime, RuleColumns
 from engine.types.orders import Fill, OrderIntent, SubmitResult
@@ -90,7 +97,11 @@ class Journal(Protocol):
 
     def record_trade(self, trade: Trade) -> None: ...
 
-    def record_analysis(self, analysis: Analysis) -> None: ...
+    def record_bar(self, event: MarketEvent) -> None:
+        """Keep the accepted bar; the same bar twice is one row."""
+
+    def record_analysis(self, analysis: Analysis, learning: Sequence[PhaseRecord]) -> None:
+        """Write phases 1-6 with the records of phases 9-10, before the bar's decisions."""
 
     def record_decision(self, decision: Decision) -> None:
         """Write the decision and, in the same transaction, its intent (write-ahead)."""

@@ -95,8 +95,8 @@ class DatabaseJournal:
     def record_trade(self, trade: Trade) -> None:
         records.trade_row(self._run, trade).save(force_insert=True)
 
-    def record_analysis(self, analysis: Analysis, extra: tuple[PhaseRecord, ...] = ()) -> None:
-        row = records.analysis_row(self._run, analysis, extra, timezone.now())
+    def record_analysis(self, analysis: Analysis, learning: Sequence[PhaseRecord]) -> None:
+        row = records.analysis_row(self._run, analysis, learning, timezone.now())
         row.save(force_insert=True)
         self._analysis = row
 

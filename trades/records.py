@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 
+from engine.equity import DAY_MS, EquityCurveState
+from engine.ledger import Ledger
+from engine.types.bars import Instrument
 from engine.types.decisions import Analysis, Decision, PhaseRecord
 from engine.types.ledger import Lot, Trade
 from engine.types.opinions import Consensus, FeatureView, MarketView, Side
@@ -31,11 +36,11 @@ def decision_code(run: models.TradingRun, decision: Decision) -> uuid.UUID:
     return uuid.uuid5(run.code, f"{decision.symbol}|{decision.bar_close_ms}|{decision.strategy}")
 
 
-def analysis_payload(analysis: Analysis, extra: tuple[PhaseRecord, ...]) -> dict[str, Any]:
-    """Return the JSON document of one analysis; ``extra`` holds the records of phases 9-10."""
+def analysis_payload(analysis: Analysis, learning: Sequence[PhaseRecord]) -> dict[str, Any]:
+    """Return the JSON document of one analysis; ``learning`` holds the records of phases 9-10."""
     features = analysis.features
     return {
-        "records": [_plain(record) for record in (*analysis.records, *extra)],
+        "records": [_plain(record) for record in (*analysis.records, *learning)],
         "market": _plain(analysis.market),
         "features": (
             {
@@ -70,7 +75,7 @@ def decision_payload(decision: Decision) -> dict[str, Any]:
 
 
 def analysis_row(
-    run: models.TradingRun, analysis: Analysis, extra: tuple[PhaseRecord, ...], now: datetime
+    run: models.TradingRun, analysis: Analysis, learning: Sequence[PhaseRecord], now: datetime
 ) -> models.Analysis:
     market, consensus = analysis.market, analysis.consensus
     return models.Analysis(
@@ -80,7 +85,7 @@ def analysis_row(
         price=analysis.price,
         regime=market.regime.value if isinstance(market, MarketView) else "",
         probability_up=consensus.probability_up if isinstance(consensus, Consensus) else None,
-        payload=analysis_payload(analysis, extra),
+        payload=analysis_payload(analysis, learning),
         created_at=now,
     )
 
@@ -153,6 +158,7 @@ def order_intent(row: models.Order) -> OrderIntent:
         decided_at_ms=milliseconds(row.decided_at),
         regime=row.regime,
         leg=row.leg,
+        reason_code=row.decision.reason_code if row.decision else "",
     )
 
 
@@ -276,3 +282,26 @@ def trade_value(row: models.Trade) -> Trade:
 
 def _plain(value: object) -> Any:
     return msgspec.to_builtins(value)
+
+
+def restore_ledger(run: models.TradingRun, instruments: Iterable[Instrument]) -> Ledger:
+    """Rebuild the books of a run by applying its fills in the order they were booked.
+
+    Nothing but fills is needed: lots, balances and trades follow from them. Peak and day of the
+    equity curve come from the last stored point.
+    """
+    shortable = [i.symbol for i in instruments if i.shortable]
+    ledger = Ledger(run.quote, {run.quote: run.starting_cash_quote}, shortable=shortable)
+    fills = models.Fill.objects.filter(run=run).select_related("order__decision").order_by("pk")
+    for row in fills.iterator(chunk_size=2000):
+        ledger.apply_fill(fill_value(row), order_intent(row.order), row.order.regime)
+    last = models.EquityPoint.objects.filter(run=run).order_by("-at").first()
+    if last is None:
+        return ledger
+    curve = EquityCurveState(
+        peak_equity_quote=last.peak_equity_quote,
+        last_equity_quote=last.equity_quote,
+        day=milliseconds(last.at) // DAY_MS,
+        day_start_equity_quote=last.equity_quote - last.day_pnl_quote,
+    )
+    return Ledger.restore(replace(ledger.state(), curve=curve), shortable=shortable)
