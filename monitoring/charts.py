@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import F, FloatField
-from django.db.models.functions import Cast, Mod
+from django.db.models import F, FloatField, IntegerField, Window
+from django.db.models.functions import Cast, Mod, RowNumber
 
 from market.models import Candle
 from trades.models import EquityPoint, Fill, Lot, Trade, TradingRun
@@ -99,21 +99,19 @@ def trade_spans(run: TradingRun, symbol: str, since_ms: int | None) -> list[dict
 def equity_curve(run: TradingRun, limit: int = EQUITY_POINTS_SHOWN) -> dict[str, list[Any]]:
     """Return the run's equity and drawdown, thinned to about ``limit`` points, oldest first."""
     points = EquityPoint.objects.filter(run=run)
-    step = max(1, math.ceil(points.count() / limit))
-    rows = list(
-        points.annotate(place=Mod(F("id"), step), equity=Cast("equity_quote", FloatField()))
-        .filter(place=0)
+    n_points = points.count()
+    step = max(1, math.ceil(n_points / limit))
+    rows = (
+        points.annotate(
+            place=Window(RowNumber(), order_by="at"), equity=Cast("equity_quote", FloatField())
+        )
+        # counted from the newest, so that the last point is always among them
+        .annotate(rest=Mod(n_points - F("place"), step, output_field=IntegerField()))
+        .filter(rest=0)
         .order_by("at")
         .values_list("at", "equity", "drawdown_fraction")
     )
-    last = (
-        points.annotate(equity=Cast("equity_quote", FloatField()))
-        .order_by("-at")
-        .values_list("at", "equity", "drawdown_fraction")
-        .first()
-    )
-    if last is not None and (not rows or rows[-1][0] != last[0]):
-        rows.append(last)
+    rows = list(rows)
     return {
         "ts_ms": [as_ms(row[0]) for row in rows],
         "equity": [row[1] for row in rows],

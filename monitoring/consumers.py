@@ -15,10 +15,13 @@ from django.conf import settings
 from django.contrib.auth import get_user
 from django.http import HttpRequest
 
+from accounts.models import Scope
+from accounts.roles import reaches, user_scope
 from monitoring.hub import SOCKETS_PER_USER, Hub, Subscriber
 from monitoring.publish import TOPICS
 
 CLOSE_LOGIN_NEEDED = 4401
+CLOSE_NO_ROLE = 4403
 CLOSE_TOO_MANY_SOCKETS = 4408
 CLOSE_TOO_FAST = 4429
 CLOSE_TOO_SLOW = 1013
@@ -58,6 +61,9 @@ class StreamConsumer(AsyncWebsocketConsumer):
         user = self.scope.get("user")
         if user is None or not user.is_authenticated or not user.is_active:
             await self.close(code=CLOSE_LOGIN_NEEDED)
+            return
+        if not await database_sync_to_async(may_read)(user):
+            await self.close(code=CLOSE_NO_ROLE)
             return
         if self.hub.n_sockets_of(user.pk) >= SOCKETS_PER_USER:
             await self.close(code=CLOSE_TOO_MANY_SOCKETS)
@@ -128,7 +134,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
         await self.close(code=CLOSE_TOO_SLOW)
 
     async def _check_user(self, user_id: int) -> None:
-        """Logout, a new password or a deactivated account end the socket within a minute (F-105).
+        """Logout, a new password, a lost role or a deactivated account end the socket within a minute (F-105).
         The session's age limit counts here as well: a socket does not outlive its login."""
         while True:
             await asyncio.sleep(self.user_check_s)
@@ -146,8 +152,12 @@ def _topics(value: Any) -> frozenset[str]:
     return frozenset(value)
 
 
+def may_read(user: Any) -> bool:
+    return reaches(user_scope(user), Scope.READ)
+
+
 def _is_still_logged_in(session_key: str, user_id: int) -> bool:
     request = HttpRequest()
     request.session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
     user = get_user(request)
-    return user.is_authenticated and user.is_active and user.pk == user_id
+    return user.pk == user_id and may_read(user)

@@ -9,7 +9,7 @@ from typing import Any
 from django.db.models import Count, QuerySet
 
 from engine.types.decisions import PHASES, Action
-from monitoring.charts import as_float, as_ms
+from monitoring.charts import as_float, as_ms, datetime_of
 from trades.models import Decision, Fill, Order, TradingRun
 
 STREAM_SHOWN = 80
@@ -75,6 +75,17 @@ def decision_stream(run: TradingRun) -> list[dict[str, Any]]:
     merged = {row.pk: row for row in (*newest, *acted)}
     ordered = sorted(merged.values(), key=lambda row: (row.bar_close_at, row.pk), reverse=True)
     return [decision_row(row) for row in ordered]
+
+
+def decision_code_at(run: TradingRun, symbol: str, strategy: str, at_ms: int) -> str | None:
+    code = (
+        Decision.objects.filter(
+            run=run, symbol=symbol, strategy=strategy, bar_close_at=datetime_of(at_ms)
+        )
+        .values_list("code", flat=True)
+        .first()
+    )
+    return None if code is None else str(code)
 
 
 def decision_detail(code: str) -> dict[str, Any]:

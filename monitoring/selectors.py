@@ -21,6 +21,7 @@ from monitoring.charts import (
 )
 from monitoring.decisions import decision_stream, funnel, why_no_trade
 from monitoring.models import Alert, Heartbeat
+from optimization.selectors import get_optimization_status
 from strategies.models import Strategy
 from trades.models import ControlState, Decision, EquityPoint, Mode, Trade, TradingRun
 
@@ -114,11 +115,16 @@ def limit_status(run: TradingRun, point: EquityPoint | None) -> dict[str, Any]:
     }
 
 
+def layer_status() -> dict[str, Any]:
+    status = get_optimization_status()
+    return {"enabled": status["enabled"], "status": status["status"]}
+
+
 def strip(run: TradingRun | None) -> dict[str, Any]:
     """Return what the strip on top of every page shows."""
     control = control_status()
     if run is None:
-        return {"run": None, "control": control, "limits": None, "layer": "off", "decision": None}
+        return {"run": None, "control": control, "limits": None, "layer": None, "decision": None}
     point = EquityPoint.objects.filter(run=run).order_by("-at").first()
     newest = (
         Decision.objects.filter(run=run)
@@ -130,7 +136,7 @@ def strip(run: TradingRun | None) -> dict[str, Any]:
         "run": run_head(run),
         "control": control,
         "limits": limit_status(run, point),
-        "layer": "on" if run.config.get("optimization", {}).get("enabled") else "off",
+        "layer": layer_status(),
         "decision": newest
         and {
             "created_at_ms": as_ms(newest["created_at"]),
@@ -163,9 +169,7 @@ def account_head(run: TradingRun) -> dict[str, Any] | None:
 def strategy_board(run: TradingRun) -> list[dict[str, Any]]:
     """Return every strategy with its status, weight and results in this run."""
     pnl = Cast("pnl_quote", FloatField())
-    won = Case(
-        When(pnl_value__gt=0, then=Value(1)), default=Value(0), output_field=IntegerField()
-    )
+    won = Case(When(pnl_value__gt=0, then=Value(1)), default=Value(0), output_field=IntegerField())
     results = {
         row["strategy"]: row
         for row in Trade.objects.filter(run=run)
@@ -294,4 +298,3 @@ def overview(run: TradingRun | None, symbol: str | None = None) -> dict[str, Any
 def stream_snapshot() -> dict[str, Any]:
     """Return the first frame of every socket: the overview of the run shown by default."""
     return overview(run_shown())
-

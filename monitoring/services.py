@@ -12,10 +12,12 @@ from django.db.models import F
 from django.utils import timezone
 
 from accounts.services import audit_record
-from engine.ports import Publisher
+from engine.ports import Publisher, TradingState
 from engine.types.decisions import JsonValue
 from monitoring.models import Alert, Heartbeat, Incident, Severity
 from monitoring.publish import StreamPublisher
+from trades.models import ControlState
+from trades.services import control_set
 
 _NUMBERS = re.compile(r"0x[0-9a-f]+|[0-9a-f]{8}-[0-9a-f-]{27}|\d+", re.IGNORECASE)
 
@@ -96,6 +98,35 @@ def alert_acknowledge(
             )
             _tell_screens(alert, None)
     return alert
+
+
+def control_change(
+    *, scope: str, state: str, actor: str, reason: str, publisher: Publisher | None = None
+) -> bool:
+    """Set the trading state for a person at a screen, and tell every screen on commit.
+
+    A second press of the same button changes nothing (F-102): False.
+
+    Raises:
+        ControlRefused: unknown scope or state, or an empty reason.
+    """
+    with transaction.atomic():
+        row = ControlState.objects.select_for_update().filter(scope=scope).first()
+        current = row.state if row else TradingState.ACTIVE.value
+        if current == state and reason.strip():
+            return False
+        row = control_set(scope=scope, state=state, actor=actor, reason=reason)
+        data: dict[str, JsonValue] = {
+            "scope": row.scope,
+            "state": row.state,
+            "reason": row.reason,
+            "actor": row.actor,
+            "epoch": row.epoch,
+        }
+        transaction.on_commit(
+            lambda: (publisher or StreamPublisher.from_settings()).publish("control", data)
+        )
+    return True
 
 
 def incident_record(*, where: str, error: BaseException, at: datetime | None = None) -> Incident:
