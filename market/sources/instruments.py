@@ -61,14 +61,14 @@ def split_symbol(market_id: str) -> str:
     """
     if "/" in market_id:
         return market_id.upper()
-    upper = market_id.upper().replace("PERP", "USD") if market_id.upper().endswith("PERP") else ""
-    upper = upper or market_id.upper()
+    upper = market_id.upper()
+    if upper.endswith("PERP"):
+        upper = f"{upper[:-4]}USD"
     for quote in _QUOTES:
         if upper.endswith(quote) and len(upper) > len(quote):
             return f"{upper[: -len(quote)]}/{quote}"
-    raise DataError(
-        f"symbol was {market_id!r}, allowed: BASE/QUOTE or ending in {', '.join(_QUOTES)}"
-    )
+    allowed = ", ".join(_QUOTES)
+    raise DataError(f"symbol was {market_id!r}, allowed: BASE/QUOTE or ending in {allowed}")
 
 
 def instrument_for(symbol: str, bars: BarColumns | None = None) -> Instrument:

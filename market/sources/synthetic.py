@@ -1,4 +1,4 @@
-"""Order book, taker flow and trades that belong to one bar: the one generator of practice and replay.
+"""Order book, taker flow and trades of one bar: the one generator of practice and replay.
 
 Each is a pure function of (seed, symbol, bar). Nothing here sees the next bar; what the bar itself
 does not determine is noise of the seed.
@@ -49,7 +49,7 @@ class SyntheticTrade:
 
 
 def _noise(seed: int, symbol: str, ts_ms: int, what: str) -> tuple[float, ...]:
-    """Return 32 numbers in [0, 1). A hash: the same everywhere, and far cheaper than a generator."""
+    """Return 32 numbers in [0, 1). A hash: the same everywhere and cheaper than a generator."""
     digest = blake2b(f"{seed}|{symbol}|{ts_ms}|{what}".encode(), digest_size=64).digest()
     return tuple(value / 65536 for value in unpack("<32H", digest))
 
@@ -164,7 +164,7 @@ def _shuffled_sides(n_buys: int, count: int, noise: tuple[float, ...]) -> list[b
 def _split(
     total: Decimal, parts: int, instrument: Instrument, noise: tuple[float, ...]
 ) -> list[Decimal]:
-    """Return ``parts`` positive amounts on the lot grid that sum to ``total``; the last has the rest."""
+    """Return ``parts`` amounts above 0, on the lot grid but for the last, that sum to ``total``."""
     if parts == 0:
         return []
     weights = [0.5 + noise[i] for i in range(parts)]
