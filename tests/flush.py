@@ -1,6 +1,6 @@
 """Lets the suite empty its database between tests although the audit log is append-only.
 
-Loaded as a plugin by ``pyproject.toml``. Only the flush that Django's transactional tests use is
+Imported by the suite's conftest. Only the flush that Django's transactional tests use is
 wrapped; the triggers stand during every test itself.
 """
 
