@@ -217,8 +217,17 @@ class Gatekeeper(Protocol):
 
     def strategy_status(self, strategy: str) -> StrategyStatus: ...
 
-    def escalate(self, state: TradingState, reason_code: str, text: str, at_ms: int) -> None:
-        """Latch a breaker's state (global scope); never lowers severity."""
+    def escalate(
+        self, state: TradingState, reason_code: str, text: str, at_ms: int, scope: str = "global"
+    ) -> None:
+        """Latch a breaker's state for ``global`` or ``strategy:CODE``; never lowers severity."""
+
+    def resets(self) -> Mapping[str, int]:
+        """How often each scope was set back to ACTIVE by a person (or a stated operator).
+
+        A reset forgives what tripped the breaker: the drawdown is measured from a new peak, the
+        losing streak starts at 0 (D-23, D-27).
+        """
 
 
 class Reporter(Protocol):
