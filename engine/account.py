@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from engine.ledger import Ledger
+from engine.lots import Position
 from engine.risk import OrderThrottle, RiskView
 from engine.types.decisions import JsonValue
 from engine.types.ledger import ZERO, EquityPoint, Trade
@@ -51,6 +52,10 @@ class Account:
                 self._streaks.clear()
             elif scope.startswith("strategy:"):
                 self._streaks.pop(scope.removeprefix("strategy:"), None)
+
+    def holdings(self, symbol: str) -> dict[str, Position]:
+        """Return the open positions in one symbol by strategy code."""
+        return {p.strategy: p for p in self.ledger.positions() if p.symbol == symbol}
 
     def standing(self, point: EquityPoint) -> RiskView:
         """Return the view that the account's breakers judge: equity, peak, day."""

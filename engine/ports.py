@@ -112,8 +112,11 @@ class Journal(Protocol):
 
     def record_equity(self, point: EquityPoint, event: MarketEvent) -> None: ...
 
-    def record_state(self, state: Mapping[str, JsonValue], event: MarketEvent) -> None:
-        """Remember what a rebuilt session needs besides the ledger: learning, pending opinions."""
+    def record_state(
+        self, state: Callable[[], Mapping[str, JsonValue]], event: MarketEvent
+    ) -> None:
+        """Remember what a rebuilt session needs besides rows; a journal that keeps nothing never
+        calls ``state``."""
 
 
 class Publisher(Protocol):

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
-from engine.ports import StrategyStatus, TradingState
 from django.db.models import Count
 
+from engine.ports import StrategyStatus, TradingState
 from strategies.models import Strategy
 from trades.models import ControlEvent, ControlState, Order, TradingRun
 from trades.services import GLOBAL_SCOPE, RELEASED, control_release_due, control_set
