@@ -1,0 +1,94 @@
+"""The gatekeeper of a replay: breakers latch on event time, a stated operator resets them.
+
+A live breaker waits for a person. A replay has none, so it states one (D-23): a day-loss stop
+ends at the next UTC day, any other stop after a stated number of days, from a new peak level.
+Every intervention is counted and reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from engine.ports import StrategyStatus, TradingState
+
+DAY_MS = 86_400_000
+DAY_LOSS = "DAY_LOSS"
+
+
+@dataclass(frozen=True, slots=True)
+class Intervention:
+    """A stop of the simulated operator's watch: when it began, why, and when it ended."""
+
+    at_ms: int
+    scope: str
+    state: TradingState
+    reason_code: str
+    text: str
+    resumes_at_ms: int
+
+
+class SimulatedOperator:
+    """Implements ``engine.ports.Gatekeeper`` without rows.
+
+    Args:
+        statuses: status of each strategy code; a strategy not named raises, as with rows.
+        resume_after_days: whole UTC days a drawdown or streak stop lasts, at least 1.
+    """
+
+    def __init__(self, statuses: Mapping[str, StrategyStatus], resume_after_days: int) -> None:
+        if resume_after_days < 1:
+            raise ValueError(f"resume_after_days was {resume_after_days}, allowed: 1 or more")
+        self._statuses = dict(statuses)
+        self._resume_after_days = resume_after_days
+        self._stops: dict[str, Intervention] = {}
+        self._resets: dict[str, int] = {}
+        self._epoch = 0
+        self.interventions: list[Intervention] = []
+
+    def observe(self, now_ms: int) -> None:
+        if not self._stops:
+            return
+        for scope, stop in list(self._stops.items()):
+            if now_ms >= stop.resumes_at_ms:
+                del self._stops[scope]
+                self._epoch += 1
+                if stop.reason_code != DAY_LOSS:
+                    self._resets[scope] = self._resets.get(scope, 0) + 1
+
+    def trading_state(self, symbol: str, strategy: str) -> TradingState:
+        stop = self._worst(strategy)
+        return TradingState.ACTIVE if stop is None else stop.state
+
+    def state_reason(self, symbol: str, strategy: str) -> str:
+        stop = self._worst(strategy)
+        return "" if stop is None else stop.text
+
+    def control_epoch(self) -> int:
+        return self._epoch
+
+    def resets(self) -> Mapping[str, int]:
+        return self._resets
+
+    def strategy_status(self, strategy: str) -> StrategyStatus:
+        return self._statuses[strategy]
+
+    def escalate(
+        self, state: TradingState, reason_code: str, text: str, at_ms: int, scope: str = "global"
+    ) -> None:
+        current = self._stops.get(scope)
+        if current is not None and state.severity <= current.state.severity:
+            return
+        days = 1 if reason_code == DAY_LOSS else self._resume_after_days
+        resumes_at_ms = (at_ms // DAY_MS + days) * DAY_MS
+        stop = Intervention(at_ms, scope, state, reason_code, text, resumes_at_ms)
+        self._stops[scope] = stop
+        self._epoch += 1
+        self.interventions.append(stop)
+
+    def _worst(self, strategy: str) -> Intervention | None:
+        if not self._stops:
+            return None
+        found = [self._stops.get("global"), self._stops.get(f"strategy:{strategy}")]
+        stops = [stop for stop in found if stop is not None]
+        return max(stops, key=lambda stop: stop.state.severity, default=None)
