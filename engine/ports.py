@@ -13,7 +13,14 @@ from enum import StrEnum
 from typing import Protocol, TypeVar
 
 from engine.types.bars import BarColumns, ColumnStore, FloatColumn, MarketEvent
-from engine.types.decisions import Analysis, Decision, EvolutionTrigger, JsonValue, Settlement
+from engine.types.decisions import (
+    Analysis,
+    Decision,
+    EvolutionTrigger,
+    JsonValue,
+    PhaseRecord,
+    Settlement,
+)
 from engine.types.ledger import EquityPoint, Lot, Trade
 from engine.types.opinions import MarketView, Missing, Proposal, Regime, RuleColumns
 from engine.types.orders import Fill, OrderIntent, SubmitResult
@@ -90,7 +97,11 @@ class Journal(Protocol):
 
     def record_trade(self, trade: Trade) -> None: ...
 
-    def record_analysis(self, analysis: Analysis) -> None: ...
+    def record_bar(self, event: MarketEvent) -> None:
+        """Keep the accepted bar; the same bar twice is one row."""
+
+    def record_analysis(self, analysis: Analysis, learning: Sequence[PhaseRecord]) -> None:
+        """Write phases 1-6 with the records of phases 9-10, before the bar's decisions."""
 
     def record_decision(self, decision: Decision) -> None:
         """Write the decision and, in the same transaction, its intent (write-ahead)."""
@@ -100,6 +111,9 @@ class Journal(Protocol):
     ) -> None: ...
 
     def record_equity(self, point: EquityPoint, event: MarketEvent) -> None: ...
+
+    def record_state(self, state: Mapping[str, JsonValue], event: MarketEvent) -> None:
+        """Remember what a rebuilt session needs besides the ledger: learning, pending opinions."""
 
 
 class Publisher(Protocol):
@@ -190,8 +204,14 @@ class Gatekeeper(Protocol):
     A gatekeeper that cannot answer raises; the caller then denies (D-03).
     """
 
+    def observe(self, now_ms: int) -> None:
+        """Read the rows once for this event: one event is judged by one snapshot (F-085)."""
+
     def trading_state(self, symbol: str, strategy: str) -> TradingState:
         """Return the most severe state among global, symbol and strategy scopes."""
+
+    def state_reason(self, symbol: str, strategy: str) -> str:
+        """Say in words why the trading state is not ACTIVE; empty where it is."""
 
     def control_epoch(self) -> int: ...
 

@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class TradeplatformConfig(AppConfig):
+    name = "tradeplatform"
+    verbose_name = "Tradeplatform"

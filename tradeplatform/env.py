@@ -1,0 +1,83 @@
+"""The environment, read in one place: every variable the platform knows, and its default.
+
+Secrets and addresses come from the environment only. In development they are generated into
+``var/`` with mode 0600, so that one command works on a fresh machine (D-39).
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+ENVIRONMENTS = ("development", "test", "production")
+
+
+def text(name: str, default: str = "") -> str:
+    """Return a variable; an empty one counts as unset."""
+    return os.environ.get(name) or default
+
+
+def boolean(name: str, default: bool) -> bool:
+    value = text(name)
+    if not value:
+        return default
+    if value.lower() in ("1", "true", "yes", "on"):
+        return True
+    if value.lower() in ("0", "false", "no", "off"):
+        return False
+    raise ImproperlyConfigured(f"{name} was {value!r}, allowed: true or false")
+
+
+def listing(name: str, default: list[str]) -> list[str]:
+    value = text(name)
+    return [part.strip() for part in value.split(",") if part.strip()] if value else default
+
+
+def environment() -> str:
+    value = text("TRADEPLATFORM_ENV", "development")
+    if value not in ENVIRONMENTS:
+        raise ImproperlyConfigured(
+            f"TRADEPLATFORM_ENV was {value!r}, allowed: {', '.join(ENVIRONMENTS)}"
+        )
+    return value
+
+
+def var_dir() -> Path:
+    """Where this installation keeps its files (database, sockets, secrets), mode 0700."""
+    path = Path(text("TRADEPLATFORM_VAR", str(BASE_DIR / "var"))).resolve()
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path
+
+
+def secret(name: str, *, generated_in: Path | None, length: int = 64) -> str:
+    """Return a secret from ``NAME``, ``NAME_FILE`` or, in development, a generated file."""
+    if value := text(name):
+        return value
+    if file_name := text(f"{name}_FILE"):
+        return Path(file_name).read_text().strip()
+    if generated_in is None:
+        raise ImproperlyConfigured(f"{name} is not set; production needs {name} or {name}_FILE")
+    path = generated_in / name.lower()
+    if not path.exists():
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_urlsafe(length))
+    return path.read_text().strip()
+
+
+def installation_id(directory: Path) -> str:
+    """Return six hex characters that mark this installation's orders on a venue (D-19).
+
+    Made once and kept: orders that carry another prefix are somebody else's (F-012).
+    """
+    path = directory / "installation_id"
+    if not path.exists():
+        path.write_text(secrets.token_hex(3))
+    value = path.read_text().strip()
+    if len(value) != 6 or any(c not in "0123456789abcdef" for c in value):
+        raise ImproperlyConfigured(f"{path.name} held {value!r}, allowed: six hex characters")
+    return value

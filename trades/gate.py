@@ -1,0 +1,94 @@
+"""The gatekeeper of a stored run: control state, strategy status and safety holds, from rows.
+
+Read once an event. Whatever cannot be read raises, and the caller denies (D-03).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from engine.ports import StrategyStatus, TradingState
+from strategies.models import Strategy
+from trades.models import ControlState, Order, TradingRun
+from trades.services import GLOBAL_SCOPE, control_release_due, control_set
+
+
+class DatabaseGatekeeper:
+    """Implements ``engine.ports.Gatekeeper`` over rows that people and breakers write.
+
+    Besides the control rows two holds apply by themselves and end by themselves: an order whose
+    outcome is unknown, and a start that has not been reconciled with the venue yet (I-19).
+    Both mean REDUCING: exits go on, no new risk.
+    """
+
+    def __init__(self, run: TradingRun, is_reconciled: Callable[[], bool]) -> None:
+        self._run = run
+        self._is_reconciled = is_reconciled
+        self._states: dict[str, tuple[TradingState, str]] = {}
+        self._statuses: dict[str, StrategyStatus] = {}
+        self._holds: list[str] = []
+        self._epoch = 0
+        self._now_ms = 0
+
+    def observe(self, now_ms: int) -> None:
+        now = datetime.fromtimestamp(now_ms / 1000, UTC)
+        control_release_due(now)
+        rows = list(ControlState.objects.all())
+        self._states = {r.scope: (TradingState(r.state), r.reason) for r in rows}
+        self._epoch = sum(r.epoch for r in rows)
+        self._statuses = {
+            code: StrategyStatus(status)
+            for code, status in Strategy.objects.values_list("code", "status")
+        }
+        self._holds = self._automatic_holds()
+        self._now_ms = now_ms
+
+    def trading_state(self, symbol: str, strategy: str) -> TradingState:
+        return self._worst(symbol, strategy)[0]
+
+    def state_reason(self, symbol: str, strategy: str) -> str:
+        return self._worst(symbol, strategy)[1]
+
+    def control_epoch(self) -> int:
+        return self._epoch
+
+    def strategy_status(self, strategy: str) -> StrategyStatus:
+        """Return the row's status.
+
+        Raises:
+            KeyError: no such strategy row; the caller denies.
+        """
+        return self._statuses[strategy]
+
+    def escalate(self, state: TradingState, reason_code: str, text: str, at_ms: int) -> None:
+        at = datetime.fromtimestamp(at_ms / 1000, UTC)
+        next_day = (at + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+        control_set(
+            scope=GLOBAL_SCOPE,
+            state=state,
+            actor="breaker",
+            reason=text,
+            reason_code=reason_code,
+            releases_at=next_day if reason_code == "DAY_LOSS" else None,
+            is_breaker=True,
+            at=at,
+        )
+        self.observe(at_ms)
+
+    def _automatic_holds(self) -> list[str]:
+        holds = []
+        unknown = Order.objects.filter(run=self._run, status__in=("UNKNOWN", "SENDING")).count()
+        if unknown:
+            holds.append(f"{unknown} order(s) without an answer from the venue")
+        if not self._is_reconciled():
+            holds.append("not reconciled with the venue since the start")
+        return holds
+
+    def _worst(self, symbol: str, strategy: str) -> tuple[TradingState, str]:
+        found = [
+            self._states.get(scope, (TradingState.ACTIVE, ""))
+            for scope in (GLOBAL_SCOPE, f"symbol:{symbol}", f"strategy:{strategy}")
+        ]
+        found.extend((TradingState.REDUCING, hold) for hold in self._holds)
+        return max(found, key=lambda item: item[0].severity)

@@ -1,0 +1,166 @@
+"""The database journal: everything one event caused, in one transaction, under the fence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from django.db import transaction
+from django.utils import timezone
+
+from engine.types.bars import EventKind, MarketEvent
+from engine.types.decisions import (
+    Analysis,
+    Decision,
+    EvolutionTrigger,
+    JsonValue,
+    PhaseRecord,
+    Settlement,
+)
+from engine.types.ledger import EquityPoint, Lot, Trade
+from engine.types.orders import Fill, OrderIntent
+from market.models import Candle, Instrument
+from trades import models, records
+from trades.failpoints import failpoint
+from trades.lease import Fence
+
+
+class DatabaseJournal:
+    """Implements ``engine.ports.Journal``. A write that fails rolls the whole event back and
+    raises: the session is then rebuilt from what was committed."""
+
+    def __init__(
+        self, run: models.TradingRun, fence: Fence, instruments: Mapping[str, Instrument]
+    ) -> None:
+        self._run = run
+        self._fence = fence
+        self._instruments = instruments
+        self._analysis: models.Analysis | None = None
+
+    @contextmanager
+    def event(self, event: MarketEvent) -> Iterator[None]:
+        with transaction.atomic():
+            self._fence.assert_held()
+            self._analysis = None
+            yield
+            if event.kind is EventKind.BAR:
+                self._advance_cursor(event)
+            failpoint("event.before_commit")
+        failpoint("event.after_commit")
+
+    def record_rejected_event(self, event: MarketEvent, reason: str) -> None:
+        bar = event.bar
+        models.RejectedEvent.objects.create(
+            run=self._run,
+            symbol=event.symbol,
+            event_at=records.moment(event.ts_ms),
+            reason=reason,
+            # repr: JSON has no NaN, and a bad number is exactly what stands here
+            payload={"bar": repr(bar)},
+            created_at=timezone.now(),
+        )
+
+    def record_bar(self, event: MarketEvent) -> None:
+        bar = event.bar
+        if bar is None:
+            return
+        Candle.objects.get_or_create(
+            instrument=self._instruments[event.symbol],
+            timeframe_ms=self._run.timeframe_ms,
+            opened_at=records.moment(bar.ts_ms),
+            defaults={
+                "open": bar.open,
+                "high": bar.high,
+                "low": bar.low,
+                "close": bar.close,
+                "volume": bar.volume,
+            },
+        )
+
+    def record_fill(self, fill: Fill, intent: OrderIntent) -> None:
+        failpoint("fills.before")
+        order = models.Order.objects.get(client_order_id=intent.client_order_id)
+        records.fill_row(self._run, order, fill, timezone.now()).save(force_insert=True)
+        failpoint("fills.mid")
+
+    def record_lots(self, opened: Sequence[Lot], changed: Sequence[Lot]) -> None:
+        for lot in opened:
+            models.Lot.objects.create(run=self._run, lot_id=lot.lot_id, **records.lot_fields(lot))
+        for lot in changed:
+            models.Lot.objects.filter(run=self._run, lot_id=lot.lot_id).update(
+                **records.lot_fields(lot)
+            )
+        failpoint("fills.after")
+
+    def record_trade(self, trade: Trade) -> None:
+        records.trade_row(self._run, trade).save(force_insert=True)
+
+    def record_analysis(self, analysis: Analysis, learning: Sequence[PhaseRecord]) -> None:
+        row = records.analysis_row(self._run, analysis, learning, timezone.now())
+        row.save(force_insert=True)
+        self._analysis = row
+
+    def record_decision(self, decision: Decision) -> None:
+        if self._analysis is None:
+            raise RuntimeError("a decision needs the analysis of its bar recorded first")
+        now = timezone.now()
+        row = records.decision_row(self._run, self._analysis, decision, now)
+        row.save(force_insert=True)
+        if decision.intent is None:
+            return
+        order = records.order_row(self._run, row, decision.intent, now)
+        order.fence_token = self._fence.token
+        order.limits_snapshot = {
+            "final_quantity_base": str(decision.quantity_base),
+            "steps": [step.code for step in decision.sizing.steps] if decision.sizing else [],
+        }
+        order.save(force_insert=True)
+        models.OrderEvent.objects.create(
+            order=order, seq=1, from_status="", to_status="INTENT", at=now
+        )
+        failpoint("signal.after_persist")
+
+    def record_learning(
+        self, settled: Sequence[Settlement], triggers: Sequence[EvolutionTrigger]
+    ) -> None:
+        models.EvolutionEvent.objects.bulk_create(
+            models.EvolutionEvent(
+                run=self._run,
+                source=trigger.source,
+                kind=trigger.kind,
+                text=trigger.text,
+                value=trigger.value,
+                limit=trigger.limit,
+                at=records.moment(trigger.at_ms),
+            )
+            for trigger in triggers
+        )
+
+    def record_equity(self, point: EquityPoint, event: MarketEvent) -> None:
+        models.EquityPoint.objects.update_or_create(
+            run=self._run,
+            at=records.moment(point.ts_ms),
+            defaults={
+                "equity_quote": point.equity_quote,
+                "cash_quote": point.cash_quote,
+                "exposure_quote": point.exposure_quote,
+                "peak_equity_quote": point.peak_equity_quote,
+                "drawdown_fraction": point.drawdown_fraction,
+                "day_pnl_quote": point.day_pnl_quote,
+            },
+        )
+
+    def record_state(self, state: Mapping[str, JsonValue], event: MarketEvent) -> None:
+        models.SessionState.objects.update_or_create(
+            run=self._run,
+            defaults={"payload": dict(state), "event_at": records.moment(event.ts_ms)},
+        )
+
+    def _advance_cursor(self, event: MarketEvent) -> None:
+        closed_at = records.moment(event.ts_ms)
+        models.SymbolCursor.objects.update_or_create(
+            run=self._run, symbol=event.symbol, defaults={"last_bar_close_at": closed_at}
+        )
+        models.TradingRun.objects.filter(pk=self._run.pk).update(
+            last_event_at=closed_at, last_error=""
+        )

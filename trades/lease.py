@@ -1,0 +1,89 @@
+"""One worker advances a run at a time, and a worker that lost the lease cannot commit (I-16).
+
+The lease is a row with a token that only grows. Whoever takes it over raises the token; every
+transaction of the trading loop checks that the token is still its own, so a process that was
+paused past its expiry finds its late writes refused (F-010, F-011).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import F
+from django.utils import timezone
+
+from trades.errors import LeaseLost
+from trades.models import Lease, TradingRun
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """Proof of holding one run's lease; check it inside the transaction that writes."""
+
+    run_id: int
+    token: int
+    holder: str
+
+    def assert_held(self) -> None:
+        """Raise unless this token is still the newest and unexpired.
+
+        Must run inside a transaction: the row stays locked until it ends, so nobody can take
+        the lease between this check and the commit.
+
+        Raises:
+            LeaseLost: another holder took over, or the lease expired.
+        """
+        if not connection.in_atomic_block:
+            raise RuntimeError("a fence proves nothing outside a transaction")
+        changed = Lease.objects.filter(
+            run_id=self.run_id, token=self.token, expires_at__gt=timezone.now()
+        ).update(holder=self.holder)
+        if changed != 1:
+            raise LeaseLost(f"lease of run {self.run_id} was lost, token was {self.token}")
+
+    def renew(self) -> None:
+        """Push the expiry ahead by the lease's length.
+
+        Raises:
+            LeaseLost: as ``assert_held``.
+        """
+        now = timezone.now()
+        changed = Lease.objects.filter(
+            run_id=self.run_id, token=self.token, expires_at__gt=now
+        ).update(expires_at=now + timedelta(seconds=settings.LEASE_SECONDS))
+        if changed != 1:
+            raise LeaseLost(f"lease of run {self.run_id} was lost, token was {self.token}")
+
+
+def lease_acquire(*, run: TradingRun, holder: str, code_version: str) -> Fence | None:
+    """Take or keep the lease of ``run``; None while another holder's is unexpired.
+
+    Keeping it does not change the token, so a warm session knows that nobody ran in between.
+    """
+    now = timezone.now()
+    expires_at = now + timedelta(seconds=settings.LEASE_SECONDS)
+    with transaction.atomic():
+        Lease.objects.get_or_create(run=run, defaults={"expires_at": now, "holder": ""})
+        mine = Lease.objects.filter(run=run, holder=holder, expires_at__gt=now)
+        if mine.update(expires_at=expires_at) == 0:
+            free = Lease.objects.filter(run=run, expires_at__lte=now)
+            taken = free.update(
+                holder=holder,
+                token=F("token") + 1,
+                expires_at=expires_at,
+                code_version=code_version,
+            )
+            if taken == 0:
+                return None
+        token = Lease.objects.values_list("token", flat=True).get(run=run, holder=holder)
+    return Fence(run_id=run.pk, token=token, holder=holder)
+
+
+def lease_release(fence: Fence) -> None:
+    """Let the next worker in at once; used on an orderly stop."""
+    Lease.objects.filter(run_id=fence.run_id, token=fence.token).update(
+        expires_at=timezone.now(), holder=""
+    )

@@ -1,0 +1,106 @@
+"""Advancing a run: take the lease, keep the session warm, feed it what is due.
+
+Crash recovery and start-up are one path: a process without a warm session, or one that finds
+that somebody else held the lease in between, rebuilds the session from the database.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+from dataclasses import asdict, dataclass
+from typing import Protocol
+
+from django.conf import settings
+from django.utils.module_loading import import_string
+
+from trades.errors import LeaseLost
+from trades.failpoints import failpoint
+from trades.lease import Fence, lease_acquire
+from trades.models import TradingRun
+
+
+@dataclass(frozen=True, slots=True)
+class AdvanceSummary:
+    """What one advance did; small enough for a log line."""
+
+    run_id: int
+    outcome: str
+    events: int = 0
+    decisions: int = 0
+    orders: int = 0
+    fills: int = 0
+
+    def as_dict(self) -> dict[str, int | str]:
+        return asdict(self)
+
+
+class RunningSession(Protocol):
+    """A session with its sources and broker, bound to one fence."""
+
+    fence: Fence
+
+    def advance(self) -> AdvanceSummary:
+        """Process everything due; survives an unreachable venue, raises on a failed write."""
+
+    def close(self) -> None: ...
+
+
+class SessionFactory(Protocol):
+    def __call__(self, run: TradingRun, fence: Fence) -> RunningSession: ...
+
+
+class Runner:
+    """The warm sessions of one worker process.
+
+    ``holder`` names the process, not the machine: a restarted worker is somebody else, so its
+    predecessor's lease must expire first and its session is rebuilt.
+    """
+
+    def __init__(self, factory: SessionFactory, code_version: str) -> None:
+        self._factory = factory
+        self._code_version = code_version
+        self._holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self._warm: dict[int, RunningSession] = {}
+
+    def advance(self, run_id: int) -> AdvanceSummary:
+        """Advance one run if this process holds or can take its lease."""
+        run = TradingRun.objects.filter(pk=run_id, ended_at__isnull=True).first()
+        if run is None:
+            self._drop(run_id)
+            return AdvanceSummary(run_id, "ended")
+        fence = lease_acquire(run=run, holder=self._holder, code_version=self._code_version)
+        if fence is None:
+            self._drop(run_id)
+            return AdvanceSummary(run_id, "held by another worker")
+        failpoint("lease.after_take")
+        try:
+            return self._session(run, fence).advance()
+        except LeaseLost:
+            self._drop(run_id)
+            return AdvanceSummary(run_id, "lease lost")
+        except BaseException:
+            # what the session holds in memory may be ahead of what was committed
+            self._drop(run_id)
+            raise
+
+    def _session(self, run: TradingRun, fence: Fence) -> RunningSession:
+        warm = self._warm.get(run.pk)
+        if warm is not None and warm.fence.token == fence.token:
+            return warm
+        self._drop(run.pk)
+        session = self._factory(run, fence)
+        self._warm[run.pk] = session
+        return session
+
+    def _drop(self, run_id: int) -> None:
+        session = self._warm.pop(run_id, None)
+        if session is not None:
+            session.close()
+
+
+def build_runner() -> Runner:
+    """Return a runner with the factory that the top floor plugs in by its dotted name."""
+    factory = import_string(settings.TRADING_SESSION_FACTORY)
+    return Runner(factory, settings.CODE_VERSION)

@@ -1,0 +1,31 @@
+"""The trading loop's Celery tasks. A knock carries nothing: what is due is read from rows."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from celery import shared_task
+
+from trades.models import TradingRun
+from trades.runner import Runner, build_runner
+
+
+@cache
+def _runner() -> Runner:
+    # one a worker process, made on first use so that it is never carried across a fork
+    return build_runner()
+
+
+@shared_task(acks_late=False, ignore_result=True)
+def advance_due() -> int:
+    """Knock on every open run; losing, repeating or delaying a knock is free."""
+    run_ids = list(TradingRun.objects.filter(ended_at__isnull=True).values_list("pk", flat=True))
+    for run_id in run_ids:
+        advance.apply_async((run_id,), expires=2)
+    return len(run_ids)
+
+
+@shared_task(acks_late=False, ignore_result=True, soft_time_limit=45, time_limit=60)
+def advance(run_id: int) -> dict[str, int | str]:
+    """Process everything that is due for one run, under its lease."""
+    return _runner().advance(run_id).as_dict()
