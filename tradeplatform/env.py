@@ -67,3 +67,17 @@ def secret(name: str, *, generated_in: Path | None, length: int = 64) -> str:
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_urlsafe(length))
     return path.read_text().strip()
+
+
+def installation_id(directory: Path) -> str:
+    """Return six hex characters that mark this installation's orders on a venue (D-19).
+
+    Made once and kept: orders that carry another prefix are somebody else's (F-012).
+    """
+    path = directory / "installation_id"
+    if not path.exists():
+        path.write_text(secrets.token_hex(3))
+    value = path.read_text().strip()
+    if len(value) != 6 or any(c not in "0123456789abcdef" for c in value):
+        raise ImproperlyConfigured(f"{path.name} held {value!r}, allowed: six hex characters")
+    return value

@@ -6,6 +6,7 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 
 from tradeplatform import env
+from tradeplatform.version import code_version
 
 BASE_DIR = env.BASE_DIR
 ENVIRONMENT = env.environment()
@@ -40,6 +41,8 @@ INSTALLED_APPS = [
     "market",
     "strategies",
     "trades",
+    "optimization",
+    "research",
     "monitoring",
     "tradeplatform",
 ]
@@ -252,3 +255,7 @@ PRACTICE_URL = env.text("TRADEPLATFORM_PRACTICE_URL")
 # Without this a live run is refused, whatever the database says.
 LIVE_ARMED = env.boolean("TRADEPLATFORM_LIVE_ARMED", False)
 LEASE_SECONDS = 15
+CODE_VERSION = code_version(BASE_DIR)
+INSTALLATION_ID = env.installation_id(VAR_DIR)
+# The trading loop lives below this room; what it builds sessions with is plugged in by name.
+TRADING_SESSION_FACTORY = "tradeplatform.bootstrap.running_session"

@@ -76,6 +76,7 @@ class OrderIntent:
     decided_at_ms: int
     regime: str
     leg: int = 0
+    reason_code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
