@@ -235,6 +235,7 @@ def test_dust_left_by_a_base_fee_is_closed_and_stays_on_the_account() -> None:
     assert not books.position("ema-trend", BTC).is_open
     assert (books.equity_quote, books.balances()) == (equity, balances)
     assert books.exposure_quote == 0
+    books.mark(BTC, D("150"))
     _assert_conserved(books)
 
 
