@@ -92,9 +92,9 @@ class FailSafe:
         """Places whose last call failed, in order: what a banner names (D-03)."""
         return tuple(sorted(self._in_a_row))
 
-    def attempt(self, call: Callable[[], T], *, where: str) -> T | Failure:
-        """Return the call's value or its Failure, skipping the call during a cool-off."""
-        if self._closed_until_s:
+    def attempt(self, call: Callable[[], T], *, where: str, always: bool = False) -> T | Failure:
+        """Return the call's value or its Failure; in a cool-off it is made only if ``always``."""
+        if self._closed_until_s and not always:
             skipped = self.skipped(where)
             if skipped is not None:
                 return skipped

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import exp, log, sqrt
 
-from engine.types.bars import Instrument
 from engine.phases.config import PipelineConfig
 from engine.phases.cross_validation import RELIABLE, UNRELIABLE
+from engine.types.bars import Instrument
 from engine.types.opinions import (
     Consensus,
     MarketView,

@@ -47,8 +47,13 @@ class EvolutionWatch:
 
     def due(
         self, at_ms: int, market: MarketView | Missing, scoreboard: Scoreboard
-    ) -> EvolutionStep:
-        """Return what is due at ``at_ms``: the first of decline, regime change, new data, schedule."""
+    ) -> EvolutionStep | None:
+        """Return what is due: the first of decline, regime change, new data, schedule.
+
+        None where there is no learned source to watch.
+        """
+        if not self._sources:
+            return None
         triggers: list[EvolutionTrigger] = []
         watches: dict[str, Watch] = {}
         for source in self._sources:

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.phases.config import PipelineConfig
+from engine.phases.ensemble import ENSEMBLE
 from engine.types.bars import FloatColumn, Snapshot
 from engine.types.decisions import Analysis, JsonValue, Settlement
 from engine.types.opinions import Consensus, FeatureView, MarketView, Missing
-
-from engine.phases.ensemble import ENSEMBLE
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,9 +140,7 @@ def _own_exit(
     return "RULE_EXIT", f"{held.strategy} leaves at {snapshot.close:g}"
 
 
-def _too_long(
-    snapshot: Snapshot, held: Holding, config: PipelineConfig
-) -> tuple[str, str] | None:
+def _too_long(snapshot: Snapshot, held: Holding, config: PipelineConfig) -> tuple[str, str] | None:
     opened_ms = held.opened_at_ms
     if opened_ms is None:
         return None

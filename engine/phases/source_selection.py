@@ -51,9 +51,7 @@ def regime_key(market: MarketView | Missing) -> str:
     return ALL_REGIMES if isinstance(market, Missing) else market.regime.value
 
 
-def standings(
-    scoreboard: Scoreboard, sources: Sequence[str], regime: str
-) -> tuple[Standing, ...]:
+def standings(scoreboard: Scoreboard, sources: Sequence[str], regime: str) -> tuple[Standing, ...]:
     """Return every source's standing; it changes only when something is settled."""
     return tuple(_standing(scoreboard, source, regime) for source in sources)
 
@@ -91,9 +89,7 @@ def select_sources(
         s.merit + _FIT_WEIGHT * fit + _LATENCY_WEIGHT * (budget / (budget + latency))
         for s, fit, latency in zip(standing, fits, latencies_us, strict=True)
     ]
-    capable = [
-        i for i, s in enumerate(standing) if s.performance >= config.minimum_performance
-    ]
+    capable = [i for i, s in enumerate(standing) if s.performance >= config.minimum_performance]
     capable.sort(key=scores.__getitem__, reverse=True)
     chosen = [i for i in capable if scores[i] >= config.minimum_score] or capable[:1]
     return Selection(tuple(chosen[: config.max_sources]), tuple(scores))
