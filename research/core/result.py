@@ -63,7 +63,7 @@ def replay_result(
         sortino=equity.sortino,
         profit_factor=trades.profit_factor,
         expectancy_r=trades.expectancy_r,
-        win_rate_fraction=trades.win_rate_fraction,
+        win_rate_fraction=trades.win_rate,
         exposure_max_fraction=equity.max_exposure_fraction,
         cap_breaches=counts.cap_breaches,
         digest=journal.hexdigest(),
