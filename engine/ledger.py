@@ -14,24 +14,30 @@ third asset that pays fees) count in equity from their first mark on; until then
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
 from engine.equity import EquityCurve
+from engine.exposure import Exposure
 from engine.ledger_state import (
     Asset,
     FillEffect,
     LedgerError,
     LedgerState,
+    base_of,
+    check_fill,
     mark_price,
+    overfill,
     oversold,
     require,
+    unvalued,
 )
-from engine.lots import Exit, LotBook, Position, fee_part, initial_risk
+from engine.lots import Exit, LotBook, Position, fee_part, is_dust, lot_of
+from engine.ports import TradingState
+from engine.risk import RiskView
 from engine.types.bars import Instrument
 from engine.types.decisions import Reason
 from engine.types.ledger import ZERO, EquityPoint, Lot, Trade
-from engine.types.opinions import Side
 from engine.types.orders import Fill, OrderIntent
 
 __all__ = ["FillEffect", "Ledger", "LedgerError", "LedgerState"]
@@ -48,6 +54,7 @@ class Ledger:
         self.realised_quote = ZERO
         self.fees_quote = ZERO
         self.holding_pnl_quote = ZERO
+        self.consecutive_losses = 0  # losing trades since the last other one or a reset
         for asset, balance in balances.items():
             require(balance.is_finite(), f"balance of {asset} must be finite, was {balance}")
         self._cash = balances.get(quote, ZERO)
@@ -61,17 +68,17 @@ class Ledger:
         self._curve = EquityCurve(self._cash)
 
     def apply_fill(
-        self, fill: Fill, intent: OrderIntent, regime: str, reason: str = "signal"
+        self, fill: Fill, intent: OrderIntent, regime: str | None = None, reason: str = "signal"
     ) -> FillEffect:
         """Book one fill on its intent's strategy; a fill seen before changes nothing (F-016).
 
-        ``regime`` is the one at the fill and ``reason`` why a closed trade was closed. What the
-        venue says was done is booked, also beyond the intent's quantity (F-017).
+        ``regime`` is the one at the fill (None: the intent's) and ``reason`` why a closed trade was
+        closed. What the venue says was done is booked, also beyond the intent's quantity (F-017).
 
         Raises:
             LedgerError: the fill is malformed or not of this intent's symbol or this quote.
         """
-        self._check(fill, intent)
+        check_fill(fill, intent)
         key = (fill.symbol, fill.trade_id)
         if key in self._seen:
             return FillEffect(duplicate=True)
@@ -87,28 +94,17 @@ class Ledger:
         asset.balance += delta
         book = self._book(intent.strategy, fill.symbol)
         before = abs(book.quantity)
+        regime = intent.regime if regime is None else regime
         effect = self._book_delta(book, delta, fee_quote, fill, intent, regime, reason)
         asset.gross += abs(book.quantity) - before
         if book.quantity < 0 and fill.symbol not in self._shortable:
             reasons.append(oversold(book))
         return FillEffect(*effect, duplicate=False, reasons=tuple(reasons))
 
-    def _check(self, fill: Fill, intent: OrderIntent) -> None:
-        where = f"fill {fill.trade_id} of {fill.symbol}"
-        require(fill.symbol == intent.symbol, f"{where}: intent's symbol was {intent.symbol}")
-        for name, value in (("price", fill.price), ("quantity_base", fill.quantity_base)):
-            require(
-                value.is_finite() and value > 0, f"{where}: {name} must be positive, was {value}"
-            )
-        require(fill.fee.is_finite(), f"{where}: fee must be finite, was {fill.fee}")
-
     def _overfill(self, fill: Fill, intent: OrderIntent) -> list[Reason]:
         filled = self._filled.get(fill.client_order_id, ZERO) + fill.quantity_base
         self._filled[fill.client_order_id] = filled
-        if filled <= intent.quantity_base:
-            return []
-        text = f"filled {filled} above ordered, ordered was {intent.quantity_base}"
-        return [Reason("OVERFILL", text, float(filled), float(intent.quantity_base))]
+        return [overfill(filled, intent)] if filled > intent.quantity_base else []
 
     def _pay_fee(self, fill: Fill, reasons: list[Reason]) -> tuple[Decimal, Decimal]:
         """Take the fee from its asset; return (its value in quote, its amount in base units)."""
@@ -124,8 +120,7 @@ class Ledger:
         asset.external -= fill.fee
         if asset.mark is not None:
             return fill.fee * asset.mark, ZERO
-        text = f"fee {fill.fee} {fill.fee_asset} has no mark, counted as 0 {self.quote}"
-        reasons.append(Reason("FEE_UNVALUED", text, float(fill.fee)))
+        reasons.append(unvalued(fill, self.quote))
         return ZERO, ZERO
 
     def _book_delta(
@@ -149,31 +144,27 @@ class Ledger:
             leaving = Exit(
                 fill_id, fill.price, fee, fill.ts_ms, regime, reason, fill.client_order_id
             )
-            changed, trades = book.close(closing, leaving)
-            self.realised_quote += sum((t.pnl_quote + t.fees_quote for t in trades), ZERO)
+            changed, trades = self._close(book, closing, leaving)
             size -= closing
             fee_quote -= fee
         if size == 0:
             return (), tuple(changed), tuple(trades)
-        side = Side.BUY if delta > 0 else Side.SELL
-        stop = intent.stop_price if not intent.purpose.reduces_risk else None
-        lot = Lot(
-            lot_id=fill_id,
-            strategy=intent.strategy,
-            symbol=fill.symbol,
-            side=side,
-            quantity_base=size,
-            entry_price=fill.price,
-            entry_fee_quote=fee_quote,
-            risk_per_unit_quote=initial_risk(side, fill.price, intent.reference_price, stop),
-            stop_price=stop,
-            target_price=intent.target_price if not intent.purpose.reduces_risk else None,
-            regime=regime,
-            opened_at_ms=fill.ts_ms,
-            entry_order_id=fill.client_order_id,
-        )
+        lot = lot_of(fill, intent, size if delta > 0 else -size, fee_quote, regime)
         book.add(lot)
         return (lot,), tuple(changed), tuple(trades)
+
+    def _close(
+        self, book: LotBook, quantity_base: Decimal, leaving: Exit
+    ) -> tuple[list[Lot], list[Trade]]:
+        changed, trades = book.close(quantity_base, leaving)
+        for trade in trades:
+            self.realised_quote += trade.pnl_quote + trade.fees_quote
+            self.consecutive_losses = self.consecutive_losses + 1 if trade.pnl_quote < 0 else 0
+        return changed, trades
+
+    def reset_loss_streak(self) -> None:
+        """An operator lets entries begin again after a losing streak (D-27)."""
+        self.consecutive_losses = 0
 
     def adjust(self, asset: str, amount: Decimal) -> None:
         """Book a deposit (> 0), withdrawal (< 0) or a trade made by hand on the venue (F-013).
@@ -208,15 +199,8 @@ class Ledger:
 
     def is_dust(self, strategy: str, instrument: Instrument) -> bool:
         """True where the position is open and no order could close it (F-019)."""
-        quantity = abs(self.position(strategy, instrument.symbol).quantity_base)
-        if quantity == 0:
-            return False
-        sellable = instrument.quantity(quantity)
-        mark = self._asset_of(instrument.symbol).mark or ZERO
-        return (
-            sellable < max(instrument.min_quantity_base, instrument.lot_size)
-            or sellable * mark < instrument.min_notional_quote
-        )
+        held = self.position(strategy, instrument.symbol).quantity_base
+        return is_dust(held, self._asset_of(instrument.symbol).mark, instrument)
 
     def sweep_dust(
         self, strategy: str, instrument: Instrument, ts_ms: int, regime: str
@@ -234,8 +218,7 @@ class Ledger:
             raise LedgerError(f"position of {strategy} in {symbol} has no mark")
         trade_id = f"{symbol}:dust:{strategy}:{ts_ms}"
         leaving = Exit(trade_id, mark, ZERO, ts_ms, regime, "dust", "")
-        changed, trades = book.close(abs(quantity), leaving)
-        self.realised_quote += sum((t.pnl_quote + t.fees_quote for t in trades), ZERO)
+        changed, trades = self._close(book, abs(quantity), leaving)
         asset.external += quantity
         asset.gross -= abs(quantity)
         return FillEffect(changed=tuple(changed), trades=tuple(trades))
@@ -307,8 +290,12 @@ class Ledger:
         book = self._books.get((strategy, symbol))
         return book.position() if book is not None else Position(strategy, symbol)
 
-    def positions(self) -> tuple[Position, ...]:
-        """Open positions, in (strategy, symbol) order."""
+    def positions(self, symbol: str) -> dict[str, Position]:
+        """Open positions in one symbol by strategy, in order of strategy."""
+        return {p.strategy: p for p in self.open_positions() if p.symbol == symbol}
+
+    def open_positions(self) -> tuple[Position, ...]:
+        """All open positions, in (strategy, symbol) order."""
         return tuple(self._books[k].position() for k in sorted(self._books) if self._books[k].lots)
 
     @property
@@ -316,21 +303,42 @@ class Ledger:
         """Open lots by (strategy, symbol), oldest first in each."""
         return tuple(lot for key in sorted(self._books) for lot in self._books[key].lots)
 
-    def exposure_by_symbol(self) -> dict[str, Decimal]:
-        """Gross exposure in quote by symbol; flat symbols are left out."""
-        return self._exposure_by(1)
+    def risk_view(
+        self,
+        pending_entries: Sequence[OrderIntent] = (),
+        *,
+        orders_last_hour: int = 0,
+        orders_last_day: int = 0,
+        state: TradingState = TradingState.ACTIVE,
+    ) -> RiskView:
+        """The account as the limits see it; what entry orders may still fill counts as held.
 
-    def exposure_by_strategy(self) -> dict[str, Decimal]:
-        """Gross exposure in quote by strategy; flat strategies are left out."""
-        return self._exposure_by(0)
+        The ledger knows fills only: counts of orders come from the caller's ``OrderThrottle``.
+        """
+        exposure = Exposure(self._books.values(), self._mark_of)
+        for intent in pending_entries:
+            exposure.reserve(intent, self._filled.get(intent.client_order_id, ZERO))
+        equity = self.equity_quote
+        return RiskView(
+            equity_quote=equity,
+            cash_quote=self._cash - exposure.reserved_cash_quote,
+            peak_equity_quote=self._curve.peak_equity_quote,
+            day_pnl_quote=self._curve.day_pnl(equity),
+            gross_exposure_quote=exposure.gross_quote,
+            exposure_by_symbol=exposure.by_symbol,
+            exposure_by_strategy=exposure.by_strategy,
+            positions_base=exposure.positions_base,
+            open_orders=len(pending_entries),
+            open_orders_by_symbol=exposure.orders_by_symbol,
+            open_positions=len(exposure.keys),
+            consecutive_losses=self.consecutive_losses,
+            orders_last_hour=orders_last_hour,
+            orders_last_day=orders_last_day,
+            state=state,
+        )
 
-    def _exposure_by(self, part: int) -> dict[str, Decimal]:
-        sums: dict[str, Decimal] = {}
-        for key, book in self._books.items():
-            mark = self._asset_of(book.symbol).mark
-            if book.quantity and mark is not None:
-                sums[key[part]] = sums.get(key[part], ZERO) + abs(book.quantity) * mark
-        return sums
+    def _mark_of(self, symbol: str) -> Decimal:
+        return self._asset_of(symbol).mark or ZERO
 
     def balances(self) -> dict[str, Decimal]:
         """All balances by asset; what the venue should say."""
@@ -349,6 +357,7 @@ class Ledger:
             realised_quote=self.realised_quote,
             fees_quote=self.fees_quote,
             holding_pnl_quote=self.holding_pnl_quote,
+            consecutive_losses=self.consecutive_losses,
             curve=self._curve.state(),
         )
 
@@ -370,14 +379,15 @@ class Ledger:
         ledger.realised_quote = state.realised_quote
         ledger.fees_quote = state.fees_quote
         ledger.holding_pnl_quote = state.holding_pnl_quote
+        ledger.consecutive_losses = state.consecutive_losses
         ledger._curve = EquityCurve.restore(state.curve, ledger.equity_quote)
         return ledger
 
     def _book(self, strategy: str, symbol: str) -> LotBook:
-        key = (strategy, symbol)
-        if key not in self._books:
-            self._books[key] = LotBook(strategy, symbol)
-        return self._books[key]
+        book = self._books.get((strategy, symbol))
+        if book is None:
+            book = self._books[strategy, symbol] = LotBook(strategy, symbol)
+        return book
 
     def _asset_of(self, symbol: str) -> Asset:
         return self._assets.setdefault(self._base(symbol), Asset(ZERO))
@@ -385,11 +395,5 @@ class Ledger:
     def _base(self, symbol: str) -> str:
         base = self._bases.get(symbol)
         if base is None:
-            base, _, rest = symbol.partition("/")
-            quote = rest.partition(":")[0]
-            require(
-                bool(base) and quote == self.quote,
-                f"symbol must be BASE/{self.quote}, was {symbol}",
-            )
-            self._bases[symbol] = base
+            base = self._bases[symbol] = base_of(symbol, self.quote)
         return base
