@@ -285,6 +285,10 @@ class Ledger:
         """Mark-to-market equity now; moves the peak and starts a new UTC day where one began."""
         return self._curve.point(ts_ms, self.equity_quote, self._cash, self.exposure_quote)
 
+    def rebase_peak(self) -> None:
+        """Measure drawdown from now on: what a person's reset after a halt means (D-23)."""
+        self._curve.rebase(self.equity_quote)
+
     def position(self, strategy: str, symbol: str) -> Position:
         """The strategy's position in the symbol; quantity 0 where it has none."""
         book = self._books.get((strategy, symbol))
