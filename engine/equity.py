@@ -83,16 +83,8 @@ class EquityCurve:
             exposure_quote=exposure_quote,
             peak_equity_quote=self._peak,
             drawdown_fraction=_drawdown(self._peak, equity_quote),
-            day_pnl_quote=self.day_pnl(equity_quote),
+            day_pnl_quote=equity_quote - self._day_start - self._day_deposits,
         )
-
-    @property
-    def peak_equity_quote(self) -> Decimal:
-        return self._peak
-
-    def day_pnl(self, equity_quote: Decimal) -> Decimal:
-        """PnL of the last point's UTC day if equity were ``equity_quote`` now."""
-        return equity_quote - self._day_start - self._day_deposits - self._new_deposits
 
     def state(self) -> EquityCurveState:
         return EquityCurveState(

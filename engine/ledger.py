@@ -14,11 +14,10 @@ third asset that pays fees) count in equity from their first mark on; until then
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
 from engine.equity import EquityCurve
-from engine.exposure import Exposure
 from engine.ledger_state import (
     Asset,
     FillEffect,
@@ -33,8 +32,6 @@ from engine.ledger_state import (
     unvalued,
 )
 from engine.lots import Exit, LotBook, Position, fee_part, is_dust, lot_of
-from engine.ports import TradingState
-from engine.risk import RiskView
 from engine.types.bars import Instrument
 from engine.types.decisions import Reason
 from engine.types.ledger import ZERO, EquityPoint, Lot, Trade
@@ -54,7 +51,6 @@ class Ledger:
         self.realised_quote = ZERO
         self.fees_quote = ZERO
         self.holding_pnl_quote = ZERO
-        self.consecutive_losses = 0  # losing trades since the last other one or a reset
         for asset, balance in balances.items():
             require(balance.is_finite(), f"balance of {asset} must be finite, was {balance}")
         self._cash = balances.get(quote, ZERO)
@@ -159,12 +155,7 @@ class Ledger:
         changed, trades = book.close(quantity_base, leaving)
         for trade in trades:
             self.realised_quote += trade.pnl_quote + trade.fees_quote
-            self.consecutive_losses = self.consecutive_losses + 1 if trade.pnl_quote < 0 else 0
         return changed, trades
-
-    def reset_loss_streak(self) -> None:
-        """An operator lets entries begin again after a losing streak (D-27)."""
-        self.consecutive_losses = 0
 
     def adjust(self, asset: str, amount: Decimal) -> None:
         """Book a deposit (> 0), withdrawal (< 0) or a trade made by hand on the venue (F-013).
@@ -294,12 +285,8 @@ class Ledger:
         book = self._books.get((strategy, symbol))
         return book.position() if book is not None else Position(strategy, symbol)
 
-    def positions(self, symbol: str) -> dict[str, Position]:
-        """Open positions in one symbol by strategy, in order of strategy."""
-        return {p.strategy: p for p in self.open_positions() if p.symbol == symbol}
-
-    def open_positions(self) -> tuple[Position, ...]:
-        """All open positions, in (strategy, symbol) order."""
+    def positions(self) -> tuple[Position, ...]:
+        """Open positions, in (strategy, symbol) order."""
         return tuple(self._books[k].position() for k in sorted(self._books) if self._books[k].lots)
 
     @property
@@ -307,42 +294,21 @@ class Ledger:
         """Open lots by (strategy, symbol), oldest first in each."""
         return tuple(lot for key in sorted(self._books) for lot in self._books[key].lots)
 
-    def risk_view(
-        self,
-        pending_entries: Sequence[OrderIntent] = (),
-        *,
-        orders_last_hour: int = 0,
-        orders_last_day: int = 0,
-        state: TradingState = TradingState.ACTIVE,
-    ) -> RiskView:
-        """The account as the limits see it; what entry orders may still fill counts as held.
+    def exposure_by_symbol(self) -> dict[str, Decimal]:
+        """Gross exposure in quote by symbol; flat symbols are left out."""
+        return self._exposure_by(1)
 
-        The ledger knows fills only: counts of orders come from the caller's ``OrderThrottle``.
-        """
-        exposure = Exposure(self._books.values(), self._mark_of)
-        for intent in pending_entries:
-            exposure.reserve(intent, self._filled.get(intent.client_order_id, ZERO))
-        equity = self.equity_quote
-        return RiskView(
-            equity_quote=equity,
-            cash_quote=self._cash - exposure.reserved_cash_quote,
-            peak_equity_quote=self._curve.peak_equity_quote,
-            day_pnl_quote=self._curve.day_pnl(equity),
-            gross_exposure_quote=exposure.gross_quote,
-            exposure_by_symbol=exposure.by_symbol,
-            exposure_by_strategy=exposure.by_strategy,
-            positions_base=exposure.positions_base,
-            open_orders=len(pending_entries),
-            open_orders_by_symbol=exposure.orders_by_symbol,
-            open_positions=len(exposure.keys),
-            consecutive_losses=self.consecutive_losses,
-            orders_last_hour=orders_last_hour,
-            orders_last_day=orders_last_day,
-            state=state,
-        )
+    def exposure_by_strategy(self) -> dict[str, Decimal]:
+        """Gross exposure in quote by strategy; flat strategies are left out."""
+        return self._exposure_by(0)
 
-    def _mark_of(self, symbol: str) -> Decimal:
-        return self._asset_of(symbol).mark or ZERO
+    def _exposure_by(self, part: int) -> dict[str, Decimal]:
+        sums: dict[str, Decimal] = {}
+        for key, book in self._books.items():
+            mark = self._asset_of(book.symbol).mark
+            if book.quantity and mark is not None:
+                sums[key[part]] = sums.get(key[part], ZERO) + abs(book.quantity) * mark
+        return sums
 
     def balances(self) -> dict[str, Decimal]:
         """All balances by asset; what the venue should say."""
@@ -361,7 +327,6 @@ class Ledger:
             realised_quote=self.realised_quote,
             fees_quote=self.fees_quote,
             holding_pnl_quote=self.holding_pnl_quote,
-            consecutive_losses=self.consecutive_losses,
             curve=self._curve.state(),
         )
 
@@ -383,7 +348,6 @@ class Ledger:
         ledger.realised_quote = state.realised_quote
         ledger.fees_quote = state.fees_quote
         ledger.holding_pnl_quote = state.holding_pnl_quote
-        ledger.consecutive_losses = state.consecutive_losses
         ledger._curve = EquityCurve.restore(state.curve, ledger.equity_quote)
         return ledger
 

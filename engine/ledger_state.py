@@ -46,7 +46,6 @@ class LedgerState:
     realised_quote: Decimal = ZERO
     fees_quote: Decimal = ZERO
     holding_pnl_quote: Decimal = ZERO
-    consecutive_losses: int = 0
     curve: EquityCurveState | None = None
 
 

@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.ledger import Ledger, LedgerError
-from engine.ports import TradingState
 from engine.types.opinions import Side
 from engine.types.orders import Fill, OrderIntent, Purpose
 from tests.engine.books import BTC, D, fill, instrument, intent
@@ -334,57 +333,10 @@ def test_exposure_by_symbol_and_strategy_sum_to_the_gross() -> None:
     buy(books, "100", strategy="breakout")
     buy(books, "100", "2", strategy="ema-trend")
     buy(books, "10", "3", strategy="ema-trend", symbol="ETH/USDT")
-    seen = books.risk_view()
-    assert seen.exposure_by_symbol == {BTC: D("300"), "ETH/USDT": D("30")}
-    assert seen.exposure_by_strategy == {"breakout": D("100"), "ema-trend": D("230")}
-    assert seen.gross_exposure_quote == books.exposure_quote == D("330")
-    assert seen.open_positions == len(books.open_positions()) == 3
-    assert list(books.positions(BTC)) == ["breakout", "ema-trend"]
-    assert books.positions(BTC)["ema-trend"].quantity_base == 2
-
-
-def test_entry_orders_that_may_still_fill_count_as_held() -> None:
-    """CTL-4, CTL-5, I-10: two proposals of one bar cannot both take the last room."""
-    books = ledger()
-    buy(books, "100")
-    half = intent(quantity="4", limit_price=D("90"))
-    books.apply_fill(fill(half, "90", "1"), half)
-    other = intent(quantity="1", strategy="breakout", symbol="ETH/USDT")
-    seen = books.risk_view([half, other], orders_last_hour=3, state=TradingState.REDUCING)
-    assert seen.exposure_by_symbol == {BTC: D("200") + D("270"), "ETH/USDT": D("100")}
-    assert seen.exposure_by_strategy == {"ema-trend": D("470"), "breakout": D("100")}
-    assert seen.gross_exposure_quote == D("570")
-    assert seen.cash_quote == books.cash_quote - D("370")
-    assert (seen.open_orders, seen.open_orders_by_symbol) == (2, {BTC: 1, "ETH/USDT": 1})
-    assert seen.open_positions == 2
-    assert seen.positions_base == {("ema-trend", BTC): D("2")}
-    assert (seen.orders_last_hour, seen.state) == (3, TradingState.REDUCING)
-
-
-def test_the_view_of_the_limits_has_the_numbers_of_the_equity_point() -> None:
-    """CTL-9"""
-    books = ledger("1000")
-    buy(books, "100", "5")
-    books.mark(BTC, 150.0)
-    books.equity_point(1)
-    books.mark(BTC, 120.0)
-    seen, point = books.risk_view(), books.equity_point(2)
-    assert seen.equity_quote == point.equity_quote == D("1100")
-    assert seen.peak_equity_quote == point.peak_equity_quote == D("1250")
-    assert seen.day_pnl_quote == point.day_pnl_quote == D("100")
-
-
-def test_losing_trades_in_a_row_are_counted_until_another_or_a_reset() -> None:
-    """D-27, CTL-10"""
-    books = ledger()
-    for price in ("99", "99", "101", "99"):
-        buy(books, "100")
-        out = exit_order("1")
-        books.apply_fill(fill(out, price), out)
-    assert books.risk_view().consecutive_losses == 1
-    assert Ledger.restore(books.state()).consecutive_losses == 1
-    books.reset_loss_streak()
-    assert books.risk_view().consecutive_losses == 0
+    assert books.exposure_by_symbol() == {BTC: D("300"), "ETH/USDT": D("30")}
+    assert books.exposure_by_strategy() == {"breakout": D("100"), "ema-trend": D("230")}
+    assert books.exposure_quote == D("330")
+    assert [p.strategy for p in books.positions()] == ["breakout", "ema-trend", "ema-trend"]
 
 
 def test_without_a_regime_the_fill_has_that_of_its_intent() -> None:
@@ -472,7 +424,7 @@ def test_no_money_appears_or_disappears_whatever_the_fills(
     assert sum((t.pnl_quote + t.fees_quote for t in trades), D(0)) == books.realised_quote
     again = Ledger.restore(books.state())
     assert again.state() == books.state()
-    assert again.risk_view() == books.risk_view()
+    assert again.exposure_by_symbol() == books.exposure_by_symbol()
     assert again.exposure_quote == books.exposure_quote
     _assert_conserved(again)
 
