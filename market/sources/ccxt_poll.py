@@ -156,7 +156,7 @@ class CcxtPollSource:
         return rows
 
     def _read(self, call: Callable[[], T]) -> T:
-        result = ask(call, headers=lambda: self._client.last_response_headers, writes=False)
+        result = ask(self._client, call, writes=False)
         if isinstance(result, Unavailable):
             raise SourceUnavailable(f"{result.code}: {result.reason}")
         if isinstance(result, Rejection | Unanswered):
