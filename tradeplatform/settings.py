@@ -48,6 +48,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "accounts.middleware.CallContextMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -146,6 +147,24 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "global_keyprefix": "tp:",
 }
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+# A knock carries nothing and may be lost: it expires before the next one (D-34, D-41).
+CELERY_BEAT_SCHEDULE = {
+    "advance due runs": {
+        "task": "trades.tasks.advance_due",
+        "schedule": 1.0,
+        "options": {"queue": "trading", "expires": 1},
+    },
+    "heartbeat of the trading worker": {
+        "task": "tradeplatform.tasks.heartbeat_trading",
+        "schedule": 10.0,
+        "options": {"queue": "trading", "expires": 10},
+    },
+    "heartbeat of the general worker": {
+        "task": "tradeplatform.tasks.heartbeat_general",
+        "schedule": 10.0,
+        "options": {"queue": "io", "expires": 10},
+    },
+}
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_MAX_MEMORY_PER_CHILD = 600_000  # KiB
 
@@ -229,6 +248,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
     "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
 }
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 
+from engine.equity import DAY_MS, EquityCurveState
+from engine.ledger import Ledger
+from engine.types.bars import Instrument
 from engine.types.decisions import Analysis, Decision, PhaseRecord
 from engine.types.ledger import Lot, Trade
 from engine.types.opinions import Consensus, FeatureView, MarketView, Side
@@ -278,3 +282,26 @@ def trade_value(row: models.Trade) -> Trade:
 
 def _plain(value: object) -> Any:
     return msgspec.to_builtins(value)
+
+
+def restore_ledger(run: models.TradingRun, instruments: Iterable[Instrument]) -> Ledger:
+    """Rebuild the books of a run by applying its fills in the order they were booked.
+
+    Nothing but fills is needed: lots, balances and trades follow from them. Peak and day of the
+    equity curve come from the last stored point.
+    """
+    shortable = [i.symbol for i in instruments if i.shortable]
+    ledger = Ledger(run.quote, {run.quote: run.starting_cash_quote}, shortable=shortable)
+    fills = models.Fill.objects.filter(run=run).select_related("order__decision").order_by("pk")
+    for row in fills.iterator(chunk_size=2000):
+        ledger.apply_fill(fill_value(row), order_intent(row.order), row.order.regime)
+    last = models.EquityPoint.objects.filter(run=run).order_by("-at").first()
+    if last is None:
+        return ledger
+    curve = EquityCurveState(
+        peak_equity_quote=last.peak_equity_quote,
+        last_equity_quote=last.equity_quote,
+        day=milliseconds(last.at) // DAY_MS,
+        day_start_equity_quote=last.equity_quote - last.day_pnl_quote,
+    )
+    return Ledger.restore(replace(ledger.state(), curve=curve), shortable=shortable)

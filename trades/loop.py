@@ -1,0 +1,110 @@
+"""One run at work: what is due goes to the session, under the lease, and somebody hears of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from market.errors import SourceUnavailable
+
+from engine.announce import EventOutcome
+from engine.session import TradingSession
+from engine.types.bars import EventKind, MarketEvent
+from trades.lease import Fence
+from trades.models import TradingRun
+from trades.runner import AdvanceSummary
+
+# One advance ends after this many events, so that a task stays short while it catches up.
+MAX_EVENTS_PER_ADVANCE = 100
+
+
+class LiveSource(Protocol):
+    """A market source that also tells the venue's time."""
+
+    def events(self) -> Sequence[MarketEvent]: ...
+
+    def now_ms(self) -> int: ...
+
+    def close(self) -> None: ...
+
+
+class Reconciler(Protocol):
+    """Compares our in-flight orders with the venue when it is time to."""
+
+    def run_if_due(self) -> None: ...
+
+
+class Watch(Protocol):
+    """Hears how the loop fares; the alerts and heartbeats of a room above."""
+
+    def advanced(self, summary: AdvanceSummary) -> None: ...
+
+    def source_failed(self, error: SourceUnavailable) -> None: ...
+
+    def source_answered(self) -> None: ...
+
+
+class TradingLoop:
+    """Implements ``trades.runner.RunningSession``.
+
+    An unreachable venue ends an advance early and is told to the watch; a failed write or a lost
+    lease raises, and the caller throws this object away.
+    """
+
+    def __init__(
+        self,
+        *,
+        run: TradingRun,
+        fence: Fence,
+        session: TradingSession,
+        source: LiveSource,
+        reconciler: Reconciler,
+        has_open_intents: Callable[[], bool],
+        watch: Watch,
+    ) -> None:
+        self.fence = fence
+        self._run = run
+        self._session = session
+        self._source = source
+        self._reconciler = reconciler
+        self._has_open_intents = has_open_intents
+        self._watch = watch
+
+    def advance(self) -> AdvanceSummary:
+        outcomes: list[EventOutcome] = []
+        try:
+            self._reconciler.run_if_due()
+            for event in self._source.events():
+                self.fence.renew()
+                outcomes.append(self._session.on_event(event))
+                if len(outcomes) >= MAX_EVENTS_PER_ADVANCE:
+                    break
+            if self._has_open_intents():
+                self.fence.renew()
+                outcomes.append(self._session.on_event(self._clock_event()))
+        except SourceUnavailable as error:
+            self._watch.source_failed(error)
+            return _summary(self._run.pk, "venue unavailable", outcomes)
+        self._watch.source_answered()
+        summary = _summary(self._run.pk, "advanced", outcomes)
+        self._watch.advanced(summary)
+        return summary
+
+    def close(self) -> None:
+        self._source.close()
+
+    def _clock_event(self) -> MarketEvent:
+        """Fills need not wait for the next bar: a clock event books what has happened so far."""
+        now_ms = self._source.now_ms()
+        return MarketEvent(EventKind.CLOCK, "", now_ms, now_ms)
+
+
+def _summary(run_id: int, outcome: str, outcomes: Sequence[EventOutcome]) -> AdvanceSummary:
+    return AdvanceSummary(
+        run_id,
+        outcome,
+        events=len(outcomes),
+        decisions=sum(len(o.decisions) for o in outcomes),
+        orders=sum(len(o.submitted) for o in outcomes),
+        fills=sum(len(o.fills) for o in outcomes),
+    )
