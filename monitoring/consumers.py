@@ -134,8 +134,8 @@ class StreamConsumer(AsyncWebsocketConsumer):
         await self.close(code=CLOSE_TOO_SLOW)
 
     async def _check_user(self, user_id: int) -> None:
-        """Logout, a new password, a lost role or a deactivated account end the socket within a minute (F-105).
-        The session's age limit counts here as well: a socket does not outlive its login."""
+        """Logout, a new password, a lost role or a deactivated account end the socket within a
+        minute (F-105). So does the session's age limit: a socket does not outlive its login."""
         while True:
             await asyncio.sleep(self.user_check_s)
             key = self.scope["session"].session_key

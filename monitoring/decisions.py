@@ -213,7 +213,7 @@ def why_no_trade(run: TradingRun, counts: dict[str, Any], control: dict[str, Any
         return ""
     newest = latest.order_by("-bar_close_at", "-id").defer("payload").first()
     parts = [
-        f"{row['n']} × {row['reason_code'].replace('_', ' ')}"
+        f"{row['reason_code'].replace('_', ' ').lower()} {row['n']} times"
         + (f" (phase {row['phase']}, {phase_title(row['phase']).lower()})" if row["phase"] else "")
         for row in counts["top_reasons"]
     ]
