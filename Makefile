@@ -1,7 +1,7 @@
 # Everything a newcomer runs. Only Python 3.11 or 3.12 and make need to be there before.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test bench crash soak lint lock audit clean
+.PHONY: help run test bench crash soak coverage lint lock
 
 PORT ?= 8000
 SPEED ?= 1
@@ -10,6 +10,10 @@ DATA ?=
 KILLS ?= 150
 HOURS ?=
 DAYS ?=
+
+# Branch coverage that the pure rooms must keep, in percent.
+CORE := engine/*,*/core/*
+CORE_COVERAGE := 85
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -55,9 +59,16 @@ setup-dev: setup
 run: setup ## start everything in the foreground: PORT=8000 DATA="FILE …" SPEED=1 SEED=1
 	@exec $(PY) manage.py up --port $(PORT) --speed $(SPEED) --seed $(SEED) $(if $(DATA),--data $(DATA))
 
-test: setup-dev ## lint, types, import ladder, migrations, then every test
+test: setup-dev ## lint, types, import ladder, migrations, database tests on PostgreSQL, every test
 	@$(MAKE) --no-print-directory checks
-	@PYTHON=$(PY) sh tests/run.sh
+	@$(PY) -m tests.postgres
+	@$(PY) -m coverage erase
+	@$(PY) -m coverage run -m pytest
+	@$(PY) -m coverage combine --quiet && { $(PY) -m coverage report --include='$(CORE)' \
+	  --fail-under=$(CORE_COVERAGE) >$(VENV)/coverage.txt || { tail -40 $(VENV)/coverage.txt; exit 1; }; }
+
+coverage: ## branch coverage by file, of the last `make test`
+	@$(PY) -m coverage report --skip-covered
 
 .PHONY: checks
 checks:
