@@ -1,0 +1,76 @@
+"""The values around a ledger: what a fill did, what a restart needs, one asset's balance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from engine.equity import EquityCurveState
+from engine.lots import LotBook
+from engine.types.decisions import Reason
+from engine.types.ledger import ZERO, Lot, Trade
+
+
+class LedgerError(ValueError):
+    """A fill or balance that cannot be booked; nothing was changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class FillEffect:
+    """What one fill did. ``reasons`` are alerts: OVERFILL, OVERSOLD, FEE_UNVALUED."""
+
+    opened: tuple[Lot, ...] = ()
+    changed: tuple[Lot, ...] = ()
+    trades: tuple[Trade, ...] = ()
+    duplicate: bool = False
+    reasons: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerState:
+    """Everything a ledger is, for restoring one from rows.
+
+    ``seen`` are (symbol, venue trade id) of booked fills; ``filled_base`` the sum of fills by
+    client order id; ``marks`` quote prices by asset.
+    """
+
+    quote: str
+    balances: Mapping[str, Decimal]
+    lots: tuple[Lot, ...] = ()
+    seen: frozenset[tuple[str, str]] = frozenset()
+    filled_base: Mapping[str, Decimal] = field(default_factory=dict)
+    marks: Mapping[str, Decimal] = field(default_factory=dict)
+    deposits_quote: Decimal = ZERO
+    realised_quote: Decimal = ZERO
+    fees_quote: Decimal = ZERO
+    holding_pnl_quote: Decimal = ZERO
+    curve: EquityCurveState | None = None
+
+
+class Asset:
+    """A balance other than the quote. ``external`` is what no strategy's lots account for."""
+
+    __slots__ = ("balance", "external", "gross", "mark")
+
+    def __init__(self, balance: Decimal) -> None:
+        self.balance = balance
+        self.external = balance
+        self.gross = ZERO  # sum over strategies of |position|
+        self.mark: Decimal | None = None
+
+
+def mark_price(what: str, price: float | Decimal) -> Decimal:
+    exact = price if isinstance(price, Decimal) else Decimal(repr(float(price)))
+    require(exact.is_finite() and exact > 0, f"mark of {what} must be positive, was {price}")
+    return exact
+
+
+def require(holds: bool, message: str) -> None:
+    if not holds:
+        raise LedgerError(message)
+
+
+def oversold(book: LotBook) -> Reason:
+    text = f"{book.strategy} sold below zero in {book.symbol}, position was {book.quantity}"
+    return Reason("OVERSOLD", text, float(book.quantity), 0.0)

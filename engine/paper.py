@@ -1,0 +1,257 @@
+"""A broker on paper: fills from the event's book, or from the next bar where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from engine.matching import (
+    FeeIn,
+    fee_of,
+    next_open_fill,
+    resting_fill,
+    slipped,
+    touch_position,
+    walk_book,
+)
+from engine.types.bars import Bar, Instrument, MarketEvent
+from engine.types.ledger import ZERO
+from engine.types.orders import (
+    Fill,
+    OrderIntent,
+    OrderState,
+    OrderStatus,
+    OrderType,
+    Rejection,
+    SubmitResult,
+)
+
+
+@dataclass(slots=True)
+class _Order:
+    """An accepted order and what became of it so far."""
+
+    intent: OrderIntent
+    status: OrderStatus
+    ts_ms: int
+    filled_base: Decimal = ZERO
+    cost_quote: Decimal = ZERO
+    fills: int = 0
+
+    @property
+    def left(self) -> Decimal:
+        return self.intent.quantity_base - self.filled_base
+
+
+@dataclass(frozen=True, slots=True)
+class Resting:
+    """An order from before a restart: what of it is booked, in base units, quote and fills."""
+
+    intent: OrderIntent
+    filled_base: Decimal = ZERO
+    cost_quote: Decimal = ZERO
+    fills: int = 0
+
+
+class PaperBroker:
+    """Broker port with its own fills; deterministic given intents and events.
+
+    A market order with a book fills at once against it, and what the book cannot give is
+    cancelled. Without a book it fills whole at the next bar's open, slipped by ``slippage_bps``.
+    A limit order takes what the book offers within its limit and rests with the remainder; a stop
+    (an exit; its ``stop_price`` is the trigger) rests. Resting orders fill whole on the first
+    later bar of their symbol that touches them, in the order of the bar's path; a stop's fill is
+    slipped only where that bar has no book.
+    """
+
+    def __init__(
+        self,
+        instruments: Mapping[str, Instrument],
+        fee_in: FeeIn = FeeIn.QUOTE,
+        slippage_bps: Decimal = ZERO,
+        resting: Sequence[Resting] = (),
+    ) -> None:
+        """``resting`` are orders accepted before a restart whose fills are not all booked.
+
+        Raises:
+            ValueError: the slippage is not finite or negative.
+        """
+        if not slippage_bps.is_finite() or slippage_bps < 0:
+            raise ValueError(f"slippage_bps must be 0 or more, was {slippage_bps}")
+        self._instruments = dict(instruments)
+        self._fee_in = fee_in
+        self._slippage_bps = slippage_bps
+        self._orders: dict[str, _Order] = {}
+        self._waiting: dict[str, list[_Order]] = {}
+        self._due: list[tuple[Fill, OrderIntent]] = []
+        for known in resting:
+            self._wait(_restored(known))
+
+    def fills_at(self, event: MarketEvent) -> Sequence[tuple[Fill, OrderIntent]]:
+        """Return what filled since the last call and what this event's bar fills."""
+        if event.bar is not None and self._waiting.get(event.symbol):
+            self._match(event, event.bar)
+        if not self._due:
+            return ()
+        due, self._due = self._due, []
+        return due
+
+    def submit(self, intent: OrderIntent, event: MarketEvent) -> SubmitResult:
+        """Accept, fill or refuse one intent; a repeated client order id only reports."""
+        known = self._orders.get(intent.client_order_id)
+        if known is not None:
+            return _state(known)
+        refused = self._refusal(intent)
+        if refused is not None:
+            return refused
+        order = _Order(intent, OrderStatus.OPEN, event.ts_ms)
+        self._orders[intent.client_order_id] = order
+        # Another symbol's event may carry an intent (a flatten): its book is not ours.
+        if event.symbol == intent.symbol and intent.order_type is not OrderType.STOP:
+            self._take(order, event)
+        if order.left > 0 and order.status is not OrderStatus.CANCELED:
+            self._wait(order)
+        return _state(order)
+
+    def cancel(self, client_order_id: str, event: MarketEvent) -> OrderState | Rejection:
+        """Cancel what is left of an order; its fills stay."""
+        order = self._orders.get(client_order_id)
+        if order is None:
+            return Rejection("UNKNOWN_ORDER", f"no order has client id {client_order_id}")
+        if not order.status.is_terminal:
+            order.status, order.ts_ms = OrderStatus.CANCELED, event.ts_ms
+            self._waiting[order.intent.symbol].remove(order)
+        return _state(order)
+
+    def open_intents(self) -> Sequence[OrderIntent]:
+        """Return the intents that may still fill, oldest first in each symbol."""
+        return tuple(o.intent for symbol in sorted(self._waiting) for o in self._waiting[symbol])
+
+    def _wait(self, order: _Order) -> None:
+        self._orders[order.intent.client_order_id] = order
+        self._waiting.setdefault(order.intent.symbol, []).append(order)
+
+    def _refusal(self, intent: OrderIntent) -> Rejection | None:
+        """What a venue's filters would refuse, with the numbers."""
+        instrument = self._instruments.get(intent.symbol)
+        if instrument is None:
+            return Rejection("UNKNOWN_SYMBOL", f"symbol {intent.symbol} is not traded here")
+        quantity = intent.quantity_base
+        if quantity <= 0 or quantity % instrument.lot_size != 0:
+            step = instrument.lot_size
+            return Rejection("LOT_SIZE", f"quantity {quantity} off the lot grid, lot was {step}")
+        if quantity < instrument.min_quantity_base:
+            least = instrument.min_quantity_base
+            return Rejection("MIN_QUANTITY", f"quantity {quantity} too small, minimum was {least}")
+        price = _own_price(intent)
+        if price is None and intent.order_type is not OrderType.MARKET:
+            return Rejection("NO_PRICE", f"a {intent.order_type} order needs its price, was None")
+        if intent.order_type is OrderType.STOP and not intent.purpose.reduces_risk:
+            return Rejection("STOP_ENTRY", "a stop order must be an exit, purpose was entry")
+        notional = quantity * (price or intent.reference_price)
+        if notional < instrument.min_notional_quote:
+            least = instrument.min_notional_quote
+            return Rejection("MIN_NOTIONAL", f"notional {notional} too small, minimum was {least}")
+        return None
+
+    def _take(self, order: _Order, event: MarketEvent) -> None:
+        """Fill at once from the event's book; a market order's remainder is cancelled."""
+        intent, book = order.intent, event.book
+        if book is None:
+            return
+        instrument = self._instruments[intent.symbol]
+        limit = intent.limit_price if intent.order_type is OrderType.LIMIT else None
+        for price, quantity in walk_book(intent.side, order.left, book, instrument, limit):
+            self._fill(order, price, quantity, event.ts_ms, is_maker=False)
+        if order.left > 0 and intent.order_type is OrderType.MARKET:
+            order.status = OrderStatus.CANCELED
+
+    def _match(self, event: MarketEvent, bar: Bar) -> None:
+        """Fill what this bar touches, in the order of its path, then of submission."""
+        touched: list[tuple[float, int, _Order, Decimal]] = []
+        kept: list[_Order] = []
+        for place, order in enumerate(self._waiting[event.symbol]):
+            touch = _touch(order.intent, bar)
+            if touch is None:
+                kept.append(order)
+            else:
+                touched.append((touch[0], place, order, touch[1]))
+        self._waiting[event.symbol] = kept
+        for _, _, order, price in sorted(touched, key=lambda t: t[:2]):
+            self._fill_from_bar(order, price, event, bar)
+
+    def _fill_from_bar(self, order: _Order, price: Decimal, event: MarketEvent, bar: Bar) -> None:
+        intent = order.intent
+        instrument = self._instruments[intent.symbol]
+        if intent.order_type is OrderType.MARKET:
+            price = next_open_fill(intent.side, bar, instrument, self._slippage_bps)
+            self._fill(order, price, order.left, bar.ts_ms, is_maker=False)
+            return
+        if intent.order_type is OrderType.STOP and event.book is None:
+            price = slipped(intent.side, price, instrument, self._slippage_bps)
+        is_maker = intent.order_type is OrderType.LIMIT and price == intent.limit_price
+        self._fill(order, price, order.left, event.ts_ms, is_maker=is_maker)
+
+    def _fill(
+        self, order: _Order, price: Decimal, quantity: Decimal, ts_ms: int, *, is_maker: bool
+    ) -> None:
+        intent = order.intent
+        instrument = self._instruments[intent.symbol]
+        fee, asset = fee_of(price, quantity, intent.side, instrument, is_maker, self._fee_in)
+        fill = Fill(
+            trade_id=f"paper:{intent.client_order_id}:{order.fills}",
+            client_order_id=intent.client_order_id,
+            symbol=intent.symbol,
+            side=intent.side,
+            price=price,
+            quantity_base=quantity,
+            fee=fee,
+            fee_asset=asset,
+            ts_ms=ts_ms,
+            is_maker=is_maker,
+        )
+        order.fills += 1
+        order.filled_base += quantity
+        order.cost_quote += price * quantity
+        order.ts_ms = ts_ms
+        order.status = OrderStatus.PARTIAL if order.left > 0 else OrderStatus.FILLED
+        self._due.append((fill, intent))
+
+
+def _restored(known: Resting) -> _Order:
+    status = OrderStatus.PARTIAL if known.fills else OrderStatus.OPEN
+    decided_at_ms = known.intent.decided_at_ms
+    filled, cost = known.filled_base, known.cost_quote
+    return _Order(known.intent, status, decided_at_ms, filled, cost, known.fills)
+
+
+def _own_price(intent: OrderIntent) -> Decimal | None:
+    """The price an order waits for: a stop's trigger, a limit order's limit."""
+    if intent.order_type is OrderType.STOP:
+        return intent.stop_price
+    return intent.limit_price if intent.order_type is OrderType.LIMIT else None
+
+
+def _touch(intent: OrderIntent, bar: Bar) -> tuple[float, Decimal] | None:
+    """Where on the bar's path and at what price an order fills; a market order at the open."""
+    if intent.order_type is OrderType.MARKET:
+        return 0.0, Decimal(repr(bar.open))
+    own_price = _own_price(intent)
+    if own_price is None:
+        return None
+    position = touch_position(intent.side, intent.order_type, own_price, bar)
+    price = resting_fill(intent.side, intent.order_type, own_price, bar)
+    return (position, price) if position is not None and price is not None else None
+
+
+def _state(order: _Order) -> OrderState:
+    average = order.cost_quote / order.filled_base if order.filled_base else None
+    return OrderState(
+        client_order_id=order.intent.client_order_id,
+        venue_order_id=f"paper:{order.intent.client_order_id}",
+        status=order.status,
+        filled_base=order.filled_base,
+        average_price=average,
+        ts_ms=order.ts_ms,
+    )

@@ -1,0 +1,173 @@
+"""How good each source has been lately, under each regime: Brier score and hit rate."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import exp
+
+from engine.types.decisions import JsonValue, Settlement
+
+# Brier scores are kept as integers of this fraction: sums over a rolling window are then exact
+# and a restored board equals the one that was stored.
+_SCALE = 10**12
+# A constant 0.5 scores 0.25: the score of knowing nothing.
+UNINFORMED_BRIER = 0.25
+# Evidence of this many settlements counts as much as the prior (score 0.25).
+PRIOR_SETTLEMENTS = 40
+# exp(-20 * 0.01) = 0.82: one hundredth of Brier moves the weight by about a fifth.
+WEIGHT_SHARPNESS = 20.0
+ALL_REGIMES = ""
+
+
+@dataclass(slots=True)
+class _Ring:
+    scores: deque[int]
+    hits: deque[int]
+    score_sum: int = 0
+    hit_sum: int = 0
+    total: int = 0
+
+    def push(self, score: int, hit: int) -> None:
+        if len(self.scores) == self.scores.maxlen:
+            self.score_sum -= self.scores[0]
+            self.hit_sum -= self.hits[0]
+        self.scores.append(score)
+        self.hits.append(hit)
+        self.score_sum += score
+        self.hit_sum += hit
+        self.total += 1
+
+
+def _ring(window: int) -> _Ring:
+    return _Ring(deque(maxlen=window), deque(maxlen=window))
+
+
+@dataclass(slots=True)
+class Scoreboard:
+    """Rolling scores of the last ``window`` settlements per (source, regime) and per source.
+
+    Updates and reads take constant time. ``regime`` is a Regime value; left out, all regimes
+    count together. Unknown keys answer None (scores) or 0 (counts), never an invented number.
+    """
+
+    window: int = 200
+    _rings: dict[tuple[str, str], _Ring] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.window < 1:
+            raise ValueError(f"scoreboard window must be at least 1, was {self.window}")
+
+    def record(self, settlement: Settlement) -> None:
+        """Count one settled opinion.
+
+        Raises:
+            ValueError: the Brier score is not within [0, 1].
+        """
+        brier = settlement.brier
+        if not 0.0 <= brier <= 1.0:
+            raise ValueError(f"Brier score of {settlement.source} must be in [0, 1], was {brier}")
+        score = round(brier * _SCALE)
+        # 0.5 takes no side; it is half a hit, so that silence is neither praised nor blamed.
+        probability = settlement.probability_up
+        if probability == 0.5:
+            hit = 1
+        else:
+            hit = 2 if (probability > 0.5) == (settlement.outcome_up == 1) else 0
+        for key in ((settlement.source, settlement.regime), (settlement.source, ALL_REGIMES)):
+            ring = self._rings.get(key)
+            if ring is None:
+                ring = self._rings[key] = _ring(self.window)
+            ring.push(score, hit)
+
+    def brier(self, source: str, regime: str = ALL_REGIMES) -> float | None:
+        """Return the mean Brier score over the window in [0, 1]; None before any settlement."""
+        ring = self._rings.get((source, regime))
+        return None if ring is None else ring.score_sum / (_SCALE * len(ring.scores))
+
+    def hit_rate(self, source: str, regime: str = ALL_REGIMES) -> float | None:
+        """Return the share of settlements on the right side; an opinion of 0.5 counts half."""
+        ring = self._rings.get((source, regime))
+        return None if ring is None else ring.hit_sum / (2 * len(ring.hits))
+
+    def settled(self, source: str, regime: str = ALL_REGIMES) -> int:
+        """Return how many settlements the window holds."""
+        ring = self._rings.get((source, regime))
+        return 0 if ring is None else len(ring.scores)
+
+    def settled_ever(self, source: str, regime: str = ALL_REGIMES) -> int:
+        """Return how many settlements were ever recorded."""
+        ring = self._rings.get((source, regime))
+        return 0 if ring is None else ring.total
+
+    def weight(self, source: str, regime: str = ALL_REGIMES) -> float:
+        """Return a positive weight: 1 = knows nothing or unknown, above 1 = better than chance.
+
+        The regime's Brier score is shrunk to the source's score over all regimes and that to
+        0.25, each by PRIOR_SETTLEMENTS, so a lucky handful of opinions moves little.
+        """
+        overall = self._shrunk(source, ALL_REGIMES, UNINFORMED_BRIER)
+        shrunk = overall if regime == ALL_REGIMES else self._shrunk(source, regime, overall)
+        return exp(WEIGHT_SHARPNESS * (UNINFORMED_BRIER - shrunk))
+
+    def _shrunk(self, source: str, regime: str, prior: float) -> float:
+        ring = self._rings.get((source, regime))
+        if ring is None:
+            return prior
+        n = len(ring.scores)
+        return (ring.score_sum / _SCALE + PRIOR_SETTLEMENTS * prior) / (n + PRIOR_SETTLEMENTS)
+
+    def state(self) -> dict[str, JsonValue]:
+        """Return everything as JSON values; ``restore`` of it gives an equal board."""
+        rings: list[JsonValue] = [
+            {
+                "source": source,
+                "regime": regime,
+                "scores": list(ring.scores),
+                "hits": list(ring.hits),
+                "total": ring.total,
+            }
+            for (source, regime), ring in sorted(self._rings.items())
+        ]
+        return {"window": self.window, "rings": rings}
+
+    def restore(self, state: Mapping[str, JsonValue]) -> None:
+        """Replace everything by a stored state; another window keeps its newest settlements.
+
+        Raises:
+            ValueError: the state is not one that ``state`` wrote; nothing is changed then.
+        """
+        rows = state.get("rings")
+        if not isinstance(rows, list):
+            raise ValueError(f"scoreboard state must have a list of rings, was {rows!r}")
+        rings: dict[tuple[str, str], _Ring] = {}
+        for row in rows:
+            key, ring = _restored(row, self.window)
+            rings[key] = ring
+        self._rings = rings
+
+
+def _restored(row: JsonValue, window: int) -> tuple[tuple[str, str], _Ring]:
+    if not isinstance(row, dict):
+        raise ValueError(f"scoreboard ring must be a mapping, was {row!r}")
+    source, regime, total = row.get("source"), row.get("regime"), row.get("total")
+    scores, hits = _integers(row.get("scores"), _SCALE), _integers(row.get("hits"), 2)
+    if not isinstance(source, str) or not isinstance(regime, str) or not isinstance(total, int):
+        raise ValueError(f"scoreboard ring must name source, regime and total, was {row!r}")
+    if len(scores) != len(hits) or not scores or total < len(scores):
+        raise ValueError(f"ring {source}/{regime} has {len(scores)} scores, {len(hits)} hits")
+    ring = _ring(window)
+    for score, hit in zip(scores, hits, strict=True):
+        ring.push(score, hit)
+    ring.total = total
+    return (source, regime), ring
+
+
+def _integers(value: JsonValue, highest: int) -> list[int]:
+    if not isinstance(value, list):
+        raise ValueError(f"scoreboard ring must hold lists, was {value!r}")
+    result = [item for item in value if type(item) is int and 0 <= item <= highest]
+    if len(result) != len(value):
+        raise ValueError(f"scoreboard ring must hold integers in 0..{highest}")
+    return result
