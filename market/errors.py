@@ -8,7 +8,7 @@ class MarketError(Exception):
 
 
 class DataError(MarketError):
-    """A file or value given by a person is wrong: one line with place, value and what is allowed."""
+    """A file or value somebody gave is wrong: one line with place, value and what is allowed."""
 
 
 class SourceUnavailable(MarketError):

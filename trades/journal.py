@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from django.db import transaction
@@ -150,10 +150,12 @@ class DatabaseJournal:
             },
         )
 
-    def record_state(self, state: Mapping[str, JsonValue], event: MarketEvent) -> None:
+    def record_state(
+        self, state: Callable[[], Mapping[str, JsonValue]], event: MarketEvent
+    ) -> None:
         models.SessionState.objects.update_or_create(
             run=self._run,
-            defaults={"payload": dict(state), "event_at": records.moment(event.ts_ms)},
+            defaults={"payload": dict(state()), "event_at": records.moment(event.ts_ms)},
         )
 
     def _advance_cursor(self, event: MarketEvent) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from operator import attrgetter
 from pathlib import Path
 
@@ -60,7 +61,7 @@ def _ms(files: Sequence[BarFile]) -> int:
 def _joined(parts: list[BarFile]) -> BarColumns:
     """Return the files of one symbol end to end."""
     ordered = sorted(parts, key=lambda part: int(part.bars.ts_ms[0]))
-    for before, after in zip(ordered, ordered[1:], strict=False):
+    for before, after in pairwise(ordered):
         if int(after.bars.ts_ms[0]) <= int(before.bars.ts_ms[-1]):
             raise DataError(
                 f"{after.path}: first timestamp was {int(after.bars.ts_ms[0])}, "

@@ -1,0 +1,270 @@
+"""The hard limits: applied last, after every multiplier, and never lifted by one.
+
+Pure. What cannot be evaluated is denied. Orders that reduce a position skip the entry caps but
+never exceed the position; only HALTED stops them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import ROUND_FLOOR, Context, Decimal
+
+from engine.ports import TradingState
+from engine.risk import (
+    Breach,
+    CapResult,
+    LimitsError,
+    OrderThrottle,
+    RiskLimits,
+    RiskView,
+    SizeRequest,
+)
+from engine.types.decisions import CapStep, Reason
+from engine.types.ledger import ZERO
+from engine.types.opinions import Side
+
+__all__ = [
+    "Breach",
+    "CapResult",
+    "LimitsError",
+    "OrderThrottle",
+    "RiskLimits",
+    "RiskView",
+    "SizeRequest",
+    "apply",
+    "breakers",
+    "notional_cap_quote",
+]
+
+# A quotient rounded up by its last digit could lift a quantity above its cap.
+_DOWN = Context(prec=28, rounding=ROUND_FLOOR)
+
+
+def notional_cap_quote(limits: RiskLimits, equity_quote: Decimal) -> Decimal:
+    """The smallest notional cap of one order, in quote; base sizing takes half of it (D-20)."""
+    by_equity = max(limits.max_position_size * equity_quote, ZERO)
+    if limits.max_order_quote is None:
+        return by_equity
+    return min(by_equity, limits.max_order_quote)
+
+
+def apply(request: SizeRequest, limits: RiskLimits, view: RiskView) -> CapResult:
+    """Cut a request to what every limit allows, or deny it with the numbers.
+
+    The result is on the lot grid and never larger than the request. Source: OPT-23, D-01, CTL-1,
+    4, 5, 6, 9.
+    """
+    denied = _unusable(request) or _halted(view)
+    if denied is not None:
+        return CapResult(ZERO, (), denied)
+    if request.reduces:
+        return _reduce(request, view)
+    for gate in _ENTRY_GATES:
+        denied = gate(request, limits, view)
+        if denied is not None:
+            return CapResult(ZERO, (), denied)
+    return _cap(request, limits, view)
+
+
+def breakers(view: RiskView, limits: RiskLimits) -> Breach | None:
+    """The most severe loss limit that is reached now, or None. Source: D-27, CTL-9, CTL-10.
+
+    A view with a number that is none asks for REDUCING: new risk on unknown books is never safe,
+    and exits must stay possible.
+    """
+    if not view.is_finite:
+        text = "a number of the account was not finite"
+        return Breach(TradingState.REDUCING, "RISK_UNKNOWN", text, 0.0, 0.0)
+    return _drawdown(view, limits) or _low_equity(view, limits) or _loss_limits(view, limits)
+
+
+def _drawdown(view: RiskView, limits: RiskLimits) -> Breach | None:
+    peak, equity = view.peak_equity_quote, view.equity_quote
+    fraction = (peak - equity) / peak if peak > 0 else Decimal(equity < 0)
+    if fraction < limits.max_drawdown:
+        return None
+    text = f"drawdown {fraction:.4f} reached its limit, limit was {limits.max_drawdown}"
+    value, limit = float(fraction), float(limits.max_drawdown)
+    return Breach(TradingState.HALTED, "MAX_DRAWDOWN", text, value, limit)
+
+
+def _low_equity(view: RiskView, limits: RiskLimits) -> Breach | None:
+    equity, least = view.equity_quote, limits.min_equity_quote
+    if equity > 0 and equity >= least:
+        return None
+    text = f"equity {equity:.2f} below its minimum, minimum was {least}"
+    return Breach(TradingState.REDUCING, "MIN_EQUITY", text, float(equity), float(least))
+
+
+def _loss_limits(view: RiskView, limits: RiskLimits) -> Breach | None:
+    losses = view.consecutive_losses
+    if losses >= limits.loss_streak:
+        text = f"{losses} losing trades in a row, limit was {limits.loss_streak}"
+        return Breach(
+            TradingState.REDUCING, "LOSS_STREAK", text, float(losses), float(limits.loss_streak)
+        )
+    day_start = view.equity_quote - view.day_pnl_quote
+    loss = -view.day_pnl_quote / day_start if day_start > 0 else ZERO
+    if loss < limits.max_day_loss:
+        return None
+    text = f"day loss {loss:.4f} reached its limit, limit was {limits.max_day_loss}"
+    value, limit = float(loss), float(limits.max_day_loss)
+    return Breach(TradingState.REDUCING, "DAY_LOSS", text, value, limit, lifts_next_utc_day=True)
+
+
+def _exact(value: float | Decimal) -> Decimal:
+    return value if isinstance(value, Decimal) else Decimal(repr(float(value)))
+
+
+def _unusable(request: SizeRequest) -> Reason | None:
+    for name, value in (("quantity", request.quantity_base), ("price", request.price)):
+        exact = _exact(value)
+        if not exact.is_finite() or exact <= 0:
+            return Reason(f"INVALID_{name.upper()}", f"{name} must be positive, was {value}")
+    return None
+
+
+def _halted(view: RiskView) -> Reason | None:
+    if view.state is not TradingState.HALTED:
+        return None
+    return Reason("HALTED", "trading is halted, only cancels are allowed; state was HALTED")
+
+
+def _reduce(request: SizeRequest, view: RiskView) -> CapResult:
+    held = view.positions_base.get((request.strategy, request.symbol), ZERO)
+    if not held.is_finite() or held * request.side.sign >= 0:
+        text = f"nothing to reduce by a {request.side}, position was {held}"
+        return CapResult(ZERO, (), Reason("NOT_REDUCING", text))
+    wanted = _exact(request.quantity_base)
+    step = _step("POSITION", wanted, abs(held))
+    return _on_grid(request, min(wanted, abs(held)), (step,))
+
+
+def _not_finite(request: SizeRequest, limits: RiskLimits, view: RiskView) -> Reason | None:
+    if view.is_finite:
+        return None
+    return Reason("RISK_UNKNOWN", "a number of the account was not finite, limits cannot be judged")
+
+
+def _reducing(request: SizeRequest, limits: RiskLimits, view: RiskView) -> Reason | None:
+    if view.state is TradingState.ACTIVE:
+        return None
+    return Reason("REDUCING", f"only exits and cancels are allowed, state was {view.state}")
+
+
+def _breached(request: SizeRequest, limits: RiskLimits, view: RiskView) -> Reason | None:
+    breach = breakers(view, limits)
+    if breach is None:
+        return None
+    return Reason(breach.code, breach.text, breach.value, breach.limit)
+
+
+def _short(request: SizeRequest, limits: RiskLimits, view: RiskView) -> Reason | None:
+    if request.side is Side.BUY or request.instrument.shortable:
+        return None
+    return Reason("NO_SHORTS", f"{request.symbol} cannot be sold short, side was SELL")
+
+
+def _stop(request: SizeRequest, limits: RiskLimits, view: RiskView) -> Reason | None:
+    """A stop, where given, is a price on the losing side; a short always needs one."""
+    if request.stop_price is None:
+        if request.side is Side.BUY:
+            return None
+        return Reason("NO_STOP", "a short without a stop has no largest loss, stop was None")
+    stop, price = _exact(request.stop_price), _exact(request.price)
+    if stop.is_finite() and stop > 0 and request.side.sign * (price - stop) > 0:
+        return None
+    text = f"stop of a {request.side} at {price} must be on its losing side, was {stop}"
+    return Reason("INVALID_STOP", text)
+
+
+def _counts(request: SizeRequest, limits: RiskLimits, view: RiskView) -> Reason | None:
+    on_symbol = view.open_orders_by_symbol.get(request.symbol, 0)
+    held = view.positions_base.get((request.strategy, request.symbol), ZERO)
+    opening = 1 if held == 0 else 0
+    for code, now, most in (
+        ("OPEN_ORDERS", view.open_orders + 1, limits.max_open_orders),
+        ("OPEN_ORDERS_SYMBOL", on_symbol + 1, limits.max_open_orders_per_symbol),
+        ("OPEN_POSITIONS", view.open_positions + opening, limits.max_open_positions),
+        ("ORDERS_PER_HOUR", view.orders_last_hour + 1, limits.max_orders_per_hour),
+        ("ORDERS_PER_DAY", view.orders_last_day + 1, limits.max_orders_per_day),
+    ):
+        if now > most:
+            text = f"{code.lower().replace('_', ' ')} would be {now}, limit was {most}"
+            return Reason(code, text, float(now), float(most))
+    return None
+
+
+_Gate = Callable[[SizeRequest, RiskLimits, RiskView], Reason | None]
+_ENTRY_GATES: tuple[_Gate, ...] = (
+    _not_finite,
+    _reducing,
+    _breached,
+    _short,
+    _stop,
+    _counts,
+)
+
+
+def _cap(request: SizeRequest, limits: RiskLimits, view: RiskView) -> CapResult:
+    quantity = _exact(request.quantity_base)
+    steps: list[CapStep] = []
+    for code, most in _caps(request, limits, view):
+        step = _step(code, quantity, most)
+        steps.append(step)
+        quantity = min(quantity, most)
+        if quantity <= 0:
+            text = f"no room left under {code}, wanted {request.quantity_base} {step.text}"
+            reason = Reason(code, text, float(request.quantity_base), float(most))
+            return CapResult(ZERO, tuple(steps), reason)
+    return _on_grid(request, quantity, tuple(steps))
+
+
+def _caps(
+    request: SizeRequest, limits: RiskLimits, view: RiskView
+) -> tuple[tuple[str, Decimal], ...]:
+    """Every cap as the most base units it allows (negative = already exceeded), in order."""
+    equity, price = view.equity_quote, _exact(request.price)
+    on_symbol = view.exposure_by_symbol.get(request.symbol, ZERO)
+    of_strategy = view.exposure_by_strategy.get(request.strategy, ZERO)
+    gross = view.gross_exposure_quote
+    rooms: list[tuple[str, Decimal]] = [
+        ("MAX_ORDER", limits.max_position_size * equity),
+        ("MAX_SYMBOL", limits.max_position_size * equity - on_symbol),
+        ("MAX_STRATEGY", limits.max_strategy_exposure * equity - of_strategy),
+        ("MAX_GROSS", limits.max_gross_exposure * equity - gross),
+        ("LEVERAGE", limits.leverage * equity - gross),
+    ]
+    if limits.max_order_quote is not None:
+        rooms.insert(1, ("MAX_ORDER_QUOTE", limits.max_order_quote))
+    caps = [(code, _DOWN.divide(room, price)) for code, room in rooms]
+    if request.side is Side.BUY:
+        with_fee = price * (1 + max(request.instrument.taker_fee_fraction, ZERO))
+        spendable = view.cash_quote - limits.cash_reserve * equity
+        caps.append(("CASH_RESERVE", _DOWN.divide(spendable, with_fee)))
+    # Without a stop the whole price is at risk.
+    stop = _exact(request.stop_price) if request.stop_price is not None else ZERO
+    at_risk = abs(price - stop)
+    caps.append(("MAX_RISK", _DOWN.divide(limits.max_risk_per_trade * equity, at_risk)))
+    return tuple(caps)
+
+
+def _step(code: str, before: Decimal, most: Decimal) -> CapStep:
+    after = max(min(before, most), ZERO)
+    return CapStep(code, float(before), float(after), f"at most {float(most):.8g}")
+
+
+def _on_grid(request: SizeRequest, quantity: Decimal, steps: tuple[CapStep, ...]) -> CapResult:
+    """Round down to the lot and deny what no venue would take."""
+    instrument = request.instrument
+    rounded = instrument.quantity(quantity)
+    steps = (*steps, _step("LOT_SIZE", quantity, rounded))
+    least = instrument.min_quantity_base
+    if rounded <= 0 or rounded < least:
+        text = f"quantity {rounded} too small, minimum was {max(least, instrument.lot_size)}"
+        return CapResult(ZERO, steps, Reason("MIN_QUANTITY", text, float(rounded), float(least)))
+    notional, floor = rounded * _exact(request.price), instrument.min_notional_quote
+    if notional < floor:
+        text = f"notional {notional:.2f} too small, minimum was {floor}"
+        return CapResult(ZERO, steps, Reason("MIN_NOTIONAL", text, float(notional), float(floor)))
+    return CapResult(rounded, steps)

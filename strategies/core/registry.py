@@ -1,0 +1,110 @@
+"""The one list of rules and predictors: to add one, write its file and its line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
+from typing import TypeVar
+
+from engine.ports import LearnedSource, RuleSource
+from strategies.core.errors import StrategyError
+from strategies.core.predictors.online_linear import OnlineLinear
+from strategies.core.rules.breakout import Breakout, BreakoutParams
+from strategies.core.rules.continuation import Continuation, ContinuationParams
+from strategies.core.rules.ema_trend import EmaTrend, EmaTrendParams
+from strategies.core.rules.fair_value_gap import FairValueGap, FairValueGapParams
+from strategies.core.rules.range_reversion import RangeReversion, RangeReversionParams
+
+P = TypeVar("P")
+Params = Mapping[str, float]
+
+
+def rule_sources(
+    params: Mapping[str, Params] | None = None, codes: Iterable[str] | None = None
+) -> tuple[RuleSource, ...]:
+    """Return the rule strategies in declared order, ``params`` by strategy code over defaults.
+
+    ``codes`` left out means all of them.
+
+    Raises:
+        StrategyError: an unknown code or parameter, or a value a rule refuses.
+    """
+    given = {} if params is None else params
+    _known("strategy", given, RULES)
+    wanted = set(RULES) if codes is None else set(codes)
+    _known("strategy", wanted, RULES)
+    return tuple(build(given.get(code, {})) for code, build in RULES.items() if code in wanted)
+
+
+def learned_sources(names: Iterable[str] | None = None) -> tuple[LearnedSource, ...]:
+    """Return fresh, untrained predictors in declared order; left out means all of them.
+
+    Raises:
+        StrategyError: an unknown name.
+    """
+    wanted = set(PREDICTORS) if names is None else set(names)
+    _known("predictor", wanted, PREDICTORS)
+    return tuple(build() for name, build in PREDICTORS.items() if name in wanted)
+
+
+def parameter_defaults() -> dict[str, dict[str, float]]:
+    """Return every rule's parameters with their defaults, by strategy code."""
+    return {
+        code: {field.name: float(getattr(kind(), field.name)) for field in fields(kind)}
+        for code, kind in PARAMS.items()
+    }
+
+
+def _rule(
+    code: str, kind: type[P], build: Callable[[P], RuleSource]
+) -> Callable[[Params], RuleSource]:
+    def make(values: Params) -> RuleSource:
+        return build(_params(code, kind, values))
+
+    return make
+
+
+def _params(code: str, kind: type[P], values: Params) -> P:
+    types = {field.name: field.type for field in fields(kind)}  # type: ignore[arg-type]
+    checked: dict[str, float] = {}
+    for name, value in values.items():
+        if name not in types:
+            raise StrategyError(
+                f"strategies.{code}: unknown parameter {name!r}, known are {', '.join(types)}"
+            )
+        # A bool is an int to Python; in a file of parameters it is a slip.
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise StrategyError(f"strategies.{code}.{name} must be a number, was {value!r}")
+        if types[name] == "int":
+            if value != value or value in (float("inf"), float("-inf")) or int(value) != value:
+                raise StrategyError(f"strategies.{code}.{name} must be whole, was {value!r}")
+            checked[name] = int(value)
+        else:
+            checked[name] = float(value)
+    try:
+        return kind(**checked)
+    except StrategyError as error:
+        raise StrategyError(f"strategies.{code}.{error}") from error
+
+
+def _known(what: str, names: Iterable[str], known: Iterable[str]) -> None:
+    unknown = sorted(set(names) - set(known))
+    if unknown:
+        raise StrategyError(f"unknown {what} {unknown[0]!r}, known are {', '.join(known)}")
+
+
+PARAMS: Mapping[str, type] = {
+    "ema-trend": EmaTrendParams,
+    "fair-value-gap": FairValueGapParams,
+    "continuation": ContinuationParams,
+    "range-reversion": RangeReversionParams,
+    "breakout": BreakoutParams,
+}
+RULES: Mapping[str, Callable[[Params], RuleSource]] = {
+    "ema-trend": _rule("ema-trend", EmaTrendParams, EmaTrend),
+    "fair-value-gap": _rule("fair-value-gap", FairValueGapParams, FairValueGap),
+    "continuation": _rule("continuation", ContinuationParams, Continuation),
+    "range-reversion": _rule("range-reversion", RangeReversionParams, RangeReversion),
+    "breakout": _rule("breakout", BreakoutParams, Breakout),
+}
+PREDICTORS: Mapping[str, Callable[[], LearnedSource]] = {"online-linear": OnlineLinear}

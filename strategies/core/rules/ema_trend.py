@@ -1,0 +1,96 @@
+"""Follow the trend: enter on a cross of two exponential means or on a pullback that turns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from engine import shared_columns
+from engine.types.bars import ColumnStore
+from engine.types.opinions import Regime, RuleColumns
+from strategies.core.errors import StrategyError
+from strategies.core.rules.assembly import (
+    ATR_SPAN,
+    MAX_EMA_SPAN,
+    assemble,
+    check_at_least,
+    check_within,
+    delayed,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmaTrendParams:
+    """``min_gap_atr``: a pullback counts only while the means are this far apart."""
+
+    fast_span: int = 12
+    slow_span: int = 48
+    stop_atr: float = 2.0
+    target_atr: float = 3.0
+    min_gap_atr: float = 1.5
+
+    def __post_init__(self) -> None:
+        check_within("fast_span", self.fast_span, 2, MAX_EMA_SPAN)
+        check_within("slow_span", self.slow_span, 2, MAX_EMA_SPAN)
+        if self.fast_span >= self.slow_span:
+            raise StrategyError(
+                f"fast_span must be below slow_span {self.slow_span}, was {self.fast_span}"
+            )
+        check_at_least("stop_atr", self.stop_atr, 0.1)
+        check_at_least("target_atr", self.target_atr, 0.1)
+        check_at_least("min_gap_atr", self.min_gap_atr, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class EmaTrend:
+    """The gap of the means in ATR is the opinion; it leaves on the opposite cross."""
+
+    params: EmaTrendParams = field(default_factory=EmaTrendParams)
+
+    @property
+    def code(self) -> str:
+        return "ema-trend"
+
+    @property
+    def favourable_regimes(self) -> frozenset[Regime]:
+        return frozenset({Regime.TRENDING})
+
+    @property
+    def warm_up_bars(self) -> int:
+        return max(self.params.slow_span, ATR_SPAN) + 1
+
+    def columns(self, store: ColumnStore) -> RuleColumns:
+        """Return the rule's columns; see RuleColumns."""
+        p, bars = self.params, store.bars
+        fast = shared_columns.ema(store, p.fast_span)
+        slow = shared_columns.ema(store, p.slow_span)
+        gap = shared_columns.per_atr(store, fast - slow, ATR_SPAN)
+        before = delayed(gap)
+        crossed_up = (gap > 0.0) & (before <= 0.0)
+        crossed_down = (gap < 0.0) & (before >= 0.0)
+        # A pullback: the last close was beyond the fast mean, this one is back on the trend's side.
+        previous_close, previous_fast = delayed(bars.close), delayed(fast)
+        turned_up = (
+            (previous_close < previous_fast) & (bars.close > fast) & (bars.close > bars.open)
+        )
+        turned_down = (
+            (previous_close > previous_fast) & (bars.close < fast) & (bars.close < bars.open)
+        )
+        rising, falling = slow > delayed(slow), slow < delayed(slow)
+        long = crossed_up | (turned_up & rising & (gap > p.min_gap_atr))
+        short = crossed_down | (turned_down & falling & (gap < -p.min_gap_atr))
+        side = long.astype(np.int64) - short.astype(np.int64)
+        reach = shared_columns.floored_atr(store, ATR_SPAN)
+        lean = 0.05 * np.tanh(gap / 2.0)
+        return assemble(
+            store,
+            side=side,
+            lean=lean,
+            confidence=0.5 + 0.4 * np.tanh(np.abs(gap) / 2.0),
+            stop_price=bars.close - side * p.stop_atr * reach,
+            target_price=bars.close + side * p.target_atr * reach,
+            exit_long=crossed_down,
+            exit_short=crossed_up,
+            ready=~np.isnan(before),
+        )

@@ -1,0 +1,136 @@
+"""Bars for tests: random walks, labelled regimes, hand-written candles and real files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from engine.types.bars import BarColumns
+
+MINUTE_MS = 60_000
+TRENDING, RANGING, VOLATILE, QUIET = range(4)
+
+
+def from_close(
+    close: npt.NDArray[np.float64],
+    *,
+    wick: npt.NDArray[np.float64] | float = 0.0,
+    volume: npt.NDArray[np.float64] | float = 1.0,
+    timeframe_ms: int = MINUTE_MS,
+) -> BarColumns:
+    """Bars that open at the previous close and reach ``wick`` beyond open and close."""
+    n = len(close)
+    opened = np.concatenate((close[:1], close[:-1]))
+    return BarColumns(
+        ts_ms=np.arange(n, dtype=np.int64) * timeframe_ms,
+        open=opened,
+        high=np.maximum(opened, close) + wick,
+        low=np.minimum(opened, close) - wick,
+        close=close,
+        volume=np.broadcast_to(np.asarray(volume, dtype=float), (n,)).copy(),
+        timeframe_ms=timeframe_ms,
+    )
+
+
+def candles(rows: Sequence[tuple[float, float, float, float]], volume: float = 1.0) -> BarColumns:
+    """Bars from (open, high, low, close) rows."""
+    table = np.array(rows, dtype=float)
+    return BarColumns(
+        ts_ms=np.arange(len(table), dtype=np.int64) * MINUTE_MS,
+        open=table[:, 0].copy(),
+        high=table[:, 1].copy(),
+        low=table[:, 2].copy(),
+        close=table[:, 3].copy(),
+        volume=np.full(len(table), volume),
+        timeframe_ms=MINUTE_MS,
+    )
+
+
+def random_walk(
+    seed: int, n: int, *, sigma: float = 0.001, timeframe_ms: int = MINUTE_MS
+) -> BarColumns:
+    """A walk with fat tails, bursts of volatility and lognormal volume."""
+    rng = np.random.default_rng(seed)
+    burst = np.exp(np.repeat(rng.normal(0.0, 0.5, n // 100 + 1), 100)[:n])
+    returns = sigma * burst * rng.standard_t(4, n) / np.sqrt(2.0)
+    close = 100.0 * np.exp(np.cumsum(returns))
+    wick = np.abs(rng.normal(0.0, 0.4, n)) * sigma * burst * close
+    return from_close(
+        close, wick=wick, volume=rng.lognormal(0.0, 0.7, n), timeframe_ms=timeframe_ms
+    )
+
+
+def labelled_regimes(
+    seed: int, *, cycles: int = 8, drift_sigmas: float = 0.6, sigma: float = 0.001
+) -> tuple[BarColumns, npt.NDArray[np.int64]]:
+    """Segments of 400-800 bars; every four of them hold each regime once, in random order.
+
+    TRENDING drifts by ``drift_sigmas`` a bar, RANGING is the difference of an AR(1) with 0.8,
+    VOLATILE has three times and QUIET a third of the usual standard deviation.
+    """
+    rng = np.random.default_rng(seed)
+    returns: list[npt.NDArray[np.float64]] = []
+    labels: list[npt.NDArray[np.int64]] = []
+    last = -1
+    for _ in range(cycles):
+        order = [int(label) for label in rng.permutation(4)]
+        if order[0] == last:
+            order.reverse()
+        last = order[-1]
+        for label in order:
+            n = int(rng.integers(400, 800))
+            noise = rng.normal(0.0, 1.0, n)
+            if label == TRENDING:
+                segment = drift_sigmas * float(rng.choice([-1, 1])) + noise
+            elif label == RANGING:
+                level = np.zeros(n + 1)
+                for i in range(n):
+                    level[i + 1] = 0.8 * level[i] + noise[i]
+                segment = np.diff(level)
+            else:
+                segment = noise * (3.0 if label == VOLATILE else 1.0 / 3.0)
+            returns.append(sigma * segment)
+            labels.append(np.full(n, label, dtype=np.int64))
+    moves = np.concatenate(returns)
+    close = 100.0 * np.exp(np.cumsum(moves))
+    wick = np.abs(rng.normal(0.0, 0.3, len(close)) * moves) * close
+    volume = rng.lognormal(0.0, 0.5, len(close))
+    return from_close(close, wick=wick, volume=volume), np.concatenate(labels)
+
+
+def cut(bars: BarColumns, first: int, last: int) -> BarColumns:
+    """Rows first..last-1."""
+    columns = {
+        field.name: getattr(bars, field.name)[first:last]
+        for field in fields(BarColumns)
+        if field.name != "timeframe_ms"
+    }
+    return BarColumns(**columns, timeframe_ms=bars.timeframe_ms)
+
+
+def flat(n: int, *, price: float = 100.0, volume: float = 0.0) -> BarColumns:
+    """A market that stands still."""
+    return from_close(np.full(n, price), volume=volume)
+
+
+def real_bars(name: str, timeframe_ms: int, rows: int) -> BarColumns:
+    """The first ``rows`` bars of a real file; skips the test where the data is not there."""
+    given = os.environ.get("TRADEPLATFORM_MARKET_DATA")
+    folder = Path(given) if given else Path(__file__).resolve().parents[1] / "../shared/market"
+    path = folder / "ohlcv" / name
+    if not path.exists():
+        pytest.skip(f"real market data not found, looked for {path}")
+    import polars
+
+    table = polars.read_parquet(path).head(rows)
+    columns = [table[key].to_numpy().copy() for key in _COLUMNS]
+    return BarColumns(*columns, timeframe_ms=timeframe_ms)
+
+
+_COLUMNS = ("timestamp", "open", "high", "low", "close", "volume")
