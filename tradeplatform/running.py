@@ -65,7 +65,8 @@ def venue_client(config: Configuration) -> Any:
         return build_client(config.exchange.id, key=key, secret=secret, timeout_s=timeout_s)
     if not settings.PRACTICE_URL:
         raise RunRefused(
-            "TRADEPLATFORM_PRACTICE_URL is not set; `make run` starts the practice exchange and sets it"
+            "TRADEPLATFORM_PRACTICE_URL is not set; `make run` starts the practice exchange"
+            " and sets it"
         )
     return build_client(
         PRACTICE_PROTOCOL,

@@ -20,7 +20,7 @@ LOOP_HEARTBEAT_S = 10.0
 
 
 class RunWatch:
-    """Implements ``trades.loop.Watch``, the order path's ``Alarm`` and ``engine.ports.Reporter``."""
+    """Implements ``trades.loop.Watch``, ``engine.ports.Reporter`` and the order path's ``Alarm``."""
 
     def __init__(self, run: TradingRun) -> None:
         self._run = run
