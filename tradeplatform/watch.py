@@ -20,7 +20,7 @@ LOOP_HEARTBEAT_S = 10.0
 
 
 class RunWatch:
-    """Implements ``trades.loop.Watch``, ``engine.ports.Reporter`` and the order path's ``Alarm``."""
+    """The loop's Watch, the engine's Reporter and the order path's Alarm in one."""
 
     def __init__(self, run: TradingRun) -> None:
         self._run = run

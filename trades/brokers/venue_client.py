@@ -149,7 +149,7 @@ class VenueClient:
             )
         try:
             return retry.read(
-                lambda: ask(call, headers=self._headers, writes=False),
+                lambda: ask(self._client, call, writes=False),
                 back_off=self._back_off,
                 clock=self._clock,
                 rng=self._rng,
@@ -159,14 +159,10 @@ class VenueClient:
             raise
 
     def _write(self, call: Callable[[], T]) -> T | Rejection | Unanswered:
-        answer = ask(call, headers=self._headers, writes=True)
+        answer = ask(self._client, call, writes=True)
         if not isinstance(answer, Unavailable):
             return answer
         if answer.retry_after_s is not None:
             self._quiet_until_s = self._clock.monotonic() + answer.retry_after_s
         # Throttled or out of time: most likely not acted on, but only a query can say so.
         return Unanswered(f"{answer.code}: {answer.reason}")
-
-    def _headers(self) -> Mapping[str, str] | None:
-        headers: Mapping[str, str] | None = self._client.last_response_headers
-        return headers
