@@ -66,6 +66,8 @@ def build_client(
         "secret": secret,
         "timeout": round(timeout_s * 1000),
         "enableRateLimit": practice_url is None,
+        # ``ask`` tells an unreadable answer from a readable one by it.
+        "enableLastJsonResponse": True,
         "options": dict(_BINANCE_OPTIONS) if exchange_id == "binance" else {},
     }
     if practice_url is None:

@@ -245,7 +245,7 @@ def test_nth_and_probability_are_exact_and_seeded(practice: PracticeProcess, cli
 
 
 def test_wrong_fault_is_refused_with_what_is_allowed(practice: PracticeProcess) -> None:
-    with pytest.raises(AdminError, match="verb was 'explode', allowed: .*accept_then_timeout"):
+    with pytest.raises(AdminError, match=r"verb was 'explode', allowed: .*accept_then_timeout"):
         practice.admin("POST", "/fault", {"op": "*", "verb": "explode"})
     with pytest.raises(AdminError, match="nth was 0"):
         practice.admin("POST", "/fault", {"op": "*", "verb": "drop", "nth": 0})
