@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 from uuid import uuid4
@@ -70,7 +71,7 @@ class RestDoor:
             app.router.add_get(path, self._sockets.api)
         return app
 
-    def _handler(self, route: Route) -> web.Handler:  # type: ignore[name-defined]
+    def _handler(self, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handle(request: web.Request) -> web.StreamResponse:
             response = await self._with_faults(route, request)
             response.headers["X-MBX-USED-WEIGHT-1M"] = str(self._throttle.used)
@@ -131,7 +132,7 @@ class RestDoor:
             return _problem(error)
         if isinstance(result, Acted):
             self._hub.reported(result.reports)
-            return _json(result.answer)
+            return _problem(result.refusal) if result.refusal else _json(result.answer)
         return _json(result)
 
     def _check(self, request: web.Request, body: str, params: dict[str, str]) -> None:
