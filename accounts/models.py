@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any, NoReturn
+
 from django.conf import settings
 from django.db import models
+
+from accounts.errors import AuditRefused
 
 
 class Scope(models.TextChoices):
@@ -58,6 +62,22 @@ class IdempotencyKey(models.Model):
         ]
 
 
+class AuditEvents(models.QuerySet["AuditEvent"]):
+    """Reads only: what would change or remove a row in bulk raises."""
+
+    def update(self, **kwargs: Any) -> NoReturn:
+        raise AuditRefused("an audit event was to be updated; the log is append-only")
+
+    def delete(self) -> NoReturn:
+        raise AuditRefused("an audit event was to be deleted; the log is append-only")
+
+    def bulk_create(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise AuditRefused("audit events were to be added unchained; use audit_record")
+
+    def bulk_update(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise AuditRefused("audit events were to be updated; the log is append-only")
+
+
 class AuditEvent(models.Model):
     """One act, append-only and hash-chained: a changed byte breaks the chain (SEC-33, SEC-34)."""
 
@@ -75,6 +95,8 @@ class AuditEvent(models.Model):
     previous_hash = models.CharField(max_length=64)
     row_hash = models.CharField(max_length=64, unique=True)
 
+    objects = AuditEvents.as_manager()
+
     class Meta:
         ordering = ["-seq"]
         indexes = [
@@ -84,3 +106,11 @@ class AuditEvent(models.Model):
 
     def __str__(self) -> str:
         return f"#{self.seq} {self.action} by {self.actor}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self._state.adding:
+            raise AuditRefused(f"audit event {self.seq} was to be changed; the log is append-only")
+        super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise AuditRefused(f"audit event {self.seq} was to be deleted; the log is append-only")

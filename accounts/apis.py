@@ -1,0 +1,167 @@
+"""Audit log and tokens: administrators only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import Http404
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers, status
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.models import Scope
+from accounts.operations import (
+    IDEMPOTENCY_HEADER,
+    READ_PROBLEMS,
+    WRITE_PROBLEMS,
+    Operation,
+)
+from accounts.paging import AllowedChoiceField, ListFilters, filters_of, page_of
+from accounts.selectors import audit_list, token_get, token_list
+from accounts.services import audit_head, audit_verify, token_create, token_revoke
+
+
+class AuditFilters(ListFilters):
+    action = serializers.CharField(required=False, max_length=80)
+    actor = serializers.CharField(required=False, max_length=120)
+    object_type = serializers.CharField(required=False, max_length=60)
+    object_id = serializers.CharField(required=False, max_length=120)
+
+
+class AuditRow(serializers.Serializer):
+    seq = serializers.IntegerField()
+    at = serializers.DateTimeField()
+    actor = serializers.CharField()
+    action = serializers.CharField()
+    object_type = serializers.CharField()
+    object_id = serializers.CharField()
+    reason = serializers.CharField()
+    before = serializers.JSONField()
+    after = serializers.JSONField()
+    request_id = serializers.CharField()
+    ip_address = serializers.CharField()
+    row_hash = serializers.CharField()
+
+
+class AuditPage(serializers.Serializer):
+    results = AuditRow(many=True, source="rows")
+    next_cursor = serializers.CharField()
+
+
+class AuditListApi(Operation):
+    required_scope = Scope.ADMIN
+
+    @extend_schema(
+        operation_id="audit_list",
+        parameters=[AuditFilters],
+        responses={200: AuditPage} | READ_PROBLEMS,
+    )
+    def get(self, request: Request) -> Response:
+        filters = filters_of(request, AuditFilters)
+        rows = audit_list(
+            action=filters.get("action"),
+            actor=filters.get("actor"),
+            object_type=filters.get("object_type"),
+            object_id=filters.get("object_id"),
+        )
+        return Response(AuditPage(page_of(rows, filters, time_field="at")).data)
+
+
+class AuditVerdict(serializers.Serializer):
+    intact = serializers.BooleanField()
+    first_broken_seq = serializers.IntegerField(allow_null=True)
+    head_seq = serializers.IntegerField()
+    head_hash = serializers.CharField()
+
+
+class AuditVerifyApi(Operation):
+    """Walks the whole hash chain."""
+
+    required_scope = Scope.ADMIN
+
+    @extend_schema(operation_id="audit_verify", responses={200: AuditVerdict} | READ_PROBLEMS)
+    def get(self, request: Request) -> Response:
+        broken, (seq, row_hash) = audit_verify(), audit_head()
+        verdict = {
+            "intact": broken is None,
+            "first_broken_seq": broken,
+            "head_seq": seq,
+            "head_hash": row_hash,
+        }
+        return Response(AuditVerdict(verdict).data)
+
+
+class TokenRow(serializers.Serializer):
+    id = serializers.IntegerField()
+    name = serializers.CharField()
+    scope = serializers.CharField()
+    prefix = serializers.CharField()
+    user = serializers.CharField(source="user.username", default=None, allow_null=True)
+    created_at = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField(allow_null=True)
+    last_used_at = serializers.DateTimeField(allow_null=True)
+    revoked_at = serializers.DateTimeField(allow_null=True)
+
+
+class TokenListOutput(serializers.Serializer):
+    results = TokenRow(many=True)
+
+
+class TokenCreateInput(serializers.Serializer):
+    name = serializers.CharField(max_length=80)
+    scope = AllowedChoiceField(choices=Scope.choices)
+    expires_at = serializers.DateTimeField(required=False, allow_null=True)
+
+
+class TokenCreated(TokenRow):
+    token = serializers.CharField(help_text="shown once; empty when the call is repeated")
+
+
+class TokenListCreateApi(Operation):
+    required_scope = Scope.ADMIN
+    secret_fields = ("token",)
+
+    @extend_schema(operation_id="token_list", responses={200: TokenListOutput} | READ_PROBLEMS)
+    def get(self, request: Request) -> Response:
+        return Response(TokenListOutput({"results": token_list()}).data)
+
+    @extend_schema(
+        operation_id="token_create",
+        parameters=[IDEMPOTENCY_HEADER],
+        request=TokenCreateInput,
+        responses={201: TokenCreated} | WRITE_PROBLEMS,
+    )
+    def post(self, request: Request) -> Response:
+        given = self.checked(TokenCreateInput)
+        row, token = token_create(
+            name=given["name"],
+            scope=given["scope"],
+            actor=self.actor,
+            expires_at=given.get("expires_at"),
+        )
+        answer: dict[str, Any] = {**TokenRow(row).data, "token": token}
+        return Response(answer, status=status.HTTP_201_CREATED)
+
+
+class TokenRevokeInput(serializers.Serializer):
+    reason = serializers.CharField(max_length=500)
+
+
+class TokenRevokeApi(Operation):
+    required_scope = Scope.ADMIN
+
+    @extend_schema(
+        operation_id="token_revoke",
+        parameters=[IDEMPOTENCY_HEADER],
+        request=TokenRevokeInput,
+        responses={200: TokenRow} | WRITE_PROBLEMS,
+    )
+    def post(self, request: Request, token_id: int) -> Response:
+        given = self.checked(TokenRevokeInput)
+        token = token_get(token_id)
+        if token is None:
+            raise Http404
+        token_revoke(token=token, actor=self.actor, reason=given["reason"])
+        token.refresh_from_db()
+        return Response(TokenRow(token).data)

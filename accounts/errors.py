@@ -1,0 +1,31 @@
+"""Errors of this room, and the one base that every API answers with a problem document."""
+
+
+class Refused(Exception):
+    """Something that was asked for and is not allowed; the message has the numbers and "was"."""
+
+    status = 409
+    reason_code = "refused"
+
+    def __init__(self, message: str, *, reason_code: str = "") -> None:
+        super().__init__(message)
+        if reason_code:
+            self.reason_code = reason_code
+
+
+class AuditRefused(Exception):
+    """An audit event may only be added, inside the transaction of the act it tells of."""
+
+
+class LoginLinkRefused(Refused):
+    """A one-time link that was unknown, used or too old, or a password that is too weak."""
+
+    status = 400
+    reason_code = "login_link_refused"
+
+
+class TokenRefused(Refused):
+    """A token that may not be made as asked."""
+
+    status = 400
+    reason_code = "token_refused"

@@ -1,0 +1,119 @@
+"""Health, incidents, alerts and components over HTTP."""
+
+from __future__ import annotations
+
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.operations import READ_PROBLEMS, Operation
+from accounts.paging import AllowedChoiceField, ListFilters, filters_of, page_of
+from monitoring.components import component_list
+from monitoring.models import Alert, Incident, Severity
+
+
+class HealthOutput(serializers.Serializer):
+    status = serializers.ChoiceField(choices=[("ok", "ok"), ("degraded", "degraded")])
+
+
+class HealthApi(Operation):
+    """The one public path: it tells a stranger no version and no names (SEC-50)."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+
+    @extend_schema(operation_id="health", auth=[], responses={200: HealthOutput})
+    def get(self, request: Request) -> Response:
+        late = any(component.is_late for component in component_list(timezone.now()))
+        return Response(HealthOutput({"status": "degraded" if late else "ok"}).data)
+
+
+class IncidentRow(serializers.Serializer):
+    where = serializers.CharField()
+    error_type = serializers.CharField()
+    message = serializers.CharField()
+    first_at = serializers.DateTimeField()
+    last_at = serializers.DateTimeField()
+    count = serializers.IntegerField()
+
+
+class IncidentPage(serializers.Serializer):
+    results = IncidentRow(many=True, source="rows")
+    next_cursor = serializers.CharField()
+
+
+class IncidentListApi(Operation):
+    @extend_schema(
+        operation_id="incident_list",
+        parameters=[ListFilters],
+        responses={200: IncidentPage} | READ_PROBLEMS,
+    )
+    def get(self, request: Request) -> Response:
+        filters = filters_of(request, ListFilters)
+        page = page_of(Incident.objects.all(), filters, time_field="last_at")
+        return Response(IncidentPage(page).data)
+
+
+class AlertFilters(ListFilters):
+    severity = AllowedChoiceField(required=False, choices=Severity.choices)
+    is_open = serializers.BooleanField(required=False, allow_null=True, default=None)
+
+
+class AlertRow(serializers.Serializer):
+    id = serializers.IntegerField()
+    code = serializers.CharField()
+    severity = serializers.CharField()
+    text = serializers.CharField()
+    run_code = serializers.CharField()
+    first_at = serializers.DateTimeField()
+    last_at = serializers.DateTimeField()
+    count = serializers.IntegerField()
+    acknowledged_at = serializers.DateTimeField(allow_null=True)
+    acknowledged_by = serializers.CharField()
+    resolved_at = serializers.DateTimeField(allow_null=True)
+
+
+class AlertPage(serializers.Serializer):
+    results = AlertRow(many=True, source="rows")
+    next_cursor = serializers.CharField()
+
+
+class AlertListApi(Operation):
+    @extend_schema(
+        operation_id="alert_list",
+        parameters=[AlertFilters],
+        responses={200: AlertPage} | READ_PROBLEMS,
+    )
+    def get(self, request: Request) -> Response:
+        filters = filters_of(request, AlertFilters)
+        rows = Alert.objects.all()
+        if severity := filters.get("severity"):
+            rows = rows.filter(severity=severity)
+        if filters["is_open"] is not None:
+            rows = rows.filter(resolved_at__isnull=filters["is_open"])
+        return Response(AlertPage(page_of(rows, filters, time_field="last_at")).data)
+
+
+class ComponentRow(serializers.Serializer):
+    component = serializers.CharField()
+    at = serializers.DateTimeField()
+    age_s = serializers.FloatField()
+    expected_every_s = serializers.FloatField()
+    is_late = serializers.BooleanField()
+    code_version = serializers.CharField()
+
+
+class ComponentListOutput(serializers.Serializer):
+    results = ComponentRow(many=True)
+
+
+class ComponentListApi(Operation):
+    @extend_schema(
+        operation_id="component_list", responses={200: ComponentListOutput} | READ_PROBLEMS
+    )
+    def get(self, request: Request) -> Response:
+        rows = component_list(timezone.now())
+        return Response(ComponentListOutput({"results": rows}).data)

@@ -1,0 +1,12 @@
+"""Errors of this room."""
+
+from accounts.errors import Refused
+
+
+class StrategyRefused(Refused):
+    """A change of a strategy that is not allowed; the message says what it was."""
+
+
+class StrategyUnknown(StrategyRefused):
+    status = 404
+    reason_code = "strategy_unknown"

@@ -1,0 +1,191 @@
+"""Writes of this room: strategy rows and their status, each change with its cause."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.services import audit_record
+from strategies.errors import StrategyRefused, StrategyUnknown
+from strategies.models import HealthChange, Status, Strategy
+
+_ACTIVE, _DEGRADED, _SUSPENDED, _RETIRED = (
+    Status.ACTIVE,
+    Status.DEGRADED,
+    Status.SUSPENDED,
+    Status.RETIRED,
+)
+# From RETIRED only a person leads back, through reinstate (D-06).
+ALLOWED: dict[Status, frozenset[Status]] = {
+    _ACTIVE: frozenset({_DEGRADED, _SUSPENDED, _RETIRED}),
+    _DEGRADED: frozenset({_ACTIVE, _SUSPENDED, _RETIRED}),
+    _SUSPENDED: frozenset({_DEGRADED, _RETIRED}),
+    _RETIRED: frozenset(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StrategyDefinition:
+    """What the registry says of one strategy; ``base_weight`` is in [0.1, 2]."""
+
+    code: str
+    name: str
+    description: str = ""
+    base_weight: float = 1.0
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+def strategies_ensure(rows: Iterable[StrategyDefinition]) -> list[str]:
+    """Make the strategies that have no row yet; return their codes.
+
+    Rows that exist keep what people and the layer changed since: status and weights.
+    """
+    now, made = timezone.now(), []
+    for row in rows:
+        with transaction.atomic():
+            strategy, is_new = Strategy.objects.get_or_create(
+                code=row.code,
+                defaults={
+                    "name": row.name,
+                    "description": row.description,
+                    "base_weight": row.base_weight,
+                    "weight": row.base_weight,
+                    "parameters": dict(row.parameters),
+                    "status_changed_at": now,
+                    "created_at": now,
+                },
+            )
+            if is_new:
+                made.append(strategy.code)
+                audit_record(
+                    actor="system",
+                    action="strategy.create",
+                    object_type="strategy",
+                    object_id=strategy.code,
+                    after={"base_weight": row.base_weight, "parameters": dict(row.parameters)},
+                )
+    return made
+
+
+def strategy_set_status(
+    *,
+    code: str,
+    to_status: str,
+    actor: str,
+    reason: str,
+    metrics: Mapping[str, Any] | None = None,
+    override_until: datetime | None = None,
+) -> HealthChange:
+    """Move a strategy along one allowed edge; the change and its audit commit together.
+
+    ``metrics`` is the evidence as JSON. ``override_until`` is venue time up to which a person's
+    decision holds against the evidence (D-46); without one an earlier override ends.
+
+    Raises:
+        StrategyUnknown: there is no such strategy.
+        StrategyRefused: no reason, an edge that is not allowed, or somebody else was faster.
+    """
+    return _move(
+        code, _status(to_status), actor, reason, metrics or {}, override_until, allowed=ALLOWED
+    )
+
+
+def strategy_suspend(*, code: str, actor: str, reason: str) -> HealthChange:
+    """Stop entries of a strategy; its exits go on."""
+    return strategy_set_status(code=code, to_status=_SUSPENDED, actor=actor, reason=reason)
+
+
+def strategy_unsuspend(
+    *, code: str, actor: str, reason: str, override_until: datetime | None = None
+) -> HealthChange:
+    """Let a suspended strategy trade again, degraded until the evidence says more (D-46)."""
+    only_suspended = {_SUSPENDED: frozenset({_DEGRADED})}
+    return _move(code, _DEGRADED, actor, reason, {}, override_until, allowed=only_suspended)
+
+
+def strategy_retire(*, code: str, actor: str, reason: str) -> HealthChange:
+    """End a strategy for good: only a person can bring it back."""
+    return strategy_set_status(code=code, to_status=_RETIRED, actor=actor, reason=reason)
+
+
+def strategy_reinstate(
+    *, code: str, actor: str, reason: str, override_until: datetime | None = None
+) -> HealthChange:
+    """Bring a retired strategy back, degraded (D-06); callers see to it that a person asks."""
+    only_retired = {_RETIRED: frozenset({_DEGRADED})}
+    return _move(code, _DEGRADED, actor, reason, {}, override_until, allowed=only_retired)
+
+
+def _status(value: str) -> Status:
+    if value not in Status.values:
+        raise StrategyRefused(
+            f"status was {value!r}, allowed: {', '.join(Status.values)}",
+            reason_code="status_unknown",
+        )
+    return Status(value)
+
+
+def _move(
+    code: str,
+    target: Status,
+    actor: str,
+    reason: str,
+    metrics: Mapping[str, Any],
+    override_until: datetime | None,
+    *,
+    allowed: Mapping[Status, frozenset[Status]],
+) -> HealthChange:
+    if not reason.strip():
+        raise StrategyRefused("reason was empty, a change of status needs one")
+    with transaction.atomic():
+        strategy = Strategy.objects.filter(code=code).first()
+        if strategy is None:
+            raise StrategyUnknown(f"strategy was {code!r}, there is none of that code")
+        before = Status(strategy.status)
+        if target not in allowed.get(before, frozenset()):
+            raise StrategyRefused(
+                f"{code} may not become {target}, its status was {before}",
+                reason_code="transition_not_allowed",
+            )
+        change = HealthChange(
+            strategy=strategy,
+            at=timezone.now(),
+            from_status=before,
+            to_status=target,
+            reason=reason.strip(),
+            actor=actor[:120],
+            metrics=dict(metrics),
+        )
+        _claim(strategy, change, override_until)
+        change.save(force_insert=True)
+        audit_record(
+            actor=actor,
+            action="strategy.set_status",
+            object_type="strategy",
+            object_id=code,
+            reason=change.reason,
+            before={"status": before},
+            after={"status": target, "override_until": override_until},
+            at=change.at,
+        )
+    return change
+
+
+def _claim(strategy: Strategy, change: HealthChange, override_until: datetime | None) -> None:
+    # one row or nobody: a parallel change has already moved the status we looked at
+    changed = Strategy.objects.filter(pk=strategy.pk, status=change.from_status).update(
+        status=change.to_status,
+        status_changed_at=change.at,
+        status_reason=change.reason,
+        override_until_at=override_until,
+    )
+    if changed != 1:
+        raise StrategyRefused(
+            f"{strategy.code} was changed by somebody else, its status was {change.from_status}",
+            reason_code="changed_meanwhile",
+        )

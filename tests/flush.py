@@ -1,0 +1,34 @@
+"""Lets the suite empty its database between tests although the audit log is append-only.
+
+Loaded as a plugin by ``pyproject.toml``. Only the flush that Django's transactional tests use is
+wrapped; the triggers stand during every test itself.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _flush_lifts_the_audit_triggers():
+    patch = pytest.MonkeyPatch()
+    for vendor, backend in (("sqlite", "sqlite3"), ("postgresql", "postgresql")):
+        # imported here: a plugin is loaded before Django is set up
+        operations = import_module(f"django.db.backends.{backend}.operations").DatabaseOperations
+        patch.setattr(operations, "sql_flush", _wrapped(operations.sql_flush, vendor))
+    yield
+    patch.undo()
+
+
+def _wrapped(original, vendor):
+    def sql_flush(self, style, tables, **options):
+        statements = original(self, style, tables, **options)
+        if "accounts_auditevent" not in tables:
+            return statements
+        triggers = import_module("accounts.migrations.0002_audit_append_only")
+        install, remove = triggers.STATEMENTS[vendor]
+        return [*remove, *statements, *install]
+
+    return sql_flush

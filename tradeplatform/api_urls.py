@@ -1,0 +1,64 @@
+"""Everything under ``/api/v1/``."""
+
+from django.http import Http404
+from django.urls import path, re_path
+from drf_spectacular.utils import extend_schema
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from rest_framework.request import Request
+
+from accounts import apis as accounts
+from accounts.operations import Operation
+from market import apis as market
+from monitoring import apis as monitoring
+from strategies import apis as strategies
+from trades.apis import control, decisions, ledger
+
+
+@extend_schema(exclude=True)
+class UnknownPathApi(Operation):
+    """A path that is not there is a problem document too, and only for those who may look."""
+
+    def get(self, request: Request) -> None:
+        raise Http404
+
+    post = put = patch = delete = get
+
+
+app_name = "api"
+urlpatterns = [
+    path("health", monitoring.HealthApi.as_view(), name="health"),
+    path("strategies/", strategies.StrategyListApi.as_view(), name="strategies"),
+    path("strategies/<slug:code>/", strategies.StrategyDetailApi.as_view(), name="strategy"),
+    path("strategies/<slug:code>/suspend", strategies.StrategySuspendApi.as_view()),
+    path("strategies/<slug:code>/unsuspend", strategies.StrategyUnsuspendApi.as_view()),
+    path("strategies/<slug:code>/retire", strategies.StrategyRetireApi.as_view()),
+    path("strategies/<slug:code>/reinstate", strategies.StrategyReinstateApi.as_view()),
+    path("weights/", strategies.WeightListApi.as_view(), name="weights"),
+    path("health-changes/", strategies.HealthChangeListApi.as_view(), name="health-changes"),
+    path("decisions/", decisions.DecisionListApi.as_view(), name="decisions"),
+    path("decisions/<uuid:code>/", decisions.DecisionDetailApi.as_view(), name="decision"),
+    path("decisions/<uuid:code>/why-not", decisions.DecisionWhyNotApi.as_view(), name="why-not"),
+    path("orders/", ledger.OrderListApi.as_view(), name="orders"),
+    path("fills/", ledger.FillListApi.as_view(), name="fills"),
+    path("trades/", ledger.TradeListApi.as_view(), name="trades"),
+    path("trades/statistics", ledger.TradeStatisticsApi.as_view(), name="trade-statistics"),
+    path("positions/", ledger.PositionListApi.as_view(), name="positions"),
+    path("equity/", ledger.EquityListApi.as_view(), name="equity"),
+    path("runs/", ledger.RunListApi.as_view(), name="runs"),
+    path("risk/", control.RiskApi.as_view(), name="risk"),
+    path("control/halt", control.ControlHaltApi.as_view(), name="halt"),
+    path("control/reduce", control.ControlReduceApi.as_view(), name="reduce"),
+    path("control/resume", control.ControlResumeApi.as_view(), name="resume"),
+    path("instruments/", market.InstrumentListApi.as_view(), name="instruments"),
+    path("candles/", market.CandleListApi.as_view(), name="candles"),
+    path("monitoring/incidents", monitoring.IncidentListApi.as_view(), name="incidents"),
+    path("monitoring/alerts", monitoring.AlertListApi.as_view(), name="alerts"),
+    path("monitoring/components", monitoring.ComponentListApi.as_view(), name="components"),
+    path("audit/", accounts.AuditListApi.as_view(), name="audit"),
+    path("audit/verify", accounts.AuditVerifyApi.as_view(), name="audit-verify"),
+    path("tokens/", accounts.TokenListCreateApi.as_view(), name="tokens"),
+    path("tokens/<int:token_id>/revoke", accounts.TokenRevokeApi.as_view(), name="revoke"),
+    path("schema/", SpectacularAPIView.as_view(api_version="v1"), name="schema"),
+    path("docs/", SpectacularSwaggerView.as_view(url_name="api:schema"), name="docs"),
+    re_path(r"^.*$", UnknownPathApi.as_view()),
+]

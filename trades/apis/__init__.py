@@ -1,0 +1,1 @@
+"""Decisions, the ledger, risk and the kill switch over HTTP."""

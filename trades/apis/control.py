@@ -1,0 +1,138 @@
+"""Limits and their use, and the kill switch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.errors import Refused
+from accounts.operations import (
+    IDEMPOTENCY_HEADER,
+    READ_PROBLEMS,
+    WRITE_PROBLEMS,
+    Operation,
+)
+from accounts.paging import filters_of
+from engine.ports import TradingState
+from trades.apis.filters import RunFilter, run_of
+from trades.apis.ledger import EquityRow
+from trades.errors import ControlRefused
+from trades.selectors import risk_status
+from trades.services import GLOBAL_SCOPE, control_set
+
+_STATES = [(state.value, state.value) for state in TradingState]
+
+
+class LimitRow(serializers.Serializer):
+    name = serializers.CharField()
+    unit = serializers.CharField()
+    limit = serializers.FloatField()
+    used = serializers.FloatField(allow_null=True)
+    left = serializers.FloatField(allow_null=True)
+
+
+class ControlRow(serializers.Serializer):
+    scope = serializers.CharField()
+    state = serializers.ChoiceField(choices=_STATES)
+    epoch = serializers.IntegerField()
+    reason_code = serializers.CharField()
+    reason = serializers.CharField()
+    actor = serializers.CharField()
+    changed_at = serializers.DateTimeField()
+    releases_at = serializers.DateTimeField(allow_null=True)
+
+
+class RiskOutput(serializers.Serializer):
+    run = serializers.UUIDField(source="run.code", default=None, allow_null=True)
+    state = serializers.ChoiceField(choices=_STATES)
+    equity = EquityRow(allow_null=True)
+    limits = LimitRow(many=True)
+    controls = ControlRow(many=True)
+
+
+class RiskApi(Operation):
+    @extend_schema(
+        operation_id="risk_status",
+        parameters=[RunFilter],
+        responses={200: RiskOutput} | READ_PROBLEMS,
+    )
+    def get(self, request: Request) -> Response:
+        run = run_of(filters_of(request, RunFilter))
+        return Response(RiskOutput(risk_status(run=run)).data)
+
+
+class ControlInput(serializers.Serializer):
+    reason = serializers.CharField(max_length=500)
+    scope = serializers.RegexField(
+        r"^(global|strategy:[a-z0-9_-]{1,40}|symbol:[A-Za-z0-9/:._-]{1,40})\Z",
+        required=False,
+        default=GLOBAL_SCOPE,
+        error_messages={
+            "invalid": "was not understood, allowed: global, strategy:CODE or symbol:SYMBOL"
+        },
+    )
+
+
+class ControlUnacceptable(Refused):
+    status = 400
+    reason_code = "control_refused"
+
+
+class _ControlApi(Operation):
+    """Latched in the database: it works while the broker and every worker are down."""
+
+    state: TradingState
+
+    def latch(self) -> Response:
+        given: dict[str, Any] = self.checked(ControlInput)
+        try:
+            row = control_set(
+                scope=given["scope"],
+                state=self.state,
+                actor=self.actor,
+                reason=given["reason"],
+            )
+        except ControlRefused as error:
+            raise ControlUnacceptable(str(error)) from error
+        return Response(ControlRow(row).data)
+
+
+def _documented(operation_id: str) -> Any:
+    return extend_schema(
+        operation_id=operation_id,
+        parameters=[IDEMPOTENCY_HEADER],
+        request=ControlInput,
+        responses={200: ControlRow} | WRITE_PROBLEMS,
+    )
+
+
+class ControlHaltApi(_ControlApi):
+    """Cancels only: no entries, no exits."""
+
+    state = TradingState.HALTED
+
+    @_documented("control_halt")
+    def post(self, request: Request) -> Response:
+        return self.latch()
+
+
+class ControlReduceApi(_ControlApi):
+    """Exits and cancels only."""
+
+    state = TradingState.REDUCING
+
+    @_documented("control_reduce")
+    def post(self, request: Request) -> Response:
+        return self.latch()
+
+
+class ControlResumeApi(_ControlApi):
+    state = TradingState.ACTIVE
+
+    @_documented("control_resume")
+    def post(self, request: Request) -> Response:
+        return self.latch()

@@ -1,0 +1,150 @@
+"""The decision stream, one decision with its ten phases, and "why not?"."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.http import Http404
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.money import MoneyField
+from accounts.operations import READ_PROBLEMS, Operation
+from accounts.paging import AllowedChoiceField, filters_of, page_of
+from engine.types.decisions import PHASES, Action
+from trades.apis.filters import RunListFilters, run_of
+from trades.models import Decision
+from trades.selectors import (
+    decision_detail,
+    decision_get,
+    decision_list,
+    decision_why_not,
+)
+
+
+class DecisionFilters(RunListFilters):
+    action = AllowedChoiceField(required=False, choices=[(a.value, a.value) for a in Action])
+    blocking_phase = serializers.IntegerField(required=False, min_value=1, max_value=len(PHASES))
+    reason_code = serializers.CharField(required=False, max_length=60)
+
+
+class DecisionRow(serializers.Serializer):
+    id = serializers.UUIDField(source="code")
+    run = serializers.UUIDField(source="run.code")
+    strategy = serializers.CharField()
+    symbol = serializers.CharField()
+    bar_close_at = serializers.DateTimeField()
+    action = serializers.ChoiceField(choices=[(a.value, a.value) for a in Action])
+    confidence = serializers.FloatField()
+    quantity_base = MoneyField()
+    price = serializers.FloatField()
+    stop_price = MoneyField(allow_null=True)
+    target_price = MoneyField(allow_null=True)
+    reason_code = serializers.CharField()
+    reason = serializers.CharField()
+    blocking_phase = serializers.IntegerField(allow_null=True)
+
+
+class DecisionPage(serializers.Serializer):
+    results = DecisionRow(many=True, source="rows")
+    next_cursor = serializers.CharField()
+
+
+class PhaseReason(serializers.Serializer):
+    code = serializers.CharField()
+    text = serializers.CharField()
+    value = serializers.FloatField(allow_null=True)
+    limit = serializers.FloatField(allow_null=True)
+
+
+class PhaseRow(serializers.Serializer):
+    number = serializers.IntegerField()
+    name = serializers.CharField()
+    status = serializers.CharField()
+    duration_us = serializers.FloatField(allow_null=True)
+    input_digest = serializers.CharField()
+    output_digest = serializers.CharField()
+    output = serializers.JSONField()
+    reasons = PhaseReason(many=True)
+
+
+class DecisionOrder(serializers.Serializer):
+    client_order_id = serializers.CharField()
+    side = serializers.CharField()
+    status = serializers.CharField()
+    quantity_base = MoneyField()
+    filled_base = MoneyField()
+    refusal_code = serializers.CharField()
+    refusal_text = serializers.CharField()
+
+
+class DecisionDetailOutput(serializers.Serializer):
+    decision = DecisionRow()
+    phases = PhaseRow(many=True)
+    opinions = serializers.JSONField()
+    sources = serializers.JSONField()
+    consensus = serializers.JSONField(allow_null=True)
+    sizing = serializers.JSONField(allow_null=True)
+    proposal = serializers.JSONField(allow_null=True)
+    policy = serializers.JSONField()
+    orders = DecisionOrder(many=True)
+
+
+class FailingGate(serializers.Serializer):
+    phase = serializers.IntegerField(allow_null=True)
+    phase_name = serializers.CharField()
+    code = serializers.CharField()
+    text = serializers.CharField()
+    value = serializers.FloatField(allow_null=True, default=None)
+    limit = serializers.FloatField(allow_null=True, default=None)
+
+
+class WhyNotOutput(serializers.Serializer):
+    traded = serializers.BooleanField()
+    summary = serializers.CharField()
+    blocking_phase = serializers.IntegerField(allow_null=True)
+    phase_name = serializers.CharField()
+    reason_code = serializers.CharField()
+    failing = FailingGate(many=True)
+
+
+class DecisionListApi(Operation):
+    @extend_schema(
+        operation_id="decision_list",
+        parameters=[DecisionFilters],
+        responses={200: DecisionPage} | READ_PROBLEMS,
+    )
+    def get(self, request: Request) -> Response:
+        filters = filters_of(request, DecisionFilters)
+        rows = decision_list(
+            run=run_of(filters),
+            symbol=filters.get("symbol"),
+            strategy=filters.get("strategy"),
+            action=filters.get("action"),
+            blocking_phase=filters.get("blocking_phase"),
+            reason_code=filters.get("reason_code"),
+        )
+        return Response(DecisionPage(page_of(rows, filters, time_field="bar_close_at")).data)
+
+
+class DecisionDetailApi(Operation):
+    @extend_schema(
+        operation_id="decision_detail", responses={200: DecisionDetailOutput} | READ_PROBLEMS
+    )
+    def get(self, request: Request, code: UUID) -> Response:
+        return Response(DecisionDetailOutput(decision_detail(_decision(code))).data)
+
+
+class DecisionWhyNotApi(Operation):
+    @extend_schema(operation_id="decision_why_not", responses={200: WhyNotOutput} | READ_PROBLEMS)
+    def get(self, request: Request, code: UUID) -> Response:
+        return Response(WhyNotOutput(decision_why_not(_decision(code))).data)
+
+
+def _decision(code: UUID) -> Decision:
+    decision = decision_get(code)
+    if decision is None:
+        raise Http404
+    return decision

@@ -1,0 +1,298 @@
+"""Runs, orders, fills, trades, positions and equity: read-only, whoever asks."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.money import MoneyField
+from accounts.operations import READ_PROBLEMS, Operation
+from accounts.paging import AllowedChoiceField, ListFilters, filters_of, page_of
+from engine.types.opinions import Side
+from engine.types.orders import OrderStatus
+from trades.apis.filters import RunFilter, RunListFilters, run_of
+from trades.models import Mode
+from trades.selectors import (
+    equity_list,
+    fill_list,
+    order_list,
+    position_list,
+    run_list,
+    trade_list,
+    trade_statistics,
+)
+
+
+class RunRow(serializers.Serializer):
+    code = serializers.UUIDField()
+    mode = serializers.ChoiceField(choices=Mode.choices)
+    is_simulated = serializers.BooleanField()
+    venue = serializers.CharField()
+    account = serializers.CharField()
+    symbols = serializers.ListField(child=serializers.CharField())
+    timeframe_ms = serializers.IntegerField()
+    quote = serializers.CharField()
+    starting_cash_quote = MoneyField()
+    config_digest = serializers.CharField()
+    code_version = serializers.CharField()
+    started_at = serializers.DateTimeField()
+    ended_at = serializers.DateTimeField(allow_null=True)
+    last_event_at = serializers.DateTimeField(allow_null=True)
+    last_error = serializers.CharField()
+    reconciled_at = serializers.DateTimeField(allow_null=True)
+
+
+class RunPage(serializers.Serializer):
+    results = RunRow(many=True, source="rows")
+    next_cursor = serializers.CharField()
+
+
+class RunListApi(Operation):
+    @extend_schema(
+        operation_id="run_list",
+        parameters=[ListFilters],
+        responses={200: RunPage} | READ_PROBLEMS,
+    )
+    def get(self, request: Request) -> Response:
+        filters = filters_of(request, ListFilters)
+        return Response(RunPage(page_of(run_list(), filters, time_field="started_at")).data)
+
+
+class OrderFilters(RunListFilters):
+    status = AllowedChoiceField(required=False, choices=[(s.value, s.value) for s in OrderStatus])
+    side = AllowedChoiceField(required=False, choices=[(s.value, s.value) for s in Side])
+
+
+class OrderRow(serializers.Serializer):
+    client_order_id = serializers.CharField()
+    venue_order_id = serializers.CharField()
+    run = serializers.UUIDField(source="run.code")
+    decision = serializers.UUIDField(source="decision.code", default=None, allow_null=True)
+    strategy = serializers.CharField()
+    symbol = serializers.CharField()
+    side = serializers.CharField()
+    purpose = serializers.CharField()
+    order_type = serializers.CharField()
+    status = serializers.CharField()
+    quantity_base = MoneyField()
+    filled_base = MoneyField()
+    limit_price = MoneyField(allow_null=True)
+    stop_price = MoneyField(allow_null=True)
+    target_price = MoneyField(allow_null=True)
+    reference_price = MoneyField()
+    average_price = MoneyField(allow_null=True)
+    refusal_code = serializers.CharField()
+    refusal_text = serializers.CharField()
+    decided_at = serializers.DateTimeField()
+    sent_at = serializers.DateTimeField(allow_null=True)
+    updated_at = serializers.DateTimeField()
+
+
+class OrderPage(serializers.Serializer):
+    results = OrderRow(many=True, source="rows")
+    next_cursor = serializers.CharField()
+
+
+class OrderListApi(Operation):
+    @extend_schema(
+        operation_id="order_list",
+        parameters=[OrderFilters],
+        responses={200: OrderPage} | READ_PROBLEMS,
+    )
+    def get(self, request: Request) -> Response:
+        filters = filters_of(request, OrderFilters)
+        rows = order_list(
+            run=run_of(filters),
+            symbol=filters.get("symbol"),
+            strategy=filters.get("strategy"),
+            status=filters.get("status"),
+            side=filters.get("side"),
+        )
+        return Response(OrderPage(page_of(rows, filters, time_field="decided_at")).data)
+
+
+class FillRow(serializers.Serializer):
+    trade_id = serializers.CharField()
+    run = serializers.UUIDField(source="run.code")
+    client_order_id = serializers.CharField(source="order.client_order_id")
+    strategy = serializers.CharField()
+    symbol = serializers.CharField()
+    side = serializers.CharField()
+    price = MoneyField()
+    quantity_base = MoneyField()
+    fee = MoneyField()
+    fee_asset = serializers.CharField()
+    is_maker = serializers.BooleanField()
+    executed_at = serializers.DateTimeField()
+
+
+class FillPage(serializers.Serializer):
+    results = FillRow(many=True, source="rows")
+    next_cursor = serializers.CharField()
+
+
+class FillListApi(Operation):
+    @extend_schema(
+        operation_id="fill_list",
+        parameters=[RunListFilters],
+        responses={200: FillPage} | READ_PROBLEMS,
+    )
+    def get(self, request: Request) -> Response:
+        filters = filters_of(request, RunListFilters)
+        rows = fill_list(
+            run=run_of(filters), symbol=filters.get("symbol"), strategy=filters.get("strategy")
+        )
+        return Response(FillPage(page_of(rows, filters, time_field="executed_at")).data)
+
+
+class TradeFilters(RunListFilters):
+    exit_reason = serializers.CharField(required=False, max_length=60)
+
+
+class TradeRow(serializers.Serializer):
+    trade_id = serializers.CharField()
+    run = serializers.UUIDField(source="run.code")
+    strategy = serializers.CharField()
+    symbol = serializers.CharField()
+    side = serializers.CharField()
+    quantity_base = MoneyField()
+    entry_price = MoneyField()
+    exit_price = MoneyField()
+    fees_quote = MoneyField()
+    pnl_quote = MoneyField()
+    r_multiple = serializers.FloatField(allow_null=True)
+    entry_regime = serializers.CharField()
+    exit_regime = serializers.CharField()
+    exit_reason = serializers.CharField()
+    opened_at = serializers.DateTimeField()
+    closed_at = serializers.DateTimeField()
+    entry_order_id = serializers.CharField()
+    exit_order_id = serializers.CharField()
+
+
+class TradePage(serializers.Serializer):
+    results = TradeRow(many=True, source="rows")
+    next_cursor = serializers.CharField()
+
+
+class TradeListApi(Operation):
+    @extend_schema(
+        operation_id="trade_list",
+        parameters=[TradeFilters],
+        responses={200: TradePage} | READ_PROBLEMS,
+    )
+    def get(self, request: Request) -> Response:
+        filters = filters_of(request, TradeFilters)
+        rows = trade_list(
+            run=run_of(filters),
+            symbol=filters.get("symbol"),
+            strategy=filters.get("strategy"),
+            exit_reason=filters.get("exit_reason"),
+        )
+        return Response(TradePage(page_of(rows, filters, time_field="closed_at")).data)
+
+
+class StatisticsRow(serializers.Serializer):
+    strategy = serializers.CharField()
+    trades = serializers.IntegerField(source="count")
+    wins = serializers.IntegerField()
+    losses = serializers.IntegerField()
+    pnl_quote = MoneyField()
+    fees_quote = MoneyField()
+    win_rate_fraction = serializers.FloatField(source="win_rate", allow_null=True)
+    expectancy_quote = serializers.FloatField(allow_null=True)
+    expectancy_r = serializers.FloatField(allow_null=True)
+    profit_factor = serializers.FloatField(allow_null=True)
+    max_drawdown_quote = serializers.FloatField()
+    longest_loss_streak = serializers.IntegerField()
+
+
+class StatisticsOutput(serializers.Serializer):
+    results = StatisticsRow(many=True)
+
+
+class TradeStatisticsApi(Operation):
+    @extend_schema(
+        operation_id="trade_statistics",
+        parameters=[RunFilter],
+        responses={200: StatisticsOutput} | READ_PROBLEMS,
+    )
+    def get(self, request: Request) -> Response:
+        run = run_of(filters_of(request, RunFilter))
+        rows = [
+            {"strategy": code, **asdict(statistics)}
+            for code, statistics in trade_statistics(run=run).items()
+        ]
+        return Response(StatisticsOutput({"results": rows}).data)
+
+
+class PositionRow(serializers.Serializer):
+    strategy = serializers.CharField()
+    symbol = serializers.CharField()
+    side = serializers.CharField()
+    quantity_base = MoneyField()
+    average_price = MoneyField()
+    stop_price = MoneyField(allow_null=True)
+    target_price = MoneyField(allow_null=True)
+    opened_at = serializers.DateTimeField()
+    mark_price = MoneyField(allow_null=True)
+    notional_quote = MoneyField(allow_null=True)
+    unrealised_pnl_quote = MoneyField(allow_null=True)
+
+
+class PositionListOutput(serializers.Serializer):
+    results = PositionRow(many=True)
+
+
+class PositionListApi(Operation):
+    @extend_schema(
+        operation_id="position_list",
+        parameters=[RunFilter],
+        responses={200: PositionListOutput} | READ_PROBLEMS,
+    )
+    def get(self, request: Request) -> Response:
+        run = run_of(filters_of(request, RunFilter))
+        return Response(PositionListOutput({"results": position_list(run=run)}).data)
+
+
+class EquityFilters(RunFilter):
+    since = serializers.DateTimeField(required=False)
+    until = serializers.DateTimeField(required=False)
+    max_points = serializers.IntegerField(required=False, default=500, min_value=1, max_value=5_000)
+
+
+class EquityRow(serializers.Serializer):
+    at = serializers.DateTimeField()
+    equity_quote = MoneyField()
+    cash_quote = MoneyField()
+    exposure_quote = MoneyField()
+    peak_equity_quote = MoneyField()
+    drawdown_fraction = serializers.FloatField()
+    day_pnl_quote = MoneyField()
+
+
+class EquityOutput(serializers.Serializer):
+    results = EquityRow(many=True)
+
+
+class EquityListApi(Operation):
+    """Oldest first, evenly thinned to at most ``max_points``; the newest point stays."""
+
+    @extend_schema(
+        operation_id="equity_list",
+        parameters=[EquityFilters],
+        responses={200: EquityOutput} | READ_PROBLEMS,
+    )
+    def get(self, request: Request) -> Response:
+        filters = filters_of(request, EquityFilters)
+        points = equity_list(
+            run=run_of(filters),
+            max_points=filters["max_points"],
+            since=filters.get("since"),
+            until=filters.get("until"),
+        )
+        return Response(EquityOutput({"results": points}).data)

@@ -1,0 +1,170 @@
+"""Runs, orders, fills, positions, trades and equity."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.db.models import F, OuterRef, QuerySet, Subquery, Window
+from django.db.models.functions import Mod, RowNumber
+
+from engine.performance import TradeStatistics, TradeStats
+from engine.types.opinions import Side
+from market.models import Candle, Instrument
+from trades.models import EquityPoint, Fill, Lot, Mode, Order, Trade, TradingRun
+from trades.records import trade_value
+
+ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """What one strategy holds of one symbol. Money in quote; ``mark_price`` is the close of the
+    last stored candle, and it and the PnL are None where no candle is stored."""
+
+    strategy: str
+    symbol: str
+    side: str
+    quantity_base: Decimal
+    average_price: Decimal
+    stop_price: Decimal | None
+    target_price: Decimal | None
+    opened_at: datetime
+    mark_price: Decimal | None
+    notional_quote: Decimal | None
+    unrealised_pnl_quote: Decimal | None
+
+
+def run_list() -> QuerySet[TradingRun]:
+    return TradingRun.objects.order_by("-started_at", "-id")
+
+
+def run_current() -> TradingRun | None:
+    """Return the open trading run that started last, else the last one of any kind, or None."""
+    runs = run_list()
+    open_runs = runs.filter(ended_at__isnull=True).exclude(mode=Mode.REPLAY)
+    return open_runs.first() or runs.first()
+
+
+def run_by_code(code: UUID) -> TradingRun | None:
+    return TradingRun.objects.filter(code=code).first()
+
+
+def order_list(
+    *,
+    run: TradingRun | None,
+    symbol: str | None = None,
+    strategy: str | None = None,
+    status: str | None = None,
+    side: str | None = None,
+) -> QuerySet[Order]:
+    rows = Order.objects.filter(run=run, **_given(symbol=symbol, strategy=strategy))
+    rows = rows.filter(**_given(status=status, side=side))
+    return rows.select_related("decision", "run").defer("decision__payload").order_by("-id")
+
+
+def fill_list(
+    *, run: TradingRun | None, symbol: str | None = None, strategy: str | None = None
+) -> QuerySet[Fill]:
+    rows = Fill.objects.filter(run=run, **_given(symbol=symbol, strategy=strategy))
+    return rows.select_related("order", "run").order_by("-executed_at", "-id")
+
+
+def trade_list(
+    *,
+    run: TradingRun | None,
+    symbol: str | None = None,
+    strategy: str | None = None,
+    exit_reason: str | None = None,
+) -> QuerySet[Trade]:
+    rows = Trade.objects.filter(run=run, **_given(symbol=symbol, strategy=strategy))
+    rows = rows.filter(**_given(exit_reason=exit_reason))
+    return rows.select_related("run").order_by("-closed_at", "-id")
+
+
+def position_list(*, run: TradingRun | None) -> list[Position]:
+    """Return open positions by strategy and symbol, lots of one side summed (two queries)."""
+    if run is None:
+        return []
+    lots: dict[tuple[str, str, str], list[Lot]] = defaultdict(list)
+    for lot in Lot.objects.filter(run=run, is_open=True).order_by("opened_at", "id"):
+        lots[(lot.strategy, lot.symbol, lot.side)].append(lot)
+    marks = _marks(run, {symbol for _, symbol, _ in lots})
+    return [_position(group, marks.get(group[0].symbol)) for _, group in sorted(lots.items())]
+
+
+def equity_latest(*, run: TradingRun | None) -> EquityPoint | None:
+    return EquityPoint.objects.filter(run=run).order_by("-at").first()
+
+
+def equity_list(
+    *,
+    run: TradingRun | None,
+    max_points: int,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> list[EquityPoint]:
+    """Return at most ``max_points`` (>= 1) points, oldest first, evenly thinned.
+
+    The newest point always stays. A spike between two kept points is not shown; drawdown
+    figures therefore come from ``drawdown_fraction`` of the rows, not from this line.
+    """
+    rows = EquityPoint.objects.filter(run=run, **_given(at__gte=since, at__lt=until))
+    count = rows.count()
+    stride = -(-count // max_points)
+    if stride > 1:
+        newest_first = Window(RowNumber(), order_by=F("at").desc())
+        rows = rows.annotate(place=newest_first).annotate(turn=Mod(F("place"), stride))
+        rows = rows.filter(turn=1)
+    return list(rows.order_by("at"))
+
+
+def trade_statistics(*, run: TradingRun | None) -> dict[str, TradeStatistics]:
+    """Return the statistics of each strategy that closed a trade, by its code (one query)."""
+    by_strategy: dict[str, TradeStats] = defaultdict(TradeStats)
+    rows = Trade.objects.filter(run=run).order_by("closed_at", "id")
+    for row in rows.iterator(chunk_size=5_000):
+        by_strategy[row.strategy].add(trade_value(row))
+    return {code: by_strategy[code].statistics() for code in sorted(by_strategy)}
+
+
+def _given(**filters: Any) -> dict[str, Any]:
+    return {name: value for name, value in filters.items() if value is not None}
+
+
+def _marks(run: TradingRun, symbols: Iterable[str]) -> dict[str, Decimal]:
+    newest = Candle.objects.filter(
+        instrument=OuterRef("pk"), timeframe_ms=run.timeframe_ms
+    ).order_by("-opened_at")
+    rows = (
+        Instrument.objects.filter(venue=run.venue, symbol__in=list(symbols))
+        .annotate(last_close=Subquery(newest.values("close")[:1]))
+        .values_list("symbol", "last_close")
+    )
+    return {symbol: Decimal(repr(close)) for symbol, close in rows if close is not None}
+
+
+def _position(lots: list[Lot], mark: Decimal | None) -> Position:
+    first = lots[0]
+    quantity = sum((lot.quantity_base for lot in lots), ZERO)
+    cost = sum((lot.quantity_base * lot.entry_price for lot in lots), ZERO)
+    fees = sum((lot.entry_fee_quote for lot in lots), ZERO)
+    sign = Side(first.side).sign
+    return Position(
+        strategy=first.strategy,
+        symbol=first.symbol,
+        side=first.side,
+        quantity_base=quantity,
+        average_price=cost / quantity if quantity else first.entry_price,
+        stop_price=first.stop_price,
+        target_price=first.target_price,
+        opened_at=first.opened_at,
+        mark_price=mark,
+        notional_quote=None if mark is None else quantity * mark,
+        unrealised_pnl_quote=None if mark is None else sign * (quantity * mark - cost) - fees,
+    )

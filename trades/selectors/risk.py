@@ -1,0 +1,170 @@
+"""Limits with what is used of them, and the kill switch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import QuerySet
+
+from engine.ports import TradingState
+from engine.risk import RiskLimits
+from engine.types.orders import Purpose
+from trades.models import ControlState, EquityPoint, Order, Trade, TradingRun
+from trades.selectors.ledger import Position, equity_latest, position_list
+
+IN_FLIGHT = ("INTENT", "SENDING", "UNKNOWN", "OPEN", "PARTIAL", "PENDING_CANCEL")
+_STREAK_LOOKED_AT = 100
+
+
+@dataclass(frozen=True, slots=True)
+class LimitUse:
+    """One limit of the run. ``used`` and ``left`` are in the limit's own unit; both are None
+    where the use cannot be measured now (no equity yet, no candle to mark a position with)."""
+
+    name: str
+    unit: str
+    limit: float
+    used: float | None
+    left: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RiskStatus:
+    """``state`` is the most severe state of all scopes: what a glance must show."""
+
+    run: TradingRun | None
+    state: str
+    equity: EquityPoint | None
+    limits: list[LimitUse]
+    controls: list[ControlState]
+
+
+@dataclass(frozen=True, slots=True)
+class _Book:
+    """What the measures look at. ``entry_ages`` are in venue time, before the last event."""
+
+    equity: EquityPoint | None
+    positions: list[Position]
+    open_order_symbols: list[str]
+    entry_ages: list[timedelta]
+    loss_streak: int
+
+
+Measure = Callable[[_Book], float | None]
+
+
+def control_list() -> QuerySet[ControlState]:
+    return ControlState.objects.order_by("scope")
+
+
+def risk_status(*, run: TradingRun | None) -> RiskStatus:
+    """Return every limit in force, its use, and the control states.
+
+    A limit that the run's configuration does not name has the engine's default.
+    """
+    controls = list(control_list())
+    worst = max(
+        (TradingState(row.state) for row in controls),
+        key=lambda state: state.severity,
+        default=TradingState.ACTIVE,
+    )
+    if run is None:
+        return RiskStatus(None, worst.value, None, [], controls)
+    book = _book(run)
+    limits = _limits(run)
+    used = [
+        _use(name, unit, limits[name], measure(book)) for name, (unit, measure) in MEASURES.items()
+    ]
+    return RiskStatus(run, worst.value, book.equity, used, controls)
+
+
+def _limits(run: TradingRun) -> dict[str, float]:
+    given: dict[str, Any] = run.config.get("risk") or {}
+    defaults = RiskLimits()
+    # the configuration file calls the total drawdown by a longer name than the engine
+    named = {"max_total_drawdown": "max_drawdown"}
+    chosen = {named.get(name, name): value for name, value in given.items()}
+    return {name: float(chosen.get(name, getattr(defaults, name))) for name in MEASURES}
+
+
+def _book(run: TradingRun) -> _Book:
+    in_flight = Order.objects.filter(run=run, status__in=IN_FLIGHT)
+    newest = Trade.objects.filter(run=run).order_by("-closed_at", "-id")
+    results = list(newest.values_list("pnl_quote", flat=True)[:_STREAK_LOOKED_AT])
+    now = run.last_event_at or run.started_at
+    entries = Order.objects.filter(
+        run=run, purpose=Purpose.ENTRY, decided_at__gt=now - timedelta(days=1)
+    )
+    losses = next((i for i, pnl in enumerate(results) if pnl >= 0), len(results))
+    return _Book(
+        equity=equity_latest(run=run),
+        positions=position_list(run=run),
+        open_order_symbols=list(in_flight.values_list("symbol", flat=True)),
+        entry_ages=[now - at for at in entries.values_list("decided_at", flat=True)],
+        loss_streak=losses,
+    )
+
+
+def _use(name: str, unit: str, limit: float, used: float | None) -> LimitUse:
+    left = None if used is None else max(limit - used, 0.0)
+    return LimitUse(name=name, unit=unit, limit=limit, used=used, left=left)
+
+
+def _of_equity(book: _Book, amount: Decimal | None) -> float | None:
+    if amount is None or book.equity is None or book.equity.equity_quote <= 0:
+        return None
+    return float(amount / book.equity.equity_quote)
+
+
+def _day_loss(book: _Book) -> float | None:
+    if book.equity is None:
+        return None
+    start = book.equity.equity_quote - book.equity.day_pnl_quote
+    return float(max(-book.equity.day_pnl_quote, Decimal(0)) / start) if start > 0 else None
+
+
+def _drawdown(book: _Book) -> float | None:
+    return None if book.equity is None else book.equity.drawdown_fraction
+
+
+def _largest(book: _Book, key: Callable[[Position], str]) -> float | None:
+    sums: dict[str, Decimal] = {}
+    for position in book.positions:
+        if position.notional_quote is None:
+            return None
+        name = key(position)
+        sums[name] = sums.get(name, Decimal(0)) + position.notional_quote
+    return _of_equity(book, max(sums.values(), default=Decimal(0)))
+
+
+def _gross(book: _Book) -> float | None:
+    return None if book.equity is None else _of_equity(book, book.equity.exposure_quote)
+
+
+def _most_of_a_symbol(book: _Book) -> float:
+    symbols = book.open_order_symbols
+    return float(max((symbols.count(symbol) for symbol in set(symbols)), default=0))
+
+
+def _entries_within(window: timedelta) -> Measure:
+    return lambda book: float(sum(age < window for age in book.entry_ages))
+
+
+# the names are those of ``engine.risk.RiskLimits``
+MEASURES: dict[str, tuple[str, Measure]] = {
+    "max_position_size": ("fraction of equity", lambda b: _largest(b, lambda p: p.symbol)),
+    "max_strategy_exposure": ("fraction of equity", lambda b: _largest(b, lambda p: p.strategy)),
+    "max_gross_exposure": ("fraction of equity", _gross),
+    "max_day_loss": ("fraction of the day's first equity", _day_loss),
+    "max_drawdown": ("fraction of peak equity", _drawdown),
+    "loss_streak": ("trades", lambda book: float(book.loss_streak)),
+    "max_open_positions": ("positions", lambda book: float(len(book.positions))),
+    "max_open_orders": ("orders", lambda book: float(len(book.open_order_symbols))),
+    "max_open_orders_per_symbol": ("orders", _most_of_a_symbol),
+    "max_orders_per_hour": ("entries", _entries_within(timedelta(hours=1))),
+    "max_orders_per_day": ("entries", _entries_within(timedelta(days=1))),
+}
