@@ -281,4 +281,4 @@ LEASE_SECONDS = 15
 CODE_VERSION = code_version(BASE_DIR)
 INSTALLATION_ID = env.installation_id(VAR_DIR)
 # The trading loop lives below this room; what it builds sessions with is plugged in by name.
-TRADING_SESSION_FACTORY = "tradeplatform.bootstrap.running_session"
+TRADING_SESSION_FACTORY = "tradeplatform.running.running_session"

@@ -79,8 +79,8 @@ class DatabaseJournal:
 
     def record_fill(self, fill: Fill, intent: OrderIntent) -> None:
         failpoint("fills.before")
-        order = models.Order.objects.get(client_order_id=intent.client_order_id)
         now = timezone.now()
+        order = models.Order.objects.get(client_order_id=intent.client_order_id)
         records.fill_row(self._run, order, fill, now).save(force_insert=True)
         oms.book_fill(order, fill, now)
         failpoint("fills.mid")
