@@ -20,7 +20,7 @@ admin.site.unregister(Group)
 
 
 @admin.register(User)
-class UserAdmin(AuditedAdmin, DjangoUserAdmin):
+class UserAdmin(DjangoUserAdmin, AuditedAdmin):
     """People are deactivated, never deleted: the audit log names them."""
 
     form = UserChangeForm
