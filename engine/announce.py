@@ -9,7 +9,7 @@ from typing import Protocol
 from engine.digest import plain
 from engine.ports import Publisher
 from engine.types.bars import Bar, MarketEvent
-from engine.types.decisions import Decision, JsonValue
+from engine.types.decisions import Decision, JsonValue, Reason
 from engine.types.ledger import EquityPoint, Trade
 from engine.types.orders import Fill, OrderIntent, OrderState, Rejection, SubmitResult
 
@@ -25,6 +25,7 @@ class EventOutcome:
     decisions: Sequence[Decision] = ()
     submitted: list[tuple[OrderIntent, SubmitResult]] = field(default_factory=list)
     equity: EquityPoint | None = None
+    alerts: list[Reason] = field(default_factory=list)
 
 
 class Announcer(Protocol):

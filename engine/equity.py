@@ -54,6 +54,10 @@ class EquityCurve:
             self._peak = after
         self._new_deposits += amount_quote
 
+    def rebase(self, equity_quote: Decimal) -> None:
+        """Let the peak be the equity of now, whatever it was before."""
+        self._peak = equity_quote
+
     def point(
         self, ts_ms: int, equity_quote: Decimal, cash_quote: Decimal, exposure_quote: Decimal
     ) -> EquityPoint:

@@ -143,30 +143,39 @@ class TradeStats:
 
     def add(self, trade: Trade) -> None:
         """Take in one closed trade."""
-        pnl = float(trade.pnl_quote)
+        self.take(trade, float(trade.pnl_quote), trade.quantity_base * trade.entry_price)
+
+    def take(self, trade: Trade, pnl: float, notional: Decimal) -> None:
+        """As ``add``, with PnL and entry notional converted once for all the cuts of a trade."""
         first = self._quote.count == 0
         self._pnl += trade.pnl_quote
         self._fees += trade.fees_quote
         self._quote.add(pnl)
         if trade.r_multiple is not None:
             self._r.add(trade.r_multiple)
-        self._best = pnl if first else max(self._best, pnl)
-        self._worst = pnl if first else min(self._worst, pnl)
+        if first or pnl > self._best:
+            self._best = pnl
+        if first or pnl < self._worst:
+            self._worst = pnl
         self._holding_ms += trade.closed_at_ms - trade.opened_at_ms
-        self._max_notional = max(self._max_notional, trade.quantity_base * trade.entry_price)
+        if notional > self._max_notional:
+            self._max_notional = notional
         self._count_streak(pnl)
 
     def _count_streak(self, pnl: float) -> None:
+        # Comparisons, not max(): five cuts a trade make the calls the largest cost.
         if pnl > 0.0:
             self._wins += 1
             self._gross_win += pnl
-            self._streak = max(self._streak, 0) + 1
-            self._longest_win = max(self._longest_win, self._streak)
+            self._streak = self._streak + 1 if self._streak > 0 else 1
+            if self._streak > self._longest_win:
+                self._longest_win = self._streak
         elif pnl < 0.0:
             self._losses += 1
             self._gross_loss -= pnl
-            self._streak = min(self._streak, 0) - 1
-            self._longest_loss = max(self._longest_loss, -self._streak)
+            self._streak = self._streak - 1 if self._streak < 0 else -1
+            if -self._streak > self._longest_loss:
+                self._longest_loss = -self._streak
         else:
             self._streak = 0
 
@@ -231,6 +240,7 @@ class TradeBook:
     def add(self, trade: Trade) -> None:
         """Take in one closed trade, in every cut it belongs to."""
         strategy, symbol, regime = trade.strategy, trade.symbol, trade.entry_regime
+        pnl, notional = float(trade.pnl_quote), trade.quantity_base * trade.entry_price
         for key in (
             (None, None, None),
             (strategy, None, None),
@@ -241,7 +251,7 @@ class TradeBook:
             stats = self._by_key.get(key)
             if stats is None:
                 stats = self._by_key[key] = TradeStats()
-            stats.add(trade)
+            stats.take(trade, pnl, notional)
 
     def cut(
         self, *, strategy: str | None = None, symbol: str | None = None, regime: str | None = None

@@ -112,8 +112,11 @@ class Journal(Protocol):
 
     def record_equity(self, point: EquityPoint, event: MarketEvent) -> None: ...
 
-    def record_state(self, state: Mapping[str, JsonValue], event: MarketEvent) -> None:
-        """Remember what a rebuilt session needs besides the ledger: learning, pending opinions."""
+    def record_state(
+        self, state: Callable[[], Mapping[str, JsonValue]], event: MarketEvent
+    ) -> None:
+        """Remember what a rebuilt session needs besides rows; a journal that keeps nothing never
+        calls ``state``."""
 
 
 class Publisher(Protocol):
@@ -217,8 +220,17 @@ class Gatekeeper(Protocol):
 
     def strategy_status(self, strategy: str) -> StrategyStatus: ...
 
-    def escalate(self, state: TradingState, reason_code: str, text: str, at_ms: int) -> None:
-        """Latch a breaker's state (global scope); never lowers severity."""
+    def escalate(
+        self, state: TradingState, reason_code: str, text: str, at_ms: int, scope: str = "global"
+    ) -> None:
+        """Latch a breaker's state for ``global`` or ``strategy:CODE``; never lowers severity."""
+
+    def resets(self) -> Mapping[str, int]:
+        """How often each scope was set back to ACTIVE by a person (or a stated operator).
+
+        A reset forgives what tripped the breaker: the drawdown is measured from a new peak, the
+        losing streak starts at 0 (D-23, D-27).
+        """
 
 
 class Reporter(Protocol):

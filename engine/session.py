@@ -8,17 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 
+from engine.account import Account
 from engine.announce import Announcer, EventOutcome
 from engine.failsafe import fall_back
-from engine.ledger import Ledger
-from engine.limits import RiskLimits, RiskView, breakers
-from engine.phases.pipeline import DecisionContext, Pipeline
-from engine.ports import Broker, Gatekeeper, Journal, OptimizationPolicy, Reporter
+from engine.limits import RiskLimits, breakers
+from engine.phases.context import DecisionContext, Positions
+from engine.phases.pipeline import Pipeline
+from engine.ports import (
+    Broker,
+    Gatekeeper,
+    Journal,
+    OptimizationPolicy,
+    Reporter,
+    TradingState,
+)
 from engine.quality import validate_event
 from engine.types.bars import EventKind, Instrument, MarketEvent, Snapshot
-from engine.types.decisions import Decision, JsonValue
+from engine.types.decisions import Decision, JsonValue, Reason
+from engine.types.ledger import Trade
+from engine.types.opinions import MarketView, Proposal
 from engine.types.orders import Fill, OrderIntent, Purpose
 from engine.window import Window
 
@@ -47,7 +56,7 @@ class TradingSession:
         instruments: Mapping[str, Instrument],
         windows: Mapping[str, Window],
         pipeline: Pipeline,
-        ledger: Ledger,
+        account: Account,
         limits: RiskLimits,
         broker: Broker,
         journal: Journal,
@@ -55,12 +64,14 @@ class TradingSession:
         policy: OptimizationPolicy,
         announcer: Announcer,
         reporter: Reporter,
+        regimes: Mapping[str, str] | None = None,
     ) -> None:
         self._identity = identity
         self._instruments = instruments
         self._windows = windows
         self._pipeline = pipeline
-        self._ledger = ledger
+        self._account = account
+        self._regimes = dict(regimes or {})
         self._limits = limits
         self._broker = broker
         self._journal = journal
@@ -79,6 +90,7 @@ class TradingSession:
         fills = self._broker.fills_at(event)
         with self._journal.event(event):
             self._gatekeeper.observe(event.now_ms)
+            self._account.note_resets(self._gatekeeper.resets())
             self._book(fills, event, outcome)
             if event.kind is EventKind.BAR:
                 self._on_bar(event, outcome)
@@ -101,17 +113,22 @@ class TradingSession:
         event: MarketEvent,
         outcome: EventOutcome,
     ) -> None:
+        ledger = self._account.ledger
         for fill, intent in fills:
-            effect = self._ledger.apply_fill(fill, intent)
+            regime = self._regimes.get(fill.symbol, intent.regime)
+            effect = ledger.apply_fill(fill, intent, regime, intent.reason_code)
             if effect.duplicate:
                 continue
             self._journal.record_fill(fill, intent)
             self._journal.record_lots(effect.opened, effect.changed)
             outcome.fills.append((fill, intent))
+            self._note_odd_fill(effect.reasons, intent, event, outcome)
             for trade in effect.trades:
+                self._account.note_trade(trade)
                 self._journal.record_trade(trade)
                 self._policy.record_outcome(trade)
                 outcome.trades.append(trade)
+                self._judge_streak(trade, event)
 
     def _on_bar(self, event: MarketEvent, outcome: EventOutcome) -> None:
         bar = event.bar
@@ -124,28 +141,30 @@ class TradingSession:
             self._journal.record_rejected_event(event, reason.text)
             return
         store, row = window.append(bar)
-        instrument = self._instruments[event.symbol]
-        self._ledger.mark(event.symbol, instrument.price(bar.close))
+        self._account.ledger.mark(event.symbol, bar.close)
         self._journal.record_bar(event)
-        snapshot = Snapshot(instrument, event, store, row)
+        snapshot = Snapshot(self._instruments[event.symbol], event, store, row)
         outcome.decisions = self._decide(snapshot)
 
     def _decide(self, snapshot: Snapshot) -> tuple[Decision, ...]:
-        pipeline, symbol = self._pipeline, snapshot.event.symbol
+        pipeline = self._pipeline
         analysis = pipeline.analyse(snapshot)
-        positions = self._ledger.positions(symbol)
-        proposals = pipeline.proposals(snapshot, analysis, positions)
+        if isinstance(analysis.market, MarketView):
+            self._regimes[analysis.symbol] = analysis.market.regime.value
+        holdings = self._account.holdings(analysis.symbol)
+        proposals = pipeline.proposals(snapshot, analysis, holdings)
         decisions: list[Decision] = []
-        if proposals:
-            pending = list(self._broker.open_intents())
-            for proposal in proposals:
-                context = self._context(pending)
-                decision = pipeline.decide(proposal, snapshot, analysis, context)
-                if decision.intent is not None:
-                    # the next proposal of this bar must see what this one is about to take
-                    pending.append(decision.intent)
-                decisions.append(decision)
-        else:
+        pending = list(self._broker.open_intents()) if proposals else []
+        for proposal in proposals:
+            context = self._context(proposal, holdings, pending, snapshot.event.ts_ms)
+            decision = pipeline.decide(proposal, snapshot, analysis, context)
+            if decision.intent is not None:
+                # the next proposal of this bar must see what this one is about to take
+                pending.append(decision.intent)
+                if decision.intent.purpose is Purpose.ENTRY:
+                    self._account.note_entry(snapshot.event.ts_ms)
+            decisions.append(decision)
+        if not proposals:
             decisions.append(pipeline.hold(snapshot, analysis))
         learned = pipeline.after(snapshot, analysis, decisions)
         self._journal.record_analysis(analysis, learned.records)
@@ -155,36 +174,70 @@ class TradingSession:
         pipeline.apply_learning(learned)
         return tuple(decisions)
 
-    def _context(self, pending: Sequence[OrderIntent]) -> DecisionContext:
+    def _context(
+        self,
+        proposal: Proposal,
+        holdings: Positions,
+        pending: Sequence[OrderIntent],
+        now_ms: int,
+    ) -> DecisionContext:
         return DecisionContext(
             installation=self._identity.installation,
             account=self._identity.account,
             run_code=self._identity.run_code,
             gatekeeper=self._gatekeeper,
+            risk=self._account.view(proposal.strategy, pending, now_ms),
             limits=self._limits,
-            risk=self._risk_view(pending),
+            positions=holdings,
             pending=tuple(pending),
         )
 
-    def _risk_view(self, pending: Sequence[OrderIntent]) -> RiskView:
-        return self._ledger.risk_view(tuple(i for i in pending if i.purpose is Purpose.ENTRY))
+    def _note_odd_fill(
+        self,
+        reasons: Sequence[Reason],
+        intent: OrderIntent,
+        event: MarketEvent,
+        outcome: EventOutcome,
+    ) -> None:
+        """An overfill is booked, told, and stops the strategy from taking new risk (F-017)."""
+        outcome.alerts.extend(reasons)
+        for reason in reasons:
+            if reason.code in ("OVERFILL", "OVERSOLD"):
+                self._gatekeeper.escalate(
+                    TradingState.REDUCING,
+                    reason.code,
+                    reason.text,
+                    event.ts_ms,
+                    scope=f"strategy:{intent.strategy}",
+                )
+
+    def _judge_streak(self, trade: Trade, event: MarketEvent) -> None:
+        losses, limit = self._account.losing_streak(trade.strategy), self._limits.loss_streak
+        if losses >= limit:
+            text = f"{trade.strategy} lost {losses} trades in a row, limit was {limit}"
+            self._gatekeeper.escalate(
+                TradingState.REDUCING,
+                "LOSS_STREAK",
+                text,
+                event.ts_ms,
+                scope=f"strategy:{trade.strategy}",
+            )
 
     def _mark(self, event: MarketEvent, outcome: EventOutcome) -> None:
         if event.kind is not EventKind.BAR and not outcome.fills:
             return
-        point = self._ledger.equity_point(event.ts_ms)
+        point = self._account.ledger.equity_point(event.ts_ms)
         outcome.equity = point
         self._journal.record_equity(point, event)
-        breach = breakers(self._risk_view(()), self._limits)
+        breach = breakers(self._account.standing(point), self._limits)
         if breach is not None:
             self._gatekeeper.escalate(breach.state, breach.code, breach.text, event.ts_ms)
-        self._journal.record_state(self.state(), event)
+        self._journal.record_state(self.state, event)
 
     def state(self) -> dict[str, JsonValue]:
-        """Return what a rebuilt session needs besides rows of lots, orders and candles."""
-        return {"pipeline": self._pipeline.state(), "ledger": self._ledger.state()}
-
-    @property
-    def equity_quote(self) -> Decimal:
-        """Mark-to-market equity now, in quote."""
-        return self._ledger.equity_quote
+        """Return what a rebuilt session needs besides rows of fills, orders and candles."""
+        return {
+            "pipeline": self._pipeline.state(),
+            "account": self._account.state(),
+            "regimes": dict(self._regimes),
+        }

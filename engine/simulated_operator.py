@@ -7,12 +7,13 @@ Every intervention is counted and reported.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from engine.ports import StrategyStatus, TradingState
 
 DAY_MS = 86_400_000
+DAY_LOSS = "DAY_LOSS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class Intervention:
     """A stop of the simulated operator's watch: when it began, why, and when it ended."""
 
     at_ms: int
+    scope: str
     state: TradingState
     reason_code: str
     text: str
@@ -32,48 +34,61 @@ class SimulatedOperator:
     Args:
         statuses: status of each strategy code; a strategy not named raises, as with rows.
         resume_after_days: whole UTC days a drawdown or streak stop lasts, at least 1.
-        on_resume: called when a stop ends, so that peaks and streaks start anew.
     """
 
-    def __init__(
-        self,
-        statuses: Mapping[str, StrategyStatus],
-        resume_after_days: int,
-        on_resume: Callable[[Intervention], None],
-    ) -> None:
+    def __init__(self, statuses: Mapping[str, StrategyStatus], resume_after_days: int) -> None:
         if resume_after_days < 1:
             raise ValueError(f"resume_after_days was {resume_after_days}, allowed: 1 or more")
         self._statuses = dict(statuses)
         self._resume_after_days = resume_after_days
-        self._on_resume = on_resume
-        self._current: Intervention | None = None
+        self._stops: dict[str, Intervention] = {}
+        self._resets: dict[str, int] = {}
         self._epoch = 0
         self.interventions: list[Intervention] = []
 
     def observe(self, now_ms: int) -> None:
-        current = self._current
-        if current is not None and now_ms >= current.resumes_at_ms:
-            self._current = None
-            self._epoch += 1
-            self._on_resume(current)
+        if not self._stops:
+            return
+        for scope, stop in list(self._stops.items()):
+            if now_ms >= stop.resumes_at_ms:
+                del self._stops[scope]
+                self._epoch += 1
+                if stop.reason_code != DAY_LOSS:
+                    self._resets[scope] = self._resets.get(scope, 0) + 1
 
     def trading_state(self, symbol: str, strategy: str) -> TradingState:
-        return TradingState.ACTIVE if self._current is None else self._current.state
+        stop = self._worst(strategy)
+        return TradingState.ACTIVE if stop is None else stop.state
 
     def state_reason(self, symbol: str, strategy: str) -> str:
-        return "" if self._current is None else self._current.text
+        stop = self._worst(strategy)
+        return "" if stop is None else stop.text
 
     def control_epoch(self) -> int:
         return self._epoch
 
+    def resets(self) -> Mapping[str, int]:
+        return self._resets
+
     def strategy_status(self, strategy: str) -> StrategyStatus:
         return self._statuses[strategy]
 
-    def escalate(self, state: TradingState, reason_code: str, text: str, at_ms: int) -> None:
-        if self._current is not None and state.severity <= self._current.state.severity:
+    def escalate(
+        self, state: TradingState, reason_code: str, text: str, at_ms: int, scope: str = "global"
+    ) -> None:
+        current = self._stops.get(scope)
+        if current is not None and state.severity <= current.state.severity:
             return
-        days = 1 if reason_code == "DAY_LOSS" else self._resume_after_days
+        days = 1 if reason_code == DAY_LOSS else self._resume_after_days
         resumes_at_ms = (at_ms // DAY_MS + days) * DAY_MS
-        self._current = Intervention(at_ms, state, reason_code, text, resumes_at_ms)
+        stop = Intervention(at_ms, scope, state, reason_code, text, resumes_at_ms)
+        self._stops[scope] = stop
         self._epoch += 1
-        self.interventions.append(self._current)
+        self.interventions.append(stop)
+
+    def _worst(self, strategy: str) -> Intervention | None:
+        if not self._stops:
+            return None
+        found = [self._stops.get("global"), self._stops.get(f"strategy:{strategy}")]
+        stops = [stop for stop in found if stop is not None]
+        return max(stops, key=lambda stop: stop.state.severity, default=None)

@@ -57,6 +57,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "tradeplatform.middleware.PageHeaders",
     "axes.middleware.AxesMiddleware",
 ]
 AUTHENTICATION_BACKENDS = [
@@ -76,6 +77,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "monitoring.context.strip",
             ],
         },
     }
@@ -145,6 +147,24 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "global_keyprefix": "tp:",
 }
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+# A knock carries nothing and may be lost: it expires before the next one (D-34, D-41).
+CELERY_BEAT_SCHEDULE = {
+    "advance due runs": {
+        "task": "trades.tasks.advance_due",
+        "schedule": 1.0,
+        "options": {"queue": "trading", "expires": 1},
+    },
+    "heartbeat of the trading worker": {
+        "task": "tradeplatform.tasks.heartbeat_trading",
+        "schedule": 10.0,
+        "options": {"queue": "trading", "expires": 10},
+    },
+    "heartbeat of the general worker": {
+        "task": "tradeplatform.tasks.heartbeat_general",
+        "schedule": 10.0,
+        "options": {"queue": "io", "expires": 10},
+    },
+}
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_MAX_MEMORY_PER_CHILD = 600_000  # KiB
 
@@ -202,6 +222,7 @@ AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_VERBOSE = False
+AXES_LOCKOUT_TEMPLATE = "accounts/locked.html"
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
@@ -266,4 +287,4 @@ LEASE_SECONDS = 15
 CODE_VERSION = code_version(BASE_DIR)
 INSTALLATION_ID = env.installation_id(VAR_DIR)
 # The trading loop lives below this room; what it builds sessions with is plugged in by name.
-TRADING_SESSION_FACTORY = "tradeplatform.bootstrap.running_session"
+TRADING_SESSION_FACTORY = "tradeplatform.running.running_session"

@@ -4,4 +4,6 @@ from django.urls import include, path
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/v1/", include("tradeplatform.api_urls")),
+    path("", include("accounts.urls")),
+    path("", include("monitoring.urls")),
 ]

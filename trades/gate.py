@@ -5,13 +5,15 @@ Read once an event. Whatever cannot be read raises, and the caller denies (D-03)
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+
+from django.db.models import Count
 
 from engine.ports import StrategyStatus, TradingState
 from strategies.models import Strategy
-from trades.models import ControlState, Order, TradingRun
-from trades.services import GLOBAL_SCOPE, control_release_due, control_set
+from trades.models import ControlEvent, ControlState, Order, TradingRun
+from trades.services import GLOBAL_SCOPE, RELEASED, control_release_due, control_set
 
 
 class DatabaseGatekeeper:
@@ -29,20 +31,22 @@ class DatabaseGatekeeper:
         self._statuses: dict[str, StrategyStatus] = {}
         self._holds: list[str] = []
         self._epoch = 0
-        self._now_ms = 0
+        self._resets: dict[str, int] = {}
 
     def observe(self, now_ms: int) -> None:
         now = datetime.fromtimestamp(now_ms / 1000, UTC)
         control_release_due(now)
         rows = list(ControlState.objects.all())
         self._states = {r.scope: (TradingState(r.state), r.reason) for r in rows}
-        self._epoch = sum(r.epoch for r in rows)
+        epoch = sum(r.epoch for r in rows)
+        if epoch != self._epoch:
+            self._resets = _resets_by_scope()
+        self._epoch = epoch
         self._statuses = {
             code: StrategyStatus(status)
             for code, status in Strategy.objects.values_list("code", "status")
         }
         self._holds = self._automatic_holds()
-        self._now_ms = now_ms
 
     def trading_state(self, symbol: str, strategy: str) -> TradingState:
         return self._worst(symbol, strategy)[0]
@@ -61,11 +65,21 @@ class DatabaseGatekeeper:
         """
         return self._statuses[strategy]
 
-    def escalate(self, state: TradingState, reason_code: str, text: str, at_ms: int) -> None:
+    def resets(self) -> Mapping[str, int]:
+        return self._resets
+
+    def escalate(
+        self,
+        state: TradingState,
+        reason_code: str,
+        text: str,
+        at_ms: int,
+        scope: str = GLOBAL_SCOPE,
+    ) -> None:
         at = datetime.fromtimestamp(at_ms / 1000, UTC)
         next_day = (at + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
         control_set(
-            scope=GLOBAL_SCOPE,
+            scope=scope,
             state=state,
             actor="breaker",
             reason=text,
@@ -92,3 +106,14 @@ class DatabaseGatekeeper:
         ]
         found.extend((TradingState.REDUCING, hold) for hold in self._holds)
         return max(found, key=lambda item: item[0].severity)
+
+
+def _resets_by_scope() -> dict[str, int]:
+    """Count the times a person set a scope back to ACTIVE; announced releases do not count."""
+    rows = (
+        ControlEvent.objects.filter(to_state=TradingState.ACTIVE.value)
+        .exclude(reason_code=RELEASED)
+        .values_list("scope")
+        .annotate(times=Count("pk"))
+    )
+    return dict(rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from django.db import transaction
@@ -20,7 +20,7 @@ from engine.types.decisions import (
 from engine.types.ledger import EquityPoint, Lot, Trade
 from engine.types.orders import Fill, OrderIntent
 from market.models import Candle, Instrument
-from trades import models, records
+from trades import models, oms, records
 from trades.failpoints import failpoint
 from trades.lease import Fence
 
@@ -79,8 +79,10 @@ class DatabaseJournal:
 
     def record_fill(self, fill: Fill, intent: OrderIntent) -> None:
         failpoint("fills.before")
+        now = timezone.now()
         order = models.Order.objects.get(client_order_id=intent.client_order_id)
-        records.fill_row(self._run, order, fill, timezone.now()).save(force_insert=True)
+        records.fill_row(self._run, order, fill, now).save(force_insert=True)
+        oms.book_fill(order, fill, now)
         failpoint("fills.mid")
 
     def record_lots(self, opened: Sequence[Lot], changed: Sequence[Lot]) -> None:
@@ -150,10 +152,12 @@ class DatabaseJournal:
             },
         )
 
-    def record_state(self, state: Mapping[str, JsonValue], event: MarketEvent) -> None:
+    def record_state(
+        self, state: Callable[[], Mapping[str, JsonValue]], event: MarketEvent
+    ) -> None:
         models.SessionState.objects.update_or_create(
             run=self._run,
-            defaults={"payload": dict(state), "event_at": records.moment(event.ts_ms)},
+            defaults={"payload": dict(state()), "event_at": records.moment(event.ts_ms)},
         )
 
     def _advance_cursor(self, event: MarketEvent) -> None:

@@ -7,15 +7,16 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from accounts.services import audit_record
 from django.db import transaction
 from django.utils import timezone
 
+from accounts.services import audit_record
 from engine.ports import TradingState
 from trades.errors import ControlRefused
 from trades.models import ControlEvent, ControlState, TradingRun
 
 GLOBAL_SCOPE = "global"
+RELEASED = "released"
 
 
 def control_set(
@@ -68,7 +69,7 @@ def control_release_due(now: datetime) -> int:
             state=TradingState.ACTIVE,
             actor="breaker",
             reason=f"{row.reason_code} ended at {now:%Y-%m-%d %H:%M} UTC as announced",
-            reason_code="released",
+            reason_code=RELEASED,
             at=now,
         )
         released += 1

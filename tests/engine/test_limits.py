@@ -106,6 +106,14 @@ def test_each_cap_cuts_to_its_own_number(
     assert [code for code in cuts if code != "LOT_SIZE"][-1] == by
 
 
+def test_a_cap_a_hair_below_a_lot_is_not_rounded_up_to_it() -> None:
+    """OPT-23: 1.05 coins at 9.5 cost the last digit of a decimal more than the ceiling."""
+    ceiling = D("9.974999999999999999999999999")
+    limits = replace(LIMITS, max_order_quote=ceiling)
+    result = apply(request(50.0, price=9.5, stop_price=9.0), limits, view())
+    assert result.quantity_base == D("1.0499")
+
+
 def test_without_a_stop_the_whole_price_is_at_risk() -> None:
     """CTL-1: 2 % of equity buys 2 coins at 100."""
     assert apply(request(50.0, stop_price=None), LIMITS, view()).quantity_base == D("2")

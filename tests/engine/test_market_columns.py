@@ -118,6 +118,18 @@ def test_falls_and_turbulence_raise_risk() -> None:
     np.testing.assert_array_equal(fallen.risk_score[:2_900], calm.risk_score[:2_900])
 
 
+def test_distance_from_the_high_alone_raises_risk() -> None:
+    """The same last 64 moves in two orders: equal volatility and worst bar, another fall."""
+    before = np.diff(np.log(random_walk(25, 1_000).close))
+    climb = np.tile([0.0005, 0.0015], 16)
+    fallen, recovered = (
+        columns_of(from_close(100.0 * np.exp(np.cumsum(np.concatenate((before, *moves))))))
+        for moves in ((climb, -climb), (-climb, climb))
+    )
+    assert fallen.volatility[-1] == recovered.volatility[-1]
+    assert fallen.risk_score[-1] > recovered.risk_score[-1] + 0.1
+
+
 def test_market_that_stands_still_is_quiet_illiquid_and_harmless() -> None:
     """Constant price, zero volume: a defined answer, no NaN."""
     found = columns_of(flat(400))

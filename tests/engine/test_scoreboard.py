@@ -58,12 +58,15 @@ def test_no_opinion_counts_as_half_a_hit() -> None:
 def test_window_equals_a_brute_force_mean_of_the_last_settlements() -> None:
     """ORC-15: thousands of updates leave no drift."""
     board, last = Scoreboard(window=50), deque[float](maxlen=50)
+    hits = deque[bool](maxlen=50)
     rng = np.random.default_rng(1)
     for _ in range(5_000):
         settlement = settled("a", float(rng.random()), int(rng.integers(2)))
         board.record(settlement)
         last.append(settlement.brier)
+        hits.append((settlement.probability_up > 0.5) == (settlement.outcome_up == 1))
     assert board.brier("a", "RANGING") == pytest.approx(sum(last) / 50, abs=1e-12)
+    assert board.hit_rate("a", "RANGING") == sum(hits) / 50
     assert board.settled("a", "RANGING") == 50
     assert board.settled_ever("a", "RANGING") == 5_000
 

@@ -20,12 +20,14 @@ def taught(n: int, **params: float) -> OnlineLinear:
     return source
 
 
-def test_young_source_leans_less_than_an_old_one() -> None:
-    """Shrinkage to 0.5: ten outcomes are not evidence."""
+def test_young_source_leans_less_than_its_weights_say() -> None:
+    """Shrinkage to 0.5: after ``shrink_settled`` outcomes half of the lean is let through."""
     row = np.array([2.0, 0.0, 0.0, 0.0])
-    young, old = taught(10).predict(row), taught(3_000).predict(row)
-    assert 0.5 < young < 0.51
-    assert old > 0.65
+    trusted = taught(200, shrink_settled=0.0).predict(row) - 0.5
+    doubted = taught(200, shrink_settled=200.0).predict(row) - 0.5
+    assert trusted > 0.01
+    assert doubted == pytest.approx(trusted / 2.0)
+    assert taught(3_000).predict(row) > 0.65
 
 
 def test_lean_never_passes_its_limit() -> None:

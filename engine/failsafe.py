@@ -1,0 +1,207 @@
+"""Falling back, written once: the only broad ``except`` of the tree lives here.
+
+What may fail without stopping trading is called through this file; journal, limits, account
+arithmetic and order submission are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import isfinite
+from typing import TypeVar
+
+from engine.policy import BasePolicy
+from engine.ports import Assessment, OptimizationPolicy
+from engine.types.ledger import Trade
+from engine.types.opinions import MarketView, Missing, Proposal, Regime
+
+T = TypeVar("T")
+Report = Callable[[str, BaseException], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A call that raised: where, and what."""
+
+    where: str
+    error: Exception
+
+    @property
+    def text(self) -> str:
+        return f"{type(self.error).__name__}: {self.error}"
+
+
+class CoolingOff(RuntimeError):
+    """The place failed too often in a row and is left alone for a while."""
+
+
+def attempt(call: Callable[[], T], where: str) -> T | Failure:
+    """Return the call's value, or the Failure it ended in."""
+    try:
+        return call()
+    except Exception as error:  # noqa: BLE001 - the one place that survives anything
+        return Failure(where, error)
+
+
+def fall_back(call: Callable[[], T], otherwise: T, *, where: str, report: Report) -> T:
+    """Return the call's value, or ``otherwise`` where it raised; the failure is reported."""
+    result = attempt(call, where)
+    if isinstance(result, Failure):
+        report(where, result.error)
+        return otherwise
+    return result
+
+
+class FailSafe:
+    """``fall_back`` with a memory: a place that keeps failing is not called for a while.
+
+    After ``max_failures`` in a row a place answers CoolingOff for ``cool_off_s`` of the passed
+    ``monotonic`` clock, then gets one try: success closes the matter, failure starts the next
+    cool-off. Every real failure is reported; skipped calls are only counted.
+    """
+
+    def __init__(
+        self,
+        report: Report,
+        monotonic: Callable[[], float],
+        *,
+        max_failures: int = 5,
+        cool_off_s: float = 60.0,
+    ) -> None:
+        if max_failures < 1 or not cool_off_s >= 0.0:
+            raise ValueError(
+                f"max_failures was {max_failures}, allowed: 1 or more; "
+                f"cool_off_s was {cool_off_s}, allowed: 0 or more"
+            )
+        self._report = report
+        self._monotonic = monotonic
+        self._max_failures = max_failures
+        self._cool_off_s = cool_off_s
+        self._in_a_row: dict[str, int] = {}
+        self._closed_until_s: dict[str, float] = {}
+        self._total: dict[str, int] = {}
+
+    @property
+    def fallbacks(self) -> Mapping[str, int]:
+        """Fallbacks so far by place, skipped calls included (ORC-19)."""
+        return dict(self._total)
+
+    @property
+    def degraded(self) -> tuple[str, ...]:
+        """Places whose last call failed, in order: what a banner names (D-03)."""
+        return tuple(sorted(self._in_a_row))
+
+    def attempt(self, call: Callable[[], T], *, where: str, always: bool = False) -> T | Failure:
+        """Return the call's value or its Failure; in a cool-off it is made only if ``always``."""
+        if self._closed_until_s and not always:
+            skipped = self.skipped(where)
+            if skipped is not None:
+                return skipped
+        result = attempt(call, where)
+        if isinstance(result, Failure):
+            self.failed(result)
+        elif self._in_a_row:
+            self.succeeded(where)
+        return result
+
+    def fall_back(self, call: Callable[[], T], otherwise: T, *, where: str) -> T:
+        """Return the call's value, or ``otherwise`` where it failed or was skipped."""
+        result = self.attempt(call, where=where)
+        return otherwise if isinstance(result, Failure) else result
+
+    def skipped(self, where: str) -> Failure | None:
+        """Return the Failure to use instead of calling, None where calling is allowed."""
+        until_s = self._closed_until_s.get(where)
+        if until_s is None or self._monotonic() >= until_s:
+            return None
+        self._total[where] = self._total.get(where, 0) + 1
+        failures = self._in_a_row.get(where, 0)
+        text = f"skipped after {failures} failures in a row, allowed was {self._max_failures}"
+        return Failure(where, CoolingOff(text))
+
+    def failed(self, failure: Failure) -> None:
+        """Count and report one failure."""
+        where = failure.where
+        failures = self._in_a_row.get(where, 0) + 1
+        self._in_a_row[where] = failures
+        self._total[where] = self._total.get(where, 0) + 1
+        if failures >= self._max_failures:
+            self._closed_until_s[where] = self._monotonic() + self._cool_off_s
+        self._report(where, failure.error)
+
+    def succeeded(self, where: str) -> None:
+        """Forget earlier failures of a place."""
+        self._in_a_row.pop(where, None)
+        self._closed_until_s.pop(where, None)
+
+
+class FailSafePolicy:
+    """An ``OptimizationPolicy`` that answers as the base policy where the real one fails (D-03).
+
+    An answer that is not finite or out of its range counts as a failure. Strategy status is not
+    asked here: it is enforced by the gate, so a failing layer re-admits nobody.
+    """
+
+    def __init__(
+        self, policy: OptimizationPolicy, fail_safe: FailSafe, base: BasePolicy | None = None
+    ) -> None:
+        self._policy = policy
+        self._fail_safe = fail_safe
+        self._base = BasePolicy() if base is None else base
+
+    def weights(self, regime: Regime) -> Mapping[str, float]:
+        return self._fail_safe.fall_back(
+            lambda: _checked_weights(self._policy.weights(regime)),
+            self._base.weights(regime),
+            where="policy.weights",
+        )
+
+    def assess(
+        self, proposal: Proposal, market: MarketView | Missing, confluence: int
+    ) -> Assessment:
+        return self._fail_safe.fall_back(
+            lambda: _checked_assessment(self._policy.assess(proposal, market, confluence)),
+            self._base.assess(proposal, market, confluence),
+            where="policy.assess",
+        )
+
+    def size_multiplier(
+        self, proposal: Proposal, assessment: Assessment, market: MarketView | Missing
+    ) -> float:
+        return self._fail_safe.fall_back(
+            lambda: _checked_multiplier(self._policy.size_multiplier(proposal, assessment, market)),
+            self._base.size_multiplier(proposal, assessment, market),
+            where="policy.size_multiplier",
+        )
+
+    def record_outcome(self, trade: Trade) -> None:
+        self._fail_safe.fall_back(
+            lambda: self._policy.record_outcome(trade), None, where="policy.record_outcome"
+        )
+
+    def refresh(self, now_ms: int) -> None:
+        self._fail_safe.fall_back(
+            lambda: self._policy.refresh(now_ms), None, where="policy.refresh"
+        )
+
+
+def _checked_weights(weights: Mapping[str, float]) -> Mapping[str, float]:
+    for strategy, weight in weights.items():
+        if not (isfinite(weight) and weight > 0.0):
+            raise ValueError(f"weight of {strategy} must be finite and positive, was {weight}")
+    return weights
+
+
+def _checked_assessment(assessment: Assessment) -> Assessment:
+    quality = assessment.quality
+    if quality is not None and not 0.0 <= quality <= 1.0:
+        raise ValueError(f"quality must be in [0, 1], was {quality}")
+    return assessment
+
+
+def _checked_multiplier(multiplier: float) -> float:
+    # Finite first: a clamp would turn NaN or infinity into a size somebody seems to have chosen.
+    if not isfinite(multiplier) or multiplier < 0.0:
+        raise ValueError(f"size multiplier must be finite and not negative, was {multiplier}")
+    return multiplier

@@ -1,0 +1,292 @@
+"""Phases 4 to 6 of one bar: select, ask, validate, combine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.failsafe import FailSafe, Failure
+from engine.market_columns import market_columns
+from engine.phases.config import PipelineConfig
+from engine.phases.cross_validation import NO_OPINION, UNRELIABLE, cross_validate
+from engine.phases.ensemble import combine
+from engine.phases.recorder import Chain
+from engine.phases.rule_board import RuleBoard, rule_board
+from engine.phases.source_selection import (
+    UNKNOWN_FIT,
+    Selection,
+    Standing,
+    explain,
+    regime_key,
+    select_sources,
+    standings,
+)
+from engine.ports import LearnedSource, RuleSource
+from engine.scoreboard import Scoreboard
+from engine.types.bars import ColumnStore, Snapshot
+from engine.types.decisions import JsonValue, PhaseStatus, Reason
+from engine.types.opinions import (
+    REGIMES,
+    Consensus,
+    FeatureView,
+    MarketView,
+    Missing,
+    Opinion,
+    RuleColumns,
+    SourceScore,
+    Validation,
+)
+
+# How much one new measurement moves the remembered latency of a source.
+_LATENCY_STEP = 0.1
+_RULES, _LEARNED = 0, 1
+
+
+@dataclass(slots=True)
+class Stage:
+    """The number of the phase that is running: names the culprit when one fails."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Beliefs:
+    """What phases 4-6 found; opinions are those of every source that has one."""
+
+    sources: tuple[SourceScore, ...]
+    opinions: tuple[Opinion, ...]
+    validation: Validation | None
+    consensus: Consensus | None
+
+
+_NONE: tuple[Reason, ...] = ()
+NO_BELIEFS = Beliefs((), (), None, None)
+
+
+class Believer:
+    """Asks the sources and makes one consensus of them.
+
+    Holds nothing that a restart could lose: standings are a cache of the scoreboard's answers,
+    latencies are measured anew.
+    """
+
+    def __init__(
+        self,
+        config: PipelineConfig,
+        rules: Sequence[RuleSource],
+        learned: Sequence[LearnedSource],
+        scoreboard: Scoreboard,
+        fail_safe: FailSafe,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._config = config
+        self._rules = tuple(rules)
+        self._learned = tuple(learned)
+        self._scoreboard = scoreboard
+        self._fail_safe = fail_safe
+        self._monotonic = monotonic
+        self._names = (*(s.code for s in self._rules), *(s.code for s in self._learned))
+        if len(set(self._names)) != len(self._names):
+            raise ValueError(f"source codes must be unique, were {', '.join(self._names)}")
+        self._groups = [_RULES] * len(self._rules) + [_LEARNED] * len(self._learned)
+        self._latencies_us = [0.0] * len(self._names)
+        self._unknown_fits = [UNKNOWN_FIT] * len(self._names)
+        self._standings: dict[str, tuple[Standing, ...]] = {}
+        # keys of columns kept in a store; this object's own, for another one asks other rules
+        self._board_key, self._fit_key = object(), object()
+
+    def forget_standings(self) -> None:
+        """Read the scoreboard again; needed whenever something was settled."""
+        self._standings.clear()
+
+    def board(self, store: ColumnStore) -> RuleBoard:
+        """Return all rules' columns over a store, asked once; a rule that fails is left out."""
+        return store.get(self._board_key, lambda s: rule_board(self._rules, s, self._ask_rule))
+
+    def believe(
+        self,
+        snapshot: Snapshot,
+        market: MarketView | Missing,
+        features: FeatureView | Missing,
+        chain: Chain,
+        stage: Stage,
+    ) -> Beliefs:
+        """Run phases 4-6 and record each; ``stage`` follows along."""
+        config = self._config
+        standing = self._standing(regime_key(market))
+        fits = self._fits(snapshot, market)
+        latencies = self._latencies_us
+        selection = chain.timed(4, lambda: select_sources(standing, fits, latencies, config))()
+        scores = chain.detail(lambda: explain(standing, fits, selection, config))
+        asked = self._ask(snapshot, features)
+        _record_selection(chain, scores, selection, asked)
+        stage.number = 5
+        chosen = [i for i in selection.chosen if i in asked]
+        validation = chain.timed(
+            5,
+            lambda: cross_validate(
+                [asked[i] for i in chosen], [standing[i].performance for i in chosen], config
+            ),
+        )()
+        _record_validation(chain, validation)
+        stage.number = 6
+        consensus = chain.timed(6, lambda: self._combine(validation, asked, chosen, standing))()
+        _record_consensus(chain, consensus)
+        return Beliefs(scores, tuple(asked.values()), validation, consensus)
+
+    def _combine(
+        self,
+        validation: Validation,
+        asked: dict[int, Opinion],
+        chosen: list[int],
+        standing: Sequence[Standing],
+    ) -> Consensus | None:
+        if validation is NO_OPINION:
+            return None
+        kept = chosen
+        if validation.outliers:
+            kept = [i for i in chosen if asked[i].source not in validation.outliers]
+        return combine(
+            validation.kept,
+            [self._groups[i] for i in kept],
+            [standing[i].weight for i in kept],
+            [standing[i].settled for i in kept],
+            validation.verdict,
+        )
+
+    def _standing(self, regime: str) -> tuple[Standing, ...]:
+        known = self._standings.get(regime)
+        if known is None:
+            known = self._standings[regime] = standings(self._scoreboard, self._names, regime)
+        return known
+
+    def _fits(self, snapshot: Snapshot, market: MarketView | Missing) -> list[float]:
+        if isinstance(market, Missing):
+            return self._unknown_fits
+        matrix = snapshot.store.get(self._fit_key, self._fit_columns)
+        fits: list[float] = matrix[snapshot.row].tolist()
+        return fits
+
+    def _fit_columns(self, store: ColumnStore) -> npt.NDArray[np.float64]:
+        """Return the probability that the market is in a regime the source likes, a column each."""
+        probabilities = market_columns(store).regime_probabilities
+        fits = np.zeros((len(store.bars), len(self._names)))
+        liked = [s.favourable_regimes for s in self._rules]
+        liked.extend(s.favourable_regimes for s in self._learned)
+        for index, regimes in enumerate(liked):
+            for column, regime in enumerate(REGIMES):
+                if regime in regimes:
+                    fits[:, index] += probabilities[:, column]
+        return fits
+
+    def _ask(self, snapshot: Snapshot, features: FeatureView | Missing) -> dict[int, Opinion]:
+        """Return the opinions of all sources that have one, by index in declared order.
+
+        Sources that were not selected are asked too: unheard, they could never prove better.
+        """
+        margin, latencies, names = self._config.opinion_margin, self._latencies_us, self._names
+        probabilities: list[float] = (
+            self.board(snapshot.store).probability_up[snapshot.row].tolist()
+        )
+        for index, source in enumerate(self._learned, start=len(self._rules)):
+            probabilities.append(self._ask_learned(index, source, snapshot, features))
+        return {
+            index: Opinion(names[index], probability, latencies[index])
+            for index, probability in enumerate(probabilities)
+            if not -margin < probability - 0.5 < margin
+        }
+
+    def _ask_learned(
+        self, index: int, source: LearnedSource, snapshot: Snapshot, features: FeatureView | Missing
+    ) -> float:
+        """Return one predictor's probability; 0.5 where it is not warm, failing or too slow now."""
+        if isinstance(features, Missing) or not features.ready:
+            return 0.5
+        latency_us = self._latencies_us[index]
+        bar_number = snapshot.event.ts_ms // snapshot.store.bars.timeframe_ms
+        if latency_us > self._config.latency_budget_us and (
+            bar_number % self._config.learn_every_bars
+        ):
+            # too slow: asked now and then only, to see whether it has recovered
+            return 0.5
+        started_s = self._monotonic()
+        values = features.values
+        answer = self._fail_safe.attempt(
+            lambda: _probability(source, source.predict(values)), where=f"predictor {source.code}"
+        )
+        took_us = (self._monotonic() - started_s) * 1e6
+        self._latencies_us[index] = latency_us + _LATENCY_STEP * (took_us - latency_us)
+        return 0.5 if isinstance(answer, Failure) else answer
+
+    def _ask_rule(self, rule: RuleSource, call: Callable[[], RuleColumns]) -> RuleColumns | None:
+        answer = self._fail_safe.attempt(call, where=f"rule {rule.code}")
+        return None if isinstance(answer, Failure) else answer
+
+
+def _probability(source: LearnedSource, value: float) -> float:
+    if not 0.0 <= value <= 1.0:
+        raise ValueError(f"probability of {source.code} must be in [0, 1], was {value}")
+    return value
+
+
+def _record_selection(
+    chain: Chain,
+    scores: Sequence[SourceScore],
+    selection: Selection,
+    asked: dict[int, Opinion],
+) -> None:
+    status, reasons = PhaseStatus.PASSED, _NONE
+    if not selection.chosen:
+        text = f"no source is fit to be asked, candidates were {len(selection.scores)}"
+        status, reasons = PhaseStatus.BLOCKED, (Reason("NO_SOURCE", text, 0.0, 1.0),)
+
+    def output() -> dict[str, JsonValue]:
+        return {
+            "scores": {s.source: s.score for s in scores},
+            "selected": [s.source for s in scores if s.selected],
+            "reasons": {s.source: s.reason for s in scores},
+            "opinions": {o.source: o.probability_up for o in asked.values()},
+        }
+
+    chain.add(4, status, output, reasons)
+
+
+def _record_validation(chain: Chain, validation: Validation) -> None:
+    def output() -> dict[str, JsonValue]:
+        return {
+            "verdict": validation.verdict,
+            "agreement": validation.agreement,
+            "reliability": validation.reliability,
+            "kept": [o.source for o in validation.kept],
+            "outliers": list(validation.outliers),
+        }
+
+    unreliable = validation.verdict == UNRELIABLE
+    status = PhaseStatus.REDUCED if unreliable else PhaseStatus.PASSED
+    reasons = (Reason("UNRELIABLE", validation.reason, validation.reliability),)
+    chain.add(5, status, output, reasons if unreliable else ())
+
+
+def _record_consensus(chain: Chain, consensus: Consensus | None) -> None:
+    def output() -> dict[str, JsonValue]:
+        if consensus is None:
+            return {}
+        return {
+            "probability_up": consensus.probability_up,
+            "uncertainty": consensus.uncertainty,
+            "weights": dict(zip(consensus.contributors, consensus.weights, strict=True)),
+            "confluence_up": consensus.confluence_up,
+            "confluence_down": consensus.confluence_down,
+            "reliable": consensus.reliable,
+        }
+
+    if consensus is None:
+        chain.add(6, PhaseStatus.SKIPPED, output, (NO_OPINION_REASON,))
+    else:
+        chain.add(6, PhaseStatus.PASSED, output)
+
+
+NO_OPINION_REASON = Reason("NO_OPINION", "nothing to combine, opinions were 0", 0.0, 1.0)

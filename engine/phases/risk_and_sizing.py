@@ -1,0 +1,385 @@
+"""Phase 7: may this be done at all, and how large? (ORC-13)
+
+Order is the safety: gates first, then the policy's judgement, the base size, the multiplier on
+top of it, and the hard limits last (D-01). Exits pass the gates of entries and the caps by, and
+never exceed what is held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import ROUND_DOWN, ROUND_UP, Decimal
+from math import isfinite
+
+from engine import limits as hard_limits
+from engine.failsafe import Failure, attempt
+from engine.phases.config import PipelineConfig
+from engine.phases.context import DecisionContext
+from engine.phases.cross_validation import UNRELIABLE, WEAK
+from engine.phases.readiness import readiness
+from engine.ports import Assessment, OptimizationPolicy, StrategyStatus, TradingState
+from engine.types.bars import Instrument, Snapshot
+from engine.types.decisions import Analysis, CapStep, JsonValue, Reason, Sizing
+from engine.types.ledger import ZERO
+from engine.types.opinions import Level, Missing, OrderFlowView, Proposal, ProposalKind, Side
+from engine.types.orders import Purpose
+
+Report = Callable[[Failure], None]
+
+# A riskier market never gets a larger size; a market that cannot be judged is not entered.
+RISK_FACTORS: dict[Level, float] = {
+    Level.LOW: 1.0,
+    Level.MEDIUM: 1.0,
+    Level.HIGH: 0.75,
+    Level.EXTREME: 0.5,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One proposal with everything needed to judge it."""
+
+    proposal: Proposal
+    snapshot: Snapshot
+    analysis: Analysis
+    context: DecisionContext
+    config: PipelineConfig
+    report: Report
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Phase 7's answer: the sizing, prices on the tick grid, and what the policy said."""
+
+    sizing: Sizing
+    stop_price: Decimal | None = None
+    target_price: Decimal | None = None
+    notes: tuple[Reason, ...] = ()
+    policy: dict[str, JsonValue] | None = None
+
+
+def assess_risk_and_size(question: Question, policy: OptimizationPolicy) -> Answer:
+    """Judge and size one proposal; a denial is a Sizing of 0 with the reason."""
+    if question.proposal.kind is ProposalKind.EXIT:
+        return _exit(question)
+    for gate in ENTRY_GATES:
+        denied = gate(question)
+        if denied is not None:
+            return Answer(denial(denied))
+    proposal, analysis = question.proposal, question.analysis
+    consensus = analysis.consensus
+    confluence = 0 if consensus is None else consensus.confluence(proposal.side)
+    assessment = policy.assess(proposal, analysis.market, confluence)
+    said: dict[str, JsonValue] = {
+        "accepted": assessment.accepted,
+        "quality": assessment.quality,
+        "reason_code": assessment.reason_code,
+        "reason": assessment.reason,
+        "confluence": confluence,
+    }
+    if not assessment.accepted:
+        reason = Reason(assessment.reason_code, assessment.reason, assessment.quality)
+        return Answer(denial(reason, assessment.quality), policy=said)
+    return _entry(question, policy, assessment, said)
+
+
+def denial(reason: Reason, quality: float | None = None) -> Sizing:
+    """Return a sizing of nothing, with its reason."""
+    return Sizing(0.0, 1.0, 1.0, ZERO, ZERO, ZERO, (), quality, reason)
+
+
+# -- gates of entries, in order ------------------------------------------------------------------
+
+
+def _trading_state(question: Question) -> Reason | None:
+    gatekeeper, proposal = question.context.gatekeeper, question.proposal
+    state = attempt(
+        lambda: gatekeeper.trading_state(proposal.symbol, proposal.strategy),
+        "gatekeeper.trading_state",
+    )
+    if isinstance(state, Failure):
+        question.report(state)
+        return Reason("STATE_UNKNOWN", f"trading state cannot be read, error was {state.text}")
+    if state is TradingState.ACTIVE:
+        return None
+    why = attempt(
+        lambda: gatekeeper.state_reason(proposal.symbol, proposal.strategy),
+        "gatekeeper.state_reason",
+    )
+    because = "" if isinstance(why, Failure) or not why else f" because {why}"
+    return Reason(state.value, f"entries need state ACTIVE, state was {state.value}{because}")
+
+
+def _strategy_status(question: Question) -> Reason | None:
+    status = _status(question)
+    if isinstance(status, Failure):
+        question.report(status)
+        return Reason("STATUS_UNKNOWN", f"strategy status cannot be read, error was {status.text}")
+    if status.may_enter:
+        return None
+    return Reason(f"STRATEGY_{status.value}", f"strategy may not enter, status was {status.value}")
+
+
+def _status(question: Question) -> StrategyStatus | Failure:
+    gatekeeper, strategy = question.context.gatekeeper, question.proposal.strategy
+    return attempt(lambda: gatekeeper.strategy_status(strategy), "gatekeeper.strategy_status")
+
+
+def _duplicate(question: Question) -> Reason | None:
+    """Deny a second order of the same strategy and symbol while one may still fill (CTL-8)."""
+    proposal = question.proposal
+    for intent in question.context.pending:
+        if intent.strategy == proposal.strategy and intent.symbol == proposal.symbol:
+            text = f"an order of this strategy may still fill, it was {intent.client_order_id}"
+            return Reason("DUPLICATE", text)
+    return None
+
+
+def _short(question: Question) -> Reason | None:
+    if question.proposal.side is Side.BUY or question.snapshot.instrument.shortable:
+        return None
+    return Reason("NO_SHORTS", f"{question.proposal.symbol} cannot be sold short, side was SELL")
+
+
+def _position(question: Question) -> Reason | None:
+    held = question.context.positions.get(question.proposal.strategy)
+    if held is None or held.quantity_base == 0:
+        return None
+    text = f"one position a strategy and symbol, position was {held.quantity_base}"
+    return Reason("ALREADY_IN_POSITION", text, float(held.quantity_base), 0.0)
+
+
+def _ready(question: Question) -> Reason | None:
+    score, level, text = readiness(question.snapshot, question.analysis, question.config)
+    required = question.config.required_readiness
+    if level.rank >= required.rank:
+        return None
+    return Reason(level.value, f"entries need {required.value}, {text}", score)
+
+
+def _liquidity(question: Question) -> Reason | None:
+    flow = question.analysis.order_flow
+    if isinstance(flow, Missing) or flow.advice != "wait":
+        return None
+    least = question.config.wait_liquidity_score
+    text = f"liquidity score {flow.liquidity_score:.3f} too low, minimum was {least:g}"
+    return Reason("LIQUIDITY_WAIT", text, flow.liquidity_score, least)
+
+
+def _validation(question: Question) -> Reason | None:
+    factor, text = validation_factor(question.analysis, question.config)
+    return None if factor > 0.0 else Reason("UNRELIABLE", f"entries are blocked, {text}")
+
+
+def _stop(question: Question) -> Reason | None:
+    proposal = question.proposal
+    stop, price = proposal.stop_price, question.snapshot.instrument.price(proposal.price)
+    if stop is None:
+        return Reason("NO_STOP", "risk cannot be judged without a stop, stop was None")
+    placed = _stop_on_grid(question.snapshot.instrument, proposal.side, stop)
+    if placed is not None and proposal.side.sign * (price - placed) > 0:
+        return None
+    text = f"stop of a {proposal.side} at {price} must be on its losing side, was {stop}"
+    return Reason("INVALID_STOP", text)
+
+
+ENTRY_GATES: tuple[Callable[[Question], Reason | None], ...] = (
+    _trading_state,
+    _strategy_status,
+    _duplicate,
+    _short,
+    _position,
+    _ready,
+    _liquidity,
+    _validation,
+    _stop,
+)
+
+
+# -- sizes ---------------------------------------------------------------------------------------
+
+
+def validation_factor(analysis: Analysis, config: PipelineConfig) -> tuple[float, str]:
+    """Return the share of its size a proposal keeps under phase 5's verdict, and why."""
+    validation = analysis.validation
+    if validation is None:
+        return config.unreliable_size_factor, "opinions were not validated"
+    if validation.verdict == UNRELIABLE:
+        return config.unreliable_size_factor, validation.reason
+    if validation.verdict == WEAK:
+        return config.weak_size_factor, validation.reason
+    return 1.0, validation.reason
+
+
+def applied_multiplier(
+    raw: float, status: StrategyStatus, config: PipelineConfig
+) -> tuple[float, Reason | None]:
+    """Return the multiplier in [multiplier_min, multiplier_max] and a reason where raw was unfit.
+
+    Not finite = 1 (D-03), checked before clamping. DEGRADED halves inside the range: the floor
+    holds for whoever may trade at all (D-02, D-15).
+    """
+    unfit = None
+    if not isfinite(raw):
+        unfit = Reason("MULTIPLIER_NOT_FINITE", f"size multiplier 1 used, policy's was {raw}")
+        raw = 1.0
+    clamped = min(max(raw, config.multiplier_min), config.multiplier_max)
+    if status is StrategyStatus.DEGRADED:
+        clamped = max(clamped * config.degraded_factor, config.multiplier_min)
+    return clamped, unfit
+
+
+def base_size(question: Question, price: Decimal, stop: Decimal) -> tuple[float, list[CapStep]]:
+    """Return the base size in base units with its trace (D-20).
+
+    The smaller of ``risk_per_trade`` of equity over the stop distance and a share of the smallest
+    notional cap, then reduced by the market's risk level and by the verdict on the opinions.
+    """
+    context, config = question.context, question.config
+    equity = context.risk.equity_quote
+    by_risk = float(context.limits.risk_per_trade * equity / abs(price - stop))
+    cap_quote = hard_limits.notional_cap_quote(context.limits, equity)
+    by_cap = config.base_share_of_cap * float(cap_quote / price)
+    size = min(by_risk, by_cap)
+    steps = [
+        CapStep(
+            "BASE",
+            by_risk,
+            size,
+            f"{context.limits.risk_per_trade} of equity {equity:.2f} at risk allows {by_risk:.8g}, "
+            f"{config.base_share_of_cap:g} of cap {cap_quote:.2f} allows {by_cap:.8g}",
+        )
+    ]
+    market = question.analysis.market
+    if not isinstance(market, Missing):
+        factor = RISK_FACTORS[market.risk]
+        size = _reduced(steps, "RISK_LEVEL", size, factor, f"risk was {market.risk.value}")
+    factor, text = validation_factor(question.analysis, config)
+    size = _reduced(steps, "VALIDATION", size, factor, text)
+    return size, steps
+
+
+def _reduced(steps: list[CapStep], code: str, size: float, factor: float, why: str) -> float:
+    if factor < 1.0:
+        steps.append(CapStep(code, size, size * factor, f"times {factor:g}, {why}"))
+    return size * factor
+
+
+def _entry(
+    question: Question,
+    policy: OptimizationPolicy,
+    assessment: Assessment,
+    said: dict[str, JsonValue],
+) -> Answer:
+    proposal, context, config = question.proposal, question.context, question.config
+    instrument = question.snapshot.instrument
+    price = instrument.price(proposal.price)
+    stop = _stop_on_grid(instrument, proposal.side, proposal.stop_price or 0.0)
+    if stop is None:
+        raise ValueError(f"stop of {proposal.strategy} passed its gate, was {proposal.stop_price}")
+    target = None if proposal.target_price is None else instrument.price(proposal.target_price)
+    base, steps = base_size(question, price, stop)
+    raw = policy.size_multiplier(proposal, assessment, question.analysis.market)
+    status = _status(question)
+    if isinstance(status, Failure):
+        raise status.error
+    multiplier, unfit = applied_multiplier(raw, status, config)
+    wanted = base * multiplier
+    text = f"times {multiplier:.4g}, policy's was {raw:.4g}, status {status.value}"
+    steps.append(CapStep("MULTIPLIER", base, wanted, text))
+    capped = hard_limits.apply(
+        hard_limits.SizeRequest(
+            instrument=instrument,
+            strategy=proposal.strategy,
+            side=proposal.side,
+            quantity_base=wanted,
+            price=price,
+            stop_price=stop,
+        ),
+        context.limits,
+        context.risk,
+    )
+    quantity = capped.quantity_base
+    sizing = Sizing(
+        base_quantity=base,
+        multiplier_raw=raw if unfit is None else 1.0,
+        multiplier_applied=multiplier,
+        quantity_base=quantity,
+        notional_quote=quantity * price,
+        stop_risk_quote=quantity * abs(price - stop),
+        steps=(*steps, *capped.steps),
+        quality=assessment.quality,
+        denied=capped.denied,
+    )
+    notes = [] if unfit is None else [unfit]
+    notes.extend(_book_note(question.analysis.order_flow))
+    return Answer(sizing, stop, target, tuple(notes), said)
+
+
+def _book_note(flow: OrderFlowView | Missing) -> list[Reason]:
+    """Say how the book bears on the order; without one nothing is claimed (D-22)."""
+    if isinstance(flow, Missing):
+        return [Reason("BOOK_NOT_APPLICABLE", f"book not judged: {flow.reason}")]
+    if flow.advice == "market":
+        return []
+    text = (
+        f"advice {flow.advice}: spread {flow.spread_bps:.2f} bps, impact {flow.impact_bps:.2f} bps"
+    )
+    return [Reason(f"ADVICE_{flow.advice.upper()}", text, flow.impact_bps, flow.spread_bps)]
+
+
+def _stop_on_grid(instrument: Instrument, side: Side, stop: float) -> Decimal | None:
+    """Round towards the entry, so the risk is never larger than sized; None where unusable."""
+    if not (isfinite(stop) and stop > 0.0):
+        return None
+    placed = instrument.price(stop, ROUND_UP if side is Side.BUY else ROUND_DOWN)
+    return placed if placed > 0 else None
+
+
+def _exit(question: Question) -> Answer:
+    """Close the strategy's whole position; only HALTED and the venue's filters can stop it."""
+    proposal, context = question.proposal, question.context
+    held = context.positions.get(proposal.strategy)
+    if held is None or held.quantity_base == 0:
+        return Answer(denial(Reason("NO_POSITION", "nothing to close, position was 0", 0.0)))
+    denied = _halted(question) or _exit_pending(question)
+    if denied is not None:
+        return Answer(denial(denied))
+    instrument = question.snapshot.instrument
+    price, quantity = instrument.price(proposal.price), abs(held.quantity_base)
+    capped = hard_limits.apply(
+        hard_limits.SizeRequest(
+            instrument=instrument,
+            strategy=proposal.strategy,
+            side=proposal.side,
+            quantity_base=quantity,
+            price=price,
+            stop_price=None,
+            reduces=True,
+        ),
+        context.limits,
+        context.risk,
+    )
+    notional = capped.quantity_base * price
+    sizing = Sizing(
+        float(quantity), 1.0, 1.0, capped.quantity_base, notional, ZERO, capped.steps, None,
+        capped.denied,
+    )  # fmt: skip
+    return Answer(sizing)
+
+
+def _halted(question: Question) -> Reason | None:
+    """A state that cannot be read is no reason to keep a position: it counts as REDUCING."""
+    denied = _trading_state(question)
+    return denied if denied is not None and denied.code == TradingState.HALTED.value else None
+
+
+def _exit_pending(question: Question) -> Reason | None:
+    proposal = question.proposal
+    for intent in question.context.pending:
+        same = intent.strategy == proposal.strategy and intent.symbol == proposal.symbol
+        if same and intent.purpose is Purpose.EXIT:
+            text = f"an exit of this strategy may still fill, it was {intent.client_order_id}"
+            return Reason("DUPLICATE", text)
+    return None

@@ -1,0 +1,163 @@
+"""``/ws/stream/``: a snapshot first, then deltas. Reads only; no message changes any state."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from importlib import import_module
+from typing import Any
+
+import orjson
+from channels.db import database_sync_to_async
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
+from django.contrib.auth import get_user
+from django.http import HttpRequest
+
+from accounts.models import Scope
+from accounts.roles import reaches, user_scope
+from monitoring.hub import SOCKETS_PER_USER, Hub, Subscriber
+from monitoring.publish import TOPICS
+
+CLOSE_LOGIN_NEEDED = 4401
+CLOSE_NO_ROLE = 4403
+CLOSE_TOO_MANY_SOCKETS = 4408
+CLOSE_TOO_FAST = 4429
+CLOSE_TOO_SLOW = 1013
+CLOSE_TOO_BIG = 1009
+CLOSE_BAD_MESSAGE = 1007
+
+MAX_INBOUND_BYTES = 8 * 1024
+MAX_INBOUND_A_SECOND = 10
+USER_CHECK_S = 60.0
+
+
+class BadMessage(ValueError):
+    """A message that is not ``{"subscribe": [...], "since": seq, "epoch": text}`` or a ping."""
+
+
+class StreamConsumer(AsyncWebsocketConsumer):
+    """One socket of one logged-in user.
+
+    The connection is accepted before an anonymous one is closed with 4401: a browser can read
+    a close code only from an open socket, and the page needs it to send the person to the login.
+    """
+
+    hub: Hub
+    # no channel layer: the hub is the only reader of Redis in this process
+    channel_layer_alias = "none"
+    user_check_s = USER_CHECK_S
+
+    def __init__(self, *args: Any, hub: Hub, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.hub = hub
+        self.subscriber: Subscriber | None = None
+        self.tasks: list[asyncio.Task[None]] = []
+        self.inbound_at: deque[float] = deque(maxlen=MAX_INBOUND_A_SECOND)
+
+    async def connect(self) -> None:
+        await self.accept()
+        user = self.scope.get("user")
+        if user is None or not user.is_authenticated or not user.is_active:
+            await self.close(code=CLOSE_LOGIN_NEEDED)
+            return
+        if not await database_sync_to_async(may_read)(user):
+            await self.close(code=CLOSE_NO_ROLE)
+            return
+        if self.hub.n_sockets_of(user.pk) >= SOCKETS_PER_USER:
+            await self.close(code=CLOSE_TOO_MANY_SOCKETS)
+            return
+        self.subscriber = Subscriber(user_id=user.pk)
+        self.hub.add(self.subscriber)
+        await self.hub.ensure_started()
+        await self.hub.join_with_snapshot(self.subscriber)
+        self.tasks = [
+            asyncio.create_task(self._send_frames(self.subscriber)),
+            asyncio.create_task(self._drop_when_slow(self.subscriber)),
+            asyncio.create_task(self._check_user(user.pk)),
+        ]
+
+    async def disconnect(self, code: int) -> None:
+        if self.subscriber is not None:
+            self.hub.remove(self.subscriber)
+        for task in self.tasks:
+            task.cancel()
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        if self.subscriber is None:
+            return
+        raw = bytes_data if text_data is None else text_data.encode()
+        if raw is None or len(raw) > MAX_INBOUND_BYTES:
+            await self.close(code=CLOSE_TOO_BIG)
+            return
+        if self._is_too_fast():
+            await self.close(code=CLOSE_TOO_FAST)
+            return
+        try:
+            await self._obey(self.subscriber, orjson.loads(raw))
+        except ValueError as error:
+            await self.close(code=CLOSE_BAD_MESSAGE, reason=str(error)[:120])
+
+    def _is_too_fast(self) -> bool:
+        now = time.monotonic()
+        is_full = len(self.inbound_at) == MAX_INBOUND_A_SECOND
+        is_fast = is_full and now - self.inbound_at[0] < 1.0
+        self.inbound_at.append(now)
+        return is_fast
+
+    async def _obey(self, subscriber: Subscriber, message: Any) -> None:
+        if not isinstance(message, dict):
+            raise BadMessage("message was not an object")
+        if "ping" in message:
+            subscriber.offer(orjson.dumps({"pong": message["ping"], "seq": self.hub.seq}).decode())
+            return
+        topics = _topics(message.get("subscribe", sorted(subscriber.topics)))
+        since, epoch = message.get("since"), message.get("epoch")
+        if since is not None and (not isinstance(since, int) or isinstance(since, bool)):
+            raise BadMessage(f"since was {since!r}, a whole number is needed")
+        if epoch is not None and not isinstance(epoch, str):
+            raise BadMessage("epoch was not text")
+        subscriber.topics = topics
+        if since is not None:
+            await self.hub.join_since(subscriber, since, epoch)
+
+    async def _send_frames(self, subscriber: Subscriber) -> None:
+        while True:
+            await self.send(text_data=await subscriber.frames.get())
+
+    async def _drop_when_slow(self, subscriber: Subscriber) -> None:
+        """A dropped socket may be stuck inside a send: cancel that one first, then close."""
+        await subscriber.dropped.wait()
+        self.hub.remove(subscriber)
+        self.tasks[0].cancel()
+        await self.close(code=CLOSE_TOO_SLOW)
+
+    async def _check_user(self, user_id: int) -> None:
+        """Logout, a new password, a lost role or a deactivated account end the socket within a
+        minute (F-105). So does the session's age limit: a socket does not outlive its login."""
+        while True:
+            await asyncio.sleep(self.user_check_s)
+            key = self.scope["session"].session_key
+            if not await database_sync_to_async(_is_still_logged_in)(key, user_id):
+                await self.close(code=CLOSE_LOGIN_NEEDED)
+                return
+
+
+def _topics(value: Any) -> frozenset[str]:
+    if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
+        raise BadMessage("subscribe was not a list of topics")
+    if unknown := sorted(set(value) - set(TOPICS)):
+        raise BadMessage(f"topic was {unknown[0]!r}, allowed: {', '.join(TOPICS)}")
+    return frozenset(value)
+
+
+def may_read(user: Any) -> bool:
+    return reaches(user_scope(user), Scope.READ)
+
+
+def _is_still_logged_in(session_key: str, user_id: int) -> bool:
+    request = HttpRequest()
+    request.session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
+    user = get_user(request)
+    return user.pk == user_id and may_read(user)

@@ -1,0 +1,229 @@
+"""What was decided and why, told so that a person understands it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import Count, QuerySet
+
+from engine.types.decisions import PHASES, Action
+from monitoring.charts import as_float, as_ms, datetime_of
+from trades.models import Decision, Fill, Order, TradingRun
+
+STREAM_SHOWN = 80
+# How far back "lately" reaches, in bars of the run.
+LATELY_BARS = 120
+
+PHASE_TITLES = {
+    "market_analysis": "Market condition",
+    "feature_engineering": "Features",
+    "microstructure": "Order flow and liquidity",
+    "source_selection": "Source selection",
+    "cross_validation": "Cross-validation",
+    "ensemble": "Ensemble",
+    "risk_and_sizing": "Risk and sizing",
+    "final_decision": "Final decision",
+    "learning": "Learning",
+    "evolution": "Evolution",
+}
+
+
+def phase_title(number: int | None) -> str:
+    if number is None or not 1 <= number <= len(PHASES):
+        return ""
+    return PHASE_TITLES[PHASES[number - 1]]
+
+
+def decision_list(run: TradingRun, *, filters: dict[str, str] | None = None) -> QuerySet[Decision]:
+    """Return decisions newest first. ``filters``: strategy, symbol, action, phase, reason."""
+    filters = filters or {}
+    columns = {
+        "strategy": "strategy",
+        "symbol": "symbol",
+        "action": "action",
+        "phase": "blocking_phase",
+        "reason": "reason_code",
+    }
+    wanted = {columns[name]: value for name, value in filters.items() if value and name in columns}
+    return Decision.objects.filter(run=run, **wanted).order_by("-bar_close_at", "-id")
+
+
+def decision_row(decision: Decision) -> dict[str, Any]:
+    """Return one line of the stream, in the shape of the ``decisions`` topic."""
+    return {
+        "id": str(decision.code),
+        "at_ms": as_ms(decision.bar_close_at),
+        "strategy": decision.strategy,
+        "symbol": decision.symbol,
+        "action": decision.action,
+        "confidence": as_float(decision.confidence),
+        "quantity": as_float(decision.quantity_base),
+        "price": as_float(decision.price),
+        "reason_code": decision.reason_code,
+        "reason": decision.reason,
+        "blocking_phase": decision.blocking_phase,
+    }
+
+
+def decision_stream(run: TradingRun) -> list[dict[str, Any]]:
+    """Return the newest decisions, and the newest actions even where many HOLDs followed."""
+    listed = decision_list(run).defer("payload")
+    newest = list(listed[:STREAM_SHOWN])
+    acted = list(listed.exclude(action=Action.HOLD.value)[:STREAM_SHOWN])
+    merged = {row.pk: row for row in (*newest, *acted)}
+    ordered = sorted(merged.values(), key=lambda row: (row.bar_close_at, row.pk), reverse=True)
+    return [decision_row(row) for row in ordered]
+
+
+def decision_code_at(run: TradingRun, symbol: str, strategy: str, at_ms: int) -> str | None:
+    code = (
+        Decision.objects.filter(
+            run=run, symbol=symbol, strategy=strategy, bar_close_at=datetime_of(at_ms)
+        )
+        .values_list("code", flat=True)
+        .first()
+    )
+    return None if code is None else str(code)
+
+
+def decision_detail(code: str) -> dict[str, Any]:
+    """Return one decision with its ten phases, its orders, its sizing and its sources.
+
+    Raises:
+        Decision.DoesNotExist: no decision has this code.
+    """
+    decision = Decision.objects.select_related("analysis", "run").get(code=code)
+    shared, own = decision.analysis.payload, decision.payload
+    records = {r["number"]: r for r in (*shared.get("records", []), *own.get("records", []))}
+    return {
+        **decision_row(decision),
+        "run": str(decision.run.code),
+        "mode": decision.run.mode,
+        "is_simulated": decision.run.is_simulated,
+        "quote": decision.run.quote,
+        "blocking_phase_title": phase_title(decision.blocking_phase),
+        "stop_price": as_float(decision.stop_price),
+        "target_price": as_float(decision.target_price),
+        "regime": decision.analysis.regime,
+        "probability_up": as_float(decision.analysis.probability_up),
+        "phases": [_phase(number, records.get(number)) for number in range(1, len(PHASES) + 1)],
+        "sizing": own.get("sizing"),
+        "proposal": own.get("proposal"),
+        "policy": own.get("policy"),
+        "opinions": shared.get("opinions", []),
+        "sources": shared.get("sources", []),
+        "consensus": shared.get("consensus"),
+        "orders": [_order(row) for row in decision.orders.order_by("leg", "id")],
+    }
+
+
+def _phase(number: int, record: dict[str, Any] | None) -> dict[str, Any]:
+    if record is None:
+        return {
+            "number": number,
+            "title": phase_title(number),
+            "status": "absent",
+            "duration_us": None,
+            "reasons": [],
+            "output": {},
+        }
+    return {
+        "number": number,
+        "title": phase_title(number),
+        "status": record.get("status", ""),
+        "duration_us": record.get("duration_us"),
+        "reasons": record.get("reasons", []),
+        "output": record.get("output", {}),
+    }
+
+
+def _order(order: Order) -> dict[str, Any]:
+    return {
+        "client_order_id": order.client_order_id,
+        "side": order.side,
+        "purpose": order.purpose,
+        "status": order.status,
+        "quantity": as_float(order.quantity_base),
+        "filled": as_float(order.filled_base),
+        "average_price": as_float(order.average_price),
+        "refusal": order.refusal_text,
+    }
+
+
+def _lately(run: TradingRun) -> QuerySet[Decision]:
+    newest = decision_list(run).values_list("bar_close_at", flat=True).first()
+    if newest is None:
+        return Decision.objects.none()
+    since = newest - timedelta(milliseconds=run.timeframe_ms * LATELY_BARS)
+    return Decision.objects.filter(run=run, bar_close_at__gt=since)
+
+
+def funnel(run: TradingRun) -> dict[str, Any]:
+    """Return how many decisions of the last LATELY_BARS bars stopped where."""
+    counts = list(
+        _lately(run)
+        .values("action", "blocking_phase", "reason_code")
+        .annotate(n=Count("id"))
+        .order_by()
+    )
+    blocked: Counter[int] = Counter()
+    reasons: Counter[tuple[str, int | None]] = Counter()
+    acted = idle = 0
+    for row in counts:
+        if row["action"] != Action.HOLD.value:
+            acted += row["n"]
+            continue
+        reasons[row["reason_code"], row["blocking_phase"]] += row["n"]
+        if row["blocking_phase"] is None:
+            idle += row["n"]
+        else:
+            blocked[row["blocking_phase"]] += row["n"]
+    return {
+        "bars": LATELY_BARS,
+        "evaluated": acted + idle + sum(blocked.values()),
+        "acted": acted,
+        "nobody_proposed": idle,
+        "blocked": [
+            {"phase": phase, "title": phase_title(phase), "n": n}
+            for phase, n in sorted(blocked.items())
+        ],
+        "top_reasons": [
+            {"reason_code": code, "phase": phase, "n": n}
+            for (code, phase), n in reasons.most_common(3)
+        ],
+    }
+
+
+def why_no_trade(run: TradingRun, counts: dict[str, Any], control: dict[str, Any]) -> str:
+    """Say in one line why nothing was bought lately; empty where something was.
+
+    Reads the stored reasons: it explains, it does not guess.
+    """
+    if not counts["evaluated"]:
+        if run.last_event_at is None:
+            return "No market event has arrived yet. The first decision follows the first bar."
+        return "Bars arrive, no decision was stored yet."
+    if control["state"] != "ACTIVE":
+        reason = control["reason"] or control["reason_code"] or "no reason was given"
+        return f"Trading is {control['state']}: {reason}"
+    latest = _lately(run)
+    if latest.filter(action=Action.BUY.value).exists() or _has_fills(run):
+        return ""
+    newest = latest.order_by("-bar_close_at", "-id").defer("payload").first()
+    parts = [
+        f"{row['reason_code'].replace('_', ' ').lower()} {row['n']} times"
+        + (f" (phase {row['phase']}, {phase_title(row['phase']).lower()})" if row["phase"] else "")
+        for row in counts["top_reasons"]
+    ]
+    text = f"No entry in the last {counts['bars']} bars: {', '.join(parts)}."
+    return f"{text} Latest: {newest.reason}" if newest is not None and newest.reason else text
+
+
+def _has_fills(run: TradingRun) -> bool:
+    newest = decision_list(run).values_list("bar_close_at", flat=True).first()
+    if newest is None:
+        return False
+    since = newest - timedelta(milliseconds=run.timeframe_ms * LATELY_BARS)
+    return Fill.objects.filter(run=run, executed_at__gt=since).exists()

@@ -1,0 +1,300 @@
+"""What the screens show, read from rows: the page's truth is here, the socket makes it sooner."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Avg, Case, Count, F, FloatField, IntegerField, Max, Sum, Value, When
+from django.db.models.functions import Cast
+from django.utils import timezone
+
+from engine.ports import TradingState
+from monitoring.charts import (
+    as_float,
+    as_ms,
+    candles,
+    equity_curve,
+    fill_markers,
+    positions,
+    trade_spans,
+)
+from monitoring.decisions import decision_stream, funnel, why_no_trade
+from monitoring.models import Alert, Heartbeat
+from optimization.selectors import get_optimization_status
+from strategies.models import Strategy
+from trades.models import ControlState, Decision, EquityPoint, Mode, Trade, TradingRun
+
+TRADES_SHOWN = 50
+ALERTS_SHOWN = 20
+BADGES = {
+    Mode.LIVE.value: "LIVE",
+    Mode.PAPER.value: "PAPER",
+    Mode.PRACTICE.value: "SIMULATED",
+    Mode.REPLAY.value: "SIMULATED",
+}
+
+
+def run_shown(code: str | None = None) -> TradingRun | None:
+    """Return the run a page is about: the one asked for, else the newest open one, else the newest.
+
+    Replays are shown only when asked for.
+    """
+    if code:
+        return TradingRun.objects.filter(code=code).first()
+    runs = TradingRun.objects.exclude(mode=Mode.REPLAY)
+    return runs.filter(ended_at__isnull=True).first() or runs.first()
+
+
+def run_choices() -> list[TradingRun]:
+    return list(TradingRun.objects.exclude(mode=Mode.REPLAY)[:20])
+
+
+def run_head(run: TradingRun) -> dict[str, Any]:
+    return {
+        "code": str(run.code),
+        "mode": run.mode,
+        "badge": BADGES[run.mode],
+        "is_simulated": run.is_simulated,
+        "venue": run.venue,
+        "account": run.account,
+        "symbols": run.symbols,
+        "quote": run.quote,
+        "timeframe_ms": run.timeframe_ms,
+        "starting_cash_quote": as_float(run.starting_cash_quote),
+        "started_at_ms": as_ms(run.started_at),
+        "ended_at_ms": as_ms(run.ended_at),
+        "last_event_at_ms": as_ms(run.last_event_at),
+        "last_error": run.last_error,
+    }
+
+
+def control_status() -> dict[str, Any]:
+    """Return the global trading state and every scope that is not ACTIVE.
+
+    No row means nobody has changed it: ACTIVE.
+    """
+    rows = list(ControlState.objects.order_by("scope"))
+    own = next((row for row in rows if row.scope == "global"), None)
+    return {
+        "state": own.state if own else TradingState.ACTIVE.value,
+        "reason": own.reason if own else "",
+        "reason_code": own.reason_code if own else "",
+        "actor": own.actor if own else "",
+        "changed_at_ms": as_ms(own.changed_at) if own else None,
+        "epoch": own.epoch if own else 0,
+        "scopes": [
+            {"scope": row.scope, "state": row.state, "reason": row.reason}
+            for row in rows
+            if row.scope != "global" and row.state != TradingState.ACTIVE.value
+        ],
+    }
+
+
+def limit_status(run: TradingRun, point: EquityPoint | None) -> dict[str, Any]:
+    """Return day loss and drawdown against the run's limits; a limit it does not name is None."""
+    risk = run.config.get("risk", {})
+    day_limit = as_float(risk.get("day_loss_limit_fraction"))
+    drawdown_limit = as_float(risk.get("drawdown_limit_fraction"))
+    if point is None:
+        return {
+            "day_pnl_quote": None,
+            "day_pnl_fraction": None,
+            "day_loss_limit_fraction": day_limit,
+            "drawdown_fraction": None,
+            "drawdown_limit_fraction": drawdown_limit,
+        }
+    day_start = float(point.equity_quote - point.day_pnl_quote)
+    day_pnl = float(point.day_pnl_quote)
+    return {
+        "day_pnl_quote": day_pnl,
+        "day_pnl_fraction": day_pnl / day_start if day_start > 0 else None,
+        "day_loss_limit_fraction": day_limit,
+        "drawdown_fraction": as_float(point.drawdown_fraction),
+        "drawdown_limit_fraction": drawdown_limit,
+    }
+
+
+def layer_status() -> dict[str, Any]:
+    status = get_optimization_status()
+    return {"enabled": status["enabled"], "status": status["status"]}
+
+
+def strip(run: TradingRun | None) -> dict[str, Any]:
+    """Return what the strip on top of every page shows."""
+    control = control_status()
+    if run is None:
+        return {"run": None, "control": control, "limits": None, "layer": None, "decision": None}
+    point = EquityPoint.objects.filter(run=run).order_by("-at").first()
+    newest = (
+        Decision.objects.filter(run=run)
+        .order_by("-bar_close_at", "-id")
+        .values("created_at", "bar_close_at", "action", "strategy", "symbol")
+        .first()
+    )
+    return {
+        "run": run_head(run),
+        "control": control,
+        "limits": limit_status(run, point),
+        "layer": layer_status(),
+        "decision": newest
+        and {
+            "created_at_ms": as_ms(newest["created_at"]),
+            "bar_close_at_ms": as_ms(newest["bar_close_at"]),
+        },
+    }
+
+
+def account_head(run: TradingRun) -> dict[str, Any] | None:
+    """Return the figures on top of the overview; None before the first equity point."""
+    point = EquityPoint.objects.filter(run=run).order_by("-at").first()
+    if point is None:
+        return None
+    worst = EquityPoint.objects.filter(run=run).aggregate(worst=Max("drawdown_fraction"))["worst"]
+    start = float(run.starting_cash_quote)
+    equity = float(point.equity_quote)
+    return {
+        "at_ms": as_ms(point.at),
+        "equity": equity,
+        "cash": as_float(point.cash_quote),
+        "exposure": as_float(point.exposure_quote),
+        "exposure_fraction": float(point.exposure_quote) / equity if equity > 0 else None,
+        "return_fraction": equity / start - 1 if start > 0 else None,
+        "drawdown_fraction": as_float(point.drawdown_fraction),
+        "worst_drawdown_fraction": as_float(worst),
+        "day_pnl": as_float(point.day_pnl_quote),
+    }
+
+
+def strategy_board(run: TradingRun) -> list[dict[str, Any]]:
+    """Return every strategy with its status, weight and results in this run."""
+    pnl = Cast("pnl_quote", FloatField())
+    won = Case(When(pnl_value__gt=0, then=Value(1)), default=Value(0), output_field=IntegerField())
+    results = {
+        row["strategy"]: row
+        for row in Trade.objects.filter(run=run)
+        .annotate(pnl_value=pnl)
+        .annotate(is_win=won)
+        .values("strategy")
+        .annotate(
+            trades=Count("id"),
+            wins=Sum("is_win"),
+            expectancy_r=Avg("r_multiple"),
+            pnl=Sum("pnl_value"),
+        )
+        .order_by()
+    }
+    return [_strategy(row, results.get(row.code)) for row in Strategy.objects.all()]
+
+
+def _strategy(row: Strategy, result: dict[str, Any] | None) -> dict[str, Any]:
+    trades = result["trades"] if result else 0
+    return {
+        "strategy": row.code,
+        "name": row.name,
+        "status": row.status,
+        "status_reason": row.status_reason,
+        "status_changed_at_ms": as_ms(row.status_changed_at),
+        "weight": row.weight,
+        "base_weight": row.base_weight,
+        "trades": trades,
+        "wins": result["wins"] if result else 0,
+        "win_rate_fraction": result["wins"] / trades if result else None,
+        "expectancy_r": as_float(result["expectancy_r"]) if result else None,
+        "pnl_quote": as_float(result["pnl"]) if result else None,
+    }
+
+
+def trade_row(row: Trade) -> dict[str, Any]:
+    """Return one closed trade, in the shape of the ``trades`` topic."""
+    return {
+        "trade_id": row.trade_id,
+        "strategy": row.strategy,
+        "symbol": row.symbol,
+        "side": row.side,
+        "quantity": as_float(row.quantity_base),
+        "entry_price": as_float(row.entry_price),
+        "exit_price": as_float(row.exit_price),
+        "pnl_quote": as_float(row.pnl_quote),
+        "r_multiple": as_float(row.r_multiple),
+        "closed_at_ms": as_ms(row.closed_at),
+        "exit_reason": row.exit_reason,
+    }
+
+
+def alerts_open() -> list[dict[str, Any]]:
+    rows = Alert.objects.filter(resolved_at__isnull=True).order_by(
+        F("acknowledged_at").asc(nulls_first=True), "-last_at"
+    )
+    return [
+        {
+            "id": row.pk,
+            "code": row.code,
+            "severity": row.severity,
+            "text": row.text,
+            "count": row.count,
+            "first_at_ms": as_ms(row.first_at),
+            "last_at_ms": as_ms(row.last_at),
+            "is_acknowledged": row.acknowledged_at is not None,
+            "is_resolved": False,
+        }
+        for row in rows[:ALERTS_SHOWN]
+    ]
+
+
+def components(now: datetime | None = None) -> list[dict[str, Any]]:
+    """Return each component's state: up, late (one beat missed) or down (three)."""
+    now = now or timezone.now()
+    return [_component(row, (now - row.at).total_seconds()) for row in Heartbeat.objects.all()]
+
+
+def _component(row: Heartbeat, age_s: float) -> dict[str, Any]:
+    beats = age_s / row.expected_every_s if row.expected_every_s > 0 else 0.0
+    state = "up" if beats <= 2 else "late" if beats <= 4 else "down"
+    return {
+        "component": row.component,
+        "state": state,
+        "age_s": round(age_s, 1),
+        "expected_every_s": row.expected_every_s,
+    }
+
+
+def price_view(run: TradingRun, symbol: str) -> dict[str, Any]:
+    """Return one symbol's candles with the fills and trades that fall on them."""
+    bars = candles(run, symbol)
+    since = bars["ts_ms"][0] if bars["ts_ms"] else None
+    return {
+        "symbol": symbol,
+        "bars": bars,
+        "fills": fill_markers(run, symbol, since),
+        "trades": trade_spans(run, symbol, since),
+    }
+
+
+def overview(run: TradingRun | None, symbol: str | None = None) -> dict[str, Any]:
+    """Return everything the overview page shows."""
+    head = strip(run)
+    common = {"strip": head, "alerts": alerts_open(), "components": components()}
+    if run is None:
+        return {**common, "run": None}
+    symbol = symbol if symbol in run.symbols else (run.symbols[0] if run.symbols else None)
+    counts = funnel(run)
+    trades = Trade.objects.filter(run=run).order_by("-closed_at", "-id")[:TRADES_SHOWN]
+    return {
+        **common,
+        "run": head["run"],
+        "account": account_head(run),
+        "price": price_view(run, symbol) if symbol else None,
+        "equity": equity_curve(run),
+        "positions": positions(run),
+        "strategies": strategy_board(run),
+        "decisions": decision_stream(run),
+        "funnel": counts,
+        "why_no_trade": why_no_trade(run, counts, head["control"]),
+        "trades": [trade_row(row) for row in trades],
+    }
+
+
+def stream_snapshot() -> dict[str, Any]:
+    """Return the first frame of every socket: the overview of the run shown by default."""
+    return overview(run_shown())

@@ -1,0 +1,19 @@
+"""Pages of this room, and the data they read."""
+
+from django.urls import path
+
+from monitoring import views
+
+urlpatterns = [
+    path("", views.overview, name="overview"),
+    path("decisions/", views.decision_page, name="decisions"),
+    path("trades/", views.trade_page, name="trades"),
+    path("orders/", views.order_page, name="orders"),
+    path("control/", views.control, name="control"),
+    path("alerts/<int:alert_id>/acknowledge/", views.acknowledge, name="alert-acknowledge"),
+    path("data/overview/", views.overview_data, name="overview-data"),
+    path("data/strip/", views.strip_data, name="strip-data"),
+    path("data/price/", views.price_data, name="price-data"),
+    path("data/decisions/", views.decision_by_key, name="decision-by-key"),
+    path("data/decisions/<uuid:code>/", views.decision_data, name="decision-data"),
+]

@@ -1,0 +1,233 @@
+"""Pages and their data. No arithmetic here: reads are selectors, writes are services."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth import authenticate
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.http import require_GET, require_POST
+
+from accounts.models import Scope
+from accounts.roles import reaches, user_scope
+from engine.ports import TradingState
+from engine.types.decisions import PHASES, Action
+from monitoring import decisions, selectors
+from monitoring.models import Alert
+from monitoring.services import alert_acknowledge, control_change
+from strategies.models import Strategy
+from trades.errors import ControlRefused
+from trades.models import Decision, Order, Trade, TradingRun
+
+PAGE_SIZE = 50
+DECISION_FILTERS = ("strategy", "symbol", "action", "phase", "reason")
+
+View = Callable[..., HttpResponse]
+
+
+def needs(scope: Scope, *, is_data: bool = False) -> Callable[[View], View]:
+    """Ask for a login and a role; data answers with a status, a page with the login form."""
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            if not request.user.is_authenticated:
+                if is_data:
+                    return JsonResponse({"detail": "Log in first."}, status=401)
+                return redirect_to_login(request.get_full_path())
+            if not reaches(user_scope(request.user), scope):
+                raise PermissionDenied(f"this needs the scope {scope}")
+            return view(request, *args, **kwargs)
+
+        return checked
+
+    return decorate
+
+
+@require_GET
+@needs(Scope.READ)
+def overview(request: HttpRequest) -> HttpResponse:
+    run = _run(request)
+    data = selectors.overview(run, request.GET.get("symbol"))
+    return render(
+        request,
+        "monitoring/overview.html",
+        {"page": "overview", "data": data, "run": run, "runs": selectors.run_choices()},
+    )
+
+
+@require_GET
+@needs(Scope.READ)
+def decision_page(request: HttpRequest) -> HttpResponse:
+    run = _run(request)
+    filters = {name: request.GET.get(name, "") for name in DECISION_FILTERS}
+    if filters["phase"] and not filters["phase"].isdecimal():
+        filters["phase"] = ""
+    rows = (
+        decisions.decision_list(run, filters=filters).defer("payload")
+        if run
+        else Decision.objects.none()
+    )
+    return render(
+        request,
+        "monitoring/decisions.html",
+        {
+            "page": "decisions",
+            "rows": _page(request, rows),
+            "filters": filters,
+            "query": _query(request),
+            "strategies": Strategy.objects.values_list("code", flat=True),
+            "symbols": run.symbols if run else [],
+            "actions": [action.value for action in Action],
+            "phases": [(n, decisions.phase_title(n)) for n in range(1, len(PHASES) + 1)],
+        },
+    )
+
+
+@require_GET
+@needs(Scope.READ)
+def trade_page(request: HttpRequest) -> HttpResponse:
+    run = _run(request)
+    rows = Trade.objects.filter(run=run).order_by("-closed_at", "-id")
+    context = {"page": "trades", "rows": _page(request, rows), "query": _query(request)}
+    return render(request, "monitoring/trades.html", context)
+
+
+@require_GET
+@needs(Scope.READ)
+def order_page(request: HttpRequest) -> HttpResponse:
+    run = _run(request)
+    rows = Order.objects.filter(run=run).select_related("decision").order_by("-decided_at", "-id")
+    context = {"page": "orders", "rows": _page(request, rows), "query": _query(request)}
+    return render(request, "monitoring/orders.html", context)
+
+
+@require_GET
+@needs(Scope.READ, is_data=True)
+def overview_data(request: HttpRequest) -> HttpResponse:
+    return JsonResponse(selectors.overview(_run(request), request.GET.get("symbol")))
+
+
+@require_GET
+@needs(Scope.READ, is_data=True)
+def strip_data(request: HttpRequest) -> HttpResponse:
+    return JsonResponse(selectors.strip(_run(request)))
+
+
+@require_GET
+@needs(Scope.READ, is_data=True)
+def price_data(request: HttpRequest) -> HttpResponse:
+    run, symbol = _run(request), request.GET.get("symbol", "")
+    if run is None or symbol not in run.symbols:
+        raise Http404("no such symbol in this run")
+    return JsonResponse(selectors.price_view(run, symbol))
+
+
+@require_GET
+@needs(Scope.READ, is_data=True)
+def decision_data(request: HttpRequest, code: uuid.UUID) -> HttpResponse:
+    try:
+        return JsonResponse(decisions.decision_detail(str(code)))
+    except Decision.DoesNotExist:
+        raise Http404("no such decision") from None
+
+
+@require_GET
+@needs(Scope.READ, is_data=True)
+def decision_by_key(request: HttpRequest) -> HttpResponse:
+    """Find a decision by what makes it unique: frames carry that, and not always the id."""
+    run, at_ms = _run(request), request.GET.get("at_ms", "")
+    if run is None or not at_ms.isdecimal() or len(at_ms) > 15:
+        raise Http404("no such decision")
+    code = decisions.decision_code_at(
+        run, request.GET.get("symbol", ""), request.GET.get("strategy", ""), int(at_ms)
+    )
+    if code is None:
+        raise Http404("no such decision")
+    return JsonResponse(decisions.decision_detail(code))
+
+
+@require_POST
+@needs(Scope.OPERATE)
+def control(request: HttpRequest) -> HttpResponse:
+    """Halt, reduce or resume. Resuming asks for the password again (SEC-19)."""
+    state, reason = request.POST.get("state", ""), request.POST.get("reason", "").strip()
+    if state == TradingState.ACTIVE and not _is_same_person(request):
+        messages.error(request, "Trading was not resumed: the password was wrong.")
+        return _back(request)
+    try:
+        is_changed = control_change(
+            scope=request.POST.get("scope", "global"),
+            state=state,
+            actor=request.user.get_username(),
+            reason=reason,
+        )
+    except ControlRefused as error:
+        messages.error(request, f"Nothing was changed: {error}")
+        return _back(request)
+    if is_changed:
+        messages.success(request, f"Trading state is now {state}.")
+    else:
+        messages.info(request, f"Trading state was {state} already.")
+    return _back(request)
+
+
+@require_POST
+@needs(Scope.OPERATE)
+def acknowledge(request: HttpRequest, alert_id: int) -> HttpResponse:
+    try:
+        alert_acknowledge(alert_id=alert_id, actor=request.user.get_username())
+    except Alert.DoesNotExist:
+        raise Http404("no such alert") from None
+    return _back(request)
+
+
+def _is_same_person(request: HttpRequest) -> bool:
+    """Through the login backends, so that wrong tries count towards the lock-out."""
+    user = authenticate(
+        request,
+        username=request.user.get_username(),
+        password=request.POST.get("password", ""),
+    )
+    return user is not None and user.pk == request.user.pk
+
+
+def _back(request: HttpRequest) -> HttpResponse:
+    target = request.POST.get("next", "/")
+    is_ours = url_has_allowed_host_and_scheme(
+        target, allowed_hosts={request.get_host()}, require_https=request.is_secure()
+    )
+    return redirect(target if is_ours else "overview")
+
+
+def _run(request: HttpRequest) -> TradingRun | None:
+    code = request.GET.get("run", "")
+    if not code:
+        return selectors.run_shown()
+    try:
+        run = selectors.run_shown(str(uuid.UUID(code)))
+    except ValueError:
+        run = None
+    if run is None:
+        raise Http404("no such run")
+    return run
+
+
+def _page(request: HttpRequest, rows: Any) -> Any:
+    return Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
+
+
+def _query(request: HttpRequest) -> str:
+    """Return the address's filters without the page number, for the links to other pages."""
+    query = request.GET.copy()
+    query.pop("page", None)
+    return query.urlencode()

@@ -1,0 +1,336 @@
+/* The overview: draws what the server read, then keeps it fresh from the stream. */
+(function () {
+  "use strict";
+  const TP = window.TP;
+  const { el, format, charts } = TP;
+  const byId = (id) => document.getElementById(id);
+  let state = TP.data("overview-data");
+  if (!state.run) {
+    // the first run brings a page of its own
+    TP.stream.on("snapshot", (data) => data.run && window.location.reload());
+    return;
+  }
+  let symbol = state.price ? state.price.symbol : null;
+  const badge = state.run.badge;
+
+  /* --- figures and words ------------------------------------------------------------------ */
+
+  function figure(label, value, note, tone) {
+    return el("div", { class: "figure" }, el("dt", null, label), el("dd", { class: tone }, value), el("dd", null, note));
+  }
+
+  function totals() {
+    const sums = { trades: 0, wins: 0, pnl: 0 };
+    for (const row of state.strategies) {
+      sums.trades += row.trades;
+      sums.wins += row.wins;
+      sums.pnl += row.pnl_quote || 0;
+    }
+    return sums;
+  }
+
+  function showFigures() {
+    const account = state.account || {};
+    const sums = totals();
+    const quote = state.run.quote;
+    const unrealised = state.positions.reduce((sum, row) => sum + (row.unrealised_pnl_quote || 0), 0);
+    byId("figures").replaceChildren(
+      figure("Equity", format.number(account.equity, 2), quote + ", started with " + format.number(state.run.starting_cash_quote, 0)),
+      figure("Return", format.signedPercent(account.return_fraction), "since the run began", format.tone(account.return_fraction)),
+      figure("Today", format.signed(account.day_pnl, 2), quote + ", UTC day", format.tone(account.day_pnl)),
+      figure("Drawdown", format.percent(account.drawdown_fraction), "worst " + format.percent(account.worst_drawdown_fraction)),
+      figure("Exposure", format.percent(account.exposure_fraction, 1), "cash " + format.number(account.cash, 2)),
+      figure("Open PnL", state.positions.length ? format.signed(unrealised, 2) : TP.NONE, state.positions.length === 1 ? "1 open position" : state.positions.length + " open positions", state.positions.length ? format.tone(unrealised) : ""),
+      figure("Win rate", sums.trades ? format.percent(sums.wins / sums.trades, 1) : TP.NONE, sums.trades + " closed trades")
+    );
+  }
+
+  function showWhy() {
+    const why = byId("why");
+    why.hidden = !state.why_no_trade;
+    why.lastElementChild.textContent = state.why_no_trade;
+  }
+
+  function showFunnel() {
+    const counts = state.funnel;
+    const part = (n, words) => el("span", null, el("b", null, format.number(n, 0)), " " + words);
+    byId("funnel").replaceChildren(
+      part(counts.evaluated, "evaluated in " + counts.bars + " bars"),
+      part(counts.nobody_proposed, "nobody proposed"),
+      ...counts.blocked.map((row) => part(row.n, "stopped at " + row.title.toLowerCase())),
+      part(counts.acted, "acted")
+    );
+  }
+
+  /* --- tables ------------------------------------------------------------------------------- */
+
+  function table(heads, rows, empty) {
+    if (!rows.length) return el("div", { class: "empty" }, el("strong", null, empty[0]), empty[1]);
+    const head = heads.map(([text, kind]) => el("th", { class: kind, scope: "col" }, text));
+    return el("table", null, el("thead", null, el("tr", null, ...head)), el("tbody", null, ...rows));
+  }
+
+  const cell = (content, className) => el("td", { class: className }, content);
+
+  function showPositions() {
+    const rows = state.positions.map((row) =>
+      el(
+        "tr",
+        null,
+        cell(row.strategy),
+        cell(row.symbol),
+        cell(format.quantity(row.quantity), "num"),
+        cell(format.price(row.entry_price), "num"),
+        cell(format.price(row.mark_price), "num"),
+        cell(format.price(row.stop_price), "num"),
+        cell(format.price(row.target_price), "num"),
+        cell(format.signed(row.unrealised_pnl_quote, 2), "num " + format.tone(row.unrealised_pnl_quote))
+      )
+    );
+    const heads = [["Strategy"], ["Symbol"], ["Quantity", "num"], ["Entry", "num"], ["Mark", "num"], ["Stop", "num"], ["Target", "num"], ["Open PnL", "num"]];
+    byId("positions").replaceChildren(table(heads, rows, ["No open position", "A position opens when a proposal passes all phases."]));
+  }
+
+  function weightCell(row) {
+    const fill = el("i");
+    fill.style.width = (50 * row.weight).toFixed(1) + "%"; // the range is 0 to 2
+    const words = "weight " + format.number(row.weight, 2) + " of 2";
+    return el("td", { class: "num" }, format.number(row.weight, 2), el("span", { class: "share", role: "img", "aria-label": words }, fill));
+  }
+
+  function showStrategies() {
+    const rows = state.strategies.map((row) =>
+      el(
+        "tr",
+        null,
+        cell(row.name),
+        el("td", null, el("span", { class: "status " + row.status, title: row.status_reason }, row.status)),
+        weightCell(row),
+        cell(String(row.trades), "num"),
+        cell(row.trades ? format.percent(row.win_rate_fraction, 1) : TP.NONE, "num"),
+        cell(format.isNumber(row.expectancy_r) ? format.signed(row.expectancy_r, 2) + " R" : TP.NONE, "num " + format.tone(row.expectancy_r)),
+        cell(format.signed(row.pnl_quote, 2), "num " + format.tone(row.pnl_quote))
+      )
+    );
+    const heads = [["Strategy"], ["Status"], ["Weight", "num"], ["Trades", "num"], ["Win rate", "num"], ["Expectancy", "num"], ["PnL, net", "num"]];
+    byId("strategies").replaceChildren(table(heads, rows, ["No strategy registered", "Strategies are created when the platform starts."]));
+  }
+
+  function showTrades() {
+    const rows = state.trades.slice(0, 8).map((row) =>
+      el(
+        "tr",
+        null,
+        el("td", { title: format.moment(row.closed_at_ms) }, format.clock(row.closed_at_ms)),
+        cell(row.strategy),
+        cell(row.symbol),
+        cell(format.quantity(row.quantity), "num"),
+        cell(format.price(row.entry_price), "num"),
+        cell(format.price(row.exit_price), "num"),
+        cell(format.isNumber(row.r_multiple) ? format.signed(row.r_multiple, 2) : TP.NONE, "num"),
+        cell(format.signed(row.pnl_quote, 2), "num " + format.tone(row.pnl_quote)),
+        cell(row.exit_reason.replaceAll("_", " ").toLowerCase(), "muted")
+      )
+    );
+    const heads = [["Closed"], ["Strategy"], ["Symbol"], ["Quantity", "num"], ["Entry", "num"], ["Exit", "num"], ["R", "num"], ["PnL, net", "num"], ["Exit"]];
+    byId("trades").replaceChildren(table(heads, rows, ["No closed trade yet", "A trade is listed when its position is closed."]));
+  }
+
+  /* --- alerts --------------------------------------------------------------------------------- */
+
+  function acknowledge(id) {
+    const form = byId("acknowledge");
+    form.action = "/alerts/" + id + "/acknowledge/";
+    form.submit();
+  }
+
+  function alertNode(row) {
+    const button = row.is_acknowledged ? null : el("button", { type: "button", class: "button small quiet" }, "Acknowledge");
+    if (button) button.addEventListener("click", () => acknowledge(row.id));
+    const times = row.count > 1 ? row.count + " times, last " : "";
+    return el(
+      "div",
+      { class: row.is_acknowledged ? "alert seen" : "alert" },
+      el("span", { class: "status " + row.severity }, row.severity),
+      el("span", null, row.text),
+      button,
+      el("small", null, times + format.age(Date.now() - row.last_at_ms) + " ago")
+    );
+  }
+
+  function showAlerts() {
+    const nodes = state.alerts.map(alertNode);
+    const none = el("div", { class: "empty" }, el("strong", null, "No open alert"), "What needs a person is listed here.");
+    byId("alerts").replaceChildren(...(nodes.length ? nodes : [none]));
+    byId("components").hidden = !state.components.length;
+    byId("components").replaceChildren(
+      ...state.components.map((row) =>
+        el("span", { class: "dot " + row.state, title: "expected every " + row.expected_every_s + " s" }, " " + row.component + (row.state === "up" ? "" : ", " + row.state + " " + format.age(1000 * row.age_s)))
+      )
+    );
+  }
+
+  /* --- charts --------------------------------------------------------------------------------- */
+
+  function hasBars() {
+    return Boolean(state.price && state.price.bars.ts_ms.length);
+  }
+
+  function showPrice() {
+    byId("price-chart").hidden = !hasBars();
+    byId("price-empty").hidden = hasBars();
+    if (!hasBars()) return;
+    const bars = state.price.bars;
+    const n = bars.close.length;
+    const change = n > 1 ? bars.close[n - 1] / bars.close[0] - 1 : null;
+    byId("price-last").textContent = format.price(bars.close[n - 1]) + " " + state.run.quote + "  " + format.signedPercent(change) + " in " + n + " bars";
+    charts.drawPrice(byId("price-chart"), state.price, state.positions, badge);
+  }
+
+  function showEquity() {
+    const has = state.equity.ts_ms.length > 0;
+    byId("equity-chart").hidden = !has;
+    byId("equity-empty").hidden = has;
+    if (has) charts.drawEquity(byId("equity-chart"), state.equity, badge);
+  }
+
+  function showAllocation() {
+    const tradable = state.strategies.filter((row) => row.status === "ACTIVE" || row.status === "DEGRADED");
+    const sum = tradable.reduce((total, row) => total + row.weight, 0);
+    const held = new Map();
+    for (const row of state.positions) held.set(row.strategy, (held.get(row.strategy) || 0) + (row.notional_quote || 0));
+    const shares = tradable.map((row) => ({
+      name: row.name,
+      share: row.weight / sum,
+      held: held.get(row.strategy) || 0,
+      color: charts.seriesColor(state.strategies.indexOf(row)),
+    }));
+    shares.total = state.strategies.length;
+    byId("allocation-legend").replaceChildren(
+      ...shares.map((row) => {
+        const swatch = el("span", { class: "swatch" });
+        swatch.style.background = row.color;
+        const holding = row.held ? format.number(row.held, 0) + " " + state.run.quote : "flat";
+        return el("li", null, el("span", null, swatch, row.name), el("b", null, format.percent(row.share, 1)), el("small", null, holding));
+      })
+    );
+    charts.drawAllocation(byId("allocation-chart"), shares, badge);
+  }
+
+  function showSymbols() {
+    byId("symbols").replaceChildren(
+      ...state.run.symbols.map((name) => {
+        const button = el("button", { type: "button", "aria-pressed": String(name === symbol) }, name);
+        button.addEventListener("click", () => chooseSymbol(name));
+        return button;
+      })
+    );
+  }
+
+  async function chooseSymbol(name) {
+    symbol = name;
+    showSymbols();
+    await readPrice();
+  }
+
+  async function readPrice() {
+    const asked = symbol;
+    const query = new URLSearchParams({ symbol: asked, run: state.run.code });
+    const view = await TP.fetchJson("/data/price/?" + query);
+    if (asked !== symbol) return; // another one was chosen meanwhile
+    state.price = view;
+    showPrice();
+  }
+
+  /* --- everything ------------------------------------------------------------------------------- */
+
+  function show() {
+    showFigures();
+    showWhy();
+    showFunnel();
+    showPositions();
+    showStrategies();
+    showTrades();
+    showAlerts();
+    showSymbols();
+    showPrice();
+    showEquity();
+    showAllocation();
+    TP.decisions.reset(state.decisions, state.strategies.map((row) => row.strategy), state.run.symbols);
+  }
+
+  function take(next) {
+    if (next.run && next.run.code !== state.run.code && !TP.runAsked) {
+      window.location.reload(); // a new run began
+      return;
+    }
+    const price = state.price;
+    state = next;
+    if (price && state.price && price.symbol === symbol && state.price.symbol !== symbol) {
+      state.price = price;
+      readPrice().catch(() => undefined); // the older candles stay until the next try
+    }
+    show();
+  }
+
+  function refresh() {
+    const query = new URLSearchParams({ run: state.run.code, symbol: symbol || "" });
+    TP.fetchJson("/data/overview/?" + query)
+      .then(take)
+      .catch(() => undefined); // the strip says that the page is offline
+  }
+
+  const refreshSoon = TP.throttled(refresh, 3000);
+  const priceSoon = TP.throttled(showPrice, 250);
+  const equitySoon = TP.throttled(() => {
+    showEquity();
+    showFigures();
+  }, 500);
+  const ours = (handler) => (data, frame) => {
+    if (TP.strip.isOurs(data)) handler(data, frame);
+  };
+
+  TP.stream
+    .on("snapshot", (data) => {
+      if (!TP.runAsked && data.run) take(data);
+    })
+    .on("bars", ours((bar) => {
+      if (bar.symbol !== symbol || !state.price) return;
+      if (charts.appendBar(state.price.bars, bar)) priceSoon();
+    }))
+    .on("equity", ours((point) => {
+      if (!charts.appendEquity(state.equity, point)) return;
+      const equity = Number(point.equity);
+      const exposure = Number(point.exposure);
+      const worst = (state.account && state.account.worst_drawdown_fraction) || 0;
+      state.account = {
+        equity,
+        cash: Number(point.cash),
+        exposure,
+        exposure_fraction: equity > 0 ? exposure / equity : null,
+        return_fraction: equity / state.run.starting_cash_quote - 1,
+        drawdown_fraction: point.drawdown_fraction,
+        worst_drawdown_fraction: Math.max(worst, point.drawdown_fraction),
+        day_pnl: Number(point.day_pnl),
+      };
+      equitySoon();
+    }))
+    .on("decisions", ours((row, frame) => TP.decisions.add({ run: state.run.code, ...row, seq: frame.seq })))
+    .on("fills", ours(refreshSoon))
+    .on("trades", ours(refreshSoon))
+    .on("positions", ours(refreshSoon))
+    .on("health", refreshSoon)
+    .on("weights", refreshSoon)
+    .on("control", refreshSoon)
+    .on("alerts", refreshSoon)
+    .on("poll", refresh);
+
+  document.documentElement.addEventListener("themechange", () => {
+    showPrice();
+    showEquity();
+    showAllocation();
+  });
+  // words that count bars grow old without any event of their own
+  window.setInterval(() => document.visibilityState === "visible" && refreshSoon(), 30000);
+  show();
+})();

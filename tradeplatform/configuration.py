@@ -1,0 +1,286 @@
+"""The configuration file: typed, frozen, and refused with one line when a value is wrong.
+
+A missing file or key means the default written here; a wrong value never does, because a risk
+limit that silently falls back to a default is a limit nobody chose (F-087). Secrets and
+addresses are not here: they come from the environment only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+import yaml
+from msgspec import Meta
+
+from tradeplatform.configuration_errors import ConfigurationError, allowed_at, one_line
+
+PRACTICE = "practice"
+STRATEGY_CODES = (
+    "ema-trend",
+    "fair-value-gap",
+    "continuation",
+    "range-reversion",
+    "breakout",
+    "ensemble",
+)
+PREDICTOR_CODES = ("online-linear",)
+
+Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
+PositiveFraction = Annotated[float, Meta(gt=0.0, le=1.0)]
+Positive = Annotated[float, Meta(gt=0.0, le=1e15)]
+Weight = Annotated[float, Meta(ge=0.1, le=2.0)]
+Symbol = Annotated[str, Meta(pattern=r"^[A-Z0-9]{1,20}/[A-Z0-9]{1,20}$")]
+Timeframe = Literal[
+    "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d"
+]  # fmt: skip
+
+
+def _known(section: str, given: dict[str, Any], codes: tuple[str, ...]) -> None:
+    for code in given:
+        if code not in codes:
+            raise ValueError(f"{section}.{code} was unknown, allowed: {_listed(codes)}")
+
+
+def _ordered(section: msgspec.Struct, smaller: str, larger: str) -> None:
+    keys = dict(zip(section.__struct_fields__, section.__struct_encode_fields__, strict=True))
+    low, high = getattr(section, smaller), getattr(section, larger)
+    if low > high:
+        raise ValueError(
+            f"{keys[smaller]} was {low}, allowed: at most {keys[larger]}, which is {high}"
+        )
+
+
+def _listed(values: Any) -> str:
+    return ", ".join(str(value) for value in values)
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of every section: immutable, keyword-only, unknown keys refused."""
+
+
+class Exchange(Section, frozen=True):
+    """Where orders go. ``practice`` is the built-in practice exchange; others are ccxt ids."""
+
+    id: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9]{1,39}$")] = PRACTICE
+    account: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")] = "main"
+    request_timeout_seconds: Annotated[float, Meta(ge=0.5, le=9.0)] = 5.0
+    """Below the 10 s an order without an answer waits before it is looked for."""
+    poll_seconds: Annotated[float, Meta(ge=0.5, le=60.0)] = 1.0
+
+
+class Trading(Section, frozen=True):
+    """What is traded. ``cash`` is the starting balance of paper, practice and replay."""
+
+    mode: Literal["practice", "paper", "live"] = "practice"
+    symbols: Annotated[tuple[Symbol, ...], Meta(min_length=1, max_length=100)] = (
+        "BTC/USDT",
+        "ETH/USDT",
+    )
+    timeframe: Timeframe = "1m"
+    cash: Positive = 10_000.0
+    horizon_bars: Annotated[int, Meta(ge=1, le=500)] = 12
+    """After this many bars an opinion is scored against what happened."""
+
+    def __post_init__(self) -> None:
+        if len(set(self.symbols)) != len(self.symbols):
+            raise ValueError(f"symbols was {_listed(self.symbols)}, allowed: each symbol once")
+        if len(quotes := {symbol.split("/")[1] for symbol in self.symbols}) > 1:
+            raise ValueError(
+                f"symbols was {_listed(self.symbols)} with quotes {_listed(sorted(quotes))},"
+                " allowed: one quote currency"
+            )
+
+
+class Risk(Section, frozen=True):
+    """Hard ceilings. The web may lower them, never raise them. Fractions are of equity.
+
+    Attributes are named as in ``engine.limits.RiskLimits``, so that ``values()`` feeds it.
+    """
+
+    risk_per_trade: Annotated[float, Meta(gt=0.0, le=0.05)] = 0.01
+    max_risk_per_trade: Annotated[float, Meta(gt=0.0, le=0.10)] = 0.02
+    max_position_size: PositiveFraction = 0.10
+    max_order_quote: Positive | None = None
+    """Absolute ceiling of one order in quote currency; null leaves only the fraction."""
+    max_strategy_exposure: PositiveFraction = 0.20
+    max_gross_exposure: PositiveFraction = 0.60
+    cash_reserve: Annotated[float, Meta(ge=0.0, lt=1.0)] = 0.10
+    leverage: PositiveFraction = 1.0
+    """Gross exposure over equity; spot, so never above 1."""
+    max_open_orders: Annotated[int, Meta(ge=1, le=200)] = 10
+    max_open_orders_per_symbol: Annotated[int, Meta(ge=1, le=50)] = 3
+    max_open_positions: Annotated[int, Meta(ge=1, le=200)] = 5
+    max_day_loss: Annotated[float, Meta(gt=0.0, le=0.5)] = 0.03
+    max_drawdown: Annotated[float, Meta(gt=0.0, le=0.9)] = msgspec.field(
+        default=0.20, name="max_total_drawdown"
+    )
+    loss_streak: Annotated[int, Meta(ge=1, le=100)] = 5
+    min_equity_quote: Annotated[float, Meta(ge=0.0, le=1e15)] = 0.0
+    max_orders_per_hour: Annotated[int, Meta(ge=1, le=10_000)] = 30
+    max_orders_per_day: Annotated[int, Meta(ge=1, le=100_000)] = 100
+
+    def __post_init__(self) -> None:
+        _ordered(self, "risk_per_trade", "max_risk_per_trade")
+        _ordered(self, "max_position_size", "max_strategy_exposure")
+        _ordered(self, "max_strategy_exposure", "max_gross_exposure")
+        _ordered(self, "max_open_orders_per_symbol", "max_open_orders")
+        _ordered(self, "max_orders_per_hour", "max_orders_per_day")
+        _ordered(self, "max_day_loss", "max_drawdown")
+        if self.max_gross_exposure + self.cash_reserve > 1.0 + 1e-12:
+            raise ValueError(
+                f"cash_reserve was {self.cash_reserve}, allowed: at most"
+                f" 1 - max_gross_exposure = {1.0 - self.max_gross_exposure:g}"
+            )
+
+    def values(self) -> dict[str, float | int | None]:
+        """Return the limits by their engine names."""
+        return msgspec.structs.asdict(self)
+
+
+class StrategySettings(Section, frozen=True):
+    """One strategy: whether it proposes, its weight before any learning, its own numbers."""
+
+    enabled: bool = True
+    base_weight: Weight = 1.0
+    parameters: dict[str, float] = {}
+
+
+class PredictorSettings(Section, frozen=True):
+    """One learned source of opinions."""
+
+    enabled: bool = True
+    parameters: dict[str, float] = {}
+
+
+class Optimization(Section, frozen=True):
+    """The layer that may be absent; off unless ``enabled`` says so (OPT-06, OPT-41)."""
+
+    enabled: bool = False
+    enable_quality_filtering: bool = True
+    enable_adaptive_weighting: bool = True
+    enable_retirement_management: bool = True
+    update_interval_seconds: Annotated[float, Meta(ge=1.0, le=604_800.0)] = 3600.0
+    quality_threshold: Fraction = 0.60
+
+
+class Monitoring(Section, frozen=True):
+    """When silence becomes an alert, and when a silent worker is restarted."""
+
+    heartbeat_grace_seconds: Annotated[float, Meta(ge=1.0, le=3600.0)] = 15.0
+    restart_silent_after_seconds: Annotated[float, Meta(ge=30.0, le=3600.0)] = 90.0
+
+
+class Notifications(Section, frozen=True):
+    """Which alerts leave the machine; addresses come from the environment."""
+
+    minimum_severity: Literal["info", "warning", "critical"] = "warning"
+
+
+class Configuration(Section, frozen=True):
+    """The whole file. Every key is optional."""
+
+    exchange: Exchange = Exchange()
+    trading: Trading = Trading()
+    risk: Risk = Risk()
+    strategies: dict[str, StrategySettings] = {}
+    predictors: dict[str, PredictorSettings] = {}
+    optimization: Optimization = Optimization()
+    monitoring: Monitoring = Monitoring()
+    notifications: Notifications = Notifications()
+
+    def __post_init__(self) -> None:
+        _known("strategies", self.strategies, STRATEGY_CODES)
+        _known("predictors", self.predictors, PREDICTOR_CODES)
+        if (self.exchange.id == PRACTICE) != (self.trading.mode == "practice"):
+            needed = "practice" if self.exchange.id == PRACTICE else "paper or live"
+            raise ValueError(
+                f"trading.mode was {self.trading.mode}, allowed with exchange.id"
+                f" {self.exchange.id}: {needed}"
+            )
+
+    def strategy(self, code: str) -> StrategySettings:
+        """Return the settings of one strategy, the defaults where the file is silent."""
+        return self.strategies.get(code, StrategySettings())
+
+    def predictor(self, code: str) -> PredictorSettings:
+        return self.predictors.get(code, PredictorSettings())
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the effective configuration, comments and order left out."""
+        return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values, as stored with a run."""
+        plain: dict[str, Any] = msgspec.to_builtins(self)
+        return plain
+
+
+def load(path: Path | str) -> Configuration:
+    """Read and check one configuration file; a file that does not exist gives the defaults.
+
+    Raises:
+        ConfigurationError: one line naming the file, the key, its value and what is allowed.
+    """
+    path = Path(path)
+    if not path.exists():
+        return Configuration()
+    try:
+        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506
+    except (yaml.YAMLError, UnicodeDecodeError, OSError, ValueError) as error:
+        raise ConfigurationError(
+            f"{path}: file was not readable as YAML ({one_line(error)}), allowed: UTF-8 YAML"
+        ) from error
+    return from_mapping({} if raw is None else raw, source=str(path))
+
+
+def from_mapping(raw: object, *, source: str) -> Configuration:
+    """Check plain values; ``source`` is the name that errors carry.
+
+    Raises:
+        ConfigurationError: as ``load``.
+    """
+    if not isinstance(raw, dict):
+        raise ConfigurationError(
+            f"{source}: file was {type(raw).__name__}, allowed: a mapping of"
+            f" {_listed(Configuration.__struct_fields__)}"
+        )
+    _refuse_odd_values(raw, source, "")
+    # a section whose keys are all commented out reads as null: nothing was said in it
+    raw = {key: {} if value is None else value for key, value in raw.items()}
+    try:
+        return msgspec.convert(raw, Configuration, strict=True)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(
+            f"{source}: {allowed_at(Configuration, raw, str(error))}"
+        ) from error
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Safe YAML that refuses a key written twice: the second would silently win."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[object] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str):
+                raise ValueError(f"line {key_node.start_mark.line + 1}: key {key!r} was not text")
+            if key in seen:
+                raise ValueError(f"line {key_node.start_mark.line + 1}: key {key} was there twice")
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def _refuse_odd_values(value: object, source: str, path: str) -> None:
+    """Refuse what a range check lets pass: NaN and the infinities."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            _refuse_odd_values(inner, source, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            _refuse_odd_values(inner, source, f"{path}[{index}]")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ConfigurationError(f"{source}: {path} was {value}, allowed: a finite number")

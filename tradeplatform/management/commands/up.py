@@ -1,0 +1,121 @@
+"""``manage.py up``: starts everything in the foreground; Ctrl-C stops all of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from tradeplatform import env, preparation, processes
+from tradeplatform.configuration import PRACTICE, Configuration, ConfigurationError, load
+from tradeplatform.supervisor import PLAN_VARIABLE
+
+LONGEST_WORKERS = 32
+
+
+class Command(BaseCommand):
+    help = "Start web, workers, beat, broker, watchdog and practice exchange in the foreground."
+    # the checks run below, after the configuration; a broken database must not hide its line
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--port", type=int, default=8000, help="port of the pages and the API")
+        parser.add_argument("--data", nargs="*", default=[], metavar="FILE", help="real candles")
+        parser.add_argument("--speed", type=float, default=1.0, help="bars a second (practice)")
+        parser.add_argument("--seed", type=int, default=1, help="of the synthetic market")
+        parser.add_argument("--workers", type=int, default=1, help="trading worker processes")
+
+    def handle(self, *args: Any, **given: Any) -> None:
+        try:
+            config = load(settings.CONFIG_FILE)
+            specs, private, lines = self._prepared(config, given)
+        except (ConfigurationError, preparation.NotPrepared) as error:
+            raise CommandError(str(error), returncode=2) from error
+        plan = {
+            "children": processes.as_json(specs),
+            "run_dir": str(settings.VAR_DIR / "run"),
+            "log_dir": str(settings.VAR_DIR / "log"),
+            "private": private,
+            "ready_lines": lines,
+            "verbose": "LOG_LEVEL" in os.environ,
+        }
+        os.environ[PLAN_VARIABLE] = json.dumps(plan)
+        os.environ.setdefault("LOG_LEVEL", "INFO")
+        os.chdir(settings.BASE_DIR)
+        self.stdout.flush()
+        # The process that outlives the others carries neither Django nor Celery.
+        supervisor = str(settings.BASE_DIR / "tradeplatform" / "supervisor.py")
+        os.execv(sys.executable, [sys.executable, "-P", supervisor])  # noqa: S606
+
+    def _prepared(
+        self, config: Configuration, given: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], list[str], list[str]]:
+        """Do every step before the start; return children, secret names and READY's lines."""
+        self._check_options(given)
+        data = tuple(Path(name).resolve() for name in given["data"])
+        preparation.hold_instance_lock(settings.VAR_DIR)
+        preparation.check_port(given["port"])
+        if os.geteuid() == 0:
+            self.stdout.write("up | running as root; a user of its own is safer on a server")
+        redis_socket = preparation.embedded_redis_socket()
+        redis_server = preparation.find_redis_server() if redis_socket else None
+        if redis_socket is None:
+            preparation.check_external_redis()
+        preparation.migrate_database()
+        preparation.collect_static()
+        options = processes.Options(
+            port=given["port"],
+            workers=given["workers"],
+            seed=given["seed"],
+            speed=given["speed"],
+            data=data,
+            var_dir=settings.VAR_DIR,
+            redis_server=redis_server,
+            redis_socket=redis_socket,
+            practice_port=preparation.free_port(),
+            practice_admin_port=preparation.free_port(),
+        )
+        if config.exchange.id == PRACTICE:
+            processes.practice_state_dir(config, options).mkdir(
+                mode=0o700, parents=True, exist_ok=True
+            )
+            pairs = zip(processes.EXCHANGE_SECRETS, processes.PRACTICE_SECRETS, strict=True)
+            for ours, venues in pairs:
+                # a key of a real venue in the environment has no business on the practice one
+                os.environ.pop(ours, None)
+                os.environ[ours] = env.secret(venues, generated_in=settings.VAR_DIR, length=32)
+                os.environ[venues] = os.environ[ours]
+        os.environ.update(processes.environment(config, options))
+        lines = _ready_lines(given["port"], preparation.administrator_link(given["port"]))
+        private = [*processes.EXCHANGE_SECRETS, *processes.PRACTICE_SECRETS]
+        return processes.children(config, options), private, lines
+
+    @staticmethod
+    def _check_options(given: dict[str, Any]) -> None:
+        if not 1 <= given["workers"] <= LONGEST_WORKERS:
+            raise preparation.NotPrepared(
+                f"--workers was {given['workers']}, allowed: 1 to {LONGEST_WORKERS}"
+            )
+        if not 0.001 <= given["speed"] <= 10_000:
+            raise preparation.NotPrepared(
+                f"--speed was {given['speed']:g}, allowed: 0.001 to 10000 bars a second"
+            )
+        if not 0 <= given["seed"] < 2**63:
+            raise preparation.NotPrepared(f"--seed was {given['seed']}, allowed: 0 to 2**63 - 1")
+        for name in given["data"]:
+            if not Path(name).is_file():
+                raise preparation.NotPrepared(f"--data was {name}, allowed: an existing file")
+
+
+def _ready_lines(port: int, link: str | None) -> list[str]:
+    lines = [f"READY in {{seconds:.1f}} s: http://{preparation.LOOPBACK}:{port}/"]
+    if link is not None:
+        lines.append(f"First administrator, one use: {link}")
+    lines.append("Ctrl-C stops everything. Logs: var/log")
+    return lines

@@ -1,0 +1,47 @@
+"""``manage.py watchdog``: looks at every heartbeat until it is told to stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError, close_old_connections
+from django.utils import timezone
+
+from tradeplatform.configuration import ConfigurationError, load
+from tradeplatform.watchdog import EVERY_S, Watchdog, end_child
+
+
+class Command(BaseCommand):
+    help = "Raise an alert when a component falls silent; end a worker that stays silent."
+    requires_system_checks = ()
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        stopping = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda _number, _frame: stopping.set())
+        try:
+            limits = load(settings.CONFIG_FILE).monitoring
+        except ConfigurationError as error:
+            raise CommandError(str(error), returncode=2) from error
+        watchdog = Watchdog(
+            limits,
+            end=lambda component: end_child(settings.VAR_DIR / "run", component),
+            monotonic=time.monotonic,
+        )
+        if path := os.environ.get("TRADEPLATFORM_READY_FILE"):
+            Path(path).touch()
+        while not stopping.is_set():
+            try:
+                watchdog.look(timezone.now())
+            except DatabaseError as error:
+                # the next look tries again; the screens show this process's own age meanwhile
+                self.stderr.write(f"heartbeats could not be read: {error}")
+            close_old_connections()
+            stopping.wait(EVERY_S)

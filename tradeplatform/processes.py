@@ -1,0 +1,212 @@
+"""The processes of one installation: what each is called, how it starts, what it waits for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tradeplatform.configuration import PRACTICE, Configuration
+from tradeplatform.supervisor import ChildSpec
+
+LOOPBACK = "127.0.0.1"
+# The trading worker signs with the first two; the practice exchange accepts the second two.
+EXCHANGE_SECRETS = ("TRADEPLATFORM_EXCHANGE_KEY", "TRADEPLATFORM_EXCHANGE_SECRET")
+PRACTICE_SECRETS = ("PRACTICE_API_KEY", "PRACTICE_API_SECRET")
+# Queues of the general worker; ``trading`` has workers of its own, so that nothing delays it.
+GENERAL_QUEUES = "io,optimization,research,celery"
+FILE = {"kind": "file"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the command line of ``up`` asked for, and what was found before the start."""
+
+    port: int
+    workers: int
+    seed: int
+    speed: float
+    data: tuple[Path, ...]
+    var_dir: Path
+    redis_server: str | None
+    redis_socket: Path | None
+    practice_port: int
+    practice_admin_port: int
+
+
+def practice_state_dir(config: Configuration, options: Options) -> Path:
+    """Return where the practice exchange keeps its ledger: one folder a market.
+
+    Another seed, other files or other symbols are another market; their ledgers never mix.
+    """
+    market = {
+        "seed": options.seed,
+        "data": [str(path) for path in options.data],
+        "symbols": [] if options.data else list(config.trading.symbols),
+        "timeframe": "" if options.data else config.trading.timeframe,
+        "cash": config.trading.cash,
+    }
+    digest = hashlib.sha256(json.dumps(market, sort_keys=True).encode()).hexdigest()
+    return options.var_dir / "practice" / digest[:12]
+
+
+def environment(config: Configuration, options: Options) -> dict[str, str]:
+    """Return the variables every child gets besides those of ``up`` itself."""
+    variables = {
+        # two learning libraries that each take every core are slower than one core each
+        "OMP_NUM_THREADS": "1",
+        "TRADEPLATFORM_PORT": str(options.port),
+    }
+    if config.exchange.id == PRACTICE:
+        variables["TRADEPLATFORM_PRACTICE_URL"] = f"http://{LOOPBACK}:{options.practice_port}"
+        variables["TRADEPLATFORM_PRACTICE_ADMIN_URL"] = (
+            f"http://{LOOPBACK}:{options.practice_admin_port}"
+        )
+        variables["TRADEPLATFORM_PRACTICE_MARKET"] = practice_state_dir(config, options).name
+    return variables
+
+
+def children(config: Configuration, options: Options) -> tuple[ChildSpec, ...]:
+    """Return the plan's children in the order of the page ``READY`` prints."""
+    specs: list[ChildSpec] = []
+    base: tuple[str, ...] = ()
+    if options.redis_server is not None and options.redis_socket is not None:
+        specs.append(_redis(options.redis_server, options.redis_socket))
+        base = ("redis",)
+    market: tuple[str, ...] = ()
+    if config.exchange.id == PRACTICE:
+        specs.append(_practice(config, options))
+        market = ("exchange",)
+    specs.append(
+        ChildSpec(
+            name="run",
+            argv=_manage("ensure_run"),
+            about="opens the trading run",
+            after=base + market,
+            private=EXCHANGE_SECRETS,
+            once=True,
+        )
+    )
+    specs.append(_web(options, base))
+    for number in range(1, options.workers + 1):
+        name = "trading" if options.workers == 1 else f"trading{number}"
+        specs.append(_worker(name, "trading", 1, base, private=EXCHANGE_SECRETS))
+    specs.append(_worker("general", GENERAL_QUEUES, 1, base))
+    specs.append(_beat(base))
+    specs.append(
+        ChildSpec(
+            name="watchdog",
+            argv=_manage("watchdog"),
+            about="raises an alert when one of the others falls silent",
+            after=base,
+            ready=FILE,
+        )
+    )
+    return tuple(specs)
+
+
+def as_json(specs: tuple[ChildSpec, ...]) -> list[dict[str, object]]:
+    return [asdict(spec) for spec in specs]
+
+
+def _manage(*arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "manage.py", *arguments)
+
+
+def _redis(server: str, socket_path: Path) -> ChildSpec:
+    # A doorbell, never a ledger: nothing is kept, nothing is evicted, nobody else may connect.
+    argv = [server, "--port", "0", "--unixsocket", str(socket_path), "--unixsocketperm", "700"]
+    argv += ["--dir", str(socket_path.parent), "--save", "", "--loglevel", "warning"]
+    argv += ["--appendonly", "no", "--daemonize", "no", "--maxmemory", "256mb"]
+    argv += ["--maxmemory-policy", "noeviction"]
+    return ChildSpec(
+        name="redis",
+        argv=tuple(argv),
+        about="broker and stream, on a unix socket",
+        ready={"kind": "redis", "path": str(socket_path)},
+        stop_tier=3,
+        stop_timeout_s=1.0,
+    )
+
+
+def _practice(config: Configuration, options: Options) -> ChildSpec:
+    state = practice_state_dir(config, options)
+    argv: list[str] = [sys.executable, "-m", "market.practice"]
+    argv += ["--port", str(options.practice_port), "--admin-port", str(options.practice_admin_port)]
+    argv += ["--state", str(state), "--seed", str(options.seed), "--speed", f"{options.speed:g}"]
+    argv += ["--cash", f"{config.trading.cash:.15g}"]
+    if options.data:
+        argv += ["--data", *(str(path) for path in options.data)]
+    else:
+        argv += ["--symbols", ",".join(config.trading.symbols)]
+        argv += ["--timeframe", config.trading.timeframe]
+    return ChildSpec(
+        name="exchange",
+        argv=tuple(argv),
+        about=f"practice exchange, simulated, on port {options.practice_port}",
+        ready={"kind": "http", "url": f"http://{LOOPBACK}:{options.practice_port}/api/v3/ping"},
+        private=PRACTICE_SECRETS,
+        stop_tier=2,
+        stop_timeout_s=1.5,
+    )
+
+
+def _web(options: Options, after: tuple[str, ...]) -> ChildSpec:
+    words = f"-m uvicorn tradeplatform.asgi:application --host {LOOPBACK} --port {options.port}"
+    words += " --lifespan off --timeout-graceful-shutdown 2 --no-access-log --no-server-header"
+    words += " --no-proxy-headers --log-level warning --ws-max-size 8192"
+    return ChildSpec(
+        name="web",
+        argv=(sys.executable, *words.split()),
+        about=f"pages, API and sockets on http://{LOOPBACK}:{options.port}/",
+        after=after,
+        ready={"kind": "http", "url": f"http://{LOOPBACK}:{options.port}/api/v1/health"},
+        stop_tier=1,
+        stop_timeout_s=3.5,
+    )
+
+
+def _worker(
+    name: str,
+    queues: str,
+    concurrency: int,
+    after: tuple[str, ...],
+    private: tuple[str, ...] = (),
+) -> ChildSpec:
+    words = f"-m celery -A tradeplatform worker -Q {queues} -n {name}@%h -P prefork"
+    words += f" -c {concurrency} -Ofair --without-gossip --without-mingle --loglevel {_log_level()}"
+    return ChildSpec(
+        name=name,
+        argv=(sys.executable, *words.split()),
+        about=f"worker of the queues {queues}" if "," in queues else "worker of the trading loop",
+        after=after,
+        ready=FILE,
+        env=_quiet_root(),
+        private=private,
+        stop_tier=1,
+        stop_timeout_s=4.5,
+    )
+
+
+def _beat(after: tuple[str, ...]) -> ChildSpec:
+    words = f"-m celery -A tradeplatform beat --pidfile= --loglevel {_log_level()}"
+    return ChildSpec(
+        name="beat",
+        argv=(sys.executable, *words.split()),
+        about="knocks once a second; decides nothing",
+        after=after,
+        ready=FILE,
+        env=_quiet_root(),
+    )
+
+
+def _log_level() -> str:
+    return os.environ.get("LOG_LEVEL", "WARNING").upper()
+
+
+def _quiet_root() -> dict[str, str]:
+    # `up` has said it once; Celery would say it again in eight lines for every worker
+    return {"PYTHONWARNINGS": "ignore:You're running the worker with superuser privileges"}

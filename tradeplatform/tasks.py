@@ -1,0 +1,27 @@
+"""Heartbeats that travel the whole way: beat, broker, worker, database (F-025, F-026)."""
+
+from __future__ import annotations
+
+from celery import shared_task
+from django.conf import settings
+
+from monitoring.services import heartbeat
+from tradeplatform.watchdog import HEARTBEAT_EVERY_S
+
+
+@shared_task(acks_late=False, ignore_result=True, soft_time_limit=20, time_limit=30)
+def heartbeat_trading() -> None:
+    _beat("trading")
+
+
+@shared_task(acks_late=False, ignore_result=True, soft_time_limit=20, time_limit=30)
+def heartbeat_general() -> None:
+    _beat("general")
+
+
+def _beat(component: str) -> None:
+    heartbeat(
+        component=component,
+        expected_every_s=HEARTBEAT_EVERY_S,
+        code_version=settings.CODE_VERSION,
+    )
