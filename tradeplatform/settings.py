@@ -252,6 +252,12 @@ SPECTACULAR_SETTINGS = {
     "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
 }
 
+UNFOLD = {
+    "SITE_TITLE": "Tradeplatform",
+    "SITE_HEADER": "Tradeplatform",
+    "ENVIRONMENT": "tradeplatform.admin.environment_label",
+}
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
