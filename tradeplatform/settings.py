@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
@@ -177,6 +179,11 @@ CHANNEL_LAYERS = {
     }
 }
 
+# whitenoise streams small static files synchronously; under ASGI Django says so for each of them
+warnings.filterwarnings(
+    "ignore", message="StreamingHttpResponse must consume synchronous iterators"
+)
+
 # --- web ------------------------------------------------------------------------------------
 STATIC_URL = "static/"
 STATIC_ROOT = VAR_DIR / "static"
@@ -251,6 +258,12 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
+}
+
+UNFOLD = {
+    "SITE_TITLE": "Tradeplatform",
+    "SITE_HEADER": "Tradeplatform",
+    "ENVIRONMENT": "tradeplatform.admin.environment_label",
 }
 
 LOGGING = {
