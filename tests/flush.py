@@ -14,10 +14,10 @@ import pytest
 @pytest.fixture(scope="session", autouse=True)
 def _flush_lifts_the_audit_triggers():
     patch = pytest.MonkeyPatch()
-    for vendor, backend in (("sqlite", "sqlite3"), ("postgresql", "postgresql")):
-        # imported here: a plugin is loaded before Django is set up
-        operations = import_module(f"django.db.backends.{backend}.operations").DatabaseOperations
-        patch.setattr(operations, "sql_flush", _wrapped(operations.sql_flush, vendor))
+    # looked up here: a plugin is loaded before Django is set up
+    connection = import_module("django.db").connection
+    operations = type(connection.ops)
+    patch.setattr(operations, "sql_flush", _wrapped(operations.sql_flush, connection.vendor))
     yield
     patch.undo()
 
