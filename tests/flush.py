@@ -1,6 +1,6 @@
 """Lets the suite empty its database between tests although the audit log is append-only.
 
-Loaded as a plugin by ``pyproject.toml``. Only the flush that Django's transactional tests use is
+Imported by the suite's conftest. Only the flush that Django's transactional tests use is
 wrapped; the triggers stand during every test itself.
 """
 
@@ -13,10 +13,10 @@ import pytest
 
 @pytest.fixture(scope="session", autouse=True)
 def _flush_lifts_the_audit_triggers():
-    patch = pytest.MonkeyPatch()
-    # looked up here: a plugin is loaded before Django is set up
+    # imported here: conftest is loaded before Django is set up
     connection = import_module("django.db").connection
     operations = type(connection.ops)
+    patch = pytest.MonkeyPatch()
     patch.setattr(operations, "sql_flush", _wrapped(operations.sql_flush, connection.vendor))
     yield
     patch.undo()

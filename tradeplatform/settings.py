@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
@@ -86,7 +88,7 @@ TEMPLATES = [
 # --- database ---------------------------------------------------------------------------------
 DATABASE_URL = env.text("DATABASE_URL", f"sqlite:///{VAR_DIR / 'tradeplatform.sqlite3'}")
 try:
-    _database = environ.Env.db_url_config(DATABASE_URL)
+    _database = environ.Env.db_url_config(DATABASE_URL)  # type: ignore[no-untyped-call]
 except Exception as error:
     raise ImproperlyConfigured(
         "DATABASE_URL could not be read, allowed: sqlite:///PATH or postgres://USER:PW@HOST/NAME"
@@ -175,6 +177,11 @@ CHANNEL_LAYERS = {
         "CONFIG": {"hosts": [{"address": REDIS_URL, "socket_timeout": 30}], "prefix": "tp"},
     }
 }
+
+# whitenoise streams small static files synchronously; under ASGI Django says so for each of them
+warnings.filterwarnings(
+    "ignore", message="StreamingHttpResponse must consume synchronous iterators"
+)
 
 # --- web ------------------------------------------------------------------------------------
 STATIC_URL = "static/"

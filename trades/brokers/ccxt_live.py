@@ -24,7 +24,7 @@ from market.errors import SourceUnavailable
 from trades import models, oms, records
 from trades.alerts import Alarm, Alert
 from trades.brokers.ccxt_values import VenueTrade
-from trades.brokers.venue_client import VenueClient
+from trades.brokers.venue_client import AUTH_CODES, VenueClient
 from trades.errors import VenueRefused
 from trades.failpoints import disarm, failpoint
 from trades.lease import Fence
@@ -37,7 +37,6 @@ SWEEP_EVERY_S = 30.0
 # Trades are asked for from a little before the order's decision: venues round their times.
 ORDER_MARGIN_MS = 60_000
 SWEEP_OVERLAP_MS = 3_600_000
-AUTH_CODES = frozenset({"-2014", "-2015", "AuthenticationError", "PermissionDenied"})
 REJECTIONS_TO_BRAKE = 5
 
 
@@ -68,7 +67,7 @@ class VenueBroker:
         self._alarm = alarm
         self._monotonic = monotonic
         self._sweep_at_s = monotonic()
-        self._foreign: set[str] = set()
+        self._foreign: dict[str, str] = {}
 
     def submit(self, intent: OrderIntent, event: MarketEvent) -> SubmitResult:
         """Send one intent that is on disk, at most once; see ``trades.oms`` for each step.
@@ -175,13 +174,20 @@ class VenueBroker:
                 records.milliseconds(order.decided_at) - ORDER_MARGIN_MS
                 for order in oms.presumed_absent(self._run.pk, symbol)
             )
-            last = self._run.fills.filter(symbol=symbol).order_by("-executed_at").first()
-            first = self._run.equity_points.order_by("at").first()
-            if last is not None:
-                starts.append(records.milliseconds(last.executed_at) - SWEEP_OVERLAP_MS)
-            elif first is not None:
-                starts.append(records.milliseconds(first.at) - SWEEP_OVERLAP_MS)
+            starts.extend(self._sweep_start(symbol))
         return max(0, min(starts)) if starts else None
+
+    def _sweep_start(self, symbol: str) -> list[int]:
+        """A while before the last booked fill, but never before the run's first event: what the
+        account did earlier is not this run's."""
+        first = self._run.equity_points.order_by("at").first()
+        if first is None:
+            return []
+        began_ms = records.milliseconds(first.at)
+        last = self._run.fills.filter(symbol=symbol).order_by("-executed_at").first()
+        if last is None:
+            return [began_ms]
+        return [max(began_ms, records.milliseconds(last.executed_at) - SWEEP_OVERLAP_MS)]
 
     def _unbooked(self, symbol: str, trades: Iterable[VenueTrade]) -> list[VenueTrade]:
         trades = list(trades)
@@ -212,7 +218,7 @@ class VenueBroker:
             )
         order = ours.filter(client_order_id=word.client_order_id).first()
         if order is None:
-            self._foreign.add(trade.venue_order_id)
+            self._foreign[trade.venue_order_id] = word.client_order_id
             return None
         return oms.adopt(order.client_order_id, trade.venue_order_id, self._fence)
 
@@ -224,6 +230,7 @@ class VenueBroker:
                 symbol=trade.symbol,
                 trade_id=trade.trade_id,
                 defaults={
+                    "client_order_id": self._foreign.get(trade.venue_order_id, ""),
                     "side": trade.side.value,
                     "price": trade.price,
                     "quantity_base": trade.quantity_base,
@@ -240,16 +247,10 @@ class VenueBroker:
         self._alarm(Alert("EXTERNAL_FILL", f"{trade.symbol} {trade.trade_id}", text))
 
     def _notice(self, order: models.Order, trade: VenueTrade) -> None:
-        """Tell of fills that should not be: late ones, and more than was ordered."""
-        if OrderStatus(order.status).is_terminal and order.status != OrderStatus.FILLED:
+        """Tell of a fill on an order that was thought finished; it is booked all the same (I-7)."""
+        if OrderStatus(order.status).is_terminal:
             text = f"fill {trade.trade_id} came after the order was {order.status}"
             self._alarm(Alert("LATE_FILL", order.client_order_id, text))
-        filled = order.filled_base + trade.quantity_base
-        if filled > order.quantity_base:
-            text = f"filled {filled} of {order.quantity_base} {order.symbol}"
-            scope = f"strategy:{order.strategy}"
-            brake = TradingState.HALTED
-            self._alarm(Alert("OVERFILL", order.client_order_id, text, scope, brake))
 
     def _refresh(self, order: models.Order, found: Iterable[tuple[Fill, OrderIntent]]) -> None:
         """Ask the venue for its word, unless the fills just fetched complete the order."""

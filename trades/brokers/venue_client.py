@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 TRADES_PER_PAGE = 500
 MAX_PAGES = 50
+# ccxt calls a key that was revoked after a success "throttled": by its code it is a refusal.
+AUTH_CODES = frozenset({"-2014", "-2015", "AuthenticationError", "PermissionDenied"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +151,7 @@ class VenueClient:
             )
         try:
             return retry.read(
-                lambda: ask(self._client, call, writes=False),
+                lambda: _by_code(ask(self._client, call, writes=False)),
                 back_off=self._back_off,
                 clock=self._clock,
                 rng=self._rng,
@@ -159,10 +161,18 @@ class VenueClient:
             raise
 
     def _write(self, call: Callable[[], T]) -> T | Rejection | Unanswered:
-        answer = ask(self._client, call, writes=True)
+        answer = _by_code(ask(self._client, call, writes=True))
         if not isinstance(answer, Unavailable):
             return answer
         if answer.retry_after_s is not None:
             self._quiet_until_s = self._clock.monotonic() + answer.retry_after_s
         # Throttled or out of time: most likely not acted on, but only a query can say so.
         return Unanswered(f"{answer.code}: {answer.reason}")
+
+
+def _by_code(
+    answer: T | Rejection | Unanswered | Unavailable,
+) -> T | Rejection | Unanswered | Unavailable:
+    if isinstance(answer, Unavailable) and answer.code in AUTH_CODES:
+        return Rejection(answer.code, answer.reason)
+    return answer
