@@ -79,25 +79,35 @@ class StreamConsumer(AsyncWebsocketConsumer):
         ]
 
     async def disconnect(self, code: int) -> None:
+        self._stop_sending()
+
+    async def _end(self, code: int, reason: str = "") -> None:
+        """Close from our side: nothing may be sent after the close frame."""
+        self._stop_sending()
+        await self.close(code=code, reason=reason or None)
+
+    def _stop_sending(self) -> None:
         if self.subscriber is not None:
             self.hub.remove(self.subscriber)
+            self.subscriber = None
         for task in self.tasks:
-            task.cancel()
+            if task is not asyncio.current_task():
+                task.cancel()
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         if self.subscriber is None:
             return
         raw = bytes_data if text_data is None else text_data.encode()
         if raw is None or len(raw) > MAX_INBOUND_BYTES:
-            await self.close(code=CLOSE_TOO_BIG)
+            await self._end(CLOSE_TOO_BIG)
             return
         if self._is_too_fast():
-            await self.close(code=CLOSE_TOO_FAST)
+            await self._end(CLOSE_TOO_FAST)
             return
         try:
             await self._obey(self.subscriber, orjson.loads(raw))
         except ValueError as error:
-            await self.close(code=CLOSE_BAD_MESSAGE, reason=str(error)[:120])
+            await self._end(CLOSE_BAD_MESSAGE, str(error)[:120])
 
     def _is_too_fast(self) -> bool:
         now = time.monotonic()
@@ -127,11 +137,9 @@ class StreamConsumer(AsyncWebsocketConsumer):
             await self.send(text_data=await subscriber.frames.get())
 
     async def _drop_when_slow(self, subscriber: Subscriber) -> None:
-        """A dropped socket may be stuck inside a send: cancel that one first, then close."""
+        """A dropped socket may be stuck inside a send; ending cancels that one first."""
         await subscriber.dropped.wait()
-        self.hub.remove(subscriber)
-        self.tasks[0].cancel()
-        await self.close(code=CLOSE_TOO_SLOW)
+        await self._end(CLOSE_TOO_SLOW)
 
     async def _check_user(self, user_id: int) -> None:
         """Logout, a new password, a lost role or a deactivated account end the socket within a
@@ -140,7 +148,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
             await asyncio.sleep(self.user_check_s)
             key = self.scope["session"].session_key
             if not await database_sync_to_async(_is_still_logged_in)(key, user_id):
-                await self.close(code=CLOSE_LOGIN_NEEDED)
+                await self._end(CLOSE_LOGIN_NEEDED)
                 return
 
 

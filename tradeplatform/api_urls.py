@@ -60,5 +60,6 @@ urlpatterns = [
     path("tokens/<int:token_id>/revoke", accounts.TokenRevokeApi.as_view(), name="revoke"),
     path("schema/", SpectacularAPIView.as_view(api_version="v1"), name="schema"),
     path("docs/", SpectacularSwaggerView.as_view(url_name="api:schema"), name="docs"),
-    re_path(r"^.*$", UnknownPathApi.as_view()),
+    # not ".*": a path may hold a line break
+    re_path(r"^[\s\S]*$", UnknownPathApi.as_view()),
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from channels.security.websocket import WebsocketDenier
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
@@ -22,10 +21,13 @@ class SameOriginOnly:
     def __init__(self, application: Any) -> None:
         self.application = application
 
-    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> Any:
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         if is_same_origin(scope):
-            return await self.application(scope, receive, send)
-        return await WebsocketDenier()(scope, receive, send)
+            await self.application(scope, receive, send)
+            return
+        # closing before accepting answers the handshake with 403; no channel layer is asked
+        await receive()
+        await send({"type": "websocket.close", "code": 4403})
 
 
 def is_same_origin(scope: dict[str, Any]) -> bool:

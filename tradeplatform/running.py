@@ -116,6 +116,8 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
         monotonic=time.monotonic,
         reporter=watch,
     )
+    for window in windows.values():
+        pipeline.warm_up(window.store())
     stored = SessionState.objects.filter(run=run).first()
     state: dict[str, Any] = stored.payload if stored else {}
     if "pipeline" in state:

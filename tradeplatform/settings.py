@@ -86,7 +86,7 @@ TEMPLATES = [
 # --- database ---------------------------------------------------------------------------------
 DATABASE_URL = env.text("DATABASE_URL", f"sqlite:///{VAR_DIR / 'tradeplatform.sqlite3'}")
 try:
-    _database = environ.Env.db_url_config(DATABASE_URL)
+    _database = environ.Env.db_url_config(DATABASE_URL)  # type: ignore[no-untyped-call]
 except Exception as error:
     raise ImproperlyConfigured(
         "DATABASE_URL could not be read, allowed: sqlite:///PATH or postgres://USER:PW@HOST/NAME"
@@ -250,6 +250,12 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
+}
+
+UNFOLD = {
+    "SITE_TITLE": "Tradeplatform",
+    "SITE_HEADER": "Tradeplatform",
+    "ENVIRONMENT": "tradeplatform.admin.environment_label",
 }
 
 LOGGING = {

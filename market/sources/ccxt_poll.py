@@ -251,6 +251,12 @@ def _columns(bars: Sequence[Bar], timeframe_ms: int) -> BarColumns:
     def column(name: str) -> Any:
         return np.array([getattr(bar, name) for bar in bars], dtype=np.float64)
 
-    ts_ms = np.array([bar.ts_ms for bar in bars], dtype=np.int64)
-    names = ("open", "high", "low", "close", "volume")
-    return BarColumns(ts_ms, *(column(name) for name in names), timeframe_ms)
+    return BarColumns(
+        np.array([bar.ts_ms for bar in bars], dtype=np.int64),
+        column("open"),
+        column("high"),
+        column("low"),
+        column("close"),
+        column("volume"),
+        timeframe_ms,
+    )

@@ -47,7 +47,6 @@
   }
 
   function phase(row, blocking) {
-    const status = row.status === "absent" ? "not stored" : row.status;
     const ms = format.isNumber(row.duration_us) ? format.number(row.duration_us / 1000, 2) + " ms" : "";
     const reasons = el("ul", { class: "reasons" }, ...row.reasons.map(reasonItem));
     return el(
@@ -56,7 +55,7 @@
       el("span", { class: "n" }, String(row.number)),
       el("span", { class: "title" }, row.title),
       el("span", { class: "ms" }, ms),
-      el("span", { class: "status " + row.status }, status),
+      el("span", { class: "status " + row.status }, row.status),
       row.reasons.length ? reasons : null,
       output(row.output)
     );
@@ -143,7 +142,6 @@
     part("action").textContent = detail.action;
     part("action").className = "status " + detail.action;
     part("title").textContent = detail.strategy + " on " + detail.symbol;
-    const stopped = detail.blocking_phase ? "Stopped at phase " + detail.blocking_phase + ", " + detail.blocking_phase_title.toLowerCase() + ": " : "";
     const facts = el(
       "dl",
       { class: "facts" },
@@ -158,7 +156,7 @@
     );
     const body = part("body");
     body.replaceChildren(
-      el("section", null, el("p", { class: "verdict" }, stopped + (detail.reason || detail.reason_code)), facts),
+      el("section", null, el("p", { class: "verdict" }, detail.action === "HOLD" ? detail.summary : detail.reason || detail.reason_code), facts),
       section("Ten phases", ...detail.phases.map((row) => phase(row, detail.blocking_phase))),
       ...[sizing(detail), opinions(detail), orders(detail)].filter(Boolean)
     );

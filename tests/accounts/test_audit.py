@@ -107,9 +107,9 @@ def test_the_orm_refuses_to_change_or_remove_an_event():
 def test_the_database_refuses_what_goes_around_the_orm(sql):
     """SEC-34"""
     record()
-    with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute(sql)
+    refused = pytest.raises(DatabaseError, match="append-only")
+    with refused, transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(sql)
     assert AuditEvent.objects.get().reason == "tighter"
 
 

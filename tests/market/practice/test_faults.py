@@ -170,6 +170,47 @@ def test_partial_fill_leaves_the_rest_resting(practice: PracticeProcess, client:
     assert client.fetch_balance()["USDT"]["used"] == 0
 
 
+def test_venue_can_fill_more_than_was_ordered(practice: PracticeProcess, client: Any) -> None:
+    """F-017."""
+    practice.fault("order.fill", "overfill", nth=1, fraction="1.5")
+    order = find(client, buy(client, 0.002))
+    assert (order["amount"], order["filled"]) == (0.002, 0.003)
+
+
+def test_order_can_fill_in_part_while_it_is_being_cancelled(
+    practice: PracticeProcess, client: Any
+) -> None:
+    """F-014: the fill is real though the order ends cancelled."""
+    price = client.fetch_order_book(BTC)["bids"][0][0]
+    client_id = buy(client, 0.002, price)
+    practice.fault("order.cancel", "fill_on_cancel", nth=1, fraction="0.5")
+    client.cancel_order(None, BTC, {"origClientOrderId": client_id})
+    order = find(client, client_id)
+    assert (order["status"], order["filled"]) == ("canceled", 0.001)
+    assert client.fetch_balance()["USDT"]["used"] == 0
+
+
+def test_cancel_can_be_refused_because_the_order_just_filled(
+    practice: PracticeProcess, client: Any
+) -> None:
+    """F-015."""
+    price = client.fetch_order_book(BTC)["bids"][0][0]
+    client_id = buy(client, 0.001, price)
+    practice.fault("order.cancel", "fill_on_cancel", nth=1)
+    with pytest.raises(ccxt.OrderNotFound, match="-2011"):
+        client.cancel_order(None, BTC, {"origClientOrderId": client_id})
+    assert find(client, client_id)["status"] == "closed"
+
+
+def test_phantom_fill_is_listed_once_and_then_gone(practice: PracticeProcess, client: Any) -> None:
+    """F-062."""
+    buy(client)
+    real = {trade["id"] for trade in client.fetch_my_trades(BTC)}
+    practice.fault("myTrades", "phantom_fill", nth=1)
+    assert len({trade["id"] for trade in client.fetch_my_trades(BTC)} - real) == 1
+    assert {trade["id"] for trade in client.fetch_my_trades(BTC)} == real
+
+
 def test_client_ids_can_be_unique_for_ever(practice: PracticeProcess, client: Any) -> None:
     """F-063."""
     client_id = buy(client)
