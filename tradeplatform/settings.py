@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
@@ -175,6 +177,11 @@ CHANNEL_LAYERS = {
         "CONFIG": {"hosts": [{"address": REDIS_URL, "socket_timeout": 30}], "prefix": "tp"},
     }
 }
+
+# whitenoise streams small static files synchronously; under ASGI Django says so for each of them
+warnings.filterwarnings(
+    "ignore", message="StreamingHttpResponse must consume synchronous iterators"
+)
 
 # --- web ------------------------------------------------------------------------------------
 STATIC_URL = "static/"
