@@ -25,7 +25,7 @@ from engine.ports import (
 )
 from engine.quality import validate_event
 from engine.types.bars import EventKind, Instrument, MarketEvent, Snapshot
-from engine.types.decisions import Decision, JsonValue
+from engine.types.decisions import Decision, JsonValue, Reason
 from engine.types.ledger import Trade
 from engine.types.opinions import MarketView, Proposal
 from engine.types.orders import Fill, OrderIntent, Purpose
@@ -122,7 +122,7 @@ class TradingSession:
             self._journal.record_fill(fill, intent)
             self._journal.record_lots(effect.opened, effect.changed)
             outcome.fills.append((fill, intent))
-            outcome.alerts.extend(effect.reasons)
+            self._note_odd_fill(effect.reasons, intent, event, outcome)
             for trade in effect.trades:
                 self._account.note_trade(trade)
                 self._journal.record_trade(trade)
@@ -191,6 +191,25 @@ class TradingSession:
             positions=holdings,
             pending=tuple(pending),
         )
+
+    def _note_odd_fill(
+        self,
+        reasons: Sequence[Reason],
+        intent: OrderIntent,
+        event: MarketEvent,
+        outcome: EventOutcome,
+    ) -> None:
+        """An overfill is booked, told, and stops the strategy from taking new risk (F-017)."""
+        outcome.alerts.extend(reasons)
+        for reason in reasons:
+            if reason.code in ("OVERFILL", "OVERSOLD"):
+                self._gatekeeper.escalate(
+                    TradingState.REDUCING,
+                    reason.code,
+                    reason.text,
+                    event.ts_ms,
+                    scope=f"strategy:{intent.strategy}",
+                )
 
     def _judge_streak(self, trade: Trade, event: MarketEvent) -> None:
         losses, limit = self._account.losing_streak(trade.strategy), self._limits.loss_streak

@@ -58,12 +58,15 @@ class RollingWindow:
         self._ts[self._end] = bar.ts_ms
         self._values[:, self._end] = (bar.open, bar.high, bar.low, bar.close, bar.volume)
         self._end += 1
+        store = self.store()
+        return store, len(store.bars) - 1
+
+    def store(self) -> ColumnStore:
+        """Return a fresh store over the bars kept now."""
         start = max(0, self._end - self._capacity)
-        values = self._values[:, start : self._end]
-        o, h, low, c, v = values.copy()
+        o, h, low, c, v = self._values[:, start : self._end].copy()
         ts_ms = self._ts[start : self._end].copy()
-        columns = BarColumns(ts_ms, o, h, low, c, v, self._timeframe_ms)
-        return ColumnStore(columns), len(columns) - 1
+        return ColumnStore(BarColumns(ts_ms, o, h, low, c, v, self._timeframe_ms))
 
 
 class HistoryWindow:

@@ -95,7 +95,7 @@ def limit_status(run: TradingRun, point: EquityPoint | None) -> dict[str, Any]:
     """Return day loss and drawdown against the run's limits; a limit it does not name is None."""
     risk = run.config.get("risk") or {}
     day_limit = as_float(risk.get("max_day_loss"))
-    drawdown_limit = as_float(risk.get("max_drawdown"))
+    drawdown_limit = as_float(risk.get("max_total_drawdown"))
     if point is None:
         return {
             "day_pnl_quote": None,

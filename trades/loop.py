@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from market.errors import SourceUnavailable
-
 from engine.announce import EventOutcome
 from engine.session import TradingSession
 from engine.types.bars import EventKind, MarketEvent
+from market.errors import SourceUnavailable
 from trades.lease import Fence
 from trades.models import TradingRun
 from trades.runner import AdvanceSummary

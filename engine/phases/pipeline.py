@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import cast
 
 from engine.failsafe import FailSafe, Failure
+from engine.features import feature_frame
+from engine.market_columns import market_columns
 from engine.phases import (
     evolution,
     feature_engineering,
@@ -30,7 +32,7 @@ from engine.phases.context import DecisionContext, Positions
 from engine.phases.recorder import Chain, Recorder
 from engine.ports import Executor, LearnedSource, OptimizationPolicy, RuleSource
 from engine.scoreboard import Scoreboard
-from engine.types.bars import Snapshot
+from engine.types.bars import ColumnStore, Snapshot
 from engine.types.decisions import (
     PHASES,
     Analysis,
@@ -98,6 +100,12 @@ class Pipeline:
         self._pending = learning.PendingOpinions(config)
         self._evolution = evolution.EvolutionWatch([s.code for s in learned], config)
         self._started_s = 0.0
+
+    def warm_up(self, store: ColumnStore) -> None:
+        """Evaluate every column once, so that compiling them costs no event its deadline."""
+        market_columns(store)
+        feature_frame(store)
+        self._believer.board(store)
 
     # -- phases 1-6, once a bar --------------------------------------------------------------
 

@@ -166,8 +166,8 @@ class MemoryJournal(AbstractContextManager[None]):
         limits, equity = self._limits, point.equity_quote
         notional = intent.quantity_base * intent.reference_price
         stop = intent.stop_price
-        at_risk = notional if stop is None else intent.quantity_base * abs(
-            intent.reference_price - stop
+        at_risk = (
+            notional if stop is None else intent.quantity_base * abs(intent.reference_price - stop)
         )
         return (
             notional > limits.max_position_size * equity

@@ -13,7 +13,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from tradeplatform import env, preparation, processes
-from tradeplatform.configuration import PRACTICE, Configuration, ConfigurationError, load
+from tradeplatform.configuration import PRACTICE, Configuration, load
+from tradeplatform.configuration_errors import ConfigurationError
 from tradeplatform.supervisor import PLAN_VARIABLE
 
 LONGEST_WORKERS = 32
