@@ -47,7 +47,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput") or config.option.collectonly:
         return
     is_whole = config.args_source is not pytest.Config.ArgsSource.ARGS and not (
-        config.option.keyword or config.option.markexpr or config.option.lf
+        config.option.keyword or config.option.markexpr or config.getoption("lf", False)
     )
     # part of the suite must not pass for the whole of it
     name = "test-results.json" if is_whole else "test-results-partial.json"
@@ -61,6 +61,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         owner = getattr(item, "cls", None)
         ids = ids_in(item.name, getattr(function, "__doc__", ""), getattr(owner, "__doc__", ""))
         item.user_properties.append(("contract_ids", ids))
+    # Playwright keeps an event loop running until the session ends; after it no asyncio test can
+    # start one of its own.
+    items.sort(key=lambda item: "tests/browser/" in item.nodeid)
 
 
 @pytest.fixture(scope="session")

@@ -176,7 +176,7 @@ def _worker(
     after: tuple[str, ...],
     private: tuple[str, ...] = (),
 ) -> ChildSpec:
-    words = f"-m celery -A tradeplatform worker -Q {queues} -n {name}@%h -P prefork"
+    words = f"-m celery --quiet -A tradeplatform worker -Q {queues} -n {name}@%h -P prefork"
     words += f" -c {concurrency} -Ofair --without-gossip --without-mingle --loglevel {_log_level()}"
     return ChildSpec(
         name=name,
@@ -192,7 +192,7 @@ def _worker(
 
 
 def _beat(after: tuple[str, ...]) -> ChildSpec:
-    words = f"-m celery -A tradeplatform beat --pidfile= --loglevel {_log_level()}"
+    words = f"-m celery --quiet -A tradeplatform beat --pidfile= --loglevel {_log_level()}"
     return ChildSpec(
         name="beat",
         argv=(sys.executable, *words.split()),

@@ -50,8 +50,10 @@ def platform() -> Iterator[Platform]:
             redis.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
+    """A headless browser. It ends with its module: while Playwright's loop runs in this thread,
+    Django refuses its ORM and no other test may start a loop."""
     binary = chromium_binary()
     if binary is None:
         pytest.skip("no chromium: neither CHROMIUM_BIN nor chromium on the PATH")
