@@ -212,7 +212,7 @@ class Platform:
             return db.execute(sql).fetchall()
 
     def last_event(self) -> str | None:
-        """Return the event time up to which the run is committed; it grows while trading goes on."""
+        """Return the event time up to which the run is committed; it grows while it trades."""
         rows = self.query("SELECT last_event_at FROM trades_tradingrun")
         return rows[0][0] if rows else None
 

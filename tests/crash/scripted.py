@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.phases.config import PipelineConfig, Readiness
 from engine.ports import RuleSource
 from engine.types.bars import ColumnStore
 from engine.types.opinions import REGIMES, Regime, RuleColumns
@@ -65,8 +66,15 @@ def scripted_rules(
     return tuple(ScriptedRule(code, 2 * number) for number, code in enumerate(codes))
 
 
+def never_waiting(**settings: Any) -> PipelineConfig:
+    """The shipped pipeline, but ready at once: after each kill some bars are too old to trade on,
+    and the wait for 30 bars without a gap would leave the harness nothing to kill."""
+    return PipelineConfig(required_readiness=Readiness.NOT_READY, **settings)
+
+
 # a worker of the harness trades by script from its first session on
 bootstrap.rule_sources = scripted_rules  # type: ignore[assignment]
+bootstrap.PipelineConfig = never_waiting  # type: ignore[assignment,misc]
 
 
 def running_session(run: TradingRun, fence: Fence) -> RunningSession:
