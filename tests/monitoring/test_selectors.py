@@ -209,7 +209,7 @@ def test_a_decision_is_shown_with_ten_phases_in_order():
     assert len(view["opinions"]) == 5
 
 
-@pytest.mark.parametrize(("age_s", "state"), [(5, "up"), (25, "late"), (100, "down")])
+@pytest.mark.parametrize(("age_s", "state"), [(5, "up"), (35, "late"), (101, "down")])
 def test_a_component_is_late_and_then_down(age_s, state):
     """F-025"""
     now = timezone.now()
