@@ -103,7 +103,8 @@ class NothingToReconcile:
 def running_session(run: TradingRun, fence: Fence) -> RunningSession:
     """Build the session of a stored run under ``fence``; settings name this function."""
     config = from_mapping(run.config, source=f"run {run.code}")
-    watch = RunWatch(run)
+    publisher = StreamPublisher(settings.REDIS_URL)
+    watch = RunWatch(run, publisher)
     client = venue_client(config)
     source = CcxtPollSource(client, run.symbols, timeframe_from_ms(run.timeframe_ms), _cursors(run))
     instruments = source.instruments()
@@ -135,7 +136,7 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
         journal=DatabaseJournal(run, fence, _instrument_rows(run)),
         gatekeeper=gatekeeper,
         policy=policy,
-        announcer=PublishingAnnouncer(StreamPublisher(settings.REDIS_URL), str(run.code)),
+        announcer=PublishingAnnouncer(publisher, str(run.code)),
         reporter=watch,
         regimes=state.get("regimes", {}),
     )
@@ -160,7 +161,7 @@ def _order_path(
     booted_at = timezone.now()
     if run.mode == Mode.PAPER:
         paper = StoredPaperBroker(run, fence, instruments)
-        return paper, NothingToReconcile(), DatabaseGatekeeper(run, lambda: True)
+        return paper, NothingToReconcile(), DatabaseGatekeeper(run, lambda: True, watch)
     venue = VenueClient(client)
     broker = VenueBroker(
         run,
@@ -181,7 +182,7 @@ def _order_path(
         booted_at=booted_at,
         alarm=watch.alarm,
     )
-    return broker, reconciler, DatabaseGatekeeper(run, reconciler.is_reconciled)
+    return broker, reconciler, DatabaseGatekeeper(run, reconciler.is_reconciled, watch)
 
 
 def _threaded(fail_safe: FailSafe) -> ThreadedExecutor:

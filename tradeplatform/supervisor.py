@@ -38,7 +38,7 @@ FIRST_DELAY_S, LONGEST_DELAY_S = 0.5, 30.0
 STEADY_AFTER_S, STILL_WAITING_EVERY_S = 60.0, 30.0
 WRONG_USE = 2
 # Django's DEBUG and INFO, and all of redis-server's talk about its start and end
-_QUIET_LINE = re.compile(r'^(\S+ \S+ (DEBUG|INFO)|\d+:[CMS]|\{"ready":) ')
+_QUIET_LINE = re.compile(r'^(\S+ \S+ (DEBUG|INFO)|\d+:\S+|\{"ready":|worker:) |^$')
 _COLOURS = tuple(f"\033[{code}m" for code in (36, 32, 35, 33, 34, 31, 96, 92, 95, 93))
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None

@@ -6,6 +6,7 @@ import logging
 
 from django.conf import settings
 
+from engine.ports import Publisher, TradingState
 from market.errors import SourceUnavailable
 from monitoring.models import Severity
 from monitoring.services import alert_raise, alert_resolve, heartbeat, incident_record
@@ -17,13 +18,23 @@ from trades.services import control_set
 logger = logging.getLogger(__name__)
 
 LOOP_HEARTBEAT_S = 10.0
+BREAKER_CODES = (
+    "DAY_LOSS",
+    "LOSS_STREAK",
+    "MAX_DRAWDOWN",
+    "MIN_EQUITY",
+    "OVERFILL",
+    "OVERSOLD",
+    "RISK_UNKNOWN",
+)
 
 
 class RunWatch:
     """The loop's Watch, the engine's Reporter and the order path's Alarm in one."""
 
-    def __init__(self, run: TradingRun) -> None:
+    def __init__(self, run: TradingRun, publisher: Publisher) -> None:
         self._run = run
+        self._publisher = publisher
         self._run_code = str(run.code)
         self._is_down = True  # an alert of an earlier process may still be open
 
@@ -54,7 +65,8 @@ class RunWatch:
 
     def alarm(self, alert: Alert) -> None:
         """Tell of a finding of the order path and pull the brake it asks for."""
-        severity = Severity.WARNING if alert.brake is None else Severity.CRITICAL
+        stops = alert.brake is not None or alert.code in BREAKER_CODES
+        severity = Severity.CRITICAL if stops else Severity.WARNING
         alert_raise(
             code=alert.code,
             severity=severity,
@@ -71,6 +83,13 @@ class RunWatch:
                 reason_code=alert.code,
                 is_breaker=True,
             )
+
+    def control_changed(self, scope: str, state: TradingState, reason: str) -> None:
+        """Tell the screens; a scope that trades again needs nobody any more."""
+        if state is TradingState.ACTIVE:
+            for code in BREAKER_CODES:
+                alert_resolve(dedupe_key=f"{code}:{scope}")
+        self._publisher.publish("control", {"scope": scope, "state": state.value, "reason": reason})
 
     def incident(self, where: str, error: BaseException) -> None:
         logger.warning("incident where=%s error=%s: %s", where, type(error).__name__, error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from engine.ports import TradingState
 
@@ -24,3 +25,12 @@ class Alert:
 
 
 Alarm = Callable[[Alert], None]
+
+
+class ControlWatch(Protocol):
+    """Hears of breakers and of every change of the control state."""
+
+    def alarm(self, alert: Alert) -> None: ...
+
+    def control_changed(self, scope: str, state: TradingState, reason: str) -> None:
+        """Called once a change, by whoever made it, at the first event after it."""

@@ -12,6 +12,7 @@ from django.db.models import Count
 
 from engine.ports import StrategyStatus, TradingState
 from strategies.models import Strategy
+from trades.alerts import Alert, ControlWatch
 from trades.models import ControlEvent, ControlState, Order, TradingRun
 from trades.services import GLOBAL_SCOPE, RELEASED, control_release_due, control_set
 
@@ -24,8 +25,11 @@ class DatabaseGatekeeper:
     Both mean REDUCING: exits go on, no new risk.
     """
 
-    def __init__(self, run: TradingRun, is_reconciled: Callable[[], bool]) -> None:
+    def __init__(
+        self, run: TradingRun, is_reconciled: Callable[[], bool], watch: ControlWatch
+    ) -> None:
         self._run = run
+        self._watch = watch
         self._is_reconciled = is_reconciled
         self._states: dict[str, tuple[TradingState, str]] = {}
         self._statuses: dict[str, StrategyStatus] = {}
@@ -37,7 +41,11 @@ class DatabaseGatekeeper:
         now = datetime.fromtimestamp(now_ms / 1000, UTC)
         control_release_due(now)
         rows = list(ControlState.objects.all())
-        self._states = {r.scope: (TradingState(r.state), r.reason) for r in rows}
+        states = {r.scope: (TradingState(r.state), r.reason) for r in rows}
+        for scope, (state, reason) in states.items():
+            if self._states.get(scope, (TradingState.ACTIVE, ""))[0] is not state:
+                self._watch.control_changed(scope, state, reason)
+        self._states = states
         epoch = sum(r.epoch for r in rows)
         if epoch != self._epoch:
             self._resets = _resets_by_scope()
@@ -78,7 +86,7 @@ class DatabaseGatekeeper:
     ) -> None:
         at = datetime.fromtimestamp(at_ms / 1000, UTC)
         next_day = (at + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
-        control_set(
+        row = control_set(
             scope=scope,
             state=state,
             actor="breaker",
@@ -88,6 +96,9 @@ class DatabaseGatekeeper:
             is_breaker=True,
             at=at,
         )
+        if TradingState(row.state) is state and row.reason == text:
+            # no brake: the state above is it, and this only tells a person
+            self._watch.alarm(Alert(reason_code, scope, text, scope))
         self.observe(at_ms)
 
     def _automatic_holds(self) -> list[str]:
