@@ -56,7 +56,8 @@ def broker_waits_longer_than_tasks_run(
     app_configs: Sequence[Any] | None, **_: Any
 ) -> list[CheckMessage]:
     """F-024: a task redelivered while it still runs runs twice."""
-    patience: Any = settings.CELERY_BROKER_TRANSPORT_OPTIONS.get("visibility_timeout", 0)
+    options: dict[str, Any] = settings.CELERY_BROKER_TRANSPORT_OPTIONS
+    patience = options.get("visibility_timeout", 0)
     limit = settings.CELERY_TASK_TIME_LIMIT
     if patience < limit * _LONGER_THAN_THE_LONGEST_TASK:
         text = f"visibility_timeout was {patience} s, needs 1.5 times the task limit of {limit} s"

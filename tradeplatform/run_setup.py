@@ -84,7 +84,7 @@ def run_ensure(config: Configuration, *, actor: str) -> TradingRun:
         _backfill(venue, symbol, source.history(symbol, CHART_BARS))
     quote = instruments[symbols[0]].quote
     cash_quote = Decimal(str(config.trading.cash))
-    if Mode(config.trading.mode) != Mode.PAPER:
+    if config.trading.mode != Mode.PAPER.value:
         cash_quote = VenueClient(client).balances().get(quote, Decimal(0))
     return _open(config, venue, symbols, timeframe_ms, quote, cash_quote, actor)
 
@@ -110,7 +110,7 @@ def _practice_timeframe_ms() -> int | None:
 
 
 def _check_mode(config: Configuration) -> None:
-    if Mode(config.trading.mode) != Mode.LIVE:
+    if config.trading.mode != Mode.LIVE.value:
         return
     if not settings.LIVE_ARMED:
         raise RunRefused(

@@ -10,15 +10,6 @@ from monitoring.publish import StreamKeys, StreamPublisher
 from tests.monitoring.server import RedisProcess, redis_binary
 
 
-@pytest.fixture(autouse=True)
-def plain_static_files(settings) -> None:
-    """Hashed file names need collectstatic; a page test does not."""
-    settings.STORAGES = {
-        **settings.STORAGES,
-        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
-    }
-
-
 @pytest.fixture(scope="session")
 def redis_process() -> Iterator[RedisProcess]:
     binary = redis_binary()

@@ -14,7 +14,7 @@ from monitoring import charts, decisions, selectors
 from monitoring.models import Heartbeat
 from tests.monitoring import factories as make
 from tests.monitoring import scene
-from trades.models import ControlState, Decision
+from trades.models import ControlState, Decision, RejectedEvent
 
 pytestmark = pytest.mark.django_db
 
@@ -163,6 +163,27 @@ def test_the_funnel_says_how_many_decisions_stopped_where():
     assert counts["blocked"] == [{"phase": 7, "title": "Risk and sizing", "n": 1}]
 
 
+def test_bars_that_the_quality_gate_refused_are_counted_and_explained():
+    run = make.make_run(last_event_at=make.START)
+    for i in range(3):
+        RejectedEvent.objects.create(
+            run=run,
+            symbol="BTC/USDT",
+            event_at=make.START + i * make.MINUTE,
+            reason=f"bar age {i} ms above 130000 ms",
+            payload={},
+            created_at=make.START,
+        )
+    assert why(run) == (
+        "3 bars were refused by the quality gate, none was accepted."
+        " Latest: bar age 2 ms above 130000 ms"
+    )
+    make.make_decision(run, at=make.START + 2 * make.MINUTE)
+    assert decisions.funnel(run)["rejected"] == 3
+    make.make_decision(run, at=make.START + timedelta(days=1))
+    assert decisions.funnel(run)["rejected"] == 0
+
+
 def test_why_no_trade_before_the_first_event():
     assert why(make.make_run()) == (
         "No market event has arrived yet. The first decision follows the first bar."
@@ -209,7 +230,7 @@ def test_a_decision_is_shown_with_ten_phases_in_order():
     assert len(view["opinions"]) == 5
 
 
-@pytest.mark.parametrize(("age_s", "state"), [(5, "up"), (25, "late"), (100, "down")])
+@pytest.mark.parametrize(("age_s", "state"), [(5, "up"), (35, "late"), (101, "down")])
 def test_a_component_is_late_and_then_down(age_s, state):
     """F-025"""
     now = timezone.now()
