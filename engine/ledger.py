@@ -285,6 +285,10 @@ class Ledger:
         book = self._books.get((strategy, symbol))
         return book.position() if book is not None else Position(strategy, symbol)
 
+    def is_held(self, symbol: str) -> bool:
+        """True where some strategy holds the symbol; constant time."""
+        return self._asset_of(symbol).gross != 0
+
     def positions(self) -> tuple[Position, ...]:
         """Open positions, in (strategy, symbol) order."""
         return tuple(self._books[k].position() for k in sorted(self._books) if self._books[k].lots)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 from engine.account import Account
 from engine.announce import Announcer, EventOutcome
@@ -26,7 +27,7 @@ from engine.ports import (
 from engine.quality import validate_event
 from engine.types.bars import EventKind, Instrument, MarketEvent, Snapshot
 from engine.types.decisions import Decision, JsonValue, Reason
-from engine.types.ledger import Trade
+from engine.types.ledger import EquityPoint, Trade
 from engine.types.opinions import MarketView, Proposal
 from engine.types.orders import Fill, OrderIntent, Purpose
 from engine.window import Window
@@ -72,6 +73,7 @@ class TradingSession:
         self._pipeline = pipeline
         self._account = account
         self._regimes = dict(regimes or {})
+        self._judged: tuple[Decimal, Decimal, Decimal] | None = None
         self._limits = limits
         self._broker = broker
         self._journal = journal
@@ -229,10 +231,19 @@ class TradingSession:
         point = self._account.ledger.equity_point(event.ts_ms)
         outcome.equity = point
         self._journal.record_equity(point, event)
+        self._judge(point, event)
+        self._journal.record_state(self.state, event)
+
+    def _judge(self, point: EquityPoint, event: MarketEvent) -> None:
+        """Let the account's breakers look, unless nothing moved since they last did."""
+        seen = (point.equity_quote, point.peak_equity_quote, point.day_pnl_quote)
+        if seen == self._judged:
+            return
+        self._judged = seen
         breach = breakers(self._account.standing(point), self._limits)
         if breach is not None:
+            self._judged = None
             self._gatekeeper.escalate(breach.state, breach.code, breach.text, event.ts_ms)
-        self._journal.record_state(self.state, event)
 
     def state(self) -> dict[str, JsonValue]:
         """Return what a rebuilt session needs besides rows of fills, orders and candles."""

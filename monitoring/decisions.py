@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +11,7 @@ from django.db.models import Count, QuerySet
 
 from engine.types.decisions import PHASES, Action
 from monitoring.charts import as_float, as_ms, datetime_of
-from trades.models import Decision, Fill, Order, TradingRun
+from trades.models import Decision, Fill, Order, RejectedEvent, TradingRun
 from trades.selectors import decision_detail, decision_get, decision_list, decision_why_not
 
 STREAM_SHOWN = 80
@@ -116,11 +116,16 @@ def _order(order: Order) -> dict[str, Any]:
     }
 
 
-def _lately(run: TradingRun) -> QuerySet[Decision]:
+def _lately_since(run: TradingRun) -> datetime | None:
+    """Return the venue time from which on something counts as lately; None before any decision."""
     newest = decision_list(run=run).values_list("bar_close_at", flat=True).first()
-    if newest is None:
+    return newest and newest - timedelta(milliseconds=run.timeframe_ms * LATELY_BARS)
+
+
+def _lately(run: TradingRun) -> QuerySet[Decision]:
+    since = _lately_since(run)
+    if since is None:
         return Decision.objects.none()
-    since = newest - timedelta(milliseconds=run.timeframe_ms * LATELY_BARS)
     return Decision.objects.filter(run=run, bar_close_at__gt=since)
 
 
@@ -144,8 +149,11 @@ def funnel(run: TradingRun) -> dict[str, Any]:
             idle += row["n"]
         else:
             blocked[row["blocking_phase"]] += row["n"]
+    newest_rejected = _rejected(run).order_by("-id").values_list("reason", flat=True).first()
     return {
         "bars": LATELY_BARS,
+        "rejected": _rejected(run).count(),
+        "rejected_reason": newest_rejected or "",
         "evaluated": acted + idle + sum(blocked.values()),
         "acted": acted,
         "nobody_proposed": idle,
@@ -168,6 +176,11 @@ def why_no_trade(run: TradingRun, counts: dict[str, Any], control: dict[str, Any
     if not counts["evaluated"]:
         if run.last_event_at is None:
             return "No market event has arrived yet. The first decision follows the first bar."
+        if counts["rejected"]:
+            return (
+                f"{counts['rejected']} bars were refused by the quality gate, none was accepted."
+                f" Latest: {counts['rejected_reason']}"
+            )
         return "Bars arrive, no decision was stored yet."
     if control["state"] != "ACTIVE":
         reason = control["reason"] or control["reason_code"] or "no reason was given"
@@ -186,8 +199,11 @@ def why_no_trade(run: TradingRun, counts: dict[str, Any], control: dict[str, Any
 
 
 def _has_fills(run: TradingRun) -> bool:
-    newest = decision_list(run=run).values_list("bar_close_at", flat=True).first()
-    if newest is None:
-        return False
-    since = newest - timedelta(milliseconds=run.timeframe_ms * LATELY_BARS)
-    return Fill.objects.filter(run=run, executed_at__gt=since).exists()
+    since = _lately_since(run)
+    return since is not None and Fill.objects.filter(run=run, executed_at__gt=since).exists()
+
+
+def _rejected(run: TradingRun) -> QuerySet[RejectedEvent]:
+    rows = RejectedEvent.objects.filter(run=run)
+    since = _lately_since(run)
+    return rows if since is None else rows.filter(event_at__gt=since)

@@ -10,6 +10,7 @@ import tempfile
 
 _folder = tempfile.mkdtemp(prefix="tp-test-")
 atexit.register(shutil.rmtree, _folder, ignore_errors=True)
+os.mkdir(os.path.join(_folder, "static"))
 os.environ["TRADEPLATFORM_ENV"] = "test"
 os.environ["TRADEPLATFORM_VAR"] = _folder
 # an operator's own config.yaml must not change what the tests see

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django_celery_beat import admin as _beat_pages  # noqa: F401  (registers what is removed here)
 from django_celery_beat import models as beat
 
 from trades.models import Mode

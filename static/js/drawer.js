@@ -46,9 +46,19 @@
     return el("details", null, el("summary", null, "Output, " + rows.length + " values"), list);
   }
 
+  /* Where a phase gave no reason its first plain values say what it found. */
+  function gist(values) {
+    return Object.entries(values || {})
+      .filter(([, value]) => value !== null && value !== "" && typeof value !== "object")
+      .slice(0, 4)
+      .map(([name, value]) => name.replaceAll("_", " ") + " " + (typeof value === "string" ? value.toLowerCase() : plain(value)))
+      .join(", ");
+  }
+
   function phase(row, blocking) {
     const ms = format.isNumber(row.duration_us) ? format.number(row.duration_us / 1000, 2) + " ms" : "";
-    const reasons = el("ul", { class: "reasons" }, ...row.reasons.map(reasonItem));
+    const said = row.reasons.length ? row.reasons.map(reasonItem) : [el("li", null, gist(row.output))];
+    const reasons = el("ul", { class: "reasons" }, ...said);
     return el(
       "div",
       { class: row.number === blocking ? "phase stopped" : "phase" },
@@ -56,7 +66,7 @@
       el("span", { class: "title" }, row.title),
       el("span", { class: "ms" }, ms),
       el("span", { class: "status " + row.status }, row.status),
-      row.reasons.length ? reasons : null,
+      row.reasons.length || gist(row.output) ? reasons : null,
       output(row.output)
     );
   }
@@ -97,6 +107,13 @@
     if (!detail.opinions || !detail.opinions.length) return null;
     const consensus = detail.consensus;
     const weights = new Map(consensus ? consensus.contributors.map((name, i) => [name, consensus.weights[i]]) : []);
+    const scores = new Map((detail.sources || []).map((source) => [source.source, source]));
+    const record = (source) => {
+      const score = scores.get(source);
+      const weight = weights.has(source) ? "weight " + format.percent(weights.get(source), 0) : "not in the vote";
+      if (!score || !format.isNumber(score.brier)) return weight;
+      return weight + ", Brier " + format.number(score.brier, 3) + " over " + score.settled;
+    };
     const row = (name, probability, note) => [
       el("span", null, name),
       bar(el("span", { class: "track" }), 0.5, probability, probability >= 0.5 ? "up" : "down"),
@@ -104,11 +121,7 @@
       note ? el("span", { class: "note" }, note) : null,
     ];
     const rows = detail.opinions.flatMap((opinion) =>
-      row(
-        opinion.source,
-        opinion.probability_up,
-        weights.has(opinion.source) ? "weight " + format.percent(weights.get(opinion.source), 0) : "not in the vote"
-      )
+      row(opinion.source, opinion.probability_up, record(opinion.source))
     );
     if (consensus) {
       rows.push(

@@ -58,7 +58,8 @@
       part(counts.evaluated, "evaluated in " + counts.bars + " bars"),
       part(counts.nobody_proposed, "nobody proposed"),
       ...counts.blocked.map((row) => part(row.n, "stopped at " + row.title.toLowerCase())),
-      part(counts.acted, "acted")
+      part(counts.acted, "acted"),
+      counts.rejected ? el("span", { class: "down", title: counts.rejected_reason }, part(counts.rejected, "bars refused by the quality gate")) : ""
     );
   }
 

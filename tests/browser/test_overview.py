@@ -44,6 +44,8 @@ def test_the_overview_shows_a_run_without_a_complaint_or_a_foreign_request(visit
     assert n_points(page, "equity-chart") > 100
     assert page.locator("#strategies tbody tr").count() == 6
     assert page.locator("[data-cell=badge]").inner_text() == "SIMULATED"
+    assert page.locator("[data-cell=drawdown-limit]").inner_text() == "of 20.0 %"
+    assert 0 < page.locator("[data-cell=drawdown-meter]").bounding_box()["width"] < 60
     for name in ("decisions", "orders", "trades"):
         page.goto(f"{visitor.address}/{name}/")
         page.wait_for_selector(".strip .dot.live")

@@ -3,6 +3,8 @@
 Starts the real processes in a temporary folder, kills them at random while they trade, lets
 everything come to rest and compares the exchange's ledger with the platform's database. One JSON
 line on standard output; exit code 1 on any difference, and then the folder is kept.
+
+``--mutant`` plants one known bug in the workers: a harness that stays green with it is blind.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tests.crash import mutants
 from tests.crash.nemesis import Nemesis, NotRecovered
 from tests.crash.oracle import Verdict, judge, read_books
 from tests.crash.platform import WORKERS, Platform, platform
@@ -28,9 +31,11 @@ QUIET_LIMIT_S = 120.0
 _TAIL = 0.99
 
 
-def run(*, kills: int, seed: int, folder: Path, speed: float = SPEED) -> dict[str, Any]:
+def run(
+    *, kills: int, seed: int, folder: Path, speed: float = SPEED, mutant: str = ""
+) -> dict[str, Any]:
     """Run one campaign and return the document that is printed."""
-    with platform(folder, seed=seed, speed=speed) as running:
+    with platform(folder, seed=seed, speed=speed, mutant=mutant) as running:
         _wait_for_fills(running)
         nemesis = Nemesis(running, random.Random(seed))
         breaches: list[Any] = []
@@ -118,11 +123,16 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=150)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--speed", type=float, default=SPEED, help="bars a second")
+    parser.add_argument("--mutant", default="", choices=["", *mutants.MUTANTS])
     options = parser.parse_args()
     # short, because the path of a unix socket may have 107 bytes
     folder = Path(tempfile.mkdtemp(prefix="tpc-"))
     document = run(
-        kills=options.kills, seed=options.seed, folder=folder / "var", speed=options.speed
+        kills=options.kills,
+        seed=options.seed,
+        folder=folder / "var",
+        speed=options.speed,
+        mutant=options.mutant,
     )
     sys.stdout.write(json.dumps(document) + "\n")
     if document["breaches"] or document["details"]:

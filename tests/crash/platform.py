@@ -22,6 +22,7 @@ from typing import Any
 
 import psutil
 
+from tests.crash import mutants
 from tradeplatform import configuration, processes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,6 +39,9 @@ risk:
   max_day_loss: 0.5
   max_total_drawdown: 0.9
   loss_streak: 100
+  max_open_positions: 50
+  max_open_orders: 50
+  max_open_orders_per_symbol: 25
   max_orders_per_hour: 10000
   max_orders_per_day: 100000
 """
@@ -123,6 +127,7 @@ class Platform:
     folder: Path
     seed: int
     speed: float
+    mutant: str = ""
     environment: dict[str, str] = field(default_factory=dict)
     children: dict[str, Child] = field(default_factory=dict)
     admin_url: str = ""
@@ -158,6 +163,7 @@ class Platform:
             "TRADEPLATFORM_VAR": str(self.folder),
             "TRADEPLATFORM_CONFIG": str(config_file),
             "TRADEPLATFORM_FAILPOINTS": "",
+            mutants.VARIABLE: self.mutant,
             "LOG_LEVEL": "WARNING",
             **dict(zip(processes.EXCHANGE_SECRETS, (key, secret), strict=True)),
             **dict(zip(processes.PRACTICE_SECRETS, (key, secret), strict=True)),
@@ -233,9 +239,9 @@ class Platform:
 
 
 @contextmanager
-def platform(folder: Path, *, seed: int, speed: float) -> Iterator[Platform]:
+def platform(folder: Path, *, seed: int, speed: float, mutant: str = "") -> Iterator[Platform]:
     """Run a platform and end all its processes afterwards, whatever happens."""
-    running = Platform(folder, seed, speed)
+    running = Platform(folder, seed, speed, mutant)
     try:
         running.prepare()
         running.start()

@@ -6,6 +6,7 @@ ones. Every strategy enters and leaves by the number of the bar, so a restart re
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,17 +16,21 @@ from engine.phases.config import PipelineConfig, Readiness
 from engine.ports import RuleSource
 from engine.types.bars import ColumnStore
 from engine.types.opinions import REGIMES, Regime, RuleColumns
+from tests.crash import mutants
 from tradeplatform import bootstrap, running
 from trades.lease import Fence
 from trades.models import TradingRun
 from trades.runner import RunningSession
 
-CYCLE_BARS = 8
-HELD_BARS = 4
+CYCLE_BARS = 6
+ENTRY_BARS = 2
 
 
 class ScriptedRule:
-    """Enters at one bar of each cycle and leaves some bars later; a phase of its own a code."""
+    """Enters in the first bars of each cycle and leaves in all others; a phase of its own a code.
+
+    Several bars a wish, because some bars are too old to be traded on after a kill.
+    """
 
     def __init__(self, code: str, phase: int) -> None:
         self._code = code
@@ -46,7 +51,7 @@ class ScriptedRule:
     def columns(self, store: ColumnStore) -> RuleColumns:
         bars = store.bars
         at = (bars.ts_ms // bars.timeframe_ms + self._phase) % CYCLE_BARS
-        enters, leaves = at == 0, at == HELD_BARS
+        enters, leaves = at < ENTRY_BARS, at >= ENTRY_BARS
         n = len(bars)
         return RuleColumns(
             side=np.where(enters, 1, 0).astype(np.int64),
@@ -73,6 +78,7 @@ def never_waiting(**settings: Any) -> PipelineConfig:
 
 
 # a worker of the harness trades by script from its first session on
+mutants.plant(os.environ.get(mutants.VARIABLE, ""))
 bootstrap.rule_sources = scripted_rules  # type: ignore[assignment]
 bootstrap.PipelineConfig = never_waiting  # type: ignore[assignment,misc]
 

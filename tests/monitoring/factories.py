@@ -60,7 +60,7 @@ def make_run(**fields: Any) -> TradingRun:
         "quote": "USDT",
         "starting_cash_quote": Decimal("10000"),
         "config": {
-            "risk": {"max_day_loss": 0.03, "max_drawdown": 0.2},
+            "risk": {"max_day_loss": 0.03, "max_total_drawdown": 0.2},
         },
         "config_digest": "0" * 64,
         "code_version": "test",

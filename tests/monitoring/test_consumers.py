@@ -11,11 +11,13 @@ from channels.routing import URLRouter
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.db import SessionStore
 
+from accounts.models import ApiToken
+from accounts.services import token_create, token_revoke
 from monitoring.consumers import MAX_INBOUND_A_SECOND, MAX_INBOUND_BYTES, StreamConsumer
-from monitoring.hub import SOCKETS_PER_USER, Hub
+from monitoring.hub import SOCKETS_PER_CALLER, Hub
 from monitoring.routing import websocket_urlpatterns
 from tests.monitoring import factories as make
-from tradeplatform.origins import SameOriginOnly, is_same_origin
+from tradeplatform.origins import SameOriginOnly, may_connect
 
 pytestmark = pytest.mark.django_db(transaction=True)
 HOST = "testserver:8000"
@@ -24,12 +26,16 @@ HOST = "testserver:8000"
 class Socket:
     """A client's end of one socket, in this process."""
 
-    def __init__(self, application: Any, *, cookie: str = "", origin: str | None = None) -> None:
+    def __init__(
+        self, application: Any, *, cookie: str = "", origin: str | None = None, token: str = ""
+    ) -> None:
         headers = [(b"host", HOST.encode())]
         if origin is not None:
             headers.append((b"origin", origin.encode()))
         if cookie:
             headers.append((b"cookie", f"sessionid={cookie}".encode()))
+        if token:
+            headers.append((b"authorization", f"Bearer {token}".encode()))
         self.end = ApplicationCommunicator(
             application,
             {"type": "websocket", "path": "/ws/stream/", "scheme": "ws", "headers": headers},
@@ -123,16 +129,16 @@ async def test_an_origin_behind_a_tls_proxy_is_accepted_when_it_is_listed(settin
         "headers": [(b"host", b"desk.example"), (b"origin", b"https://desk.example")],
     }
     settings.CSRF_TRUSTED_ORIGINS = []
-    assert not is_same_origin(scope)
+    assert not may_connect(scope)
     settings.CSRF_TRUSTED_ORIGINS = ["https://desk.example"]
-    assert is_same_origin(scope)
+    assert may_connect(scope)
 
 
 async def test_a_host_that_is_not_ours_is_refused_whatever_its_origin(settings):
     """SEC-14: a rebound name has an origin that matches its own host."""
     settings.ALLOWED_HOSTS = ["testserver"]
     headers = [(b"host", b"evil.test"), (b"origin", b"http://evil.test")]
-    assert not is_same_origin({"scheme": "ws", "headers": headers})
+    assert not may_connect({"scheme": "ws", "headers": headers})
 
 
 async def test_a_reader_gets_a_snapshot_and_then_deltas(application, publisher):
@@ -146,6 +152,44 @@ async def test_a_reader_gets_a_snapshot_and_then_deltas(application, publisher):
     assert (delta["topic"], delta["data"]) == ("decisions", {"id": "a"})
     await client.leave()
     assert application.hub.n_sockets == 0
+
+
+@database_sync_to_async
+def new_token() -> tuple[ApiToken, str]:
+    return token_create(name="script", scope="read", actor="ada")
+
+
+async def test_a_script_reads_with_a_bearer_token_and_without_an_origin(application, publisher):
+    """SEC-27: in the header, never in the address."""
+    _, token = await new_token()
+    client = Socket(application, token=token)
+    assert (await client.open())["type"] == "websocket.accept"
+    assert (await client.read())["topic"] == "snapshot"
+    await client.leave()
+
+
+async def test_a_token_does_not_open_the_door_to_a_foreign_page(application):
+    """SEC-14"""
+    _, token = await new_token()
+    client = Socket(application, token=token, origin="http://evil.test")
+    assert (await client.open())["type"] == "websocket.close"
+
+
+async def test_an_invented_token_is_a_stranger_even_beside_a_good_cookie(application):
+    client = Socket(application, token="tp_invented", cookie=await session_of())
+    await client.open()
+    assert (await client.read())["code"] == 4401
+
+
+async def test_a_revoked_token_is_closed_at_the_next_check(application, monkeypatch):
+    """SEC-17"""
+    monkeypatch.setattr(StreamConsumer, "caller_check_s", 0.05)
+    row, token = await new_token()
+    client = Socket(application, token=token)
+    await client.open()
+    await client.read()
+    await database_sync_to_async(token_revoke)(token=row, actor="ada")
+    assert (await client.read())["code"] == 4401
 
 
 async def test_subscribing_narrows_the_topics_and_since_replays_what_was_missed(
@@ -209,12 +253,12 @@ async def test_a_flood_of_messages_closes_its_socket(application):
 async def test_one_user_may_hold_only_so_many_sockets(application):
     """SEC-16: twenty sockets a user; the next is refused, the others stay."""
     cookie = await session_of()
-    clients = [socket(application, cookie) for _ in range(SOCKETS_PER_USER + 1)]
+    clients = [socket(application, cookie) for _ in range(SOCKETS_PER_CALLER + 1)]
     for client in clients:
         await client.open()
     closing = await clients[-1].read()
     assert closing["code"] == 4408
-    assert application.hub.n_sockets == SOCKETS_PER_USER
+    assert application.hub.n_sockets == SOCKETS_PER_CALLER
     for client in clients[:-1]:
         await client.leave()
 
@@ -224,7 +268,7 @@ async def test_a_user_who_may_no_longer_read_is_closed_at_the_next_check(
     application, monkeypatch, act
 ):
     """F-105, SEC-17: the open socket asks again; here every 50 ms instead of every minute."""
-    monkeypatch.setattr(StreamConsumer, "user_check_s", 0.05)
+    monkeypatch.setattr(StreamConsumer, "caller_check_s", 0.05)
     cookie = await session_of()
     client = socket(application, cookie)
     await client.open()

@@ -39,7 +39,7 @@ async def publish(publisher, topic: str, *values: int) -> None:
 
 
 async def joined(hub: Hub, **fields) -> Subscriber:
-    subscriber = Subscriber(user_id=1, **fields)
+    subscriber = Subscriber("user 1", **fields)
     hub.add(subscriber)
     await hub.ensure_started()
     await hub.join_with_snapshot(subscriber)

@@ -14,7 +14,7 @@ from monitoring import charts, decisions, selectors
 from monitoring.models import Heartbeat
 from tests.monitoring import factories as make
 from tests.monitoring import scene
-from trades.models import ControlState, Decision
+from trades.models import ControlState, Decision, RejectedEvent
 
 pytestmark = pytest.mark.django_db
 
@@ -161,6 +161,27 @@ def test_the_funnel_says_how_many_decisions_stopped_where():
     counts = decisions.funnel(run)
     assert (counts["evaluated"], counts["acted"], counts["nobody_proposed"]) == (3, 1, 1)
     assert counts["blocked"] == [{"phase": 7, "title": "Risk and sizing", "n": 1}]
+
+
+def test_bars_that_the_quality_gate_refused_are_counted_and_explained():
+    run = make.make_run(last_event_at=make.START)
+    for i in range(3):
+        RejectedEvent.objects.create(
+            run=run,
+            symbol="BTC/USDT",
+            event_at=make.START + i * make.MINUTE,
+            reason=f"bar age {i} ms above 130000 ms",
+            payload={},
+            created_at=make.START,
+        )
+    assert why(run) == (
+        "3 bars were refused by the quality gate, none was accepted."
+        " Latest: bar age 2 ms above 130000 ms"
+    )
+    make.make_decision(run, at=make.START + 2 * make.MINUTE)
+    assert decisions.funnel(run)["rejected"] == 3
+    make.make_decision(run, at=make.START + timedelta(days=1))
+    assert decisions.funnel(run)["rejected"] == 0
 
 
 def test_why_no_trade_before_the_first_event():

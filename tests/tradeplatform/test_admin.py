@@ -1,5 +1,7 @@
 """The admin pages: every list and row opens, history is read-only, status needs a reason."""
 
+from importlib import import_module
+
 import pytest
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
@@ -14,6 +16,9 @@ from strategies.models import HealthChange, Strategy
 from tests.accounts.callers import PASSWORD, by_session
 from tests.trades.rows import START, make_everything, make_run, make_strategy
 from trades.models import Decision, Fill, Order
+
+# every admin module registers itself when the URLs are loaded
+import_module("tradeplatform.urls")
 
 pytestmark = pytest.mark.django_db
 OURS = {"accounts", "market", "strategies", "trades", "monitoring"}
