@@ -89,7 +89,7 @@ crash: setup-dev ## kill processes at random while trading: KILLS=150 SEED=1
 	@$(PY) -m tests.crash.harness --kills $(KILLS) --seed $(SEED)
 
 soak: setup-dev ## the long run: HOURS= (wall) or DAYS= (virtual)
-	@$(PY) -m tests.crash.soak $(if $(HOURS),--hours $(HOURS)) $(if $(DAYS),--days $(DAYS)) --seed $(SEED)
+	@$(PY) -m benchmarks.soak $(if $(HOURS),--hours $(HOURS)) $(if $(DAYS),--days $(DAYS)) --seed $(SEED)
 
 lock: setup-dev ## resolve requirements*.in into the hashed lock files
 	$(VENV)/bin/uv pip compile --universal --generate-hashes --quiet --python-version 3.11 requirements.in -o requirements.txt

@@ -27,6 +27,7 @@ from benchmarks.figures import (
     percentile,
 )
 
+UP = (sys.executable, "manage.py", "up")
 START_TIMEOUT_S = 120.0
 LOOP_HAS_LOOKED = "select 1 from monitoring_heartbeat where component = 'loop'"
 SYMBOLS = ("BTC/USDT", "ETH/USDT", "SOL/USDT", "ADA/USDT", "XRP/USDT", "LTC/USDT")
@@ -65,7 +66,7 @@ class Platform:
 
 
 @contextlib.contextmanager
-def platform(var_dir: Path, *, speed: str) -> Iterator[Platform]:
+def platform(var_dir: Path, *, speed: str, seed: int = 1) -> Iterator[Platform]:
     """Start ``up`` on the files of one folder and stop it afterwards."""
     port = free_port()
     var_dir.mkdir(mode=0o700, exist_ok=True)
@@ -78,7 +79,7 @@ def platform(var_dir: Path, *, speed: str) -> Iterator[Platform]:
     with out.open("wb") as sink:
         began = time.monotonic()
         process = subprocess.Popen(
-            [sys.executable, "manage.py", "up", "--port", str(port), "--speed", speed],
+            [*UP, "--port", str(port), "--speed", speed, "--seed", str(seed)],
             cwd=ROOT,
             env=environment,
             stdout=sink,
