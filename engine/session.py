@@ -150,10 +150,14 @@ class TradingSession:
 
     def _decide(self, snapshot: Snapshot) -> tuple[Decision, ...]:
         pipeline = self._pipeline
+        holdings = self._account.holdings(snapshot.event.symbol)
+        quiet = pipeline.quiet(snapshot, holdings)
+        if quiet is not None:
+            self._journal.record_decision(quiet)
+            return (quiet,)
         analysis = pipeline.analyse(snapshot)
         if isinstance(analysis.market, MarketView):
             self._regimes[analysis.symbol] = analysis.market.regime.value
-        holdings = self._account.holdings(analysis.symbol)
         proposals = pipeline.proposals(snapshot, analysis, holdings)
         decisions: list[Decision] = []
         pending = list(self._broker.open_intents()) if proposals else []

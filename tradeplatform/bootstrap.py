@@ -23,6 +23,7 @@ from engine.matching import FeeIn
 from engine.paper import PaperBroker
 from engine.phases.config import PipelineConfig
 from engine.phases.pipeline import Pipeline
+from engine.phases.quiet import ReplayPipeline
 from engine.phases.recorder import CountingRecorder, Recorder
 from engine.policy import BasePolicy
 from engine.ports import (
@@ -90,6 +91,7 @@ def build_pipeline(
     recorder: Recorder,
     monotonic: Callable[[], float],
     reporter: Reporter,
+    kind: type[Pipeline] = Pipeline,
 ) -> tuple[Pipeline, OptimizationPolicy]:
     """Return the ten phases with their sources, and the policy they ask."""
     strategies = enabled_strategies(config)
@@ -97,8 +99,10 @@ def build_pipeline(
     params = {code: config.strategy(code).parameters for code in rules}
     fail_safe = FailSafe(reporter.incident, monotonic)
     policy = policy_from_settings(config, fail_safe)
-    pipeline = Pipeline(
-        config=PipelineConfig(horizon_bars=config.trading.horizon_bars),
+    pipeline = kind(
+        config=PipelineConfig(
+            horizon_bars=config.trading.horizon_bars, ensemble_trades=ENSEMBLE in strategies
+        ),
         rules=rule_sources(params, rules),
         learned=learned_sources(enabled_predictors(config)),
         scoreboard=Scoreboard(),
@@ -161,6 +165,7 @@ def replay(
         recorder=CountingRecorder(),
         monotonic=lambda: 0.0,
         reporter=reporter,
+        kind=ReplayPipeline,
     )
     shortable = [i.symbol for i in instruments.values() if i.shortable]
     session = TradingSession(

@@ -54,7 +54,8 @@ class PipelineConfig:
     unreliable_size_factor: float = 0.5
 
     # 6 ensemble: stops in standard deviations of the move over the horizon
-    entry_probability: float = 0.55
+    entry_probability: float = 0.525
+    ensemble_trades: bool = True
     exit_probability: float = 0.50
     min_confluence: int = 2
     stop_sigmas: float = 1.5
@@ -77,7 +78,7 @@ class PipelineConfig:
     # 9 learning: an opinion is settled this many bars later. Opinions of neighbouring bars share
     # most of their outcome, so only every few bars' are settled; decisions with an order always
     horizon_bars: int = 12
-    learn_every_bars: int = 4
+    learn_every_bars: int = 6
 
     # 10 evolution
     decline_brier: float = 0.01

@@ -21,8 +21,9 @@ def cross_validate(
 ) -> Validation:
     """Drop outliers, measure agreement and give a verdict.
 
-    ``performances`` in [0, 1] follow ``opinions`` (0.5 = unproven). Agreement is the surplus of
-    the larger side over the smaller, over all: 1 = all lean the same way, 0 = half and half.
+    ``performances`` in [0, 1] follow ``opinions`` (0.5 = unproven). Agreement is the net lean over
+    the gross lean, |sum(p - 0.5)| / sum(|p - 0.5|): 1 = all lean the same way, 0 = they cancel out;
+    an opinion that hardly leans hardly counts.
     Reliability is agreement times the mean performance of those kept. One opinion alone agrees
     with itself but nobody confirmed it: at most weak.
     """
@@ -35,11 +36,13 @@ def cross_validate(
         trusted = [p for i, p in enumerate(performances) if i not in out]
     else:
         kept, trusted = tuple(opinions), list(performances)
-    up = 0
+    net = gross = 0.0
     for opinion in kept:
-        up += 1 if opinion.probability_up > 0.5 else -1
+        lean = opinion.probability_up - 0.5
+        net += lean
+        gross += abs(lean)
     n = len(kept)
-    agreement = abs(up) / n
+    agreement = abs(net) / gross if gross > 0.0 else 0.0
     reliability = agreement * sum(trusted) / n
     verdict = _verdict(reliability, n, config)
     return Validation(

@@ -19,6 +19,7 @@ from engine.phases.context import DecisionContext
 from engine.phases.cross_validation import UNRELIABLE, WEAK
 from engine.phases.readiness import readiness
 from engine.ports import Assessment, OptimizationPolicy, StrategyStatus, TradingState
+from engine.quality import stale_reason
 from engine.types.bars import Instrument, Snapshot
 from engine.types.decisions import Analysis, CapStep, JsonValue, Reason, Sizing
 from engine.types.ledger import ZERO
@@ -126,6 +127,12 @@ def _status(question: Question) -> StrategyStatus | Failure:
     return attempt(lambda: gatekeeper.strategy_status(strategy), "gatekeeper.strategy_status")
 
 
+def _stale(question: Question) -> Reason | None:
+    """A bar that was read late describes a market that has moved on (I-15); exits still go."""
+    event = question.snapshot.event
+    return stale_reason(event, question.snapshot.store.bars.timeframe_ms)
+
+
 def _duplicate(question: Question) -> Reason | None:
     """Deny a second order of the same strategy and symbol while one may still fill (CTL-8)."""
     proposal = question.proposal
@@ -187,6 +194,7 @@ def _stop(question: Question) -> Reason | None:
 ENTRY_GATES: tuple[Callable[[Question], Reason | None], ...] = (
     _trading_state,
     _strategy_status,
+    _stale,
     _duplicate,
     _short,
     _position,

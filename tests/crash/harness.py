@@ -137,6 +137,7 @@ def main() -> int:
     sys.stdout.write(json.dumps(document) + "\n")
     if document["breaches"] or document["details"]:
         again = f"python -m tests.crash.harness --kills {options.kills} --seed {options.seed}"
+        again += f" --mutant {options.mutant}" if options.mutant else ""
         _say(f"kept {folder}; again: {again}")
         return 1
     shutil.rmtree(folder)

@@ -1,0 +1,91 @@
+"""The pipeline of replays: bars on which nothing can happen are answered from columns.
+
+On most bars no rule proposes, nothing held is to be left, the ensemble cannot reach its threshold
+and no opinion is due to be settled. Phases 4-6 would then change nothing but numbers that replay
+does not keep. Such a bar is recognised in constant time and answered with the HOLD that the ten
+phases would have given; every other bar runs through all of them. That both give the same
+decisions is tested, over synthetic and real bars.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.market_columns import market_columns
+from engine.phases import final_decision
+from engine.phases.context import Positions
+from engine.phases.ensemble import ENSEMBLE
+from engine.phases.pipeline import Pipeline
+from engine.phases.proposals import exit_from_columns
+from engine.types.bars import BoolColumn, ColumnStore, Snapshot
+from engine.types.decisions import Action, Decision, Reason
+from engine.types.ledger import ZERO
+
+_NOBODY = Reason("NO_PROPOSAL", "nobody proposed, no source's opinion could reach the threshold")
+_REASONS = (_NOBODY,)
+
+
+@dataclass(frozen=True, slots=True)
+class QuietColumns:
+    """``silent`` is True on bars on which no source can lead to an entry, shape (n_bars,)."""
+
+    silent: BoolColumn
+
+
+class ReplayPipeline(Pipeline):
+    """The same ten phases with an early answer for quiet bars; rules only, see ``quiet``."""
+
+    def quiet(self, snapshot: Snapshot, positions: Positions) -> Decision | None:
+        """Return the HOLD of a quiet bar, None where the phases must run.
+
+        A learned source must be asked on every bar, for it learns from what it said; with one
+        no bar is quiet.
+        """
+        if self._learned:
+            return None
+        store, row, event = snapshot.store, snapshot.row, snapshot.event
+        columns = store.get(self._quiet_key(snapshot), lambda s: self._silence(s, snapshot))
+        if not columns.silent[row] or self._pending.is_due(event, store.bars.timeframe_ms):
+            return None
+        for strategy, held in positions.items():
+            if strategy == ENSEMBLE:
+                return None
+            if exit_from_columns(snapshot, self.board(store), held, self._config) is not None:
+                return None
+        return Decision(
+            final_decision.PLATFORM,
+            event.symbol,
+            event.ts_ms,
+            Action.HOLD,
+            0.0,
+            ZERO,
+            snapshot.close,
+            None,
+            None,
+            _REASONS,
+            _NOBODY.code,
+            None,
+            None,
+            None,
+            None,
+            final_decision.valid_until_ms(snapshot, self._config),
+            (),
+            {},
+        )
+
+    def _quiet_key(self, snapshot: Snapshot) -> tuple[str, bool]:
+        return ("quiet", snapshot.instrument.shortable)
+
+    def _silence(self, store: ColumnStore, snapshot: Snapshot) -> QuietColumns:
+        """The consensus lies between the lowest and the highest opinion: their bounds suffice."""
+        board, config = self.board(store), self._config
+        silent = ~board.proposes & market_columns(store).ready
+        if config.ensemble_trades:
+            # strictly below, with room for the last digit of a logistic function
+            reach = config.entry_probability - 1e-9
+            silent &= board.probability_up.max(axis=1, initial=0.0) < reach
+            if snapshot.instrument.shortable:
+                silent &= board.probability_up.min(axis=1, initial=1.0) > 1.0 - reach
+        return QuietColumns(np.ascontiguousarray(silent))
