@@ -1,10 +1,9 @@
 """The pipeline of replays: bars on which nothing can happen are answered from columns.
 
-On most bars no rule proposes, nothing held is to be left, the ensemble cannot reach its threshold
-and no opinion is due to be settled. Phases 4-6 would then change nothing but numbers that replay
-does not keep. Such a bar is recognised in constant time and answered with the HOLD that the ten
-phases would have given; every other bar runs through all of them. That both give the same
-decisions is tested, over synthetic and real bars.
+On most bars no rule proposes, nothing held is to be left, and the ensemble cannot reach its
+threshold. Such a bar is recognised in constant time and answered with the HOLD that the ten phases
+would have given; phases 4-6 and 9 run only where an opinion is due to be settled or remembered.
+Every other bar runs through all ten. That both give the same decisions is tested.
 """
 
 from __future__ import annotations
@@ -14,17 +13,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.market_columns import market_columns
-from engine.phases import final_decision
+from engine.phases import final_decision, market_analysis
+from engine.phases.beliefs import Stage
 from engine.phases.context import Positions
 from engine.phases.ensemble import ENSEMBLE
 from engine.phases.pipeline import Pipeline
 from engine.phases.proposals import exit_from_columns
 from engine.types.bars import BoolColumn, ColumnStore, Snapshot
-from engine.types.decisions import Action, Decision, Reason
+from engine.types.decisions import Action, Analysis, Decision, Reason
 from engine.types.ledger import ZERO
+from engine.types.opinions import Missing
 
 _NOBODY = Reason("NO_PROPOSAL", "nobody proposed, no source's opinion could reach the threshold")
 _REASONS = (_NOBODY,)
+NOT_ASKED = Missing("no learned source asks for it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +49,15 @@ class ReplayPipeline(Pipeline):
             return None
         store, row, event = snapshot.store, snapshot.row, snapshot.event
         columns = store.get(self._quiet_key(snapshot), lambda s: self._silence(s, snapshot))
-        if not columns.silent[row] or self._pending.is_due(event, store.bars.timeframe_ms):
+        if not columns.silent[row]:
             return None
         for strategy, held in positions.items():
             if strategy == ENSEMBLE:
                 return None
             if exit_from_columns(snapshot, self.board(store), held, self._config) is not None:
                 return None
+        if self._pending.is_due(event, store.bars.timeframe_ms):
+            self._learn(snapshot)
         return Decision(
             final_decision.PLATFORM,
             event.symbol,
@@ -74,6 +78,35 @@ class ReplayPipeline(Pipeline):
             (),
             {},
         )
+
+    def _learn(self, snapshot: Snapshot) -> None:
+        """Run phases 4-6 and 9 for what is settled or becomes pending on this bar."""
+        market = market_analysis.analyse_market(snapshot)
+        if isinstance(market, Missing):
+            raise ValueError(f"a silent bar has a market view, was {market.reason}")
+        chain = self._recorder.begin(dict)
+        beliefs = self._believer.believe(snapshot, market, NOT_ASKED, chain, Stage(4))
+        analysis = Analysis(
+            snapshot.event.symbol,
+            snapshot.event.ts_ms,
+            snapshot.close,
+            market,
+            NOT_ASKED,
+            NOT_ASKED,
+            (),
+            beliefs.opinions,
+            beliefs.validation,
+            beliefs.consensus,
+            (),
+        )
+        learned = self._pending.due(snapshot, analysis, False)
+        if learned is None:
+            return
+        for settlement in learned.settlements:
+            self._scoreboard.record(settlement)
+        if learned.settlements:
+            self._believer.forget_standings()
+        self._pending.apply(learned)
 
     def _quiet_key(self, snapshot: Snapshot) -> tuple[str, bool]:
         return ("quiet", snapshot.instrument.shortable)
