@@ -200,7 +200,7 @@ def leave(of: Snapshot | None = None, **changes: Any) -> Proposal:
 class Held:
     """A position as phases see one."""
 
-    quantity_base: Decimal = D("2")
+    quantity_base: Decimal
     strategy: str = STRATEGY
     symbol: str = BTC
     stop_price: Decimal | None = None
