@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -95,6 +96,8 @@ except Exception as error:
         "DATABASE_URL could not be read, allowed: sqlite:///PATH or postgres://USER:PW@HOST/NAME"
     ) from error
 if _database["ENGINE"] == "django.db.backends.sqlite3":
+    if (_file := Path(_database["NAME"])).parent.is_dir():
+        env.private_database(_file)
     # IMMEDIATE because a read snapshot cannot be upgraded after another commit: DEFERRED fails
     # at once under two writers. FULL because NORMAL may lose the last commits on power loss.
     _database["OPTIONS"] = {

@@ -61,8 +61,8 @@ def end_child(run_dir: Path, prefix: str, up_for_s: float = 0.0) -> list[int]:
     """Ask the supervised workers of that name to end; return their process ids.
 
     A worker that has been up for less than ``up_for_s`` is left alone: the silence was its
-    predecessor's. Only processes whose parent is our own parent are touched: an id that was reused by a
-    stranger is left alone (I-28).
+    predecessor's. Only processes whose parent is our own parent are touched: an id that was
+    reused by a stranger is left alone (I-28).
     """
     try:
         known: Mapping[str, int | None] = json.loads((run_dir / "children.json").read_text())
