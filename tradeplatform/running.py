@@ -170,6 +170,7 @@ def _order_path(
             "" if is_reconciled(run, booted_at) else "not reconciled with the venue since the start"
         ),
         alarm=watch.alarm,
+        fills_answered=watch.fills_answered,
     )
     reconciler = RunReconciler(
         run,
