@@ -136,8 +136,7 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
         journal=DatabaseJournal(run, fence, _instrument_rows(run)),
         gatekeeper=gatekeeper,
         policy=policy,
-        announcer=PublishingAnnouncer(publisher, str(run.code)),
-        reporter=watch,
+        announcer=PublishingAnnouncer(publisher, str(run.code), watch),
         regimes=state.get("regimes", {}),
     )
     return TradingLoop(
