@@ -93,7 +93,14 @@ def test_the_strip_names_every_scope_that_is_not_active():
     control = selectors.strip(make.make_run())["control"]
     assert control["state"] == "ACTIVE"
     assert control["scopes"] == [
-        {"scope": "strategy:breakout", "state": "HALTED", "reason": "slippage"}
+        {
+            "scope": "strategy:breakout",
+            "state": "HALTED",
+            "reason": "slippage",
+            "reason_code": "",
+            "actor": "olga",
+            "releases_at_ms": None,
+        }
     ]
 
 
