@@ -193,7 +193,8 @@ def test_bars_that_the_quality_gate_refused_are_counted_and_explained():
 
 def test_why_no_trade_before_the_first_event():
     assert why(make.make_run()) == (
-        "No market event has arrived yet. The first decision follows the first bar."
+        "No bar has arrived yet. The indicators are warmed up from stored history, so the"
+        " first decision follows the first closed bar."
     )
 
 
