@@ -65,6 +65,14 @@ def keep_private(path: Path, mode: int = 0o600) -> None:
         path.chmod(status.st_mode & mode)
 
 
+def config_file() -> str:
+    """Return the configuration file: the shipped one, or the one that was named and is there."""
+    named = text("TRADEPLATFORM_CONFIG")
+    if named and not Path(named).is_file():
+        raise ImproperlyConfigured(f"TRADEPLATFORM_CONFIG was {named}, allowed: an existing file")
+    return named or str(BASE_DIR / "config.yaml")
+
+
 def secret(name: str, *, generated_in: Path | None, length: int = 64) -> str:
     """Return a secret from ``NAME``, ``NAME_FILE`` or, in development, a generated file."""
     if value := text(name):
