@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -90,6 +91,8 @@ TEMPLATES = [
 DATABASE_URL = env.text("DATABASE_URL", f"sqlite:///{VAR_DIR / 'tradeplatform.sqlite3'}")
 _database = database_from(DATABASE_URL)
 if _database["ENGINE"] == "django.db.backends.sqlite3":
+    if (_file := Path(_database["NAME"])).parent.is_dir():
+        env.private_database(_file)
     # IMMEDIATE because a read snapshot cannot be upgraded after another commit: DEFERRED fails
     # at once under two writers. FULL because NORMAL may lose the last commits on power loss.
     _database["OPTIONS"] = {
@@ -194,8 +197,15 @@ SESSION_COOKIE_AGE = 12 * 3600
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+# Whether a request came over TLS is believed from X-Forwarded-Proto only on request: without a
+# proxy in front that sets or strips that header, any client could claim it (SEC-5).
+TRUSTED_PROXY = env.boolean("TRADEPLATFORM_TRUSTED_PROXY", False)
+if TRUSTED_PROXY:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 if IS_PRODUCTION:
     SECURE_SSL_REDIRECT = True
+    # The supervisor asks on loopback without TLS; the answer names nothing (SEC-50).
+    SECURE_REDIRECT_EXEMPT = [r"^api/v1/health$"]
     SECURE_HSTS_SECONDS = 31_536_000
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
     SECURE_HSTS_PRELOAD = True
