@@ -57,6 +57,7 @@ class Ledger:
         self._assets = {a: Asset(b) for a, b in balances.items() if a != quote}
         self._books: dict[tuple[str, str], LotBook] = {}
         self._bases: dict[str, str] = {}
+        self._by_symbol: dict[str, Asset] = {}
         self._shortable = frozenset(shortable)
         self._seen: set[tuple[str, str]] = set()
         self._filled: dict[str, Decimal] = {}
@@ -384,7 +385,11 @@ class Ledger:
         return book
 
     def _asset_of(self, symbol: str) -> Asset:
-        return self._assets.setdefault(self._base(symbol), Asset(ZERO))
+        asset = self._by_symbol.get(symbol)
+        if asset is None:
+            asset = self._assets.setdefault(self._base(symbol), Asset(ZERO))
+            self._by_symbol[symbol] = asset
+        return asset
 
     def _base(self, symbol: str) -> str:
         base = self._bases.get(symbol)
