@@ -91,8 +91,8 @@ TEMPLATES = [
 DATABASE_URL = env.text("DATABASE_URL", f"sqlite:///{VAR_DIR / 'tradeplatform.sqlite3'}")
 _database = database_from(DATABASE_URL)
 if _database["ENGINE"] == "django.db.backends.sqlite3":
-    if (_file := Path(_database["NAME"])).parent.is_dir():
-        env.private_database(_file)
+    if _database["NAME"] != ":memory:":
+        env.private_database(Path(_database["NAME"]))
     # IMMEDIATE because a read snapshot cannot be upgraded after another commit: DEFERRED fails
     # at once under two writers. FULL because NORMAL may lose the last commits on power loss.
     _database["OPTIONS"] = {
