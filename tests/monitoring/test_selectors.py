@@ -14,7 +14,7 @@ from monitoring import charts, decisions, selectors
 from monitoring.models import Heartbeat
 from tests.monitoring import factories as make
 from tests.monitoring import scene
-from trades.models import ControlState, Decision, RejectedEvent
+from trades.models import Analysis, ControlState, Decision, RejectedEvent
 
 pytestmark = pytest.mark.django_db
 
@@ -304,3 +304,18 @@ def test_a_bar_refused_twice_is_counted_once():
         )
     assert decisions.funnel(run)["rejected"] == 1
     assert why(run).startswith("1 bar was refused by the quality gate")
+
+
+def test_the_pace_is_that_of_one_symbol_and_unknown_at_first():
+    run = make.make_run()
+    for i in range(6):
+        for symbol in run.symbols:
+            make.make_decision(run, at=make.START + i * make.MINUTE, symbol=symbol)
+            begun = timezone.now() + timedelta(seconds=2 * i)
+            newest = Analysis.objects.filter(run=run, symbol=symbol).latest("id")
+            Analysis.objects.filter(pk=newest.pk).update(created_at=begun)
+        if i == 2:
+            assert selectors.pace(run) == {"bars_seen": 3, "bars_per_s": None}
+    pace = selectors.pace(run)
+    assert pace["bars_seen"] == 6
+    assert pace["bars_per_s"] == pytest.approx(0.5, rel=0.1)
