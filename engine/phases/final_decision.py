@@ -169,6 +169,7 @@ def _intent(
         reference_price=snapshot.instrument.price(proposal.price),
         decided_at_ms=at_ms,
         regime=market.regime.value if isinstance(market, MarketView) else "",
+        reason_code=proposal.reason_code,
     )
 
 
