@@ -161,7 +161,6 @@ def scene(
         "gatekeeper": Gate(),
         "policy": BasePolicy(),
         "announcer": SilentAnnouncer(),
-        "reporter": incidents,
         **changes,
     }
     return Scene(

@@ -25,6 +25,16 @@ class Reads:
         return 0.0 if self.left >= 0 else 1e6
 
 
+class Racing:
+    """A clock on which every deadline has passed when it is read again."""
+
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        self.now_s += 1_000.0
+        return self.now_s
+
+
 @pytest.fixture
 def released() -> Iterator[threading.Event]:
     event = threading.Event()
@@ -40,12 +50,12 @@ def executor(
     kind: str,
     incidents: Incidents | None = None,
     clock: Callable[[], float] | None = None,
-    **k: Any,
+    **limits: Any,
 ) -> Any:
     safe = FailSafe((incidents or Incidents()).incident, Clock())
     if kind == "serial":
         return SerialExecutor(safe)
-    return ThreadedExecutor(30.0, clock or (lambda: 0.0), safe, **k)
+    return ThreadedExecutor(30.0, clock or (lambda: 0.0), safe, **limits)
 
 
 @pytest.mark.parametrize("kind", ["serial", "threaded"])
@@ -139,7 +149,7 @@ def test_no_new_call_is_started_while_too_many_hang(released: threading.Event) -
         started.append(1)
         released.wait(60.0)
 
-    runner = executor("threaded", clock=Reads(0), max_hanging=2)
+    runner = executor("threaded", clock=Racing(), max_hanging=2)
     for name in "abc":
         answer = runner.run({name: hang})[name]
     assert len(started) == 2
@@ -154,7 +164,7 @@ def test_no_new_call_is_started_while_too_many_hang(released: threading.Event) -
 
 def test_late_threads_do_not_hold_up_the_end_of_the_process(released: threading.Event) -> None:
     """ORC-18"""
-    runner = executor("threaded", clock=Reads(0))
+    runner = executor("threaded", clock=Racing())
     runner.run({"a": lambda: released.wait(60.0)})
     assert all(thread.daemon for thread in runner._late)
 
