@@ -140,7 +140,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "health_check_interval": 25,
     "global_keyprefix": "tp:",
 }
-CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_SCHEDULER = "tradeplatform.scheduler:BeatScheduler"
 # A knock carries nothing and may be lost: it expires before the next one (D-34, D-41).
 CELERY_BEAT_SCHEDULE = {
     "advance due runs": {

@@ -60,12 +60,18 @@
     return " Ends by itself at " + format.moment(row.releases_at_ms).slice(0, 16) + " venue time.";
   }
 
+  /* The strategy is named already: "lost 5 trades in a row, limit was 5". */
+  function causeOf(row) {
+    const reason = row.reason || row.reason_code || "no reason was given";
+    return reason.replace(nameOf(row.scope) + " ", "").replace(/\.$/, "");
+  }
+
   function stopNode(row) {
     const words = el(
       "span",
       null,
       el("b", null, nameOf(row.scope) + " is " + row.state),
-      " (" + MEANINGS[row.state] + "): " + (row.reason || row.reason_code || "no reason was given") + "." + until(row)
+      ", " + MEANINGS[row.state] + ": " + causeOf(row) + "." + until(row)
     );
     const node = el("li", { class: row.state }, words);
     if (document.getElementById("control-dialog")) {
@@ -113,7 +119,7 @@
     const n = control.scopes.length;
     cells.state.textContent = state;
     cells.state.className = "state " + state;
-    const why = state !== control.state ? control.holds[0] : n ? n + " stopped on " + (n === 1 ? "its" : "their") + " own" : "";
+    const why = state !== control.state ? control.holds[0] : n ? n + " stopped" : "";
     cells["state-note"].textContent = why;
     cells["state-note"].title = why;
     showStops();
@@ -125,7 +131,8 @@
 
   function showVenueTime() {
     const at = strip.run && strip.run.last_event_at_ms;
-    cells["venue-time"].textContent = at ? format.moment(at).slice(0, 16) : TP.NONE;
+    cells["venue-time"].textContent = at ? format.moment(at).slice(5, 16) : TP.NONE;
+    cells["venue-time"].title = format.moment(at);
   }
 
   function showAge() {
