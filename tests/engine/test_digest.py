@@ -62,7 +62,15 @@ def test_confidence_counts_to_six_digits() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [("0", "0"), ("-0.00", "0"), ("1E+3", "1000"), ("1E-8", "0.00000001"), ("10", "10"), ("-2.50", "-2.5"), ("100.0", "100")],
+    [
+        ("0", "0"),
+        ("-0.00", "0"),
+        ("1E+3", "1000"),
+        ("1E-8", "0.00000001"),
+        ("10", "10"),
+        ("-2.50", "-2.5"),
+        ("100.0", "100"),
+    ],
 )
 def test_decimals_are_plain(value: str, text: str) -> None:
     assert plain(Decimal(value)) == text
