@@ -57,7 +57,7 @@ setup-dev: setup
 	$(call INSTALL,requirements-dev.txt,.installed-dev)
 
 run: setup ## start everything in the foreground: PORT=8000 DATA="FILE …" SPEED=1 SEED=1
-	@exec $(PY) manage.py up --port $(PORT) --speed $(SPEED) --seed $(SEED) $(if $(DATA),--data $(DATA))
+	@exec $(PY) manage.py up --port '$(PORT)' --speed '$(SPEED)' --seed '$(SEED)' $(if $(DATA),--data $(DATA))
 
 test: setup-dev ## lint, types, import ladder, migrations, database tests on PostgreSQL, every test
 	@$(MAKE) --no-print-directory checks
@@ -86,10 +86,10 @@ bench: setup-dev ## benchmarks; writes benchmarks/results.json and prints a tabl
 	@$(PY) -m benchmarks.bench
 
 crash: setup-dev ## kill processes at random while trading: KILLS=150 SEED=1
-	@$(PY) -m tests.crash.harness --kills $(KILLS) --seed $(SEED)
+	@$(PY) -m tests.crash.harness --kills '$(KILLS)' --seed '$(SEED)'
 
 soak: setup-dev ## the long run: HOURS= (wall) or DAYS= (virtual)
-	@$(PY) -m benchmarks.soak $(if $(HOURS),--hours $(HOURS)) $(if $(DAYS),--days $(DAYS)) --seed $(SEED)
+	@$(PY) -m benchmarks.soak $(if $(HOURS),--hours '$(HOURS)') $(if $(DAYS),--days '$(DAYS)') --seed '$(SEED)'
 
 lock: setup-dev ## resolve requirements*.in into the hashed lock files
 	$(VENV)/bin/uv pip compile --universal --generate-hashes --quiet --python-version 3.11 requirements.in -o requirements.txt

@@ -23,6 +23,9 @@ if IS_PRODUCTION and len(SECRET_KEY) < 50:
 ALLOWED_HOSTS = env.listing("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 if IS_PRODUCTION and "*" in ALLOWED_HOSTS:
     raise ImproperlyConfigured("ALLOWED_HOSTS was '*', production needs the host names")
+if env.text("TRADEPLATFORM_PORT") and "127.0.0.1" not in ALLOWED_HOSTS:
+    # supervisor and watchdog ask the web process on loopback, whatever the pages' name is
+    ALLOWED_HOSTS.append("127.0.0.1")
 CSRF_TRUSTED_ORIGINS = env.listing("CSRF_TRUSTED_ORIGINS", [])
 
 INSTALLED_APPS = [
