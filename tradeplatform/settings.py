@@ -9,6 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from tradeplatform import env
 from tradeplatform.addresses import database_from, redis_from
+from tradeplatform.admin_look import ACCENT
 from tradeplatform.version import code_version
 
 BASE_DIR = env.BASE_DIR
@@ -228,12 +229,14 @@ AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_VERBOSE = False
+AXES_ENABLE_ADMIN = False  # failed logins stand in the audit log
 AXES_LOCKOUT_TEMPLATE = "accounts/locked.html"
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = False
+FORMAT_MODULE_PATH = ["tradeplatform.formats"]
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
@@ -262,7 +265,12 @@ SPECTACULAR_SETTINGS = {
 UNFOLD = {
     "SITE_TITLE": "Tradeplatform",
     "SITE_HEADER": "Tradeplatform",
+    "SITE_ICON": "tradeplatform.admin_look.icon",
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": "tradeplatform.admin_look.icon"}
+    ],
     "ENVIRONMENT": "tradeplatform.admin.environment_label",
+    "COLORS": {"primary": ACCENT},
 }
 
 LOGGING = {
