@@ -9,6 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from tradeplatform import env
 from tradeplatform.addresses import database_from, redis_from
+from tradeplatform.admin_look import ACCENT
 from tradeplatform.version import code_version
 
 BASE_DIR = env.BASE_DIR
@@ -231,12 +232,14 @@ AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_VERBOSE = False
+AXES_ENABLE_ADMIN = False  # failed logins stand in the audit log
 AXES_LOCKOUT_TEMPLATE = "accounts/locked.html"
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = False
+FORMAT_MODULE_PATH = ["tradeplatform.formats"]
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
@@ -257,6 +260,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "SERVE_INCLUDE_SCHEMA": False,
+    "ENUM_NAME_OVERRIDES": {"StateEnum": [(s, s) for s in ("ACTIVE", "REDUCING", "HALTED")]},
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
 }
@@ -264,7 +268,12 @@ SPECTACULAR_SETTINGS = {
 UNFOLD = {
     "SITE_TITLE": "Tradeplatform",
     "SITE_HEADER": "Tradeplatform",
+    "SITE_ICON": "tradeplatform.admin_look.icon",
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": "tradeplatform.admin_look.icon"}
+    ],
     "ENVIRONMENT": "tradeplatform.admin.environment_label",
+    "COLORS": {"primary": ACCENT},
 }
 
 LOGGING = {

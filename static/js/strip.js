@@ -19,6 +19,7 @@
       "Reduce: no new entries. Exits, stops and cancels go on, so open positions are still looked after.",
     ACTIVE: "Resume: entries are allowed again from the next bar. A limit that is still broken stops them again.",
   };
+  const SEVERITY = { ACTIVE: 0, REDUCING: 1, HALTED: 2 };
   const TITLES = { HALTED: "Halt trading", REDUCING: "Reduce only", ACTIVE: "Resume trading" };
 
   /* Without a limit there is nothing to measure against: the meter stays empty. */
@@ -227,6 +228,12 @@
     const steps = [...dialog.querySelectorAll("[data-step]")];
     const goTo = (step) => steps.forEach((node) => (node.hidden = node.dataset.step !== step));
 
+    /* Only what loosens asks for the password again; the server judges, this only shows the field. */
+    function loosens(state, scope) {
+      const row = scope === "global" ? strip.control : strip.control.scopes.find((one) => one.scope === scope);
+      return SEVERITY[state] < SEVERITY[row ? row.state : "ACTIVE"];
+    }
+
     function open(state, scope) {
       const title = scope === "global" ? TITLES[state] : "Resume " + nameOf(scope);
       form.reset();
@@ -234,8 +241,9 @@
       form.elements.scope.value = scope;
       dialog.querySelector("#control-title").textContent = title;
       part("effect").textContent = scope === "global" ? EFFECTS[state] : nameOf(scope) + " may enter again from the next bar. The rest of trading stays as it is. A limit that is still broken stops it again.";
-      part("password").hidden = state !== "ACTIVE";
-      form.elements.password.required = state === "ACTIVE";
+      const asks = loosens(state, scope);
+      part("password").hidden = !asks;
+      form.elements.password.required = asks;
       part("confirm").textContent = title;
       part("confirm").disabled = false;
       goTo("1");
