@@ -52,8 +52,10 @@ class Learned:
 class PendingOpinions:
     """Pending opinions by symbol, bounded: an opinion is settled or dropped after its horizon."""
 
-    def __init__(self, config: PipelineConfig) -> None:
+    def __init__(self, config: PipelineConfig, *, keep_features: bool = True) -> None:
+        """``keep_features`` is False where no learned source will want the lesson."""
         self._config = config
+        self._keep_features = keep_features
         self._queues: dict[str, deque[Pending]] = {}
 
     def __len__(self) -> int:
@@ -73,7 +75,8 @@ class PendingOpinions:
         if waiting and waiting[0].at_ms <= due_at_ms:
             finished = tuple(p for p in waiting if p.at_ms <= due_at_ms)
         on_stride = (event.ts_ms // timeframe_ms) % self._config.learn_every_bars == 0
-        pending = _pending(snapshot, analysis) if on_stride or has_order else None
+        wanted = on_stride or has_order
+        pending = _pending(snapshot, analysis, self._keep_features) if wanted else None
         if not finished and pending is None:
             return None
         close = snapshot.close
@@ -149,7 +152,7 @@ def settle(pending: Pending, symbol: str, close: float, at_ms: int) -> list[Sett
     ]
 
 
-def _pending(snapshot: Snapshot, analysis: Analysis) -> Pending | None:
+def _pending(snapshot: Snapshot, analysis: Analysis, keep_features: bool) -> Pending | None:
     market, features = analysis.market, analysis.features
     if not isinstance(market, MarketView):
         # without a regime the outcome could not be booked to a condition
@@ -157,7 +160,7 @@ def _pending(snapshot: Snapshot, analysis: Analysis) -> Pending | None:
     opinions = [(o.source, o.probability_up) for o in analysis.opinions]
     if isinstance(analysis.consensus, Consensus):
         opinions.append((ENSEMBLE, analysis.consensus.probability_up))
-    warm = isinstance(features, FeatureView) and features.ready
+    warm = keep_features and isinstance(features, FeatureView) and features.ready
     values = features.values.copy() if warm and not isinstance(features, Missing) else None
     if not opinions and values is None:
         return None
