@@ -26,6 +26,7 @@ from tests.engine.phases.scene import (
     CONFIG,
     INSTALLATION,
     analysis,
+    consensus,
     context,
     entry,
     holding,
@@ -39,7 +40,10 @@ def decided(
 ) -> Decision:
     """Phases 7 and 8 on one proposal."""
     at = snapshot(shortable=shortable)
-    asked, found, given = proposal or entry(at), analysis(at), context(**account)
+    asked = proposal or entry(at)
+    # a good day for whoever proposes: the others lean the same way
+    found = analysis(at, consensus=consensus(0.6 if asked.side is Side.BUY else 0.4))
+    given = context(**account)
     question = Question(asked, at, found, given, CONFIG, [].append)
     answer = assess_risk_and_size(question, BasePolicy())
     return finalise(asked, at, found, answer, given, CONFIG)

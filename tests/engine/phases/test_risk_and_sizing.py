@@ -45,6 +45,7 @@ from tests.engine.phases.scene import (
     Held,
     Incidents,
     analysis,
+    consensus,
     context,
     entry,
     fail_safe,
@@ -139,7 +140,24 @@ def test_size_is_the_smaller_of_the_risk_based_one_and_half_the_cap() -> None:
     assert near.base_quantity == pytest.approx(0.5 * 1_000.0 / float(PRICE))
     close = float(PRICE)
     far = ask(entry(stop_price=close * 0.8)).sizing
-    assert far.base_quantity == pytest.approx(100.0 / (close * 0.2), rel=1e-3)
+    # 1 % of 10,000 is lost at the stop, fees of entry and exit included
+    fees = close * 2 * 0.001
+    assert far.base_quantity == pytest.approx(100.0 / (close * 0.2 + fees), rel=1e-3)
+
+
+def test_an_entry_against_the_vote_of_all_sources_is_denied() -> None:
+    """ORC-11, ORC-12: what the ensemble thinks decides, it is no decoration."""
+    against = ask(seen={"consensus": consensus(0.4)}).sizing
+    assert against.denied is not None and against.denied.code == "VOTED_DOWN"
+    assert ask(seen={"consensus": consensus(0.495)}).sizing.denied is None
+
+
+def test_a_target_that_cannot_pay_its_fees_is_denied() -> None:
+    """ORC-13: 0.2 % of fees for a round trip ask for a target 0.3 % away."""
+    close = snapshot().close
+    near = ask(entry(stop_price=close * 0.995, target_price=close * 1.0029)).sizing
+    assert near.denied is not None and near.denied.code == "COSTS"
+    assert ask(entry(stop_price=close * 0.995, target_price=close * 1.0031)).sizing.denied is None
 
 
 def test_size_grows_with_equity_and_falls_with_price_and_stop_distance() -> None:
