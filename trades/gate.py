@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
-from django.db.models import Count
-
 from engine.ports import StrategyStatus, TradingState
 from strategies.models import Strategy
 from trades.alerts import Alert, ControlWatch
 from trades.models import ControlEvent, ControlState, Order, TradingRun
 from trades.services import GLOBAL_SCOPE, RELEASED, control_release_due, control_set
+
+# Breakers whose measure starts anew when a person resets them.
+FORGIVEN = frozenset({"MAX_DRAWDOWN", "LOSS_STREAK", "OVERFILL", "OVERSOLD"})
 
 
 class DatabaseGatekeeper:
@@ -120,11 +121,19 @@ class DatabaseGatekeeper:
 
 
 def _resets_by_scope() -> dict[str, int]:
-    """Count the times a person set a scope back to ACTIVE; announced releases do not count."""
-    rows = (
-        ControlEvent.objects.filter(to_state=TradingState.ACTIVE.value)
-        .exclude(reason_code=RELEASED)
-        .values_list("scope")
-        .annotate(times=Count("pk"))
-    )
-    return dict(rows)
+    """Count by scope how often a person reset a breaker that measures from a past high.
+
+    Only a drawdown halt or a losing streak is forgiven by setting the scope back to ACTIVE. A halt
+    by hand that ends, or a release that was announced, leaves peak and streak as they were.
+    """
+    resets: dict[str, int] = {}
+    tripped: set[str] = set()
+    rows = ControlEvent.objects.order_by("pk").values_list("scope", "to_state", "reason_code")
+    for scope, state, reason_code in rows:
+        if state != TradingState.ACTIVE.value:
+            if reason_code in FORGIVEN:
+                tripped.add(scope)
+        elif reason_code != RELEASED and scope in tripped:
+            tripped.discard(scope)
+            resets[scope] = resets.get(scope, 0) + 1
+    return resets

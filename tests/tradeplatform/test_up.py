@@ -232,7 +232,23 @@ def test_a_wrong_configuration_is_refused_with_one_line_before_anything_starts(
     assert not (tmp_path / "redis.sock").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "line"),
+    [
+        ("TRADEPLATFORM_ENV", "staging", "TRADEPLATFORM_ENV was 'staging', allowed: development"),
+        ("REDIS_URL", "http://x", "REDIS_URL was http://x, allowed: redis://"),
+        ("DATABASE_URL", "mysql://x/y", "allowed: sqlite and postgres"),
+    ],
+)
+def test_a_wrong_environment_is_refused_with_one_line(
+    tmp_path: Path, name: str, value: str, line: str
+) -> None:
+    """F-087, SEC-2"""
+    assert line in refused(tmp_path, **{name: value})
+
+
 def test_an_unreachable_redis_url_is_refused_with_one_line(tmp_path: Path) -> None:
     """F-021"""
     url = f"redis://127.0.0.1:{free_port()}/0"
-    assert "did not answer" in refused(tmp_path, "--port", str(free_port()), REDIS_URL=url)
+    line = refused(tmp_path, "--port", str(free_port()), REDIS_URL=url)
+    assert f"REDIS_URL ({url}) did not answer" in line

@@ -55,9 +55,14 @@ class VenueBroker:
         *,
         entries_held: Callable[[], str],
         alarm: Alarm,
+        fills_answered: Callable[[], None] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``entries_held`` says why no entry may leave now, empty where it may (I-19)."""
+        """``entries_held`` says why no entry may leave now, empty where it may (I-19).
+
+        ``fills_answered`` hears of every answer to a question for fills, so that whoever was told
+        ``FILLS_UNAVAILABLE`` learns of its end.
+        """
         if run.mode == models.Mode.LIVE:
             disarm()
         self._run = run
@@ -65,6 +70,7 @@ class VenueBroker:
         self._fence = fence
         self._entries_held = entries_held
         self._alarm = alarm
+        self._fills_answered = fills_answered
         self._monotonic = monotonic
         self._sweep_at_s = monotonic()
         self._foreign: dict[str, str] = {}
@@ -115,7 +121,10 @@ class VenueBroker:
         return answer
 
     def open_intents(self) -> Sequence[OrderIntent]:
-        return tuple(records.order_intent(order) for order in oms.in_flight(self._run.pk))
+        return tuple(
+            records.order_intent(order).remainder(order.filled_base)
+            for order in oms.in_flight(self._run.pk)
+        )
 
     def fills_at(self, event: MarketEvent) -> Sequence[tuple[Fill, OrderIntent]]:
         """Return executions that are not booked yet, oldest first, and refresh our orders.
@@ -139,6 +148,8 @@ class VenueBroker:
         except VenueRefused as refused:
             self._refused(refused.code, str(refused))
             return ()
+        if symbols:
+            self._fills_answered()
         if sweep:
             self._sweep_at_s = self._monotonic() + SWEEP_EVERY_S
         return sorted(found, key=lambda p: (p[0].ts_ms, len(p[0].trade_id), p[0].trade_id))
@@ -269,8 +280,8 @@ class VenueBroker:
         reason = f"the venue asked for {self._client.silence_s():.0f} s of silence"
         if intent.purpose.reduces_risk:
             return Unanswered(reason)
-        refusal = oms.deny(intent.client_order_id, Rejection("VENUE_SILENCE", reason), self._fence)
-        return refusal
+        refusal = Rejection("VENUE_SILENCE", reason, by_venue=False)
+        return oms.deny(intent.client_order_id, refusal, self._fence)
 
     def _judge(self, intent: OrderIntent, answer: OrderState | Rejection | Unanswered) -> None:
         """Pull the brake where refusals show that going on is useless (F-052, F-056)."""

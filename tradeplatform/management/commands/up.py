@@ -92,7 +92,13 @@ class Command(BaseCommand):
                 os.environ.pop(ours, None)
                 os.environ[ours] = env.secret(venues, generated_in=settings.VAR_DIR, length=32)
                 os.environ[venues] = os.environ[ours]
-        os.environ.update(processes.environment(config, options))
+        variables = processes.environment(config, options)
+        if config.exchange.id == PRACTICE:
+            preparation.write_practice_addresses(
+                settings.VAR_DIR / "run",
+                {name: value for name, value in variables.items() if "_PRACTICE_" in name},
+            )
+        os.environ.update(variables)
         lines = _ready_lines(given["port"], preparation.administrator_link(given["port"]))
         private = [*processes.EXCHANGE_SECRETS, *processes.PRACTICE_SECRETS]
         return processes.children(config, options), private, lines
