@@ -16,7 +16,8 @@ from tests.engine.phases.scene import BARS, CONFIG, ROW, book_at, snapshot
 CLOSE = float(BARS.close[ROW])
 Side = tuple[tuple[float, float], ...]
 
-gaps = st.lists(st.floats(1e-5, 5e-3), min_size=1, max_size=8)
+# up to beyond the reach of 5 %, where levels stop to count
+gaps = st.lists(st.floats(1e-5, 2e-2), min_size=1, max_size=8)
 sizes = st.lists(st.floats(1e-3, 500.0), min_size=8, max_size=8)
 
 
@@ -77,6 +78,28 @@ def test_a_tighter_book_never_lowers_liquidity(
     before = view_of(bids, asks).liquidity_score
     for tighter in ((moved(bids), asks), (bids, moved(asks)), (moved(bids), moved(asks))):
         assert view_of(*tighter).liquidity_score >= before - 1e-12
+
+
+@settings(max_examples=150, deadline=None)
+@given(gaps, sizes, gaps, sizes, st.floats(1e-9, 1e3), st.floats(0.0, 0.99))
+def test_a_better_level_never_lowers_liquidity(
+    bid_gaps: list[float],
+    bid_sizes: list[float],
+    ask_gaps: list[float],
+    ask_sizes: list[float],
+    size: float,
+    closer: float,
+) -> None:
+    """ORC-09: however little stands there; it moves the middle and must not move the measure."""
+    bids, asks = side_of(bid_gaps, bid_sizes, -1), side_of(ask_gaps, ask_sizes, 1)
+
+    def improved(side: Side) -> Side:
+        best = side[0][0]
+        return ((best + closer * (CLOSE - best), size), *side)
+
+    before = view_of(bids, asks).liquidity_score
+    assert view_of(improved(bids), asks).liquidity_score >= before - 1e-12
+    assert view_of(bids, improved(asks)).liquidity_score >= before - 1e-12
 
 
 def test_liquidity_spans_its_range() -> None:
