@@ -8,6 +8,8 @@ Every other bar runs through all ten. That both give the same decisions is teste
 
 from __future__ import annotations
 
+from typing import Any
+
 from engine.market_columns import market_columns
 from engine.phases import final_decision, market_analysis
 from engine.phases.beliefs import Stage
@@ -28,9 +30,10 @@ NOT_ASKED = Missing("no learned source asks for it")
 class ReplayPipeline(Pipeline):
     """The same ten phases with an early answer for quiet bars; rules only, see ``quiet``."""
 
-    # the store asked about last, and its answer: a replay of one symbol asks about one store
-    _known_store: ColumnStore | None = None
-    _known: BoolColumn
+    def __init__(self, **parts: Any) -> None:
+        super().__init__(**parts)
+        # by symbol: the store asked about last, and its answer
+        self._known: dict[str, tuple[ColumnStore, BoolColumn]] = {}
 
     def quiet(self, snapshot: Snapshot, positions: Positions) -> Decision | None:
         """Return the HOLD of a quiet bar, None where the phases must run.
@@ -41,9 +44,10 @@ class ReplayPipeline(Pipeline):
         if self._learned:
             return None
         store, row, event = snapshot.store, snapshot.row, snapshot.event
-        if store is not self._known_store:
-            self._known_store, self._known = store, self._silence(store, snapshot)
-        if not self._known[row]:
+        known = self._known.get(event.symbol)
+        if known is None or known[0] is not store:
+            known = self._known[event.symbol] = (store, self._silence(store, snapshot))
+        if not known[1][row]:
             return None
         for strategy, held in positions.items():
             if strategy == ENSEMBLE:
