@@ -16,7 +16,7 @@ from engine import limits as hard_limits
 from engine.failsafe import Failure, attempt
 from engine.phases.config import PipelineConfig
 from engine.phases.context import DecisionContext
-from engine.phases.cross_validation import UNRELIABLE, WEAK
+from engine.phases.cross_validation import UNRELIABLE, WEAK, sentence
 from engine.phases.readiness import readiness
 from engine.ports import Assessment, OptimizationPolicy, StrategyStatus, TradingState
 from engine.types.bars import Instrument, Snapshot
@@ -206,10 +206,10 @@ def validation_factor(analysis: Analysis, config: PipelineConfig) -> tuple[float
     if validation is None:
         return config.unreliable_size_factor, "opinions were not validated"
     if validation.verdict == UNRELIABLE:
-        return config.unreliable_size_factor, validation.reason
+        return config.unreliable_size_factor, sentence(validation)
     if validation.verdict == WEAK:
-        return config.weak_size_factor, validation.reason
-    return 1.0, validation.reason
+        return config.weak_size_factor, sentence(validation)
+    return 1.0, validation.verdict
 
 
 def applied_multiplier(
