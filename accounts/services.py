@@ -7,7 +7,7 @@ import secrets
 from datetime import datetime, timedelta
 
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import AbstractUser, Group, User
+from django.contrib.auth.models import Group, User
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -50,7 +50,7 @@ def token_create(
     name: str,
     scope: str,
     actor: str,
-    user: AbstractUser | None = None,
+    user: User | None = None,
     expires_at: datetime | None = None,
 ) -> tuple[ApiToken, str]:
     """Make a bearer token; return its row and the token itself, which is not kept.

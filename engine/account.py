@@ -55,6 +55,8 @@ class Account:
 
     def holdings(self, symbol: str) -> dict[str, Position]:
         """Return the open positions in one symbol by strategy code."""
+        if not self.ledger.is_held(symbol):
+            return {}
         return {p.strategy: p for p in self.ledger.positions() if p.symbol == symbol}
 
     def standing(self, point: EquityPoint) -> RiskView:

@@ -23,15 +23,18 @@ from engine.ledger_state import (
     FillEffect,
     LedgerError,
     LedgerState,
+    base_of,
+    check_fill,
     mark_price,
+    overfill,
     oversold,
     require,
+    unvalued,
 )
-from engine.lots import Exit, LotBook, Position, fee_part, initial_risk
+from engine.lots import Exit, LotBook, Position, fee_part, is_dust, lot_of
 from engine.types.bars import Instrument
 from engine.types.decisions import Reason
 from engine.types.ledger import ZERO, EquityPoint, Lot, Trade
-from engine.types.opinions import Side
 from engine.types.orders import Fill, OrderIntent
 
 __all__ = ["FillEffect", "Ledger", "LedgerError", "LedgerState"]
@@ -61,17 +64,17 @@ class Ledger:
         self._curve = EquityCurve(self._cash)
 
     def apply_fill(
-        self, fill: Fill, intent: OrderIntent, regime: str, reason: str = "signal"
+        self, fill: Fill, intent: OrderIntent, regime: str | None = None, reason: str = "signal"
     ) -> FillEffect:
         """Book one fill on its intent's strategy; a fill seen before changes nothing (F-016).
 
-        ``regime`` is the one at the fill and ``reason`` why a closed trade was closed. What the
-        venue says was done is booked, also beyond the intent's quantity (F-017).
+        ``regime`` is the one at the fill (None: the intent's) and ``reason`` why a closed trade was
+        closed. What the venue says was done is booked, also beyond the intent's quantity (F-017).
 
         Raises:
             LedgerError: the fill is malformed or not of this intent's symbol or this quote.
         """
-        self._check(fill, intent)
+        check_fill(fill, intent)
         key = (fill.symbol, fill.trade_id)
         if key in self._seen:
             return FillEffect(duplicate=True)
@@ -87,28 +90,17 @@ class Ledger:
         asset.balance += delta
         book = self._book(intent.strategy, fill.symbol)
         before = abs(book.quantity)
+        regime = intent.regime if regime is None else regime
         effect = self._book_delta(book, delta, fee_quote, fill, intent, regime, reason)
         asset.gross += abs(book.quantity) - before
         if book.quantity < 0 and fill.symbol not in self._shortable:
             reasons.append(oversold(book))
         return FillEffect(*effect, duplicate=False, reasons=tuple(reasons))
 
-    def _check(self, fill: Fill, intent: OrderIntent) -> None:
-        where = f"fill {fill.trade_id} of {fill.symbol}"
-        require(fill.symbol == intent.symbol, f"{where}: intent's symbol was {intent.symbol}")
-        for name, value in (("price", fill.price), ("quantity_base", fill.quantity_base)):
-            require(
-                value.is_finite() and value > 0, f"{where}: {name} must be positive, was {value}"
-            )
-        require(fill.fee.is_finite(), f"{where}: fee must be finite, was {fill.fee}")
-
     def _overfill(self, fill: Fill, intent: OrderIntent) -> list[Reason]:
         filled = self._filled.get(fill.client_order_id, ZERO) + fill.quantity_base
         self._filled[fill.client_order_id] = filled
-        if filled <= intent.quantity_base:
-            return []
-        text = f"filled {filled} above ordered, ordered was {intent.quantity_base}"
-        return [Reason("OVERFILL", text, float(filled), float(intent.quantity_base))]
+        return [overfill(filled, intent)] if filled > intent.quantity_base else []
 
     def _pay_fee(self, fill: Fill, reasons: list[Reason]) -> tuple[Decimal, Decimal]:
         """Take the fee from its asset; return (its value in quote, its amount in base units)."""
@@ -124,8 +116,7 @@ class Ledger:
         asset.external -= fill.fee
         if asset.mark is not None:
             return fill.fee * asset.mark, ZERO
-        text = f"fee {fill.fee} {fill.fee_asset} has no mark, counted as 0 {self.quote}"
-        reasons.append(Reason("FEE_UNVALUED", text, float(fill.fee)))
+        reasons.append(unvalued(fill, self.quote))
         return ZERO, ZERO
 
     def _book_delta(
@@ -149,31 +140,22 @@ class Ledger:
             leaving = Exit(
                 fill_id, fill.price, fee, fill.ts_ms, regime, reason, fill.client_order_id
             )
-            changed, trades = book.close(closing, leaving)
-            self.realised_quote += sum((t.pnl_quote + t.fees_quote for t in trades), ZERO)
+            changed, trades = self._close(book, closing, leaving)
             size -= closing
             fee_quote -= fee
         if size == 0:
             return (), tuple(changed), tuple(trades)
-        side = Side.BUY if delta > 0 else Side.SELL
-        stop = intent.stop_price if not intent.purpose.reduces_risk else None
-        lot = Lot(
-            lot_id=fill_id,
-            strategy=intent.strategy,
-            symbol=fill.symbol,
-            side=side,
-            quantity_base=size,
-            entry_price=fill.price,
-            entry_fee_quote=fee_quote,
-            risk_per_unit_quote=initial_risk(side, fill.price, intent.reference_price, stop),
-            stop_price=stop,
-            target_price=intent.target_price if not intent.purpose.reduces_risk else None,
-            regime=regime,
-            opened_at_ms=fill.ts_ms,
-            entry_order_id=fill.client_order_id,
-        )
+        lot = lot_of(fill, intent, size if delta > 0 else -size, fee_quote, regime)
         book.add(lot)
         return (lot,), tuple(changed), tuple(trades)
+
+    def _close(
+        self, book: LotBook, quantity_base: Decimal, leaving: Exit
+    ) -> tuple[list[Lot], list[Trade]]:
+        changed, trades = book.close(quantity_base, leaving)
+        for trade in trades:
+            self.realised_quote += trade.pnl_quote + trade.fees_quote
+        return changed, trades
 
     def adjust(self, asset: str, amount: Decimal) -> None:
         """Book a deposit (> 0), withdrawal (< 0) or a trade made by hand on the venue (F-013).
@@ -208,15 +190,8 @@ class Ledger:
 
     def is_dust(self, strategy: str, instrument: Instrument) -> bool:
         """True where the position is open and no order could close it (F-019)."""
-        quantity = abs(self.position(strategy, instrument.symbol).quantity_base)
-        if quantity == 0:
-            return False
-        sellable = instrument.quantity(quantity)
-        mark = self._asset_of(instrument.symbol).mark or ZERO
-        return (
-            sellable < max(instrument.min_quantity_base, instrument.lot_size)
-            or sellable * mark < instrument.min_notional_quote
-        )
+        held = self.position(strategy, instrument.symbol).quantity_base
+        return is_dust(held, self._asset_of(instrument.symbol).mark, instrument)
 
     def sweep_dust(
         self, strategy: str, instrument: Instrument, ts_ms: int, regime: str
@@ -234,8 +209,7 @@ class Ledger:
             raise LedgerError(f"position of {strategy} in {symbol} has no mark")
         trade_id = f"{symbol}:dust:{strategy}:{ts_ms}"
         leaving = Exit(trade_id, mark, ZERO, ts_ms, regime, "dust", "")
-        changed, trades = book.close(abs(quantity), leaving)
-        self.realised_quote += sum((t.pnl_quote + t.fees_quote for t in trades), ZERO)
+        changed, trades = self._close(book, abs(quantity), leaving)
         asset.external += quantity
         asset.gross -= abs(quantity)
         return FillEffect(changed=tuple(changed), trades=tuple(trades))
@@ -311,6 +285,10 @@ class Ledger:
         book = self._books.get((strategy, symbol))
         return book.position() if book is not None else Position(strategy, symbol)
 
+    def is_held(self, symbol: str) -> bool:
+        """True where some strategy holds the symbol; constant time."""
+        return self._asset_of(symbol).gross != 0
+
     def positions(self) -> tuple[Position, ...]:
         """Open positions, in (strategy, symbol) order."""
         return tuple(self._books[k].position() for k in sorted(self._books) if self._books[k].lots)
@@ -378,10 +356,10 @@ class Ledger:
         return ledger
 
     def _book(self, strategy: str, symbol: str) -> LotBook:
-        key = (strategy, symbol)
-        if key not in self._books:
-            self._books[key] = LotBook(strategy, symbol)
-        return self._books[key]
+        book = self._books.get((strategy, symbol))
+        if book is None:
+            book = self._books[strategy, symbol] = LotBook(strategy, symbol)
+        return book
 
     def _asset_of(self, symbol: str) -> Asset:
         return self._assets.setdefault(self._base(symbol), Asset(ZERO))
@@ -389,11 +367,5 @@ class Ledger:
     def _base(self, symbol: str) -> str:
         base = self._bases.get(symbol)
         if base is None:
-            base, _, rest = symbol.partition("/")
-            quote = rest.partition(":")[0]
-            require(
-                bool(base) and quote == self.quote,
-                f"symbol must be BASE/{self.quote}, was {symbol}",
-            )
-            self._bases[symbol] = base
+            base = self._bases[symbol] = base_of(symbol, self.quote)
         return base

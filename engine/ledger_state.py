@@ -10,6 +10,7 @@ from engine.equity import EquityCurveState
 from engine.lots import LotBook
 from engine.types.decisions import Reason
 from engine.types.ledger import ZERO, Lot, Trade
+from engine.types.orders import Fill, OrderIntent
 
 
 class LedgerError(ValueError):
@@ -74,3 +75,39 @@ def require(holds: bool, message: str) -> None:
 def oversold(book: LotBook) -> Reason:
     text = f"{book.strategy} sold below zero in {book.symbol}, position was {book.quantity}"
     return Reason("OVERSOLD", text, float(book.quantity), 0.0)
+
+
+def check_fill(fill: Fill, intent: OrderIntent) -> None:
+    """Refuse a fill that cannot be booked.
+
+    Raises:
+        LedgerError: another symbol than the intent's, or a number that is none.
+    """
+    where = f"fill {fill.trade_id} of {fill.symbol}"
+    require(fill.symbol == intent.symbol, f"{where}: intent's symbol was {intent.symbol}")
+    for name, value in (("price", fill.price), ("quantity_base", fill.quantity_base)):
+        fits = value.is_finite() and value > 0
+        require(fits, f"{where}: {name} must be positive, was {value}")
+    require(fill.fee.is_finite(), f"{where}: fee must be finite, was {fill.fee}")
+
+
+def overfill(filled_base: Decimal, intent: OrderIntent) -> Reason:
+    text = f"filled {filled_base} above ordered, ordered was {intent.quantity_base}"
+    return Reason("OVERFILL", text, float(filled_base), float(intent.quantity_base))
+
+
+def unvalued(fill: Fill, quote: str) -> Reason:
+    text = f"fee {fill.fee} {fill.fee_asset} has no mark, counted as 0 {quote}"
+    return Reason("FEE_UNVALUED", text, float(fill.fee))
+
+
+def base_of(symbol: str, quote: str) -> str:
+    """The base asset of a symbol written BASE/QUOTE or BASE/QUOTE:SETTLE.
+
+    Raises:
+        LedgerError: the symbol has another quote.
+    """
+    base, _, rest = symbol.partition("/")
+    fits = bool(base) and rest.partition(":")[0] == quote
+    require(fits, f"symbol must be BASE/{quote}, was {symbol}")
+    return base

@@ -7,8 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_EVEN, Decimal
 
+from engine.types.bars import Instrument
 from engine.types.ledger import ZERO, Lot, Trade
 from engine.types.opinions import Side
+from engine.types.orders import Fill, OrderIntent
 
 # A split fee is rounded here and the rest stays with the remainder, so that parts always sum to
 # the whole exactly.
@@ -175,6 +177,42 @@ def _trade(lot: Lot, piece: Decimal, fees_quote: Decimal, leaving: Exit, trade_i
         entry_order_id=lot.entry_order_id,
         exit_order_id=leaving.order_id,
     )
+
+
+def lot_of(
+    fill: Fill, intent: OrderIntent, signed_base: Decimal, fee_quote: Decimal, regime: str
+) -> Lot:
+    """The lot a fill opens with ``signed_base`` of its quantity.
+
+    What an exit opens (the venue filled more than was held) has neither stop nor target.
+    """
+    side = Side.BUY if signed_base > 0 else Side.SELL
+    is_entry = not intent.purpose.reduces_risk
+    stop = intent.stop_price if is_entry else None
+    return Lot(
+        lot_id=f"{fill.symbol}:{fill.trade_id}",
+        strategy=intent.strategy,
+        symbol=fill.symbol,
+        side=side,
+        quantity_base=abs(signed_base),
+        entry_price=fill.price,
+        entry_fee_quote=fee_quote,
+        risk_per_unit_quote=initial_risk(side, fill.price, intent.reference_price, stop),
+        stop_price=stop,
+        target_price=intent.target_price if is_entry else None,
+        regime=regime,
+        opened_at_ms=fill.ts_ms,
+        entry_order_id=fill.client_order_id,
+    )
+
+
+def is_dust(quantity_base: Decimal, mark: Decimal | None, instrument: Instrument) -> bool:
+    """True where something is held and no order could close it (F-019)."""
+    if quantity_base == 0:
+        return False
+    sellable = instrument.quantity(abs(quantity_base))
+    least = max(instrument.min_quantity_base, instrument.lot_size)
+    return sellable < least or sellable * (mark or ZERO) < instrument.min_notional_quote
 
 
 def initial_risk(

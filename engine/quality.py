@@ -47,12 +47,21 @@ def validate_event(
             float(event.now_ms),
             float(close_ms),
         )
-    limit_ms = STALE_BARS * timeframe_ms + STALE_GRACE_MS
-    if age_ms > limit_ms:
-        return Reason(
-            "STALE_BAR", f"bar age {age_ms} ms above {limit_ms} ms", float(age_ms), float(limit_ms)
-        )
     return validate_bar(bar, previous_bar, timeframe_ms)
+
+
+def stale_reason(event: MarketEvent, timeframe_ms: int) -> Reason | None:
+    """Return why a bar is too old to enter on, or None.
+
+    A late bar is still a true one: it is kept, analysed and exits are decided on it, so that
+    catching up after an outage leaves no gap (D-25). Only new risk needs a fresh bar.
+    """
+    age_ms = event.now_ms - event.ts_ms
+    limit_ms = STALE_BARS * timeframe_ms + STALE_GRACE_MS
+    if age_ms <= limit_ms:
+        return None
+    text = f"bar age {age_ms} ms above {limit_ms} ms"
+    return Reason("STALE_BAR", text, float(age_ms), float(limit_ms))
 
 
 def validate_bar(bar: Bar, previous_bar: Bar | None, timeframe_ms: int) -> Reason | None:

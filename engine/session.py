@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 from engine.account import Account
 from engine.announce import Announcer, EventOutcome
@@ -25,8 +26,8 @@ from engine.ports import (
 )
 from engine.quality import validate_event
 from engine.types.bars import EventKind, Instrument, MarketEvent, Snapshot
-from engine.types.decisions import Decision, JsonValue
-from engine.types.ledger import Trade
+from engine.types.decisions import Decision, JsonValue, Reason
+from engine.types.ledger import EquityPoint, Trade
 from engine.types.opinions import MarketView, Proposal
 from engine.types.orders import Fill, OrderIntent, Purpose
 from engine.window import Window
@@ -72,6 +73,7 @@ class TradingSession:
         self._pipeline = pipeline
         self._account = account
         self._regimes = dict(regimes or {})
+        self._judged: tuple[Decimal, Decimal, Decimal] | None = None
         self._limits = limits
         self._broker = broker
         self._journal = journal
@@ -122,7 +124,7 @@ class TradingSession:
             self._journal.record_fill(fill, intent)
             self._journal.record_lots(effect.opened, effect.changed)
             outcome.fills.append((fill, intent))
-            outcome.alerts.extend(effect.reasons)
+            self._note_odd_fill(effect.reasons, intent, event, outcome)
             for trade in effect.trades:
                 self._account.note_trade(trade)
                 self._journal.record_trade(trade)
@@ -148,10 +150,14 @@ class TradingSession:
 
     def _decide(self, snapshot: Snapshot) -> tuple[Decision, ...]:
         pipeline = self._pipeline
+        holdings = self._account.holdings(snapshot.event.symbol)
+        quiet = pipeline.quiet(snapshot, holdings)
+        if quiet is not None:
+            self._journal.record_decision(quiet)
+            return (quiet,)
         analysis = pipeline.analyse(snapshot)
         if isinstance(analysis.market, MarketView):
             self._regimes[analysis.symbol] = analysis.market.regime.value
-        holdings = self._account.holdings(analysis.symbol)
         proposals = pipeline.proposals(snapshot, analysis, holdings)
         decisions: list[Decision] = []
         pending = list(self._broker.open_intents()) if proposals else []
@@ -192,6 +198,25 @@ class TradingSession:
             pending=tuple(pending),
         )
 
+    def _note_odd_fill(
+        self,
+        reasons: Sequence[Reason],
+        intent: OrderIntent,
+        event: MarketEvent,
+        outcome: EventOutcome,
+    ) -> None:
+        """An overfill is booked, told, and stops the strategy from taking new risk (F-017)."""
+        outcome.alerts.extend(reasons)
+        for reason in reasons:
+            if reason.code in ("OVERFILL", "OVERSOLD"):
+                self._gatekeeper.escalate(
+                    TradingState.REDUCING,
+                    reason.code,
+                    reason.text,
+                    event.ts_ms,
+                    scope=f"strategy:{intent.strategy}",
+                )
+
     def _judge_streak(self, trade: Trade, event: MarketEvent) -> None:
         losses, limit = self._account.losing_streak(trade.strategy), self._limits.loss_streak
         if losses >= limit:
@@ -210,10 +235,19 @@ class TradingSession:
         point = self._account.ledger.equity_point(event.ts_ms)
         outcome.equity = point
         self._journal.record_equity(point, event)
+        self._judge(point, event)
+        self._journal.record_state(self.state, event)
+
+    def _judge(self, point: EquityPoint, event: MarketEvent) -> None:
+        """Let the account's breakers look, unless nothing moved since they last did."""
+        seen = (point.equity_quote, point.peak_equity_quote, point.day_pnl_quote)
+        if seen == self._judged:
+            return
+        self._judged = seen
         breach = breakers(self._account.standing(point), self._limits)
         if breach is not None:
+            self._judged = None
             self._gatekeeper.escalate(breach.state, breach.code, breach.text, event.ts_ms)
-        self._journal.record_state(self.state, event)
 
     def state(self) -> dict[str, JsonValue]:
         """Return what a rebuilt session needs besides rows of fills, orders and candles."""

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
+from engine.quality import bar_at
 from engine.types.bars import Bar, BarColumns, ColumnStore
 
 
@@ -40,14 +41,11 @@ class RollingWindow:
                 (history.open, history.high, history.low, history.close, history.volume)
             ):
                 self._values[row, :kept] = column[-kept:]
+        self._last = bar_at(history, len(history) - 1) if kept else None
 
     @property
     def last_bar(self) -> Bar | None:
-        if self._end == 0:
-            return None
-        at = self._end - 1
-        o, h, low, c, v = (float(x) for x in self._values[:, at])
-        return Bar(int(self._ts[at]), o, h, low, c, v)
+        return self._last
 
     def append(self, bar: Bar) -> tuple[ColumnStore, int]:
         if self._end == 2 * self._capacity:
@@ -58,12 +56,16 @@ class RollingWindow:
         self._ts[self._end] = bar.ts_ms
         self._values[:, self._end] = (bar.open, bar.high, bar.low, bar.close, bar.volume)
         self._end += 1
+        self._last = bar
+        store = self.store()
+        return store, len(store.bars) - 1
+
+    def store(self) -> ColumnStore:
+        """Return a fresh store over the bars kept now."""
         start = max(0, self._end - self._capacity)
-        values = self._values[:, start : self._end]
-        o, h, low, c, v = values.copy()
+        o, h, low, c, v = self._values[:, start : self._end].copy()
         ts_ms = self._ts[start : self._end].copy()
-        columns = BarColumns(ts_ms, o, h, low, c, v, self._timeframe_ms)
-        return ColumnStore(columns), len(columns) - 1
+        return ColumnStore(BarColumns(ts_ms, o, h, low, c, v, self._timeframe_ms))
 
 
 class HistoryWindow:
@@ -76,24 +78,16 @@ class HistoryWindow:
     def __init__(self, history: BarColumns, first_row: int = 0) -> None:
         self._store = ColumnStore(history)
         self._row = first_row - 1
+        self._last = bar_at(history, self._row) if self._row >= 0 else None
 
     @property
     def last_bar(self) -> Bar | None:
-        if self._row < 0:
-            return None
-        bars, row = self._store.bars, self._row
-        return Bar(
-            int(bars.ts_ms[row]),
-            float(bars.open[row]),
-            float(bars.high[row]),
-            float(bars.low[row]),
-            float(bars.close[row]),
-            float(bars.volume[row]),
-        )
+        return self._last
 
     def append(self, bar: Bar) -> tuple[ColumnStore, int]:
         self._row += 1
         if int(self._store.bars.ts_ms[self._row]) != bar.ts_ms:
             expected = int(self._store.bars.ts_ms[self._row])
             raise ValueError(f"replay out of step: bar was {bar.ts_ms}, expected {expected}")
+        self._last = bar
         return self._store, self._row

@@ -66,6 +66,8 @@ def build_client(
         "secret": secret,
         "timeout": round(timeout_s * 1000),
         "enableRateLimit": practice_url is None,
+        # ``ask`` tells an unreadable answer from a readable one by it.
+        "enableLastJsonResponse": True,
         "options": dict(_BINANCE_OPTIONS) if exchange_id == "binance" else {},
     }
     if practice_url is None:
@@ -122,17 +124,31 @@ def _urls(urls: Any) -> list[str]:
 
 
 def ask(
-    call: Callable[[], T], *, headers: Callable[[], Mapping[str, str] | None], writes: bool
+    client: Any, call: Callable[[], T], *, writes: bool
 ) -> T | Rejection | Unanswered | Unavailable:
-    """Make one ccxt call and return its result or what its failure means.
+    """Make one call of a sync client and return its result or what its failure means.
 
-    ``headers`` gives the last response's headers (for Retry-After); ``writes`` is True for calls
-    that change something at the venue: an unanswered write may have happened.
+    ``writes`` is True for calls that change something at the venue: an unanswered write may have
+    happened. An answer that is no JSON (cut off, empty, a proxy's page) counts as none: ccxt lets
+    it pass with status 200, and parses it to an order without an id.
     """
+    client.last_json_response = {}
     try:
-        return call()
+        result = call()
     except import_module("ccxt").BaseError as error:
-        return classify(error, headers=headers(), writes=writes)
+        return classify(error, headers=client.last_response_headers, writes=writes)
+    except (TypeError, ValueError, LookupError, AttributeError):
+        # ccxt indexing into text. With a readable answer it is a fault of ours: let it be seen.
+        if client.last_json_response is not None:
+            raise
+        return _unreadable(client, writes)
+    return result if client.last_json_response is not None else _unreadable(client, writes)
+
+
+def _unreadable(client: Any, writes: bool) -> Unanswered | Unavailable:
+    body = str(client.last_http_response or "")[:_MAX_REASON]
+    reason = f"answer was no JSON: {body!r}"
+    return Unanswered(reason) if writes else Unavailable("NOT_JSON", reason)
 
 
 def classify(

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import F, FloatField, IntegerField, Window
-from django.db.models.functions import Cast, Mod, RowNumber
-
 from market.models import Candle
-from trades.models import EquityPoint, Fill, Lot, Trade, TradingRun
+from trades.models import Fill, Trade, TradingRun
+from trades.selectors import equity_list, position_list
 
 BARS_SHOWN = 300
 EQUITY_POINTS_SHOWN = 500
@@ -45,17 +42,6 @@ def candles(run: TradingRun, symbol: str, limit: int = BARS_SHOWN) -> dict[str, 
     columns: dict[str, list[Any]] = {"ts_ms": [as_ms(row[0]) for row in rows]}
     columns.update({name: [row[i + 1] for row in rows] for i, name in enumerate(names)})
     return columns
-
-
-def last_close(run: TradingRun, symbol: str) -> float | None:
-    return (
-        Candle.objects.filter(
-            instrument__venue=run.venue, instrument__symbol=symbol, timeframe_ms=run.timeframe_ms
-        )
-        .order_by("-opened_at")
-        .values_list("close", flat=True)
-        .first()
-    )
 
 
 def fill_markers(run: TradingRun, symbol: str, since_ms: int | None) -> list[dict[str, Any]]:
@@ -98,58 +84,32 @@ def trade_spans(run: TradingRun, symbol: str, since_ms: int | None) -> list[dict
 
 def equity_curve(run: TradingRun, limit: int = EQUITY_POINTS_SHOWN) -> dict[str, list[Any]]:
     """Return the run's equity and drawdown, thinned to about ``limit`` points, oldest first."""
-    points = EquityPoint.objects.filter(run=run)
-    n_points = points.count()
-    step = max(1, math.ceil(n_points / limit))
-    rows = (
-        points.annotate(
-            place=Window(RowNumber(), order_by="at"), equity=Cast("equity_quote", FloatField())
-        )
-        # counted from the newest, so that the last point is always among them
-        .annotate(rest=Mod(n_points - F("place"), step, output_field=IntegerField()))
-        .filter(rest=0)
-        .order_by("at")
-        .values_list("at", "equity", "drawdown_fraction")
-    )
-    rows = list(rows)
+    rows = equity_list(run=run, max_points=limit)
     return {
-        "ts_ms": [as_ms(row[0]) for row in rows],
-        "equity": [row[1] for row in rows],
-        "drawdown_fraction": [row[2] for row in rows],
+        "ts_ms": [as_ms(row.at) for row in rows],
+        "equity": [as_float(row.equity_quote) for row in rows],
+        "drawdown_fraction": [row.drawdown_fraction for row in rows],
     }
 
 
 def positions(run: TradingRun) -> list[dict[str, Any]]:
     """Return open positions by strategy and symbol, marked at the last close."""
-    lots: dict[tuple[str, str, str], list[Lot]] = defaultdict(list)
-    for lot in Lot.objects.filter(run=run, is_open=True).order_by("opened_at", "id"):
-        lots[lot.strategy, lot.symbol, lot.side].append(lot)
-    marks = {symbol: last_close(run, symbol) for symbol in {key[1] for key in lots}}
-    return [_position(key, held, marks[key[1]]) for key, held in sorted(lots.items())]
-
-
-def _position(key: tuple[str, str, str], lots: list[Lot], mark: float | None) -> dict[str, Any]:
-    strategy, symbol, side = key
-    quantity = sum((lot.quantity_base for lot in lots), Decimal(0))
-    cost = sum((lot.quantity_base * lot.entry_price for lot in lots), Decimal(0))
-    fees = sum((lot.entry_fee_quote for lot in lots), Decimal(0))
-    sign = 1 if side == "BUY" else -1
-    unrealised = None
-    if mark is not None:
-        unrealised = sign * (float(quantity) * mark - float(cost)) - float(fees)
-    return {
-        "strategy": strategy,
-        "symbol": symbol,
-        "side": side,
-        "quantity": as_float(quantity),
-        "entry_price": as_float(cost / quantity) if quantity else None,
-        "mark_price": mark,
-        "notional_quote": None if mark is None else float(quantity) * mark,
-        "unrealised_pnl_quote": unrealised,
-        "stop_price": as_float(lots[0].stop_price),
-        "target_price": as_float(lots[0].target_price),
-        "opened_at_ms": as_ms(lots[0].opened_at),
-    }
+    return [
+        {
+            "strategy": row.strategy,
+            "symbol": row.symbol,
+            "side": row.side,
+            "quantity": as_float(row.quantity_base),
+            "entry_price": as_float(row.average_price),
+            "mark_price": as_float(row.mark_price),
+            "notional_quote": as_float(row.notional_quote),
+            "unrealised_pnl_quote": as_float(row.unrealised_pnl_quote),
+            "stop_price": as_float(row.stop_price),
+            "target_price": as_float(row.target_price),
+            "opened_at_ms": as_ms(row.opened_at),
+        }
+        for row in position_list(run=run)
+    ]
 
 
 def datetime_of(ts_ms: int) -> datetime:

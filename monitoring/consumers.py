@@ -5,19 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from importlib import import_module
 from typing import Any
 
 import orjson
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
-from django.conf import settings
-from django.contrib.auth import get_user
-from django.http import HttpRequest
 
-from accounts.models import Scope
-from accounts.roles import reaches, user_scope
-from monitoring.hub import SOCKETS_PER_USER, Hub, Subscriber
+from monitoring.callers import CallerWithoutRole, Credentials, UnknownCaller, caller_name
+from monitoring.hub import SOCKETS_PER_CALLER, Hub, Subscriber
 from monitoring.publish import TOPICS
 
 CLOSE_LOGIN_NEEDED = 4401
@@ -30,7 +25,7 @@ CLOSE_BAD_MESSAGE = 1007
 
 MAX_INBOUND_BYTES = 8 * 1024
 MAX_INBOUND_A_SECOND = 10
-USER_CHECK_S = 60.0
+CALLER_CHECK_S = 60.0
 
 
 class BadMessage(ValueError):
@@ -38,7 +33,7 @@ class BadMessage(ValueError):
 
 
 class StreamConsumer(AsyncWebsocketConsumer):
-    """One socket of one logged-in user.
+    """One socket of one user or token.
 
     The connection is accepted before an anonymous one is closed with 4401: a browser can read
     a close code only from an open socket, and the page needs it to send the person to the login.
@@ -47,7 +42,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
     hub: Hub
     # no channel layer: the hub is the only reader of Redis in this process
     channel_layer_alias = "none"
-    user_check_s = USER_CHECK_S
+    caller_check_s = CALLER_CHECK_S
 
     def __init__(self, *args: Any, hub: Hub, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -58,46 +53,58 @@ class StreamConsumer(AsyncWebsocketConsumer):
 
     async def connect(self) -> None:
         await self.accept()
-        user = self.scope.get("user")
-        if user is None or not user.is_authenticated or not user.is_active:
+        credentials = Credentials.of(self.scope)
+        try:
+            caller = await database_sync_to_async(caller_name)(credentials)
+        except UnknownCaller:
             await self.close(code=CLOSE_LOGIN_NEEDED)
             return
-        if not await database_sync_to_async(may_read)(user):
+        except CallerWithoutRole:
             await self.close(code=CLOSE_NO_ROLE)
             return
-        if self.hub.n_sockets_of(user.pk) >= SOCKETS_PER_USER:
+        if self.hub.n_sockets_of(caller) >= SOCKETS_PER_CALLER:
             await self.close(code=CLOSE_TOO_MANY_SOCKETS)
             return
-        self.subscriber = Subscriber(user_id=user.pk)
+        self.subscriber = Subscriber(caller)
         self.hub.add(self.subscriber)
         await self.hub.ensure_started()
         await self.hub.join_with_snapshot(self.subscriber)
         self.tasks = [
             asyncio.create_task(self._send_frames(self.subscriber)),
             asyncio.create_task(self._drop_when_slow(self.subscriber)),
-            asyncio.create_task(self._check_user(user.pk)),
+            asyncio.create_task(self._check_caller(credentials)),
         ]
 
     async def disconnect(self, code: int) -> None:
+        self._stop_sending()
+
+    async def _end(self, code: int, reason: str = "") -> None:
+        """Close from our side: nothing may be sent after the close frame."""
+        self._stop_sending()
+        await self.close(code=code, reason=reason or None)
+
+    def _stop_sending(self) -> None:
         if self.subscriber is not None:
             self.hub.remove(self.subscriber)
+            self.subscriber = None
         for task in self.tasks:
-            task.cancel()
+            if task is not asyncio.current_task():
+                task.cancel()
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         if self.subscriber is None:
             return
         raw = bytes_data if text_data is None else text_data.encode()
         if raw is None or len(raw) > MAX_INBOUND_BYTES:
-            await self.close(code=CLOSE_TOO_BIG)
+            await self._end(CLOSE_TOO_BIG)
             return
         if self._is_too_fast():
-            await self.close(code=CLOSE_TOO_FAST)
+            await self._end(CLOSE_TOO_FAST)
             return
         try:
             await self._obey(self.subscriber, orjson.loads(raw))
         except ValueError as error:
-            await self.close(code=CLOSE_BAD_MESSAGE, reason=str(error)[:120])
+            await self._end(CLOSE_BAD_MESSAGE, str(error)[:120])
 
     def _is_too_fast(self) -> bool:
         now = time.monotonic()
@@ -127,20 +134,19 @@ class StreamConsumer(AsyncWebsocketConsumer):
             await self.send(text_data=await subscriber.frames.get())
 
     async def _drop_when_slow(self, subscriber: Subscriber) -> None:
-        """A dropped socket may be stuck inside a send: cancel that one first, then close."""
+        """A dropped socket may be stuck inside a send; ending cancels that one first."""
         await subscriber.dropped.wait()
-        self.hub.remove(subscriber)
-        self.tasks[0].cancel()
-        await self.close(code=CLOSE_TOO_SLOW)
+        await self._end(CLOSE_TOO_SLOW)
 
-    async def _check_user(self, user_id: int) -> None:
-        """Logout, a new password, a lost role or a deactivated account end the socket within a minute (F-105).
-        The session's age limit counts here as well: a socket does not outlive its login."""
+    async def _check_caller(self, credentials: Credentials) -> None:
+        """Logout, a new password, a lost role, a revoked token or a deactivated account end the
+        socket within a minute (F-105). So does a session's age: a socket does not outlive it."""
         while True:
-            await asyncio.sleep(self.user_check_s)
-            key = self.scope["session"].session_key
-            if not await database_sync_to_async(_is_still_logged_in)(key, user_id):
-                await self.close(code=CLOSE_LOGIN_NEEDED)
+            await asyncio.sleep(self.caller_check_s)
+            try:
+                await database_sync_to_async(caller_name)(credentials)
+            except (UnknownCaller, CallerWithoutRole):
+                await self._end(CLOSE_LOGIN_NEEDED)
                 return
 
 
@@ -150,14 +156,3 @@ def _topics(value: Any) -> frozenset[str]:
     if unknown := sorted(set(value) - set(TOPICS)):
         raise BadMessage(f"topic was {unknown[0]!r}, allowed: {', '.join(TOPICS)}")
     return frozenset(value)
-
-
-def may_read(user: Any) -> bool:
-    return reaches(user_scope(user), Scope.READ)
-
-
-def _is_still_logged_in(session_key: str, user_id: int) -> bool:
-    request = HttpRequest()
-    request.session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
-    user = get_user(request)
-    return user.pk == user_id and may_read(user)

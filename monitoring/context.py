@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from django.http import HttpRequest
-from django.utils.functional import SimpleLazyObject
 
 from accounts.models import Scope
 from accounts.roles import reaches, user_scope
@@ -13,9 +13,10 @@ from monitoring import selectors
 
 
 def strip(request: HttpRequest) -> dict[str, Any]:
-    """Offer the mode strip; read only by templates that show it, and only for readers."""
+    """Offer the mode strip. Templates call what is callable, so a page without the strip costs
+    nothing, and one that uses it many times reads it once."""
     code = request.GET.get("run")
     return {
-        "strip": SimpleLazyObject(lambda: selectors.strip(selectors.run_shown(code))),
-        "may_operate": SimpleLazyObject(lambda: reaches(user_scope(request.user), Scope.OPERATE)),
+        "strip": cache(lambda: selectors.strip(selectors.run_shown(code))),
+        "may_operate": cache(lambda: reaches(user_scope(request.user), Scope.OPERATE)),
     }

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Count, QuerySet
 
 from engine.types.decisions import PHASES, Action
 from monitoring.charts import as_float, as_ms, datetime_of
-from trades.models import Decision, Fill, Order, TradingRun
+from trades.models import Decision, Fill, Order, RejectedEvent, TradingRun
+from trades.selectors import decision_detail, decision_get, decision_list, decision_why_not
 
 STREAM_SHOWN = 80
 # How far back "lately" reaches, in bars of the run.
@@ -36,20 +38,6 @@ def phase_title(number: int | None) -> str:
     return PHASE_TITLES[PHASES[number - 1]]
 
 
-def decision_list(run: TradingRun, *, filters: dict[str, str] | None = None) -> QuerySet[Decision]:
-    """Return decisions newest first. ``filters``: strategy, symbol, action, phase, reason."""
-    filters = filters or {}
-    columns = {
-        "strategy": "strategy",
-        "symbol": "symbol",
-        "action": "action",
-        "phase": "blocking_phase",
-        "reason": "reason_code",
-    }
-    wanted = {columns[name]: value for name, value in filters.items() if value and name in columns}
-    return Decision.objects.filter(run=run, **wanted).order_by("-bar_close_at", "-id")
-
-
 def decision_row(decision: Decision) -> dict[str, Any]:
     """Return one line of the stream, in the shape of the ``decisions`` topic."""
     return {
@@ -69,7 +57,7 @@ def decision_row(decision: Decision) -> dict[str, Any]:
 
 def decision_stream(run: TradingRun) -> list[dict[str, Any]]:
     """Return the newest decisions, and the newest actions even where many HOLDs followed."""
-    listed = decision_list(run).defer("payload")
+    listed = decision_list(run=run)
     newest = list(listed[:STREAM_SHOWN])
     acted = list(listed.exclude(action=Action.HOLD.value)[:STREAM_SHOWN])
     merged = {row.pk: row for row in (*newest, *acted)}
@@ -77,65 +65,41 @@ def decision_stream(run: TradingRun) -> list[dict[str, Any]]:
     return [decision_row(row) for row in ordered]
 
 
-def decision_code_at(run: TradingRun, symbol: str, strategy: str, at_ms: int) -> str | None:
-    code = (
+def decision_code_at(run: TradingRun, symbol: str, strategy: str, at_ms: int) -> UUID | None:
+    return (
         Decision.objects.filter(
             run=run, symbol=symbol, strategy=strategy, bar_close_at=datetime_of(at_ms)
         )
         .values_list("code", flat=True)
         .first()
     )
-    return None if code is None else str(code)
 
 
-def decision_detail(code: str) -> dict[str, Any]:
-    """Return one decision with its ten phases, its orders, its sizing and its sources.
-
-    Raises:
-        Decision.DoesNotExist: no decision has this code.
-    """
-    decision = Decision.objects.select_related("analysis", "run").get(code=code)
-    shared, own = decision.analysis.payload, decision.payload
-    records = {r["number"]: r for r in (*shared.get("records", []), *own.get("records", []))}
+def decision_view(code: UUID) -> dict[str, Any] | None:
+    """Return one decision with its ten phases, orders, sizing and votes; None where unknown."""
+    decision = decision_get(code)
+    if decision is None:
+        return None
+    detail = decision_detail(decision)
     return {
         **decision_row(decision),
         "run": str(decision.run.code),
         "mode": decision.run.mode,
         "is_simulated": decision.run.is_simulated,
         "quote": decision.run.quote,
-        "blocking_phase_title": phase_title(decision.blocking_phase),
+        "summary": decision_why_not(decision).summary,
         "stop_price": as_float(decision.stop_price),
         "target_price": as_float(decision.target_price),
         "regime": decision.analysis.regime,
         "probability_up": as_float(decision.analysis.probability_up),
-        "phases": [_phase(number, records.get(number)) for number in range(1, len(PHASES) + 1)],
-        "sizing": own.get("sizing"),
-        "proposal": own.get("proposal"),
-        "policy": own.get("policy"),
-        "opinions": shared.get("opinions", []),
-        "sources": shared.get("sources", []),
-        "consensus": shared.get("consensus"),
-        "orders": [_order(row) for row in decision.orders.order_by("leg", "id")],
-    }
-
-
-def _phase(number: int, record: dict[str, Any] | None) -> dict[str, Any]:
-    if record is None:
-        return {
-            "number": number,
-            "title": phase_title(number),
-            "status": "absent",
-            "duration_us": None,
-            "reasons": [],
-            "output": {},
-        }
-    return {
-        "number": number,
-        "title": phase_title(number),
-        "status": record.get("status", ""),
-        "duration_us": record.get("duration_us"),
-        "reasons": record.get("reasons", []),
-        "output": record.get("output", {}),
+        "phases": [{**record, "title": phase_title(record["number"])} for record in detail.phases],
+        "sizing": detail.sizing,
+        "proposal": detail.proposal,
+        "policy": detail.policy,
+        "opinions": detail.opinions,
+        "sources": detail.sources,
+        "consensus": detail.consensus,
+        "orders": [_order(row) for row in detail.orders],
     }
 
 
@@ -152,11 +116,16 @@ def _order(order: Order) -> dict[str, Any]:
     }
 
 
+def _lately_since(run: TradingRun) -> datetime | None:
+    """Return the venue time from which on something counts as lately; None before any decision."""
+    newest = decision_list(run=run).values_list("bar_close_at", flat=True).first()
+    return newest and newest - timedelta(milliseconds=run.timeframe_ms * LATELY_BARS)
+
+
 def _lately(run: TradingRun) -> QuerySet[Decision]:
-    newest = decision_list(run).values_list("bar_close_at", flat=True).first()
-    if newest is None:
+    since = _lately_since(run)
+    if since is None:
         return Decision.objects.none()
-    since = newest - timedelta(milliseconds=run.timeframe_ms * LATELY_BARS)
     return Decision.objects.filter(run=run, bar_close_at__gt=since)
 
 
@@ -180,8 +149,11 @@ def funnel(run: TradingRun) -> dict[str, Any]:
             idle += row["n"]
         else:
             blocked[row["blocking_phase"]] += row["n"]
+    newest_rejected = _rejected(run).order_by("-id").values_list("reason", flat=True).first()
     return {
         "bars": LATELY_BARS,
+        "rejected": _rejected(run).count(),
+        "rejected_reason": newest_rejected or "",
         "evaluated": acted + idle + sum(blocked.values()),
         "acted": acted,
         "nobody_proposed": idle,
@@ -204,6 +176,11 @@ def why_no_trade(run: TradingRun, counts: dict[str, Any], control: dict[str, Any
     if not counts["evaluated"]:
         if run.last_event_at is None:
             return "No market event has arrived yet. The first decision follows the first bar."
+        if counts["rejected"]:
+            return (
+                f"{counts['rejected']} bars were refused by the quality gate, none was accepted."
+                f" Latest: {counts['rejected_reason']}"
+            )
         return "Bars arrive, no decision was stored yet."
     if control["state"] != "ACTIVE":
         reason = control["reason"] or control["reason_code"] or "no reason was given"
@@ -213,7 +190,7 @@ def why_no_trade(run: TradingRun, counts: dict[str, Any], control: dict[str, Any
         return ""
     newest = latest.order_by("-bar_close_at", "-id").defer("payload").first()
     parts = [
-        f"{row['n']} × {row['reason_code'].replace('_', ' ')}"
+        f"{row['reason_code'].replace('_', ' ').lower()} {row['n']} times"
         + (f" (phase {row['phase']}, {phase_title(row['phase']).lower()})" if row["phase"] else "")
         for row in counts["top_reasons"]
     ]
@@ -222,8 +199,11 @@ def why_no_trade(run: TradingRun, counts: dict[str, Any], control: dict[str, Any
 
 
 def _has_fills(run: TradingRun) -> bool:
-    newest = decision_list(run).values_list("bar_close_at", flat=True).first()
-    if newest is None:
-        return False
-    since = newest - timedelta(milliseconds=run.timeframe_ms * LATELY_BARS)
-    return Fill.objects.filter(run=run, executed_at__gt=since).exists()
+    since = _lately_since(run)
+    return since is not None and Fill.objects.filter(run=run, executed_at__gt=since).exists()
+
+
+def _rejected(run: TradingRun) -> QuerySet[RejectedEvent]:
+    rows = RejectedEvent.objects.filter(run=run)
+    since = _lately_since(run)
+    return rows if since is None else rows.filter(event_at__gt=since)

@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 # Longer than the log, so that a full replay fits; frames are shared, a place costs a pointer.
 QUEUE_LENGTH = STREAM_LENGTH + 500
-SOCKETS_PER_USER = 20
+SOCKETS_PER_CALLER = 20
 SNAPSHOT_FRESH_S = 1.0
 _READ_COUNT = 500
 _BLOCK_MS = 2000
@@ -44,7 +44,7 @@ class Frame:
 class Subscriber:
     """One socket's place in the fan-out. ``dropped`` is set when it could not keep up."""
 
-    user_id: int
+    caller: str
     topics: frozenset[str] = frozenset(TOPICS)
     frames: asyncio.Queue[str] = field(default_factory=lambda: asyncio.Queue(QUEUE_LENGTH))
     dropped: asyncio.Event = field(default_factory=asyncio.Event)
@@ -84,8 +84,8 @@ class Hub:
     def n_sockets(self) -> int:
         return len(self._subscribers)
 
-    def n_sockets_of(self, user_id: int) -> int:
-        return sum(1 for s in self._subscribers if s.user_id == user_id)
+    def n_sockets_of(self, caller: str) -> int:
+        return sum(1 for s in self._subscribers if s.caller == caller)
 
     async def ensure_started(self) -> None:
         """Start the reader once; wait for its first look at the log, but never for a dead Redis."""

@@ -19,14 +19,16 @@ from monitoring.charts import (
     positions,
     trade_spans,
 )
+from monitoring.components import ComponentState, component_list
 from monitoring.decisions import decision_stream, funnel, why_no_trade
-from monitoring.models import Alert, Heartbeat
+from monitoring.models import Alert
 from optimization.selectors import get_optimization_status
 from strategies.models import Strategy
 from trades.models import ControlState, Decision, EquityPoint, Mode, Trade, TradingRun
 
 TRADES_SHOWN = 50
 ALERTS_SHOWN = 20
+DOWN_AFTER_PERIODS = 10.0
 BADGES = {
     Mode.LIVE.value: "LIVE",
     Mode.PAPER.value: "PAPER",
@@ -93,9 +95,9 @@ def control_status() -> dict[str, Any]:
 
 def limit_status(run: TradingRun, point: EquityPoint | None) -> dict[str, Any]:
     """Return day loss and drawdown against the run's limits; a limit it does not name is None."""
-    risk = run.config.get("risk", {})
-    day_limit = as_float(risk.get("day_loss_limit_fraction"))
-    drawdown_limit = as_float(risk.get("drawdown_limit_fraction"))
+    risk = run.config.get("risk") or {}
+    day_limit = as_float(risk.get("max_day_loss"))
+    drawdown_limit = as_float(risk.get("max_total_drawdown"))
     if point is None:
         return {
             "day_pnl_quote": None,
@@ -243,20 +245,22 @@ def alerts_open() -> list[dict[str, Any]]:
 
 
 def components(now: datetime | None = None) -> list[dict[str, Any]]:
-    """Return each component's state: up, late (one beat missed) or down (three)."""
-    now = now or timezone.now()
-    return [_component(row, (now - row.at).total_seconds()) for row in Heartbeat.objects.all()]
+    """Return each component's state: up, late (three beats missed) or down (ten)."""
+    return [
+        {
+            "component": row.component,
+            "state": _component_state(row),
+            "age_s": round(row.age_s, 1),
+            "expected_every_s": row.expected_every_s,
+        }
+        for row in component_list(now or timezone.now())
+    ]
 
 
-def _component(row: Heartbeat, age_s: float) -> dict[str, Any]:
-    beats = age_s / row.expected_every_s if row.expected_every_s > 0 else 0.0
-    state = "up" if beats <= 2 else "late" if beats <= 4 else "down"
-    return {
-        "component": row.component,
-        "state": state,
-        "age_s": round(age_s, 1),
-        "expected_every_s": row.expected_every_s,
-    }
+def _component_state(row: ComponentState) -> str:
+    if not row.is_late:
+        return "up"
+    return "late" if row.age_s <= DOWN_AFTER_PERIODS * row.expected_every_s else "down"
 
 
 def price_view(run: TradingRun, symbol: str) -> dict[str, Any]:

@@ -26,9 +26,11 @@ from monitoring.models import Alert
 from monitoring.services import alert_acknowledge, control_change
 from strategies.models import Strategy
 from trades.errors import ControlRefused
-from trades.models import Decision, Order, Trade, TradingRun
+from trades.models import TradingRun
+from trades.selectors import decision_list, order_list, trade_list
 
 PAGE_SIZE = 50
+PHASE_NUMBERS = frozenset(str(n) for n in range(1, len(PHASES) + 1))
 DECISION_FILTERS = ("strategy", "symbol", "action", "phase", "reason")
 
 View = Callable[..., HttpResponse]
@@ -70,12 +72,15 @@ def overview(request: HttpRequest) -> HttpResponse:
 def decision_page(request: HttpRequest) -> HttpResponse:
     run = _run(request)
     filters = {name: request.GET.get(name, "") for name in DECISION_FILTERS}
-    if filters["phase"] and not filters["phase"].isdecimal():
+    if filters["phase"] not in PHASE_NUMBERS:
         filters["phase"] = ""
-    rows = (
-        decisions.decision_list(run, filters=filters).defer("payload")
-        if run
-        else Decision.objects.none()
+    rows = decision_list(
+        run=run,
+        strategy=filters["strategy"] or None,
+        symbol=filters["symbol"] or None,
+        action=filters["action"] or None,
+        blocking_phase=int(filters["phase"]) if filters["phase"] else None,
+        reason_code=filters["reason"] or None,
     )
     return render(
         request,
@@ -97,7 +102,7 @@ def decision_page(request: HttpRequest) -> HttpResponse:
 @needs(Scope.READ)
 def trade_page(request: HttpRequest) -> HttpResponse:
     run = _run(request)
-    rows = Trade.objects.filter(run=run).order_by("-closed_at", "-id")
+    rows = trade_list(run=run)
     context = {"page": "trades", "rows": _page(request, rows), "query": _query(request)}
     return render(request, "monitoring/trades.html", context)
 
@@ -106,7 +111,7 @@ def trade_page(request: HttpRequest) -> HttpResponse:
 @needs(Scope.READ)
 def order_page(request: HttpRequest) -> HttpResponse:
     run = _run(request)
-    rows = Order.objects.filter(run=run).select_related("decision").order_by("-decided_at", "-id")
+    rows = order_list(run=run)
     context = {"page": "orders", "rows": _page(request, rows), "query": _query(request)}
     return render(request, "monitoring/orders.html", context)
 
@@ -135,10 +140,7 @@ def price_data(request: HttpRequest) -> HttpResponse:
 @require_GET
 @needs(Scope.READ, is_data=True)
 def decision_data(request: HttpRequest, code: uuid.UUID) -> HttpResponse:
-    try:
-        return JsonResponse(decisions.decision_detail(str(code)))
-    except Decision.DoesNotExist:
-        raise Http404("no such decision") from None
+    return _decision(code)
 
 
 @require_GET
@@ -153,7 +155,7 @@ def decision_by_key(request: HttpRequest) -> HttpResponse:
     )
     if code is None:
         raise Http404("no such decision")
-    return JsonResponse(decisions.decision_detail(code))
+    return _decision(code)
 
 
 @require_POST
@@ -189,6 +191,13 @@ def acknowledge(request: HttpRequest, alert_id: int) -> HttpResponse:
     except Alert.DoesNotExist:
         raise Http404("no such alert") from None
     return _back(request)
+
+
+def _decision(code: uuid.UUID) -> HttpResponse:
+    view = decisions.decision_view(code)
+    if view is None:
+        raise Http404("no such decision")
+    return JsonResponse(view)
 
 
 def _is_same_person(request: HttpRequest) -> bool:

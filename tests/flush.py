@@ -1,6 +1,6 @@
 """Lets the suite empty its database between tests although the audit log is append-only.
 
-Loaded as a plugin by ``pyproject.toml``. Only the flush that Django's transactional tests use is
+Imported by the suite's conftest. Only the flush that Django's transactional tests use is
 wrapped; the triggers stand during every test itself.
 """
 
@@ -13,11 +13,11 @@ import pytest
 
 @pytest.fixture(scope="session", autouse=True)
 def _flush_lifts_the_audit_triggers():
+    # imported here: conftest is loaded before Django is set up
+    connection = import_module("django.db").connection
+    operations = type(connection.ops)
     patch = pytest.MonkeyPatch()
-    for vendor, backend in (("sqlite", "sqlite3"), ("postgresql", "postgresql")):
-        # imported here: a plugin is loaded before Django is set up
-        operations = import_module(f"django.db.backends.{backend}.operations").DatabaseOperations
-        patch.setattr(operations, "sql_flush", _wrapped(operations.sql_flush, vendor))
+    patch.setattr(operations, "sql_flush", _wrapped(operations.sql_flush, connection.vendor))
     yield
     patch.undo()
 

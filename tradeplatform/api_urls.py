@@ -10,6 +10,7 @@ from accounts import apis as accounts
 from accounts.operations import Operation
 from market import apis as market
 from monitoring import apis as monitoring
+from optimization import apis as optimization
 from strategies import apis as strategies
 from trades.apis import control, decisions, ledger
 
@@ -33,6 +34,7 @@ urlpatterns = [
     path("strategies/<slug:code>/unsuspend", strategies.StrategyUnsuspendApi.as_view()),
     path("strategies/<slug:code>/retire", strategies.StrategyRetireApi.as_view()),
     path("strategies/<slug:code>/reinstate", strategies.StrategyReinstateApi.as_view()),
+    path("optimization/status", optimization.OptimizationStatusApi.as_view()),
     path("weights/", strategies.WeightListApi.as_view(), name="weights"),
     path("health-changes/", strategies.HealthChangeListApi.as_view(), name="health-changes"),
     path("decisions/", decisions.DecisionListApi.as_view(), name="decisions"),
@@ -60,5 +62,6 @@ urlpatterns = [
     path("tokens/<int:token_id>/revoke", accounts.TokenRevokeApi.as_view(), name="revoke"),
     path("schema/", SpectacularAPIView.as_view(api_version="v1"), name="schema"),
     path("docs/", SpectacularSwaggerView.as_view(url_name="api:schema"), name="docs"),
-    re_path(r"^.*$", UnknownPathApi.as_view()),
+    # not ".*": a path may hold a line break
+    re_path(r"^[\s\S]*$", UnknownPathApi.as_view()),
 ]

@@ -10,7 +10,6 @@ _django = get_asgi_application()
 from channels.auth import AuthMiddlewareStack  # noqa: E402
 from channels.db import database_sync_to_async  # noqa: E402
 from channels.routing import ProtocolTypeRouter, URLRouter  # noqa: E402
-
 from django.conf import settings  # noqa: E402
 
 from monitoring.hub import Hub  # noqa: E402

@@ -20,7 +20,7 @@ def redact(message: str) -> str:
 class RedactingFormatter(logging.Formatter):
     """Formats in UTC; a stack trace keeps its lines, the message may not forge new ones."""
 
-    converter = time.gmtime
+    converter = time.gmtime  # type: ignore[assignment]
 
     def format(self, record: logging.LogRecord) -> str:
         record = logging.makeLogRecord(record.__dict__)

@@ -13,7 +13,9 @@ from tradeplatform.configuration import PRACTICE, Configuration
 from tradeplatform.supervisor import ChildSpec
 
 LOOPBACK = "127.0.0.1"
+# The trading worker signs with the first two; the practice exchange accepts the second two.
 EXCHANGE_SECRETS = ("TRADEPLATFORM_EXCHANGE_KEY", "TRADEPLATFORM_EXCHANGE_SECRET")
+PRACTICE_SECRETS = ("PRACTICE_API_KEY", "PRACTICE_API_SECRET")
 # Queues of the general worker; ``trading`` has workers of its own, so that nothing delays it.
 GENERAL_QUEUES = "io,optimization,research,celery"
 FILE = {"kind": "file"}
@@ -139,13 +141,14 @@ def _practice(config: Configuration, options: Options) -> ChildSpec:
     if options.data:
         argv += ["--data", *(str(path) for path in options.data)]
     else:
-        argv += ["--symbols", *config.trading.symbols, "--timeframe", config.trading.timeframe]
+        argv += ["--symbols", ",".join(config.trading.symbols)]
+        argv += ["--timeframe", config.trading.timeframe]
     return ChildSpec(
         name="exchange",
         argv=tuple(argv),
         about=f"practice exchange, simulated, on port {options.practice_port}",
         ready={"kind": "http", "url": f"http://{LOOPBACK}:{options.practice_port}/api/v3/ping"},
-        private=EXCHANGE_SECRETS,
+        private=PRACTICE_SECRETS,
         stop_tier=2,
         stop_timeout_s=1.5,
     )
@@ -173,7 +176,7 @@ def _worker(
     after: tuple[str, ...],
     private: tuple[str, ...] = (),
 ) -> ChildSpec:
-    words = f"-m celery -A tradeplatform worker -Q {queues} -n {name}@%h -P prefork"
+    words = f"-m celery --quiet -A tradeplatform worker -Q {queues} -n {name}@%h -P prefork"
     words += f" -c {concurrency} -Ofair --without-gossip --without-mingle --loglevel {_log_level()}"
     return ChildSpec(
         name=name,
@@ -189,7 +192,7 @@ def _worker(
 
 
 def _beat(after: tuple[str, ...]) -> ChildSpec:
-    words = f"-m celery -A tradeplatform beat --pidfile= --loglevel {_log_level()}"
+    words = f"-m celery --quiet -A tradeplatform beat --pidfile= --loglevel {_log_level()}"
     return ChildSpec(
         name="beat",
         argv=(sys.executable, *words.split()),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
@@ -24,7 +26,8 @@ CSRF_TRUSTED_ORIGINS = env.listing("CSRF_TRUSTED_ORIGINS", [])
 
 INSTALLED_APPS = [
     "unfold",
-    "django.contrib.admin",
+    # Without its autodiscovery, which urls.py does: workers never serve the admin (-16 MB each).
+    "django.contrib.admin.apps.SimpleAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -86,7 +89,7 @@ TEMPLATES = [
 # --- database ---------------------------------------------------------------------------------
 DATABASE_URL = env.text("DATABASE_URL", f"sqlite:///{VAR_DIR / 'tradeplatform.sqlite3'}")
 try:
-    _database = environ.Env.db_url_config(DATABASE_URL)
+    _database = environ.Env.db_url_config(DATABASE_URL)  # type: ignore[no-untyped-call]
 except Exception as error:
     raise ImproperlyConfigured(
         "DATABASE_URL could not be read, allowed: sqlite:///PATH or postgres://USER:PW@HOST/NAME"
@@ -176,6 +179,11 @@ CHANNEL_LAYERS = {
     }
 }
 
+# whitenoise streams small static files synchronously; under ASGI Django says so for each of them
+warnings.filterwarnings(
+    "ignore", message="StreamingHttpResponse must consume synchronous iterators"
+)
+
 # --- web ------------------------------------------------------------------------------------
 STATIC_URL = "static/"
 STATIC_ROOT = VAR_DIR / "static"
@@ -252,6 +260,12 @@ SPECTACULAR_SETTINGS = {
     "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
 }
 
+UNFOLD = {
+    "SITE_TITLE": "Tradeplatform",
+    "SITE_HEADER": "Tradeplatform",
+    "ENVIRONMENT": "tradeplatform.admin.environment_label",
+}
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -281,4 +295,4 @@ LEASE_SECONDS = 15
 CODE_VERSION = code_version(BASE_DIR)
 INSTALLATION_ID = env.installation_id(VAR_DIR)
 # The trading loop lives below this room; what it builds sessions with is plugged in by name.
-TRADING_SESSION_FACTORY = "tradeplatform.bootstrap.running_session"
+TRADING_SESSION_FACTORY = "tradeplatform.running.running_session"

@@ -35,10 +35,10 @@ from typing import Any
 PLAN_VARIABLE = "TRADEPLATFORM_PLAN"
 READY_FILE_VARIABLE = "TRADEPLATFORM_READY_FILE"
 FIRST_DELAY_S, LONGEST_DELAY_S = 0.5, 30.0
-STEADY_AFTER_S = 60.0
-STILL_WAITING_EVERY_S = 30.0
+STEADY_AFTER_S, STILL_WAITING_EVERY_S = 60.0, 30.0
 WRONG_USE = 2
-_QUIET_LINE = re.compile(r"^\S+ \S+ (DEBUG|INFO) ")
+# Django's DEBUG and INFO, and all of redis-server's talk about its start and end
+_QUIET_LINE = re.compile(r'^(\S+ \S+ (DEBUG|INFO)|\d+:\S+|\{"ready":|worker:) |^$')
 _COLOURS = tuple(f"\033[{code}m" for code in (36, 32, 35, 33, 34, 31, 96, 92, 95, 93))
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
@@ -111,6 +111,7 @@ class Child:
         self._delay_s = FIRST_DELAY_S
         self._started_at = 0.0
         self._process: subprocess.Popen[str] | None = None
+        self._reader: threading.Thread | None = None
         self._ready_file = plan.run_dir / f"{spec.name}.ready"
 
     @property
@@ -140,7 +141,8 @@ class Child:
             self._say(self.spec.name, f"could not be started: {error}")
             self._schedule_restart()
             return
-        threading.Thread(target=self._forward, args=(self._process,), daemon=True).start()
+        self._reader = threading.Thread(target=self._forward, args=(self._process,), daemon=True)
+        self._reader.start()
 
     def _forward(self, process: subprocess.Popen[str]) -> None:
         if process.stdout is None:
@@ -201,10 +203,8 @@ class Child:
             self._process.wait(max(deadline - time.monotonic(), 0.01))
         _kill_group(self._process.pid)
         self._process.wait()
-
-    def kill(self) -> None:
-        if self._process is not None:
-            _kill_group(self._process.pid)
+        if self._reader is not None:
+            self._reader.join(0.5)  # its last words
 
 
 class Supervisor:
@@ -214,7 +214,6 @@ class Supervisor:
         self._plan = plan
         self._say = say
         self._children = [Child(spec, plan, say) for spec in plan.children]
-        self._by_name = {child.spec.name: child for child in self._children}
         self._wake = threading.Event()
         self._stop_signals = 0
         self._exit_code = 0
@@ -241,13 +240,13 @@ class Supervisor:
         return self._exit_code
 
     def _step(self) -> None:
-        now = time.monotonic()
+        now, by_name = time.monotonic(), {child.spec.name: child for child in self._children}
         for child in self._children:
             self._exit_code = child.look() or self._exit_code
             if child.pid is not None or child.is_done or self._exit_code:
                 continue
             if child.restart_at is None:
-                may_start = all(self._by_name[name].is_ready for name in child.spec.after)
+                may_start = all(by_name[name].is_ready for name in child.spec.after)
             else:
                 may_start = child.restart_at <= now
             if may_start:
@@ -259,19 +258,17 @@ class Supervisor:
 
     def _announce(self, seconds: float) -> None:
         self._announced = True
-        width = max(len(child.spec.name) for child in self._children)
         for child in self._children:
             if not child.spec.once:
-                pid = f"pid {child.pid}"
-                self._say("up", f"  {child.spec.name:<{width}}  {pid:<12} {child.spec.about}")
+                self._say("up", f"  {child.spec.name:<9} pid {child.pid:<8} {child.spec.about}")
         for line in self._plan.ready_lines:
             self._say("up", line.format(seconds=seconds))
 
     def _on_stop_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._stop_signals += 1
         if self._stop_signals > 1:
-            for child in self._children:
-                child.kill()
+            for pid in filter(None, (child.pid for child in self._children)):
+                _kill_group(pid)
         self._wake.set()
 
     def _stop(self) -> None:
@@ -389,8 +386,7 @@ class Output:
 def main() -> int:
     plan = Plan.from_json(os.environ.pop(PLAN_VARIABLE))
     plan.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    names = [spec.name for spec in plan.children]
-    output = Output(names, plan.log_dir, verbose=plan.verbose)
+    output = Output([spec.name for spec in plan.children], plan.log_dir, verbose=plan.verbose)
     code = Supervisor(plan, output.say).run()
     output.flush()
     return code

@@ -1,9 +1,15 @@
+from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
+from django.views.generic import RedirectView
+
+admin.autodiscover()
 
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/v1/", include("tradeplatform.api_urls")),
+    # browsers ask for it on pages whose theme names none
+    path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}img/favicon.svg")),
     path("", include("accounts.urls")),
     path("", include("monitoring.urls")),
 ]

@@ -108,7 +108,7 @@ class Watchdog:
         heartbeat(
             component=COMPONENT,
             expected_every_s=EVERY_S,
-            detail={"late": sorted(late)},
+            detail={"late": [*sorted(late)]},
             code_version=settings.CODE_VERSION,
             at=now,
         )

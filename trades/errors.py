@@ -15,3 +15,15 @@ class ControlRefused(TradesError):
 
 class RunRefused(TradesError):
     """A run that may not be started as configured; the message names the setting."""
+
+
+class IllegalTransition(TradesError):
+    """An edge the order state machine does not have: a fault of ours, never a state."""
+
+
+class VenueRefused(TradesError):
+    """The venue explicitly refused a read (keys, permissions, symbol); asking again is useless."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code

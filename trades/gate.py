@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
-from django.db.models import Count
-
 from engine.ports import StrategyStatus, TradingState
 from strategies.models import Strategy
+from trades.alerts import Alert, ControlWatch
 from trades.models import ControlEvent, ControlState, Order, TradingRun
 from trades.services import GLOBAL_SCOPE, RELEASED, control_release_due, control_set
+
+# Breakers whose measure starts anew when a person resets them.
+FORGIVEN = frozenset({"MAX_DRAWDOWN", "LOSS_STREAK", "OVERFILL", "OVERSOLD"})
 
 
 class DatabaseGatekeeper:
@@ -24,8 +26,11 @@ class DatabaseGatekeeper:
     Both mean REDUCING: exits go on, no new risk.
     """
 
-    def __init__(self, run: TradingRun, is_reconciled: Callable[[], bool]) -> None:
+    def __init__(
+        self, run: TradingRun, is_reconciled: Callable[[], bool], watch: ControlWatch
+    ) -> None:
         self._run = run
+        self._watch = watch
         self._is_reconciled = is_reconciled
         self._states: dict[str, tuple[TradingState, str]] = {}
         self._statuses: dict[str, StrategyStatus] = {}
@@ -37,7 +42,11 @@ class DatabaseGatekeeper:
         now = datetime.fromtimestamp(now_ms / 1000, UTC)
         control_release_due(now)
         rows = list(ControlState.objects.all())
-        self._states = {r.scope: (TradingState(r.state), r.reason) for r in rows}
+        states = {r.scope: (TradingState(r.state), r.reason) for r in rows}
+        for scope, (state, reason) in states.items():
+            if self._states.get(scope, (TradingState.ACTIVE, ""))[0] is not state:
+                self._watch.control_changed(scope, state, reason)
+        self._states = states
         epoch = sum(r.epoch for r in rows)
         if epoch != self._epoch:
             self._resets = _resets_by_scope()
@@ -78,7 +87,7 @@ class DatabaseGatekeeper:
     ) -> None:
         at = datetime.fromtimestamp(at_ms / 1000, UTC)
         next_day = (at + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
-        control_set(
+        row = control_set(
             scope=scope,
             state=state,
             actor="breaker",
@@ -88,6 +97,9 @@ class DatabaseGatekeeper:
             is_breaker=True,
             at=at,
         )
+        if TradingState(row.state) is state and row.reason == text:
+            # no brake: the state above is it, and this only tells a person
+            self._watch.alarm(Alert(reason_code, scope, text, scope))
         self.observe(at_ms)
 
     def _automatic_holds(self) -> list[str]:
@@ -109,11 +121,19 @@ class DatabaseGatekeeper:
 
 
 def _resets_by_scope() -> dict[str, int]:
-    """Count the times a person set a scope back to ACTIVE; announced releases do not count."""
-    rows = (
-        ControlEvent.objects.filter(to_state=TradingState.ACTIVE.value)
-        .exclude(reason_code=RELEASED)
-        .values_list("scope")
-        .annotate(times=Count("pk"))
-    )
-    return dict(rows)
+    """Count by scope how often a person reset a breaker that measures from a past high.
+
+    Only a drawdown halt or a losing streak is forgiven by setting the scope back to ACTIVE. A halt
+    by hand that ends, or a release that was announced, leaves peak and streak as they were.
+    """
+    resets: dict[str, int] = {}
+    tripped: set[str] = set()
+    rows = ControlEvent.objects.order_by("pk").values_list("scope", "to_state", "reason_code")
+    for scope, state, reason_code in rows:
+        if state != TradingState.ACTIVE.value:
+            if reason_code in FORGIVEN:
+                tripped.add(scope)
+        elif reason_code != RELEASED and scope in tripped:
+            tripped.discard(scope)
+            resets[scope] = resets.get(scope, 0) + 1
+    return resets

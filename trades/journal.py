@@ -20,7 +20,7 @@ from engine.types.decisions import (
 from engine.types.ledger import EquityPoint, Lot, Trade
 from engine.types.orders import Fill, OrderIntent
 from market.models import Candle, Instrument
-from trades import models, records
+from trades import models, oms, records
 from trades.failpoints import failpoint
 from trades.lease import Fence
 
@@ -79,8 +79,10 @@ class DatabaseJournal:
 
     def record_fill(self, fill: Fill, intent: OrderIntent) -> None:
         failpoint("fills.before")
+        now = timezone.now()
         order = models.Order.objects.get(client_order_id=intent.client_order_id)
-        records.fill_row(self._run, order, fill, timezone.now()).save(force_insert=True)
+        records.fill_row(self._run, order, fill, now).save(force_insert=True)
+        oms.book_fill(order, fill, now)
         failpoint("fills.mid")
 
     def record_lots(self, opened: Sequence[Lot], changed: Sequence[Lot]) -> None:

@@ -7,10 +7,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from accounts.services import audit_record
 from django.db import transaction
 from django.utils import timezone
 
+from accounts.services import audit_record
 from engine.ports import TradingState
 from trades.errors import ControlRefused
 from trades.models import ControlEvent, ControlState, TradingRun

@@ -16,7 +16,6 @@ from engine.phases.ensemble import combine
 from engine.phases.recorder import Chain
 from engine.phases.rule_board import RuleBoard, rule_board
 from engine.phases.source_selection import (
-    LEFT_OUT,
     UNKNOWN_FIT,
     Selection,
     Standings,
@@ -26,7 +25,7 @@ from engine.phases.source_selection import (
     standings,
 )
 from engine.ports import LearnedSource, RuleSource
-from engine.scoreboard import Scoreboard
+from engine.scoreboard import ALL_REGIMES, Scoreboard
 from engine.types.bars import ColumnStore, FloatColumn, Snapshot
 from engine.types.decisions import JsonValue, PhaseStatus, Reason
 from engine.types.opinions import (
@@ -105,6 +104,24 @@ class Believer:
         """Read the scoreboard again; needed whenever something was settled."""
         self._standings.clear()
 
+    def warm_up(self) -> None:
+        """Run every compiled kernel once, so that compiling costs no event its deadline."""
+        standing, n = self._standing(ALL_REGIMES), len(self._names)
+        selection = select_sources(standing, self._unknown_fits, self._latencies_us, self._config)
+        probabilities = np.full(n, 0.5)
+        validated = cross_validate(
+            [None] * n, probabilities, selection.place, standing.performance, self._config
+        )
+        combine(
+            self._names,
+            probabilities,
+            validated.kept,
+            self._groups,
+            standing.skill,
+            standing.settled,
+            validated.validation.verdict,
+        )
+
     def board(self, store: ColumnStore) -> RuleBoard:
         """Return all rules' columns over a store, asked once; a rule that fails is left out."""
         return store.get(self._board_key, lambda s: rule_board(self._rules, s, self._ask_rule))
@@ -129,9 +146,9 @@ class Believer:
         given = tuple([opinion for opinion in opinions if opinion is not None])
         _record_selection(chain, scores, selection, given)
         stage.number = 5
-        lean = np.abs(probabilities - 0.5)
-        asked = (lean >= config.opinion_margin) & (selection.place != LEFT_OUT)
-        validated = cross_validate(opinions, probabilities, asked, standing.performance, config)
+        validated = cross_validate(
+            opinions, probabilities, selection.place, standing.performance, config
+        )
         validation = validated.validation
         _record_validation(chain, validation)
         stage.number = 6

@@ -54,12 +54,13 @@ class PipelineConfig:
     unreliable_size_factor: float = 0.5
 
     # 6 ensemble: stops in standard deviations of the move over the horizon
-    entry_probability: float = 0.55
+    entry_probability: float = 0.525
+    ensemble_trades: bool = True
     exit_probability: float = 0.50
     min_confluence: int = 2
     stop_sigmas: float = 1.5
     target_sigmas: float = 2.25
-    min_stop_fraction: float = 0.0005
+    min_stop_fraction: float = 0.003
 
     # 7 risk and sizing
     required_readiness: Readiness = Readiness.READY
@@ -68,6 +69,10 @@ class PipelineConfig:
     multiplier_min: float = 0.1
     multiplier_max: float = 2.0
     degraded_factor: float = 0.5
+    # an entry's target must pay its round-trip fees this many times over
+    target_pays_fees: float = 1.5
+    # an entry is denied where the ensemble gives its side less than this
+    veto_probability: float = 0.49
     base_share_of_cap: float = 0.5
 
     # 8 final decision
@@ -77,7 +82,7 @@ class PipelineConfig:
     # 9 learning: an opinion is settled this many bars later. Opinions of neighbouring bars share
     # most of their outcome, so only every few bars' are settled; decisions with an order always
     horizon_bars: int = 12
-    learn_every_bars: int = 4
+    learn_every_bars: int = 6
 
     # 10 evolution
     decline_brier: float = 0.01
@@ -134,6 +139,7 @@ _FRACTIONS = (
     "unreliable_size_factor",
     "entry_probability",
     "exit_probability",
+    "veto_probability",
     "degraded_factor",
     "base_share_of_cap",
 )

@@ -9,7 +9,7 @@ import numpy as np
 
 from engine.compiled import kernel
 from engine.phases.config import PipelineConfig
-from engine.types.bars import BoolColumn, FloatColumn
+from engine.types.bars import BoolColumn, FloatColumn, IntColumn
 from engine.types.opinions import Opinion, Validation
 
 RELIABLE = "reliable"
@@ -32,34 +32,38 @@ class Validated:
 def cross_validate(
     opinions: Sequence[Opinion | None],
     probabilities: FloatColumn,
-    asked: BoolColumn,
+    place: IntColumn,
     performance: FloatColumn,
     config: PipelineConfig,
 ) -> Validated:
     """Drop outliers, measure agreement and give a verdict.
 
-    All follow the sources: ``asked`` says who was selected and has an opinion, ``performance`` is
-    in [0, 1] with 0.5 = unproven. Agreement is the surplus of the larger side over the smaller,
-    over all: 1 = all lean the same way, 0 = half and half. Reliability is agreement times the
-    mean performance of those kept. One opinion alone agrees with itself but nobody confirmed it:
-    at most weak.
+    All follow the sources: ``place`` is phase 4's, ``performance`` is in [0, 1] with 0.5 =
+    unproven. A probability closer to 0.5 than ``opinion_margin`` is no opinion. Agreement is the
+    net lean over the gross lean, |sum(p - 0.5)| / sum(|p - 0.5|): 1 = all lean the same way, 0 =
+    they cancel out; an opinion that hardly leans hardly counts. Reliability is agreement times
+    the mean performance of those kept. One opinion alone agrees with itself but nobody confirmed
+    it: at most weak.
     """
-    kept, n, n_out, agreement, reliability = _judge(
-        probabilities, asked, performance, config.outlier_floor, config.outlier_limit
+    kept, out, n, agreement, reliability = _judge(
+        probabilities,
+        place,
+        performance,
+        config.opinion_margin,
+        config.outlier_floor,
+        config.outlier_limit,
     )
     if n == 0:
         return Validated(NO_OPINION, kept)
     flags = kept.tolist()
-    out: tuple[str, ...] = ()
-    if n_out:
-        wanted = asked.tolist()
-        out = tuple(
-            o.source for o, ask, keep in zip(opinions, wanted, flags, strict=True)
-            if o is not None and ask and not keep
-        )  # fmt: skip
+    excluded: tuple[str, ...] = ()
+    if n < len(flags):
+        excluded = tuple(
+            [o.source for o, far in zip(opinions, out.tolist(), strict=True) if far and o]
+        )
     verdict, reason = _verdict(reliability, n, config)
     held = tuple([o for o, keep in zip(opinions, flags, strict=True) if keep and o is not None])
-    return Validated(Validation(held, out, agreement, reliability, verdict, reason), kept)
+    return Validated(Validation(held, excluded, agreement, reliability, verdict, reason), kept)
 
 
 def _verdict(reliability: float, n: int, config: PipelineConfig) -> tuple[str, str]:
@@ -84,22 +88,29 @@ def sentence(validation: Validation) -> str:
 @kernel
 def _judge(
     probabilities: FloatColumn,
-    asked: BoolColumn,
+    place: IntColumn,
     performance: FloatColumn,
+    margin: float,
     floor: float,
     limit: float,
-) -> tuple[BoolColumn, int, int, float, float]:
-    kept = asked & ~outliers(probabilities, asked, floor, limit)
-    n, leaning, trust = 0, 0, 0.0
+) -> tuple[BoolColumn, BoolColumn, int, float, float]:
+    asked = np.zeros(place.shape[0], dtype=np.bool_)
+    for i in range(place.shape[0]):
+        asked[i] = place[i] >= 0 and abs(probabilities[i] - 0.5) >= margin
+    out = outliers(probabilities, asked, floor, limit)
+    kept = asked & ~out
+    n, net, gross, trust = 0, 0.0, 0.0, 0.0
     for i in range(kept.shape[0]):
         if kept[i]:
+            lean = probabilities[i] - 0.5
             n += 1
-            leaning += 1 if probabilities[i] > 0.5 else -1
+            net += lean
+            gross += abs(lean)
             trust += performance[i]
     if n == 0:
-        return kept, 0, 0, 0.0, 0.0
-    agreement = abs(leaning) / n
-    return kept, n, asked.sum() - n, agreement, agreement * trust / n
+        return kept, out, 0, 0.0, 0.0
+    agreement = abs(net) / gross if gross > 0.0 else 0.0
+    return kept, out, n, agreement, agreement * trust / n
 
 
 @kernel

@@ -48,12 +48,7 @@ def combine(
     lies between the lowest and the highest opinion, so unanimous opinions come out unchanged.
     Uncertainty is the standard deviation made of disagreement (weighted variance of the opinions)
     and of thin evidence (sampling variance of a frequency seen ``settled`` times), at most 0.5.
-
-    Raises:
-        ValueError: a skill is not positive.
     """
-    if not skills.min() > 0.0:
-        raise ValueError(f"skills must be positive, smallest was {skills.min()}")
     weights, probability, uncertainty, up, down = _combine(
         probabilities, kept, groups, skills, settled
     )

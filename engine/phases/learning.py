@@ -14,7 +14,7 @@ import numpy as np
 
 from engine.phases.config import PipelineConfig
 from engine.phases.ensemble import ENSEMBLE
-from engine.types.bars import FloatColumn, Snapshot
+from engine.types.bars import FloatColumn, MarketEvent, Snapshot
 from engine.types.decisions import Analysis, JsonValue, Settlement
 from engine.types.opinions import Consensus, FeatureView, MarketView, Missing
 
@@ -89,6 +89,13 @@ class PendingOpinions:
             ),
             pending,
         )
+
+    def is_due(self, event: MarketEvent, timeframe_ms: int) -> bool:
+        """True where ``due`` would settle or add something even without an order."""
+        waiting = self._queues.get(event.symbol)
+        if waiting and waiting[0].at_ms <= event.ts_ms - self._config.horizon_bars * timeframe_ms:
+            return True
+        return (event.ts_ms // timeframe_ms) % self._config.learn_every_bars == 0
 
     def apply(self, learned: Learned) -> None:
         """Drop what was settled and remember what is pending."""

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import cast
 
 from engine.failsafe import FailSafe, Failure
+from engine.features import feature_frame
+from engine.market_columns import market_columns
 from engine.phases import (
     evolution,
     feature_engineering,
@@ -28,9 +30,10 @@ from engine.phases.beliefs import NO_BELIEFS, Beliefs, Believer, Stage
 from engine.phases.config import PipelineConfig
 from engine.phases.context import DecisionContext, Positions
 from engine.phases.recorder import Chain, Recorder
+from engine.phases.rule_board import RuleBoard
 from engine.ports import Executor, LearnedSource, OptimizationPolicy, RuleSource
 from engine.scoreboard import Scoreboard
-from engine.types.bars import Snapshot
+from engine.types.bars import ColumnStore, Snapshot
 from engine.types.decisions import (
     PHASES,
     Analysis,
@@ -99,6 +102,20 @@ class Pipeline:
         self._evolution = evolution.EvolutionWatch([s.code for s in learned], config)
         self._started_s = 0.0
 
+    def warm_up(self, store: ColumnStore) -> None:
+        """Evaluate every column once, so that compiling them costs no event its deadline."""
+        market_columns(store)
+        feature_frame(store)
+        self._believer.board(store)
+        self._believer.warm_up()
+
+    def quiet(self, snapshot: Snapshot, positions: Positions) -> Decision | None:
+        """Return a bar's HOLD where the phases need not run, None where they must: always here.
+
+        What is stored and shown has all ten records; only a replay, which keeps none, may answer.
+        """
+        return None
+
     # -- phases 1-6, once a bar --------------------------------------------------------------
 
     def analyse(self, snapshot: Snapshot) -> Analysis:
@@ -141,6 +158,10 @@ class Pipeline:
             PHASES[2]: chain.timed(3, lambda: microstructure.read_order_flow(snapshot, config)),
         }
 
+    def board(self, store: ColumnStore) -> RuleBoard:
+        """Return every rule's columns over a store."""
+        return self._believer.board(store)
+
     def proposals(
         self, snapshot: Snapshot, analysis: Analysis, positions: Positions
     ) -> tuple[Proposal, ...]:
@@ -148,7 +169,7 @@ class Pipeline:
 
         ``positions`` are this symbol's, by strategy code.
         """
-        board = self._believer.board(snapshot.store)
+        board = self.board(snapshot.store)
         return proposals.propose(snapshot, analysis, board, positions, self._config)
 
     # -- phases 7-8, once a proposal ---------------------------------------------------------

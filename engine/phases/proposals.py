@@ -36,7 +36,7 @@ def propose(
         for code, columns in board.columns.items():
             if code not in leaves and columns.side[snapshot.row] != 0:
                 proposals.append(_rule_entry(code, columns, snapshot))
-    if ENSEMBLE not in leaves:
+    if config.ensemble_trades and ENSEMBLE not in leaves:
         own = propose_ensemble(
             snapshot.instrument,
             snapshot.close,
@@ -81,10 +81,7 @@ def exit_proposal(
     Order: stop, target, the strategy's own exit, the longest holding time. Where a bar touched
     both stop and target, the stop counts: which came first is not known.
     """
-    bar = snapshot.event.bar
-    reason = None if bar is None else _touched(bar, held)
-    reason = reason or _own_exit(snapshot, analysis, board, held, config)
-    reason = reason or _too_long(snapshot, held, config)
+    reason = exit_from_columns(snapshot, board, held, config, analysis)
     if reason is None:
         return None
     return Proposal(
@@ -101,6 +98,23 @@ def exit_proposal(
     )
 
 
+def exit_from_columns(
+    snapshot: Snapshot,
+    board: RuleBoard,
+    held: Holding,
+    config: PipelineConfig,
+    analysis: Analysis | None = None,
+) -> tuple[str, str] | None:
+    """Return code and text of why a position should be closed; see ``exit_proposal``.
+
+    ``analysis`` may be left out for every strategy but the ensemble.
+    """
+    bar = snapshot.event.bar
+    reason = None if bar is None else _touched(bar, held)
+    reason = reason or _own_exit(snapshot, analysis, board, held, config)
+    return reason or _too_long(snapshot, held, config)
+
+
 def _touched(bar: Bar, held: Holding) -> tuple[str, str] | None:
     is_long = held.quantity_base > 0
     stop, target = held.stop_price, held.target_price
@@ -115,14 +129,14 @@ def _touched(bar: Bar, held: Holding) -> tuple[str, str] | None:
 
 def _own_exit(
     snapshot: Snapshot,
-    analysis: Analysis,
+    analysis: Analysis | None,
     board: RuleBoard,
     held: Holding,
     config: PipelineConfig,
 ) -> tuple[str, str] | None:
     is_long = held.quantity_base > 0
     if held.strategy == ENSEMBLE:
-        consensus = analysis.consensus
+        consensus = None if analysis is None else analysis.consensus
         if consensus is None:
             return None
         up = consensus.probability_up

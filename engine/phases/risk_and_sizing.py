@@ -19,6 +19,7 @@ from engine.phases.context import DecisionContext
 from engine.phases.cross_validation import UNRELIABLE, WEAK, sentence
 from engine.phases.readiness import readiness
 from engine.ports import Assessment, OptimizationPolicy, StrategyStatus, TradingState
+from engine.quality import stale_reason
 from engine.types.bars import Instrument, Snapshot
 from engine.types.decisions import Analysis, CapStep, JsonValue, Reason, Sizing
 from engine.types.ledger import ZERO
@@ -126,6 +127,12 @@ def _status(question: Question) -> StrategyStatus | Failure:
     return attempt(lambda: gatekeeper.strategy_status(strategy), "gatekeeper.strategy_status")
 
 
+def _stale(question: Question) -> Reason | None:
+    """A bar that was read late describes a market that has moved on (I-15); exits still go."""
+    event = question.snapshot.event
+    return stale_reason(event, question.snapshot.store.bars.timeframe_ms)
+
+
 def _duplicate(question: Question) -> Reason | None:
     """Deny a second order of the same strategy and symbol while one may still fill (CTL-8)."""
     proposal = question.proposal
@@ -172,6 +179,37 @@ def _validation(question: Question) -> Reason | None:
     return None if factor > 0.0 else Reason("UNRELIABLE", f"entries are blocked, {text}")
 
 
+def _vote(question: Question) -> Reason | None:
+    """Deny what all sources together speak against (phase 6 decides, ORC-11, ORC-12)."""
+    consensus, side = question.analysis.consensus, question.proposal.side
+    if consensus is None:
+        return None
+    up, least = consensus.probability_up, question.config.veto_probability
+    probability = up if side is Side.BUY else 1.0 - up
+    if probability >= least:
+        return None
+    text = f"all sources give {side.value} a probability of {probability:.3f}, needed was {least:g}"
+    return Reason("VOTED_DOWN", text, probability, least)
+
+
+def _costs(question: Question) -> Reason | None:
+    """Deny a target that could not pay its fees: such a trade loses when it wins."""
+    proposal, config = question.proposal, question.config
+    if proposal.target_price is None:
+        return None
+    distance = abs(proposal.target_price - proposal.price) / proposal.price
+    needed = config.target_pays_fees * round_trip_fee_fraction(question.snapshot.instrument)
+    if distance >= needed:
+        return None
+    text = f"target is {distance:.5f} away, {needed:.5f} needed to pay the fees of a round trip"
+    return Reason("COSTS", text, distance, needed)
+
+
+def round_trip_fee_fraction(instrument: Instrument) -> float:
+    """Return what entering and leaving by market orders costs, as a fraction of the notional."""
+    return 2.0 * max(float(instrument.taker_fee_fraction), 0.0)
+
+
 def _stop(question: Question) -> Reason | None:
     proposal = question.proposal
     stop, price = proposal.stop_price, question.snapshot.instrument.price(proposal.price)
@@ -187,13 +225,16 @@ def _stop(question: Question) -> Reason | None:
 ENTRY_GATES: tuple[Callable[[Question], Reason | None], ...] = (
     _trading_state,
     _strategy_status,
+    _stale,
     _duplicate,
     _short,
     _position,
     _ready,
     _liquidity,
     _validation,
+    _vote,
     _stop,
+    _costs,
 )
 
 
@@ -233,12 +274,14 @@ def applied_multiplier(
 def base_size(question: Question, price: Decimal, stop: Decimal) -> tuple[float, list[CapStep]]:
     """Return the base size in base units with its trace (D-20).
 
-    The smaller of ``risk_per_trade`` of equity over the stop distance and a share of the smallest
-    notional cap, then reduced by the market's risk level and by the verdict on the opinions.
+    The smaller of ``risk_per_trade`` of equity over the loss at the stop, fees of the round trip
+    included, and a share of the smallest notional cap; then reduced by the market's risk level and
+    by the verdict on the opinions.
     """
     context, config = question.context, question.config
     equity = context.risk.equity_quote
-    by_risk = float(context.limits.risk_per_trade * equity / abs(price - stop))
+    fees = round_trip_fee_fraction(question.snapshot.instrument) * float(price)
+    by_risk = float(context.limits.risk_per_trade * equity) / (float(abs(price - stop)) + fees)
     cap_quote = hard_limits.notional_cap_quote(context.limits, equity)
     by_cap = config.base_share_of_cap * float(cap_quote / price)
     size = min(by_risk, by_cap)

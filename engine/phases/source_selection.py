@@ -57,9 +57,15 @@ def regime_key(market: MarketView | Missing) -> str:
 
 
 def standings(scoreboard: Scoreboard, sources: Sequence[str], regime: str) -> Standings:
-    """Return every source's standing; it changes only when something is settled."""
+    """Return every source's standing; it changes only when something is settled.
+
+    Raises:
+        ValueError: the scoreboard gave a weight that is not positive and finite.
+    """
     settled = np.array([scoreboard.settled(s, regime) for s in sources], dtype=np.int64)
     skill = np.array([scoreboard.weight(s, regime) for s in sources], dtype=np.float64)
+    if not (np.isfinite(skill) & (skill > 0.0)).all():
+        raise ValueError(f"weights must be positive and finite, were {skill.tolist()}")
     performance = skill / (1.0 + skill)
     reliability = settled / (settled + PRIOR_SETTLEMENTS)
     return Standings(

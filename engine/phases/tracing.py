@@ -225,7 +225,7 @@ def silence(analysis: Analysis) -> Reason:
         return Reason("NOT_WARM", f"no entries, market {analysis.market.reason}")
     validation, consensus = analysis.validation, analysis.consensus
     if validation is None or consensus is None:
-        return _NO_OPINION
+        return NO_OPINION
     text = (
         f"nobody proposed, probability up was {consensus.probability_up:.3f} "
         f"({validation.verdict}), {consensus.confluence_up} sources up, "
@@ -234,4 +234,4 @@ def silence(analysis: Analysis) -> Reason:
     return Reason("NO_PROPOSAL", text, consensus.probability_up)
 
 
-_NO_OPINION = Reason("NO_OPINION", "nobody proposed, selected sources with an opinion were 0", 0.0)
+NO_OPINION = Reason("NO_PROPOSAL", "nobody proposed, selected sources with an opinion were 0", 0.0)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, replace
 from decimal import Decimal, InvalidOperation
+from typing import Any
 from uuid import uuid4
 
 from aiohttp import web
@@ -154,7 +155,7 @@ class AdminDoor:
         exchange = self._venue.exchange
         instrument = exchange.instrument(str(body.get("symbol", "")).replace("/", ""))
         names = ("tick_size", "lot_size", "min_notional_quote", "min_quantity_base")
-        changes = {name: _decimal(body, name) for name in names if name in body}
+        changes: dict[str, Any] = {n: _decimal(body, n) for n in names if n in body}
         exchange.instruments[instrument.symbol] = replace(instrument, **changes)
         if "halted" in body:
             change = exchange.halted.add if body["halted"] else exchange.halted.discard

@@ -48,7 +48,8 @@ class Placed:
 class Exchange:
     """Matches orders against the seeded book of the last closed bar and against closing bars.
 
-    ``fill_fraction`` is asked once per matched order: less than 1 fills only that part (a fault).
+    ``fill_fraction`` is asked once per matched order: another number than 1 is a fault (a part is
+    filled, or more than was ordered).
     ``unique_forever`` is asked once per new order: True refuses a client id that was ever used.
     """
 
@@ -123,6 +124,19 @@ class Exchange:
         with self.ledger.transaction():
             return self._close(order, "CANCELED", now_ms)
 
+    def fill_resting(
+        self, symbol: str, order_id: int | None, client_id: str, fraction: Decimal, now_ms: int
+    ) -> tuple[Report, ...]:
+        """Fill part of a resting limit order at its price, as if somebody had just taken it."""
+        order = self._find(symbol, order_id, client_id)
+        if order is None or not order.is_open or not order.triggered:
+            return ()
+        instrument = self.instruments[symbol]
+        quantity = instrument.quantity(order.remaining * fraction) or order.remaining
+        with self.ledger.transaction():
+            order, fill = self._execute(order, order.price, quantity, is_maker=True, ts_ms=now_ms)
+        return (Report("TRADE", order, fill),)
+
     def query(self, symbol: str, order_id: int | None, client_id: str) -> VenueOrder:
         order = self._find(symbol, order_id, client_id)
         if order is None:
@@ -186,7 +200,7 @@ class Exchange:
         if not taken:
             return ()
         share = self._fill_fraction()
-        if share < _ONE:
+        if share != _ONE:
             part = new.instrument.quantity(sum(q for _, q in taken) * share)
             taken = walk_book(new.side, part, book, new.instrument, limit)
         filled = sum((piece for _, piece in taken), ZERO)
@@ -194,7 +208,7 @@ class Exchange:
 
     def _part_of(self, quantity: Decimal, instrument: Instrument) -> Decimal:
         share = self._fill_fraction()
-        return quantity if share >= _ONE else instrument.quantity(quantity * share) or quantity
+        return quantity if share == _ONE else instrument.quantity(quantity * share) or quantity
 
     def _settle(self, new: NewOrder, order: VenueOrder, now_ms: int) -> VenueOrder:
         """Let what was not taken at once rest, or end it."""

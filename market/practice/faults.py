@@ -29,7 +29,10 @@ TRANSPORT_VERBS = frozenset(
 VENUE_VERBS = frozenset(
     {
         "not_found_lag",  # orders younger than lag_s (wall time) are not found
-        "partial",  # the next matched order fills only fraction
+        "partial",  # op order.fill: a matched order fills only fraction
+        "overfill",  # op order.fill: a matched order fills fraction (> 1) of what it asked
+        "fill_on_cancel",  # fraction of the order fills first; all of it = the cancel is refused
+        "phantom_fill",  # op myTrades: a fill is listed that is not in the books
         "stale_balance",  # the account of when the fault was armed
         "clock_offset",  # the venue's clock is ms ahead
         "auth_off",  # every key is refused

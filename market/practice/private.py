@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from uuid import uuid4
 
 from market.practice.exchange import Report
 from market.practice.ledger import Balance, VenueOrder
-from market.practice.problems import cancel_rejected, missing, no_such_order
+from market.practice.problems import VenueError, cancel_rejected, missing, no_such_order
 from market.practice.public import Params, instrument_of, limit_of, whole
 from market.practice.request import read_order
 from market.practice.venue import Venue
 from market.practice.wire import Json, account, cancel_row, my_trade, order_row, placed_row
 
+_PHANTOM_ID = 1_000_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class Acted:
-    """A write's answer and what must be told on the user stream once it is committed."""
+    """A write's answer and what must be told on the user stream once it is committed; with
+    ``refusal`` the answer is that error, though something happened to the account."""
 
     answer: Json
     reports: tuple[Report, ...]
+    refusal: VenueError | None = None
 
 
 def create_order(venue: Venue, params: Params) -> Acted:
@@ -46,9 +51,18 @@ def query_order(venue: Venue, params: Params) -> Json:
 
 def cancel_order(venue: Venue, params: Params) -> Acted:
     symbol, order_id, client_id = _which(venue, params)
-    order = venue.exchange.cancel(symbol, order_id, client_id, venue.clock.now_ms())
+    now_ms = venue.clock.now_ms()
+    fault = venue.faults.fire("order.cancel", {"fill_on_cancel"})
+    filled: tuple[Report, ...] = ()
+    if fault is not None:
+        fraction = Decimal(fault.text("fraction", "1"))
+        filled = venue.exchange.fill_resting(symbol, order_id, client_id, fraction, now_ms)
+    try:
+        order = venue.exchange.cancel(symbol, order_id, client_id, now_ms)
+    except VenueError as error:
+        return Acted(None, filled, error)
     cancel_id = params.get("newClientOrderId") or uuid4().hex
-    return Acted(cancel_row(order, cancel_id), (Report("CANCELED", order),))
+    return Acted(cancel_row(order, cancel_id), (*filled, Report("CANCELED", order)))
 
 
 def cancel_open_orders(venue: Venue, params: Params) -> Acted:
@@ -99,7 +113,10 @@ def my_trades(venue: Venue, params: Params) -> Json:
     ]
     from_start = start_ms is not None or params.get("fromId")
     limit = limit_of(params)
-    return [my_trade(fill) for fill in (kept[:limit] if from_start else kept[-limit:])]
+    kept = kept[:limit] if from_start else kept[-limit:]
+    if kept and venue.faults.fire("myTrades", {"phantom_fill"}):
+        kept = [*kept, replace(kept[-1], trade_id=kept[-1].trade_id + _PHANTOM_ID)]
+    return [my_trade(fill) for fill in kept]
 
 
 def account_info(venue: Venue, params: Params) -> Json:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 from uuid import uuid4
@@ -36,13 +38,13 @@ class Throttle:
     minute: int = 0
     used: int = 0
 
-    def add(self, weight: int, wall_s: float) -> bool:
+    def add(self, weight: int, wall_s: float, limit: float) -> bool:
         """Count a request; False where it is one too many."""
         minute = int(wall_s // _MINUTE_S)
         if minute != self.minute:
             self.minute, self.used = minute, 0
         self.used += weight
-        return self.used <= WEIGHT_LIMIT
+        return self.used <= limit
 
 
 class RestDoor:
@@ -70,7 +72,7 @@ class RestDoor:
             app.router.add_get(path, self._sockets.api)
         return app
 
-    def _handler(self, route: Route) -> web.Handler:  # type: ignore[name-defined]
+    def _handler(self, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handle(request: web.Request) -> web.StreamResponse:
             response = await self._with_faults(route, request)
             response.headers["X-MBX-USED-WEIGHT-1M"] = str(self._throttle.used)
@@ -78,9 +80,20 @@ class RestDoor:
 
         return handle
 
+    def _limit(self) -> float:
+        """Request weight allowed in a wall-clock minute: the venue's own, once a venue minute.
+
+        A clock that runs sixty times as fast must allow sixty times the requests, or no client
+        could do at speed what it may do on a real venue. A clock stepped by hand has no minute.
+        """
+        speed = self._venue.clock.speed
+        if speed <= 0:
+            return math.inf
+        return WEIGHT_LIMIT * max(1.0, speed * self._venue.tape.timeframe_ms / 1000)
+
     async def _with_faults(self, route: Route, request: web.Request) -> web.Response:
         body = (await request.read()).decode()
-        if not self._throttle.add(route.weight, self._venue.wall_ms() / 1000):
+        if not self._throttle.add(route.weight, self._venue.wall_ms() / 1000, self._limit()):
             return _too_many(429, _MINUTE_S)
         fault = self._venue.faults.fire(route.op, TRANSPORT_VERBS)
         if fault is None:
@@ -131,7 +144,7 @@ class RestDoor:
             return _problem(error)
         if isinstance(result, Acted):
             self._hub.reported(result.reports)
-            return _json(result.answer)
+            return _problem(result.refusal) if result.refusal else _json(result.answer)
         return _json(result)
 
     def _check(self, request: web.Request, body: str, params: dict[str, str]) -> None:

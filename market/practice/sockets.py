@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from itertools import count
 
@@ -32,7 +32,7 @@ class Sockets:
 
     async def market(self, request: web.Request) -> web.StreamResponse:
         """``/ws/NAME`` and ``/stream``: streams by SUBSCRIBE, by path or by ``?streams=``."""
-        listener = Listener(web.WebSocketResponse(heartbeat=_HEARTBEAT_S))
+        listener = _listener(request)
         name = request.match_info.get("name", "")
         listener.user = name in self.listen_keys
         listener.combined = "streams" in request.query
@@ -42,14 +42,12 @@ class Sockets:
 
     async def api(self, request: web.Request) -> web.StreamResponse:
         """``/ws-api/v3``: requests by message, and the user stream by signature."""
-        listener = Listener(web.WebSocketResponse(heartbeat=_HEARTBEAT_S))
+        listener = _listener(request)
         return await self._serve(request, listener, self._api_message)
 
     async def _serve(
-        self, request: web.Request, listener: Listener, answer: object
+        self, request: web.Request, listener: Listener, answer: Callable[[Listener, str], Json]
     ) -> web.StreamResponse:
-        if not callable(answer):
-            raise TypeError(f"answer must be callable, was {answer!r}")
         await listener.socket.prepare(request)
         self._hub.join(listener)
         writer = asyncio.create_task(listener.write())
@@ -112,6 +110,8 @@ class Sockets:
         result = route.handler(self._venue, params)
         if isinstance(result, Acted):
             self._hub.reported(result.reports)
+            if result.refusal is not None:
+                raise result.refusal
             return result.answer
         return result
 
@@ -120,6 +120,10 @@ class Sockets:
         payload = "&".join(f"{name}={value}" for name, value in signed.items())
         self._venue.check_signed(params.get("apiKey", ""), payload, params.get("signature", ""))
         self._venue.check_timestamp(params)
+
+
+def _listener(request: web.Request) -> Listener:
+    return Listener(web.WebSocketResponse(heartbeat=_HEARTBEAT_S), request.transport)
 
 
 def _parsed(text: str) -> dict[str, Json]:

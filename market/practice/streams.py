@@ -38,6 +38,7 @@ class Listener:
     """One socket. ``user`` receives account events, wrapped with ``subscription`` where set."""
 
     socket: web.WebSocketResponse
+    transport: asyncio.Transport | None = None
     streams: set[str] = field(default_factory=set)
     user: bool = False
     subscription: int | None = None
@@ -196,9 +197,8 @@ class Hub:
 
     def _cut(self, listener: Listener) -> None:
         self.leave(listener)
-        transport = listener.socket._req.transport if listener.socket._req is not None else None
-        if transport is not None:
-            transport.abort()
+        if listener.transport is not None:
+            listener.transport.abort()
 
 
 def known_stream(venue: Venue, stream: str) -> bool:

@@ -84,8 +84,9 @@ class HistoryTape:
     def first_close_ms(self, warmup_bars: int) -> int:
         latest = 0
         for bars in self.history.bars.values():
-            row = min(warmup_bars, max(1, len(bars) // 2)) - 1
-            latest = max(latest, int(bars.ts_ms[row]) + self.timeframe_ms)
+            # A file too short for the warm-up keeps half of itself to be played.
+            warmup = warmup_bars if len(bars) > warmup_bars else max(1, len(bars) // 2)
+            latest = max(latest, int(bars.ts_ms[warmup - 1]) + self.timeframe_ms)
         return latest
 
     def next_close_ms(self, after_ms: int) -> int | None:

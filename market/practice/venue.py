@@ -24,6 +24,7 @@ from market.practice.tape import Tape
 DEFAULT_RECV_WINDOW_MS = 5_000
 MAX_RECV_WINDOW_MS = 60_000
 _REMEMBERED_SYNCS = 64
+_REMEMBERED_BIRTHS = 10_000
 WARMUP_BARS = 3_000
 UPDATES_PER_STEP = 100
 
@@ -147,6 +148,7 @@ class Venue:
     def note_born(self, order_id: int) -> None:
         """Remember the wall time of an order's birth, from which ``not_found_lag`` counts."""
         self.born_wall_s[order_id] = self.monotonic()
+        self.born_wall_s.pop(order_id - _REMEMBERED_BIRTHS, None)
 
     def is_hidden(self, order_id: int, op: str) -> bool:
         """True where a ``not_found_lag`` fault still hides the order."""
@@ -157,8 +159,10 @@ class Venue:
         return fault is not None and self.monotonic() - born < fault.number("lag_s", 5.0)
 
     def _fill_fraction(self) -> Decimal:
-        fault = self.faults.fire("order.fill", {"partial"})
-        return Decimal(fault.text("fraction", "0.5")) if fault else Decimal(1)
+        fault = self.faults.fire("order.fill", {"partial", "overfill"})
+        if fault is None:
+            return Decimal(1)
+        return Decimal(fault.text("fraction", "0.5" if fault.verb == "partial" else "1.5"))
 
     def _keys(self) -> dict[str, str]:
         """Return the known keys; the file is read each time so that keys can be added live."""

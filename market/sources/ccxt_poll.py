@@ -156,7 +156,7 @@ class CcxtPollSource:
         return rows
 
     def _read(self, call: Callable[[], T]) -> T:
-        result = ask(call, headers=lambda: self._client.last_response_headers, writes=False)
+        result = ask(self._client, call, writes=False)
         if isinstance(result, Unavailable):
             raise SourceUnavailable(f"{result.code}: {result.reason}")
         if isinstance(result, Rejection | Unanswered):
@@ -251,6 +251,12 @@ def _columns(bars: Sequence[Bar], timeframe_ms: int) -> BarColumns:
     def column(name: str) -> Any:
         return np.array([getattr(bar, name) for bar in bars], dtype=np.float64)
 
-    ts_ms = np.array([bar.ts_ms for bar in bars], dtype=np.int64)
-    names = ("open", "high", "low", "close", "volume")
-    return BarColumns(ts_ms, *(column(name) for name in names), timeframe_ms)
+    return BarColumns(
+        np.array([bar.ts_ms for bar in bars], dtype=np.int64),
+        column("open"),
+        column("high"),
+        column("low"),
+        column("close"),
+        column("volume"),
+        timeframe_ms,
+    )

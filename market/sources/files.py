@@ -57,11 +57,9 @@ def read_bars(
         resolved, timeframe_ms = split_symbol(named), timeframe_to_ms(bar_length)
     except DataError as error:
         raise DataError(f"{file}: {error}") from error
-    bars = BarColumns(
-        _timestamps(file, frame),
-        *(_floats(file, frame, name) for name in PRICE_COLUMNS),
-        timeframe_ms,
-    )
+    ts_ms = _timestamps(file, frame)
+    opens, highs, lows, closes, volumes = (_floats(file, frame, name) for name in PRICE_COLUMNS)
+    bars = BarColumns(ts_ms, opens, highs, lows, closes, volumes, timeframe_ms)
     _refuse_bad_rows(file, bars)
     return BarFile(file, resolved, bars)
 

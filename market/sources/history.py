@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -67,9 +68,19 @@ def _joined(parts: list[BarFile]) -> BarColumns:
                 f"{after.path}: first timestamp was {int(after.bars.ts_ms[0])}, "
                 f"allowed: after {int(before.bars.ts_ms[-1])}, the last of {before.path}"
             )
-    names = ("ts_ms", "open", "high", "low", "close", "volume")
-    columns = (np.concatenate([getattr(p.bars, name) for p in ordered]) for name in names)
-    return BarColumns(*columns, _ms(ordered))
+
+    def column(name: str) -> Any:
+        return np.concatenate([getattr(part.bars, name) for part in ordered])
+
+    return BarColumns(
+        column("ts_ms"),
+        column("open"),
+        column("high"),
+        column("low"),
+        column("close"),
+        column("volume"),
+        _ms(ordered),
+    )
 
 
 class HistorySource:

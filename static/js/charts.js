@@ -203,7 +203,7 @@
       uirevision: "equity",
       xaxis: axis({ type: "date", showgrid: false, anchor: "y2", tickformat: "%H:%M\n%b %d", nticks: 6 }),
       yaxis: axis({ side: "right", domain: [0.36, 1], tickformat: ",", nticks: 5 }),
-      yaxis2: axis({ side: "right", domain: [0, 0.28], ticksuffix: " %", rangemode: "tozero", nticks: 3 }),
+      yaxis2: axis({ side: "right", domain: [0, 0.28], ticksuffix: " %", nticks: 3, autorangeoptions: { maxallowed: 0, include: -0.5 } }),
       annotations: watermark(badge, 0.72),
     });
     return window.Plotly.react(node, traces, options, CONFIG);

@@ -43,7 +43,8 @@
     if (!rows.size) {
       node.append(el("strong", null, "No decision yet"), "The first bar brings the first decision.");
     } else if (hidden) {
-      node.append(el("strong", null, "Only HOLDs"), hidden + " HOLD decisions are folded away; each has its reason.");
+      const button = el("button", { type: "button", class: "button small", "data-unfold": "1" }, "Show them");
+      node.append(el("strong", null, "Only HOLDs"), el("p", null, hidden + " HOLD decisions are folded away; each has its reason."), button);
     } else {
       node.append(el("strong", null, "Nothing matches"), "No recent decision has these filters.");
     }
@@ -96,6 +97,11 @@
   }
 
   list.addEventListener("click", (event) => {
+    if (event.target.closest("[data-unfold]")) {
+      inputs.holds.checked = true;
+      render();
+      return;
+    }
     const node = event.target.closest("[data-key]");
     if (node) TP.drawer.open(rows.get(node.dataset.key));
   });

@@ -46,18 +46,27 @@
     return el("details", null, el("summary", null, "Output, " + rows.length + " values"), list);
   }
 
+  /* Where a phase gave no reason its first plain values say what it found. */
+  function gist(values) {
+    return Object.entries(values || {})
+      .filter(([, value]) => value !== null && value !== "" && typeof value !== "object")
+      .slice(0, 4)
+      .map(([name, value]) => name.replaceAll("_", " ") + " " + (typeof value === "string" ? value.toLowerCase() : plain(value)))
+      .join(", ");
+  }
+
   function phase(row, blocking) {
-    const status = row.status === "absent" ? "not stored" : row.status;
     const ms = format.isNumber(row.duration_us) ? format.number(row.duration_us / 1000, 2) + " ms" : "";
-    const reasons = el("ul", { class: "reasons" }, ...row.reasons.map(reasonItem));
+    const said = row.reasons.length ? row.reasons.map(reasonItem) : [el("li", null, gist(row.output))];
+    const reasons = el("ul", { class: "reasons" }, ...said);
     return el(
       "div",
       { class: row.number === blocking ? "phase stopped" : "phase" },
       el("span", { class: "n" }, String(row.number)),
       el("span", { class: "title" }, row.title),
       el("span", { class: "ms" }, ms),
-      el("span", { class: "status " + row.status }, status),
-      row.reasons.length ? reasons : null,
+      el("span", { class: "status " + row.status }, row.status),
+      row.reasons.length || gist(row.output) ? reasons : null,
       output(row.output)
     );
   }
@@ -98,6 +107,13 @@
     if (!detail.opinions || !detail.opinions.length) return null;
     const consensus = detail.consensus;
     const weights = new Map(consensus ? consensus.contributors.map((name, i) => [name, consensus.weights[i]]) : []);
+    const scores = new Map((detail.sources || []).map((source) => [source.source, source]));
+    const record = (source) => {
+      const score = scores.get(source);
+      const weight = weights.has(source) ? "weight " + format.percent(weights.get(source), 0) : "not in the vote";
+      if (!score || !format.isNumber(score.brier)) return weight;
+      return weight + ", Brier " + format.number(score.brier, 3) + " over " + score.settled;
+    };
     const row = (name, probability, note) => [
       el("span", null, name),
       bar(el("span", { class: "track" }), 0.5, probability, probability >= 0.5 ? "up" : "down"),
@@ -105,11 +121,7 @@
       note ? el("span", { class: "note" }, note) : null,
     ];
     const rows = detail.opinions.flatMap((opinion) =>
-      row(
-        opinion.source,
-        opinion.probability_up,
-        weights.has(opinion.source) ? "weight " + format.percent(weights.get(opinion.source), 0) : "not in the vote"
-      )
+      row(opinion.source, opinion.probability_up, record(opinion.source))
     );
     if (consensus) {
       rows.push(
@@ -143,7 +155,6 @@
     part("action").textContent = detail.action;
     part("action").className = "status " + detail.action;
     part("title").textContent = detail.strategy + " on " + detail.symbol;
-    const stopped = detail.blocking_phase ? "Stopped at phase " + detail.blocking_phase + ", " + detail.blocking_phase_title.toLowerCase() + ": " : "";
     const facts = el(
       "dl",
       { class: "facts" },
@@ -158,7 +169,7 @@
     );
     const body = part("body");
     body.replaceChildren(
-      el("section", null, el("p", { class: "verdict" }, stopped + (detail.reason || detail.reason_code)), facts),
+      el("section", null, el("p", { class: "verdict" }, detail.action === "HOLD" ? detail.summary : detail.reason || detail.reason_code), facts),
       section("Ten phases", ...detail.phases.map((row) => phase(row, detail.blocking_phase))),
       ...[sizing(detail), opinions(detail), orders(detail)].filter(Boolean)
     );

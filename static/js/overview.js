@@ -40,7 +40,7 @@
       figure("Today", format.signed(account.day_pnl, 2), quote + ", UTC day", format.tone(account.day_pnl)),
       figure("Drawdown", format.percent(account.drawdown_fraction), "worst " + format.percent(account.worst_drawdown_fraction)),
       figure("Exposure", format.percent(account.exposure_fraction, 1), "cash " + format.number(account.cash, 2)),
-      figure("Open PnL", state.positions.length ? format.signed(unrealised, 2) : TP.NONE, state.positions.length + " open positions", state.positions.length ? format.tone(unrealised) : ""),
+      figure("Open PnL", state.positions.length ? format.signed(unrealised, 2) : TP.NONE, state.positions.length === 1 ? "1 open position" : state.positions.length + " open positions", state.positions.length ? format.tone(unrealised) : ""),
       figure("Win rate", sums.trades ? format.percent(sums.wins / sums.trades, 1) : TP.NONE, sums.trades + " closed trades")
     );
   }
@@ -58,7 +58,8 @@
       part(counts.evaluated, "evaluated in " + counts.bars + " bars"),
       part(counts.nobody_proposed, "nobody proposed"),
       ...counts.blocked.map((row) => part(row.n, "stopped at " + row.title.toLowerCase())),
-      part(counts.acted, "acted")
+      part(counts.acted, "acted"),
+      counts.rejected ? el("span", { class: "down", title: counts.rejected_reason }, part(counts.rejected, "bars refused by the quality gate")) : ""
     );
   }
 
@@ -117,7 +118,7 @@
   }
 
   function showTrades() {
-    const rows = state.trades.slice(0, 12).map((row) =>
+    const rows = state.trades.slice(0, 8).map((row) =>
       el(
         "tr",
         null,

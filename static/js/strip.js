@@ -18,8 +18,10 @@
   };
   const TITLES = { HALTED: "Halt trading", REDUCING: "Reduce only", ACTIVE: "Resume trading" };
 
-  function meter(cell, used) {
-    const share = Math.max(0, Math.min(1, used || 0));
+  /* Without a limit there is nothing to measure against: the meter stays empty. */
+  function meter(cell, amount, limit) {
+    const used = format.isNumber(limit) && Number(limit) > 0 ? Math.max(0, amount || 0) / limit : 0;
+    const share = Math.min(1, used);
     cell.style.width = (100 * share).toFixed(1) + "%";
     cell.className = used >= 1 ? "over" : used >= 0.7 ? "near" : "";
   }
@@ -32,12 +34,12 @@
     cells["day-limit"].textContent = format.isNumber(limits.day_loss_limit_fraction)
       ? format.signedPercent(limits.day_pnl_fraction) + " of −" + format.percent(limits.day_loss_limit_fraction, 1)
       : "no limit set";
-    meter(cells["day-meter"], Math.max(0, -(limits.day_pnl_fraction || 0)) / limits.day_loss_limit_fraction);
+    meter(cells["day-meter"], -(limits.day_pnl_fraction || 0), limits.day_loss_limit_fraction);
     cells.drawdown.textContent = format.percent(limits.drawdown_fraction);
     cells["drawdown-limit"].textContent = format.isNumber(limits.drawdown_limit_fraction)
       ? "of " + format.percent(limits.drawdown_limit_fraction, 1)
       : "no limit set";
-    meter(cells["drawdown-meter"], (limits.drawdown_fraction || 0) / limits.drawdown_limit_fraction);
+    meter(cells["drawdown-meter"], limits.drawdown_fraction, limits.drawdown_limit_fraction);
   }
 
   function showControl() {

@@ -339,6 +339,14 @@ def test_exposure_by_symbol_and_strategy_sum_to_the_gross() -> None:
     assert [p.strategy for p in books.positions()] == ["breakout", "ema-trend", "ema-trend"]
 
 
+def test_without_a_regime_the_fill_has_that_of_its_intent() -> None:
+    """OPT-25"""
+    books = ledger()
+    order = intent(regime="VOLATILE")
+    (lot,) = books.apply_fill(fill(order, "100"), order).opened
+    assert lot.regime == "VOLATILE"
+
+
 Step = tuple[OrderIntent, Fill]
 
 
@@ -416,6 +424,7 @@ def test_no_money_appears_or_disappears_whatever_the_fills(
     assert sum((t.pnl_quote + t.fees_quote for t in trades), D(0)) == books.realised_quote
     again = Ledger.restore(books.state())
     assert again.state() == books.state()
+    assert again.exposure_by_symbol() == books.exposure_by_symbol()
     assert again.exposure_quote == books.exposure_quote
     _assert_conserved(again)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -196,13 +198,17 @@ class TradeListApi(Operation):
 
 class StatisticsRow(serializers.Serializer):
     strategy = serializers.CharField()
-    trades = serializers.IntegerField()
+    trades = serializers.IntegerField(source="count")
     wins = serializers.IntegerField()
+    losses = serializers.IntegerField()
     pnl_quote = MoneyField()
     fees_quote = MoneyField()
-    win_rate_fraction = serializers.FloatField(allow_null=True)
+    win_rate_fraction = serializers.FloatField(source="win_rate", allow_null=True)
+    expectancy_quote = serializers.FloatField(allow_null=True)
     expectancy_r = serializers.FloatField(allow_null=True)
     profit_factor = serializers.FloatField(allow_null=True)
+    max_drawdown_quote = serializers.FloatField()
+    longest_loss_streak = serializers.IntegerField()
 
 
 class StatisticsOutput(serializers.Serializer):
@@ -217,7 +223,11 @@ class TradeStatisticsApi(Operation):
     )
     def get(self, request: Request) -> Response:
         run = run_of(filters_of(request, RunFilter))
-        return Response(StatisticsOutput({"results": trade_statistics(run=run)}).data)
+        rows = [
+            {"strategy": code, **asdict(statistics)}
+            for code, statistics in trade_statistics(run=run).items()
+        ]
+        return Response(StatisticsOutput({"results": rows}).data)
 
 
 class PositionRow(serializers.Serializer):

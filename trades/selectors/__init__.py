@@ -10,7 +10,6 @@ from trades.selectors.decisions import (
 )
 from trades.selectors.ledger import (
     Position,
-    TradeStatistics,
     equity_latest,
     equity_list,
     fill_list,
@@ -29,7 +28,6 @@ __all__ = [
     "LimitUse",
     "Position",
     "RiskStatus",
-    "TradeStatistics",
     "WhyNot",
     "control_list",
     "decision_detail",

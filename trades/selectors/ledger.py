@@ -13,9 +13,11 @@ from uuid import UUID
 from django.db.models import F, OuterRef, QuerySet, Subquery, Window
 from django.db.models.functions import Mod, RowNumber
 
+from engine.performance import TradeStatistics, TradeStats
 from engine.types.opinions import Side
 from market.models import Candle, Instrument
 from trades.models import EquityPoint, Fill, Lot, Mode, Order, Trade, TradingRun
+from trades.records import trade_value
 
 ZERO = Decimal(0)
 
@@ -36,21 +38,6 @@ class Position:
     mark_price: Decimal | None
     notional_quote: Decimal | None
     unrealised_pnl_quote: Decimal | None
-
-
-@dataclass(frozen=True, slots=True)
-class TradeStatistics:
-    """Closed trades of one strategy. Ratios are None where they are undefined: no trades, no
-    trade with a stop (expectancy), or no losing trade (profit factor)."""
-
-    strategy: str
-    trades: int
-    wins: int
-    pnl_quote: Decimal
-    fees_quote: Decimal
-    win_rate_fraction: float | None
-    expectancy_r: float | None
-    profit_factor: float | None
 
 
 def run_list() -> QuerySet[TradingRun]:
@@ -137,13 +124,13 @@ def equity_list(
     return list(rows.order_by("at"))
 
 
-def trade_statistics(*, run: TradingRun | None) -> list[TradeStatistics]:
-    """Return the statistics of each strategy that closed a trade (one query)."""
-    by_strategy: dict[str, list[Trade]] = defaultdict(list)
-    rows = Trade.objects.filter(run=run).only("strategy", "pnl_quote", "fees_quote", "r_multiple")
-    for trade in rows.iterator(chunk_size=5_000):
-        by_strategy[trade.strategy].append(trade)
-    return [_statistics(code, trades) for code, trades in sorted(by_strategy.items())]
+def trade_statistics(*, run: TradingRun | None) -> dict[str, TradeStatistics]:
+    """Return the statistics of each strategy that closed a trade, by its code (one query)."""
+    by_strategy: dict[str, TradeStats] = defaultdict(TradeStats)
+    rows = Trade.objects.filter(run=run).order_by("closed_at", "id")
+    for row in rows.iterator(chunk_size=5_000):
+        by_strategy[row.strategy].add(trade_value(row))
+    return {code: by_strategy[code].statistics() for code in sorted(by_strategy)}
 
 
 def _given(**filters: Any) -> dict[str, Any]:
@@ -180,21 +167,4 @@ def _position(lots: list[Lot], mark: Decimal | None) -> Position:
         mark_price=mark,
         notional_quote=None if mark is None else quantity * mark,
         unrealised_pnl_quote=None if mark is None else sign * (quantity * mark - cost) - fees,
-    )
-
-
-def _statistics(code: str, trades: list[Trade]) -> TradeStatistics:
-    gains = sum((t.pnl_quote for t in trades if t.pnl_quote > 0), ZERO)
-    losses = -sum((t.pnl_quote for t in trades if t.pnl_quote < 0), ZERO)
-    wins = sum(1 for t in trades if t.pnl_quote > 0)
-    multiples = [t.r_multiple for t in trades if t.r_multiple is not None]
-    return TradeStatistics(
-        strategy=code,
-        trades=len(trades),
-        wins=wins,
-        pnl_quote=gains - losses,
-        fees_quote=sum((t.fees_quote for t in trades), ZERO),
-        win_rate_fraction=wins / len(trades) if trades else None,
-        expectancy_r=sum(multiples) / len(multiples) if multiples else None,
-        profit_factor=float(gains / losses) if losses else None,
     )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 from django.db.models import QuerySet
 
 from engine.ports import TradingState
+from engine.risk import RiskLimits
+from engine.types.orders import Purpose
 from trades.models import ControlState, EquityPoint, Order, Trade, TradingRun
 from trades.selectors.ledger import Position, equity_latest, position_list
 
@@ -42,10 +45,16 @@ class RiskStatus:
 
 @dataclass(frozen=True, slots=True)
 class _Book:
+    """What the measures look at. ``entry_ages`` are in venue time, before the last event."""
+
     equity: EquityPoint | None
     positions: list[Position]
     open_order_symbols: list[str]
+    entry_ages: list[timedelta]
     loss_streak: int
+
+
+Measure = Callable[[_Book], float | None]
 
 
 def control_list() -> QuerySet[ControlState]:
@@ -53,7 +62,10 @@ def control_list() -> QuerySet[ControlState]:
 
 
 def risk_status(*, run: TradingRun | None) -> RiskStatus:
-    """Return every limit the run was started with, its use, and the control states."""
+    """Return every limit in force, its use, and the control states.
+
+    A limit that the run's configuration does not name has the engine's default.
+    """
     controls = list(control_list())
     worst = max(
         (TradingState(row.state) for row in controls),
@@ -63,25 +75,37 @@ def risk_status(*, run: TradingRun | None) -> RiskStatus:
     if run is None:
         return RiskStatus(None, worst.value, None, [], controls)
     book = _book(run)
-    limits: Mapping[str, Any] = run.config.get("risk") or {}
+    limits = _limits(run)
     used = [
-        _use(name, unit, float(limits[name]), measure(book))
-        for name, (unit, measure) in MEASURES.items()
-        if limits.get(name) is not None
+        _use(name, unit, limits[name], measure(book)) for name, (unit, measure) in MEASURES.items()
     ]
     return RiskStatus(run, worst.value, book.equity, used, controls)
+
+
+def _limits(run: TradingRun) -> dict[str, float]:
+    given: dict[str, Any] = run.config.get("risk") or {}
+    defaults = RiskLimits()
+    # the configuration file calls the total drawdown by a longer name than the engine
+    named = {"max_total_drawdown": "max_drawdown"}
+    chosen = {named.get(name, name): value for name, value in given.items()}
+    return {name: float(chosen.get(name, getattr(defaults, name))) for name in MEASURES}
 
 
 def _book(run: TradingRun) -> _Book:
     in_flight = Order.objects.filter(run=run, status__in=IN_FLIGHT)
     newest = Trade.objects.filter(run=run).order_by("-closed_at", "-id")
     results = list(newest.values_list("pnl_quote", flat=True)[:_STREAK_LOOKED_AT])
-    won = next((i for i, pnl in enumerate(results) if pnl >= 0), len(results))
+    now = run.last_event_at or run.started_at
+    entries = Order.objects.filter(
+        run=run, purpose=Purpose.ENTRY, decided_at__gt=now - timedelta(days=1)
+    )
+    losses = next((i for i, pnl in enumerate(results) if pnl >= 0), len(results))
     return _Book(
         equity=equity_latest(run=run),
         positions=position_list(run=run),
         open_order_symbols=list(in_flight.values_list("symbol", flat=True)),
-        loss_streak=won,
+        entry_ages=[now - at for at in entries.values_list("decided_at", flat=True)],
+        loss_streak=losses,
     )
 
 
@@ -121,21 +145,26 @@ def _gross(book: _Book) -> float | None:
     return None if book.equity is None else _of_equity(book, book.equity.exposure_quote)
 
 
-def _most_orders_of_a_symbol(book: _Book) -> float:
+def _most_of_a_symbol(book: _Book) -> float:
     symbols = book.open_order_symbols
     return float(max((symbols.count(symbol) for symbol in set(symbols)), default=0))
 
 
-Measure = Callable[[_Book], float | None]
-# the names are those of the run's ``risk`` configuration
+def _entries_within(window: timedelta) -> Measure:
+    return lambda book: float(sum(age < window for age in book.entry_ages))
+
+
+# the names are those of ``engine.risk.RiskLimits``
 MEASURES: dict[str, tuple[str, Measure]] = {
-    "max_day_loss": ("fraction of the day's first equity", _day_loss),
-    "max_drawdown": ("fraction of peak equity", _drawdown),
-    "max_loss_streak": ("trades", lambda book: float(book.loss_streak)),
-    "max_symbol_exposure": ("fraction of equity", lambda b: _largest(b, lambda p: p.symbol)),
+    "max_position_size": ("fraction of equity", lambda b: _largest(b, lambda p: p.symbol)),
     "max_strategy_exposure": ("fraction of equity", lambda b: _largest(b, lambda p: p.strategy)),
     "max_gross_exposure": ("fraction of equity", _gross),
-    "max_open_orders": ("orders", lambda book: float(len(book.open_order_symbols))),
-    "max_open_orders_per_symbol": ("orders", _most_orders_of_a_symbol),
+    "max_day_loss": ("fraction of the day's first equity", _day_loss),
+    "max_drawdown": ("fraction of peak equity", _drawdown),
+    "loss_streak": ("trades", lambda book: float(book.loss_streak)),
     "max_open_positions": ("positions", lambda book: float(len(book.positions))),
+    "max_open_orders": ("orders", lambda book: float(len(book.open_order_symbols))),
+    "max_open_orders_per_symbol": ("orders", _most_of_a_symbol),
+    "max_orders_per_hour": ("entries", _entries_within(timedelta(hours=1))),
+    "max_orders_per_day": ("entries", _entries_within(timedelta(days=1))),
 }

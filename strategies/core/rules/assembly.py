@@ -13,6 +13,9 @@ from strategies.core.errors import StrategyError
 # No rule is ever surer than this: on bars alone nobody is.
 MAX_LEAN = 0.2
 ATR_SPAN = 14
+# A round trip at retail fees costs about 0.2 % of the notional. A stop nearer than this would lose
+# more to fees than to the market, and a target in proportion to it could not pay them.
+MIN_STOP_FRACTION = 0.003
 # Recursions over longer spans than this would still remember what a live window never saw.
 MAX_WINDOW = 256
 MAX_EMA_SPAN = 60
@@ -33,7 +36,8 @@ def assemble(
     """Return columns that keep the promises of ``RuleColumns``, whatever the rule computed.
 
     ``lean`` is probability - 0.5. An entry survives only where the rule is warm, the market moves
-    and stop < close < target (the reverse for a short), all of them positive and finite.
+    and stop < close < target (the reverse for a short), all of them positive and finite. Where the
+    stop is nearer than MIN_STOP_FRACTION of the close, stop and target move away in proportion.
     """
     moving = shared_columns.floored_atr(store, ATR_SPAN)
     columns = RuleColumns(
@@ -49,6 +53,7 @@ def assemble(
             exit_long & ready,
             exit_short & ready,
             MAX_LEAN,
+            MIN_STOP_FRACTION,
         )
     )
     for name in RuleColumns.__slots__:
@@ -69,6 +74,7 @@ def _checked(
     exit_long: BoolColumn,
     exit_short: BoolColumn,
     max_lean: float,
+    min_stop_fraction: float,
 ) -> tuple[
     IntColumn,
     FloatColumn,
@@ -93,6 +99,11 @@ def _checked(
         if sign == 0 or not (stop > 0.0 and target > 0.0 and np.isfinite(stop + target)):
             continue
         if sign * stop < sign * close[row] < sign * target:
+            stretch = max(1.0, min_stop_fraction * close[row] / abs(close[row] - stop))
+            stop = close[row] + stretch * (stop - close[row])
+            target = close[row] + stretch * (target - close[row])
+            if not (stop > 0.0 and target > 0.0):
+                continue
             sides[row] = sign
             stops[row], targets[row] = stop, target
             if not np.isnan(confidence[row]):

@@ -13,7 +13,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from tradeplatform import env, preparation, processes
-from tradeplatform.configuration import PRACTICE, Configuration, ConfigurationError, load
+from tradeplatform.configuration import PRACTICE, Configuration, load
+from tradeplatform.configuration_errors import ConfigurationError
 from tradeplatform.supervisor import PLAN_VARIABLE
 
 LONGEST_WORKERS = 32
@@ -85,11 +86,16 @@ class Command(BaseCommand):
             processes.practice_state_dir(config, options).mkdir(
                 mode=0o700, parents=True, exist_ok=True
             )
-            for name in processes.EXCHANGE_SECRETS:
-                os.environ[name] = env.secret(name, generated_in=settings.VAR_DIR, length=32)
+            pairs = zip(processes.EXCHANGE_SECRETS, processes.PRACTICE_SECRETS, strict=True)
+            for ours, venues in pairs:
+                # a key of a real venue in the environment has no business on the practice one
+                os.environ.pop(ours, None)
+                os.environ[ours] = env.secret(venues, generated_in=settings.VAR_DIR, length=32)
+                os.environ[venues] = os.environ[ours]
         os.environ.update(processes.environment(config, options))
         lines = _ready_lines(given["port"], preparation.administrator_link(given["port"]))
-        return processes.children(config, options), list(processes.EXCHANGE_SECRETS), lines
+        private = [*processes.EXCHANGE_SECRETS, *processes.PRACTICE_SECRETS]
+        return processes.children(config, options), private, lines
 
     @staticmethod
     def _check_options(given: dict[str, Any]) -> None:

@@ -14,7 +14,8 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, close_old_connections
 from django.utils import timezone
 
-from tradeplatform.configuration import ConfigurationError, load
+from tradeplatform.configuration import load
+from tradeplatform.configuration_errors import ConfigurationError
 from tradeplatform.watchdog import EVERY_S, Watchdog, end_child
 
 

@@ -1,0 +1,96 @@
+# Everything a newcomer runs. Only Python 3.11 or 3.12 and make need to be there before.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help run test bench crash soak coverage lint lock
+
+PORT ?= 8000
+SPEED ?= 1
+SEED ?= 1
+DATA ?=
+KILLS ?= 150
+HOURS ?=
+DAYS ?=
+
+# Branch coverage that the pure rooms must keep, in percent.
+CORE := engine/*,*/core/*
+CORE_COVERAGE := 85
+
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP_FLAGS := --disable-pip-version-check --quiet --require-hashes
+
+# The first of these that really runs and is new enough; a shim on the PATH may not.
+FIND_PYTHON = for p in $(PYTHON) python3.11 python3.12 python3; do \
+	  $$p -c 'import sys; sys.exit(not ((3, 11) <= sys.version_info < (3, 13)))' >/dev/null 2>&1 \
+	  && { echo $$p; exit 0; }; done; \
+	echo "Python 3.11 or 3.12 was not found; install one, or name it: make run PYTHON=/path/to/python3.11" >&2; \
+	exit 2
+
+# Debian's python3 comes without ensurepip; its pip can install into a venv that has none.
+define MAKE_VENV
+@set -e; if ! $(PY) -c '' >/dev/null 2>&1; then \
+  python=$$($(FIND_PYTHON)); echo "Making $(VENV) with $$python ..."; rm -rf $(VENV); \
+  $$python -m venv $(VENV) >/dev/null 2>&1 || { rm -rf $(VENV); $$python -m venv --without-pip $(VENV); }; \
+fi
+endef
+
+# $(call INSTALL,FILE,STAMP): install when the file's hash or the Python changed since the stamp.
+define INSTALL
+@set -e; now=$$($(PY) -c 'import hashlib,sys; print(hashlib.sha256(open(sys.argv[1],"rb").read()).hexdigest(), sys.version)' $(1)); \
+if [ "$$(cat $(VENV)/$(2) 2>/dev/null)" != "$$now" ]; then \
+  echo "Installing $(1) ..."; \
+  if $(PY) -m pip --version >/dev/null 2>&1; then $(PY) -m pip install $(PIP_FLAGS) -r $(1); \
+  else python=$$($(FIND_PYTHON)); $$python -m pip --python $(PY) install $(PIP_FLAGS) -r $(1); fi; \
+  echo "$$now" > $(VENV)/$(2); \
+fi
+endef
+
+help: ## every target, one line each
+	@grep -hE '^[a-z-]+:.*?## ' $(MAKEFILE_LIST) | awk -F':.*?## ' '{printf "  make %-7s %s\n", $$1, $$2}'
+
+.PHONY: setup setup-dev
+setup:
+	$(MAKE_VENV)
+	$(call INSTALL,requirements.txt,.installed)
+
+setup-dev: setup
+	$(call INSTALL,requirements-dev.txt,.installed-dev)
+
+run: setup ## start everything in the foreground: PORT=8000 DATA="FILE …" SPEED=1 SEED=1
+	@exec $(PY) manage.py up --port $(PORT) --speed $(SPEED) --seed $(SEED) $(if $(DATA),--data $(DATA))
+
+test: setup-dev ## lint, types, import ladder, migrations, database tests on PostgreSQL, every test
+	@$(MAKE) --no-print-directory checks
+	@$(PY) -m tests.postgres
+	@$(PY) -m coverage erase
+	@$(PY) -m coverage run -m pytest
+	@$(PY) -m coverage combine --quiet && { $(PY) -m coverage report --include='$(CORE)' \
+	  --fail-under=$(CORE_COVERAGE) >$(VENV)/coverage.txt || { tail -40 $(VENV)/coverage.txt; exit 1; }; }
+
+coverage: ## branch coverage by file, of the last `make test`
+	@$(PY) -m coverage report --skip-covered
+
+.PHONY: checks
+checks:
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	$(VENV)/bin/lint-imports
+	$(PY) manage.py makemigrations --check --dry-run
+	$(PY) manage.py check --fail-level WARNING
+
+lint: setup-dev ## the checks of `make test` without the tests
+	@$(MAKE) --no-print-directory checks
+
+bench: setup-dev ## benchmarks; writes benchmarks/results.json and prints a table
+	@$(PY) -m benchmarks.bench
+
+crash: setup-dev ## kill processes at random while trading: KILLS=150 SEED=1
+	@$(PY) -m tests.crash.harness --kills $(KILLS) --seed $(SEED)
+
+soak: setup-dev ## the long run: HOURS= (wall) or DAYS= (virtual)
+	@$(PY) -m benchmarks.soak $(if $(HOURS),--hours $(HOURS)) $(if $(DAYS),--days $(DAYS)) --seed $(SEED)
+
+lock: setup-dev ## resolve requirements*.in into the hashed lock files
+	$(VENV)/bin/uv pip compile --universal --generate-hashes --quiet --python-version 3.11 requirements.in -o requirements.txt
+	$(VENV)/bin/uv pip compile --universal --generate-hashes --quiet --python-version 3.11 requirements-dev.in -o requirements-dev.txt

@@ -1,0 +1,82 @@
+"""Users, tokens and the audit log on the admin pages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group, User
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+from accounts.admin_tools import AuditedAdmin, ReadOnlyAdmin, pretty_json
+from accounts.models import ApiToken, AuditEvent
+from accounts.services import token_revoke
+
+admin.site.unregister(User)
+admin.site.unregister(Group)
+
+
+@admin.register(User)
+class UserAdmin(DjangoUserAdmin, AuditedAdmin):
+    """People are deactivated, never deleted: the audit log names them."""
+
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
+    list_display = ("username", "email", "is_active", "is_superuser", "last_login")
+    filter_horizontal = ("groups",)
+    fieldsets = (
+        (None, {"fields": ("username", "password", "email")}),
+        ("Role", {"fields": ("is_active", "is_staff", "is_superuser", "groups")}),
+        ("Times", {"fields": ("last_login", "date_joined")}),
+    )
+    readonly_fields = ("last_login", "date_joined")
+
+
+@admin.register(ApiToken)
+class ApiTokenAdmin(ReadOnlyAdmin):
+    """Tokens are made by ``createtoken`` or the API, which show them once; here they end."""
+
+    list_display = ("name", "scope", "prefix", "user", "created_at", "last_used_at", "revoked_at")
+    list_filter = ("scope",)
+    search_fields = ("name", "prefix")
+    list_select_related = ("user",)
+    exclude = ("digest",)
+    actions = ("revoke",)
+
+    @admin.action(description="Revoke the selected tokens")
+    def revoke(self, request: HttpRequest, queryset: QuerySet[ApiToken]) -> None:
+        actor = request.user.get_username()
+        ended = sum(token_revoke(token=t, actor=actor, reason="admin page") for t in queryset)
+        self.message_user(request, f"{ended} token(s) revoked.")
+
+
+@admin.register(AuditEvent)
+class AuditEventAdmin(ReadOnlyAdmin):
+    list_display = ("seq", "at", "actor", "action", "object_type", "object_id", "reason")
+    list_filter = ("action", "object_type")
+    search_fields = ("actor", "object_id", "reason", "request_id")
+    ordering = ("-seq",)
+    fields = (
+        ("seq", "at"),
+        ("actor", "action"),
+        ("object_type", "object_id"),
+        "reason",
+        "before_json",
+        "after_json",
+        ("request_id", "ip_address"),
+        "previous_hash",
+        "row_hash",
+    )
+    readonly_fields = ("before_json", "after_json")
+
+    @admin.display(description="before")
+    def before_json(self, event: AuditEvent) -> Any:
+        return pretty_json(event.before)
+
+    @admin.display(description="after")
+    def after_json(self, event: AuditEvent) -> Any:
+        return pretty_json(event.after)

@@ -1,0 +1,99 @@
+"""What the admin pages of all rooms share: read-only tables, links, JSON, asking for a reason."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import urlencode
+
+from django import forms
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.admin import ModelAdmin
+from unfold.widgets import UnfoldAdminTextareaWidget
+
+from accounts.audit import audit_record
+
+NOTHING = "none"
+
+
+class ReadOnlyAdmin(ModelAdmin):
+    """Rows that services and the trading loop write: the admin looks, searches and links."""
+
+    list_per_page = 50
+    # counting millions of rows would make each page slow
+    show_full_result_count = False
+    list_filter_submit = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class AuditedAdmin(ModelAdmin):
+    """Rows a person may edit here: each change is audited in the transaction that saves it."""
+
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        self._audit(request, obj, "create", message)
+        return super().log_addition(request, obj, message)
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        self._audit(request, obj, "change", message)
+        return super().log_change(request, obj, message)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def _audit(self, request: HttpRequest, obj: Any, verb: str, message: Any) -> None:
+        kind = obj._meta.model_name
+        audit_record(
+            actor=request.user.get_username(),
+            action=f"{kind}.{verb}",
+            object_type=kind,
+            object_id=str(obj),
+            after={"changed": message},
+        )
+
+
+class ReasonForm(forms.Form):
+    reason = forms.CharField(
+        max_length=500,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3, "autofocus": True}),
+        help_text="Stored with the change and in the audit log.",
+    )
+
+
+def link_to(obj: Any, text: str = "") -> SafeString | str:
+    """Return a link to a row's admin page."""
+    if obj is None:
+        return NOTHING
+    url = reverse(f"admin:{obj._meta.app_label}_{obj._meta.model_name}_change", args=[obj.pk])
+    return format_html('<a href="{}">{}</a>', url, text or str(obj))
+
+
+def links_to(objs: Iterable[Any]) -> SafeString | str:
+    """Return links to several rows, one a line."""
+    found = SafeString("")
+    for obj in objs:
+        found += format_html("<div>{}</div>", link_to(obj))
+    return found or NOTHING
+
+
+def link_to_list(model: Any, text: str, **query: Any) -> SafeString:
+    """Return a link to a filtered or searched list of another model."""
+    url = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+    return format_html('<a href="{}?{}">{}</a>', url, urlencode(query), text)
+
+
+def pretty_json(value: Any) -> SafeString:
+    """Return JSON as escaped, indented text."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, sort_keys=False)
+    return format_html('<pre style="white-space: pre-wrap">{}</pre>', text)

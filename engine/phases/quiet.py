@@ -1,0 +1,124 @@
+"""The pipeline of replays: bars on which nothing can happen are answered from columns.
+
+On most bars no rule proposes, nothing held is to be left, and the ensemble cannot reach its
+threshold. Such a bar is recognised in constant time and answered with the HOLD that the ten phases
+would have given; phases 4-6 and 9 run only where an opinion is due to be settled or remembered.
+Every other bar runs through all ten. That both give the same decisions is tested.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.market_columns import market_columns
+from engine.phases import final_decision, market_analysis
+from engine.phases.beliefs import Stage
+from engine.phases.context import Positions
+from engine.phases.ensemble import ENSEMBLE
+from engine.phases.pipeline import Pipeline
+from engine.phases.proposals import exit_from_columns
+from engine.types.bars import BoolColumn, ColumnStore, Snapshot
+from engine.types.decisions import Action, Analysis, Decision, Reason
+from engine.types.ledger import ZERO
+from engine.types.opinions import Missing
+
+_NOBODY = Reason("NO_PROPOSAL", "nobody proposed, no source's opinion could reach the threshold")
+_REASONS = (_NOBODY,)
+NOT_ASKED = Missing("no learned source asks for it")
+
+
+@dataclass(frozen=True, slots=True)
+class QuietColumns:
+    """``silent`` is True on bars on which no source can lead to an entry, shape (n_bars,)."""
+
+    silent: BoolColumn
+
+
+class ReplayPipeline(Pipeline):
+    """The same ten phases with an early answer for quiet bars; rules only, see ``quiet``."""
+
+    def quiet(self, snapshot: Snapshot, positions: Positions) -> Decision | None:
+        """Return the HOLD of a quiet bar, None where the phases must run.
+
+        A learned source must be asked on every bar, for it learns from what it said; with one
+        no bar is quiet.
+        """
+        if self._learned:
+            return None
+        store, row, event = snapshot.store, snapshot.row, snapshot.event
+        columns = store.get(self._quiet_key(snapshot), lambda s: self._silence(s, snapshot))
+        if not columns.silent[row]:
+            return None
+        for strategy, held in positions.items():
+            if strategy == ENSEMBLE:
+                return None
+            if exit_from_columns(snapshot, self.board(store), held, self._config) is not None:
+                return None
+        if self._pending.is_due(event, store.bars.timeframe_ms):
+            self._learn(snapshot)
+        return Decision(
+            final_decision.PLATFORM,
+            event.symbol,
+            event.ts_ms,
+            Action.HOLD,
+            0.0,
+            ZERO,
+            snapshot.close,
+            None,
+            None,
+            _REASONS,
+            _NOBODY.code,
+            None,
+            None,
+            None,
+            None,
+            final_decision.valid_until_ms(snapshot, self._config),
+            (),
+            {},
+        )
+
+    def _learn(self, snapshot: Snapshot) -> None:
+        """Run phases 4-6 and 9 for what is settled or becomes pending on this bar."""
+        market = market_analysis.analyse_market(snapshot)
+        if isinstance(market, Missing):
+            raise ValueError(f"a silent bar has a market view, was {market.reason}")
+        chain = self._recorder.begin(dict)
+        beliefs = self._believer.believe(snapshot, market, NOT_ASKED, chain, Stage(4))
+        analysis = Analysis(
+            snapshot.event.symbol,
+            snapshot.event.ts_ms,
+            snapshot.close,
+            market,
+            NOT_ASKED,
+            NOT_ASKED,
+            (),
+            beliefs.opinions,
+            beliefs.validation,
+            beliefs.consensus,
+            (),
+        )
+        learned = self._pending.due(snapshot, analysis, False)
+        if learned is None:
+            return
+        for settlement in learned.settlements:
+            self._scoreboard.record(settlement)
+        if learned.settlements:
+            self._believer.forget_standings()
+        self._pending.apply(learned)
+
+    def _quiet_key(self, snapshot: Snapshot) -> tuple[str, bool]:
+        return ("quiet", snapshot.instrument.shortable)
+
+    def _silence(self, store: ColumnStore, snapshot: Snapshot) -> QuietColumns:
+        """The consensus lies between the lowest and the highest opinion: their bounds suffice."""
+        board, config = self.board(store), self._config
+        silent = ~board.proposes & market_columns(store).ready
+        if config.ensemble_trades:
+            # strictly below, with room for the last digit of a logistic function
+            reach = config.entry_probability - 1e-9
+            silent &= board.probability_up.max(axis=1, initial=0.0) < reach
+            if snapshot.instrument.shortable:
+                silent &= board.probability_up.min(axis=1, initial=1.0) > 1.0 - reach
+        return QuietColumns(np.ascontiguousarray(silent))

@@ -1,0 +1,146 @@
+"""Strategies on the admin pages: their status changes here only with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from unfold.decorators import action
+
+from accounts.admin_tools import ReadOnlyAdmin, ReasonForm, link_to, link_to_list, pretty_json
+from strategies import services
+from strategies.errors import StrategyRefused
+from strategies.models import HealthChange, Strategy, WeightUpdate
+
+ACTS: dict[str, Callable[..., HealthChange]] = {
+    "suspend": services.strategy_suspend,
+    "unsuspend": services.strategy_unsuspend,
+    "retire": services.strategy_retire,
+    "reinstate": services.strategy_reinstate,
+}
+
+
+@admin.register(Strategy)
+class StrategyAdmin(ReadOnlyAdmin):
+    list_display = ("code", "name", "status", "weight", "base_weight", "status_changed_at")
+    list_filter = ("status",)
+    search_fields = ("code", "name", "description")
+    fields = (
+        ("code", "name"),
+        "description",
+        ("status", "status_changed_at", "override_until_at"),
+        "status_reason",
+        ("weight", "base_weight"),
+        "parameters_json",
+        "history",
+    )
+    readonly_fields = ("parameters_json", "history")
+    actions = ("suspend_selected", "unsuspend_selected", "retire_selected", "reinstate_selected")
+    actions_row = ("suspend", "unsuspend", "retire", "reinstate")
+    actions_detail = ("suspend", "unsuspend", "retire", "reinstate")
+
+    @admin.display(description="parameters")
+    def parameters_json(self, strategy: Strategy) -> Any:
+        return pretty_json(strategy.parameters)
+
+    @admin.display(description="history")
+    def history(self, strategy: Strategy) -> Any:
+        return link_to_list(HealthChange, "changes of status", strategy__id__exact=strategy.pk)
+
+    @admin.action(description="Suspend: no entries, exits go on")
+    def suspend_selected(self, request: HttpRequest, queryset: QuerySet[Strategy]) -> Any:
+        return self._ask("suspend", request, queryset)
+
+    @admin.action(description="Unsuspend: trade again, degraded")
+    def unsuspend_selected(self, request: HttpRequest, queryset: QuerySet[Strategy]) -> Any:
+        return self._ask("unsuspend", request, queryset)
+
+    @admin.action(description="Retire: end for good")
+    def retire_selected(self, request: HttpRequest, queryset: QuerySet[Strategy]) -> Any:
+        return self._ask("retire", request, queryset)
+
+    @admin.action(description="Reinstate a retired one, degraded")
+    def reinstate_selected(self, request: HttpRequest, queryset: QuerySet[Strategy]) -> Any:
+        return self._ask("reinstate", request, queryset)
+
+    @action(description="Suspend", url_path="suspend")
+    def suspend(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._ask_for_one("suspend", request, object_id)
+
+    @action(description="Unsuspend", url_path="unsuspend")
+    def unsuspend(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._ask_for_one("unsuspend", request, object_id)
+
+    @action(description="Retire", url_path="retire")
+    def retire(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._ask_for_one("retire", request, object_id)
+
+    @action(description="Reinstate", url_path="reinstate")
+    def reinstate(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._ask_for_one("reinstate", request, object_id)
+
+    def _ask_for_one(self, verb: str, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._ask(verb, request, Strategy.objects.filter(pk=object_id))
+
+    def _ask(self, verb: str, request: HttpRequest, queryset: QuerySet[Strategy]) -> HttpResponse:
+        """Show the page that asks for a reason; with one given, act and go back to the list."""
+        answered = "apply" in request.POST
+        form = ReasonForm(request.POST if answered else None)
+        if answered and form.is_valid():
+            self._act(verb, request, queryset, form.cleaned_data["reason"])
+            return HttpResponseRedirect(reverse("admin:strategies_strategy_changelist"))
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"{verb.capitalize()}: why?",
+            "opts": self.model._meta,
+            "verb": verb,
+            "strategies": list(queryset),
+            "form": form,
+            "action_name": request.POST.get("action", ""),
+            "checkbox_name": ACTION_CHECKBOX_NAME,
+        }
+        return TemplateResponse(request, "strategies/admin_reason.html", context)
+
+    def _act(
+        self, verb: str, request: HttpRequest, queryset: QuerySet[Strategy], reason: str
+    ) -> None:
+        actor = request.user.get_username()
+        for strategy in queryset:
+            try:
+                ACTS[verb](code=strategy.code, actor=actor, reason=reason)
+            except StrategyRefused as refused:
+                self.message_user(request, str(refused), messages.ERROR)
+            else:
+                self.message_user(request, f"{strategy.code}: {verb} done.", messages.SUCCESS)
+
+
+@admin.register(HealthChange)
+class HealthChangeAdmin(ReadOnlyAdmin):
+    list_display = ("at", "strategy", "from_status", "to_status", "actor", "reason")
+    list_filter = ("to_status", "strategy")
+    search_fields = ("reason", "actor")
+    list_select_related = ("strategy",)
+    fields = (("at", "strategy_link"), ("from_status", "to_status"), "reason", "actor", "evidence")
+    readonly_fields = ("strategy_link", "evidence")
+
+    @admin.display(description="strategy")
+    def strategy_link(self, change: HealthChange) -> Any:
+        return link_to(change.strategy)
+
+    @admin.display(description="evidence")
+    def evidence(self, change: HealthChange) -> Any:
+        return pretty_json(change.metrics)
+
+
+@admin.register(WeightUpdate)
+class WeightUpdateAdmin(ReadOnlyAdmin):
+    list_display = ("at", "strategy", "regime", "old_weight", "new_weight", "actor", "reason")
+    list_filter = ("strategy", "regime")
+    search_fields = ("reason", "period_key")
+    list_select_related = ("strategy",)

@@ -1,0 +1,19 @@
+"""Fills the database of a server under test: ``python -m tests.browser.scene``."""
+
+import os
+
+import django
+
+
+def main() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tradeplatform.settings")
+    django.setup()
+    from tests.monitoring import factories, scene
+
+    factories.make_user("olga", "operator")
+    factories.make_user("vera", "viewer")
+    print(scene.build().code)
+
+
+if __name__ == "__main__":
+    main()

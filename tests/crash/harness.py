@@ -1,0 +1,148 @@
+"""``python -m tests.crash.harness --kills 150 --seed 1``: kill a trading platform and compare.
+
+Starts the real processes in a temporary folder, kills them at random while they trade, lets
+everything come to rest and compares the exchange's ledger with the platform's database. One JSON
+line on standard output; exit code 1 on any difference, and then the folder is kept.
+
+``--mutant`` plants one known bug in the workers: a harness that stays green with it is blind.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.crash import mutants
+from tests.crash.nemesis import Nemesis, NotRecovered
+from tests.crash.oracle import Verdict, judge, read_books
+from tests.crash.platform import WORKERS, Platform, platform
+
+SPEED = 2.0
+FIRST_TRADES_S = 90.0
+QUIET_LIMIT_S = 120.0
+_TAIL = 0.99
+
+
+def run(
+    *, kills: int, seed: int, folder: Path, speed: float = SPEED, mutant: str = ""
+) -> dict[str, Any]:
+    """Run one campaign and return the document that is printed."""
+    with platform(folder, seed=seed, speed=speed, mutant=mutant) as running:
+        _wait_for_fills(running)
+        nemesis = Nemesis(running, random.Random(seed))
+        breaches: list[Any] = []
+        try:
+            while nemesis.kills < kills:
+                nemesis.strike()
+                _say(f"kills {nemesis.kills}/{kills} {dict(nemesis.faults)}")
+        except NotRecovered as error:
+            breaches.append({"id": "I-23", "detail": str(error)})
+        _come_to_rest(running, nemesis)
+        verdict = judge(read_books(running.database), running.admin("GET", "/ledger"))
+        breaches += _invariants(running)
+    return _document(seed, nemesis, verdict, breaches)
+
+
+def _wait_for_fills(running: Platform) -> None:
+    """Nothing is proven by killing a platform that does not trade yet."""
+    deadline = time.monotonic() + FIRST_TRADES_S
+    while running.query("SELECT count(*) FROM trades_fill")[0][0] == 0:
+        if time.monotonic() > deadline:
+            raise NotRecovered(f"no fill in the first {FIRST_TRADES_S:.0f} s")
+        time.sleep(0.5)
+
+
+def _come_to_rest(running: Platform, nemesis: Nemesis) -> None:
+    """Stop the market and every fault, then wait until no order is on its way and all is read."""
+    nemesis._restart_the_dead()
+    running._wait("exchange", running._exchange_answers)
+    running.admin("POST", "/clock/speed", {"speed": 0})
+    running.admin("DELETE", "/fault")
+    deadline = time.monotonic() + QUIET_LIMIT_S
+    settled_since = None
+    while time.monotonic() < deadline:
+        verdict = judge(read_books(running.database), running.admin("GET", "/ledger"))
+        if not verdict.is_clean:
+            settled_since = None
+        elif settled_since is None:
+            settled_since = time.monotonic()
+        elif time.monotonic() - settled_since > 5:
+            break
+        nemesis._restart_the_dead()
+        time.sleep(0.5)
+    for name in (*WORKERS, "beat"):
+        running.children[name].kill()
+
+
+def _invariants(running: Platform) -> list[Any]:
+    done = running.manage("check_invariants", "--json")
+    if not done.stdout.strip():
+        return [{"id": "check_invariants", "detail": done.stderr[-500:]}]
+    found: list[Any] = json.loads(done.stdout.splitlines()[-1])["breaches"]
+    return found
+
+
+def _document(seed: int, nemesis: Nemesis, verdict: Verdict, breaches: list[Any]) -> dict[str, Any]:
+    recoveries_s = sorted(nemesis.recoveries_s)
+    tail = recoveries_s[min(len(recoveries_s) - 1, int(_TAIL * len(recoveries_s)))]
+    return {
+        "seed": seed,
+        "kills": nemesis.kills,
+        "faults": dict(sorted(nemesis.faults.items())),
+        "orders": verdict.orders,
+        "fills": verdict.fills,
+        "doubled": verdict.doubled,
+        "oversized": verdict.oversized,
+        "unknown_orders": verdict.unknown_orders,
+        "lost_fills": verdict.lost_fills,
+        "invented_fills": verdict.invented_fills,
+        "unsettled": verdict.unsettled,
+        "equity_error": str(verdict.equity_error),
+        "recovery_p50_s": round(statistics.median(recoveries_s), 2),
+        "recovery_p99_s": round(tail, 2),
+        "breaches": breaches,
+        "details": verdict.details,
+    }
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {text}\n")
+    sys.stderr.flush()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.crash.harness", description=__doc__)
+    parser.add_argument("--kills", type=int, default=150)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--speed", type=float, default=SPEED, help="bars a second")
+    parser.add_argument("--mutant", default="", choices=["", *mutants.MUTANTS])
+    options = parser.parse_args()
+    # short, because the path of a unix socket may have 107 bytes
+    folder = Path(tempfile.mkdtemp(prefix="tpc-"))
+    document = run(
+        kills=options.kills,
+        seed=options.seed,
+        folder=folder / "var",
+        speed=options.speed,
+        mutant=options.mutant,
+    )
+    sys.stdout.write(json.dumps(document) + "\n")
+    if document["breaches"] or document["details"]:
+        again = f"python -m tests.crash.harness --kills {options.kills} --seed {options.seed}"
+        again += f" --mutant {options.mutant}" if options.mutant else ""
+        _say(f"kept {folder}; again: {again}")
+        return 1
+    shutil.rmtree(folder)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

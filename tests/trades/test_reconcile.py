@@ -1,0 +1,207 @@
+"""Reconciliation against the practice exchange's process."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from django.utils import timezone
+
+from engine.types.opinions import Side
+from engine.types.orders import OrderStatus, OrderType, Purpose, Rejection
+from market.errors import SourceUnavailable
+from tests.practice_process import PracticeProcess
+from tests.trades.brokers.conftest import practice, running, world  # noqa: F401  fixtures
+from tests.trades.order_factory import BTC, World, age, make_intent
+from trades import models
+from trades.reconcile import Patience, RunReconciler
+
+
+def snapshot(run: models.TradingRun) -> list[object]:
+    """Return everything reconciliation may write, to compare two passes."""
+    orders = models.Order.objects.filter(run=run).order_by("pk").values()
+    events = models.OrderEvent.objects.filter(order__run=run).order_by("pk").values()
+    fills = models.Fill.objects.filter(run=run).values()
+    run_row = models.TradingRun.objects.filter(pk=run.pk).values()
+    return [list(rows) for rows in (orders, events, fills, run_row)]
+
+
+def test_second_pass_writes_nothing(world: World, practice: PracticeProcess) -> None:  # noqa: F811
+    """F-005: with an adopted, a resting, an expired and a filled order on the books."""
+    filled = world.intend()
+    world.broker.submit(filled, world.event)
+    world.book()
+    practice.fault("order.create", "accept_then_timeout", nth=1, hold_s=2)
+    adopted = world.intend(kind=OrderType.LIMIT, limit="1000.00", quantity="0.02000")
+    world.broker.submit(adopted, world.event)
+    unsent = world.intend()
+    age(world.order(adopted), 11)
+    world.reboot(reconciled=False)
+    first = world.reconciler.reconcile()
+    assert first.adopted == [adopted.client_order_id]
+    assert first.expired == [unsent.client_order_id]
+    before = snapshot(world.run)
+    second = world.reconciler.reconcile()
+    assert snapshot(world.run) == before
+    assert (second.adopted, second.expired, second.resent) == ([], [], [])
+    world.broker.cancel(adopted.client_order_id)
+
+
+def test_no_entry_leaves_before_the_start_is_reconciled(
+    world: World,  # noqa: F811
+    practice: PracticeProcess,  # noqa: F811
+) -> None:
+    """I-19: an exit may, an entry is denied until a pass has completed since the start."""
+    world.reboot(reconciled=False)
+    world.run.reconciled_at = timezone.now() - timedelta(days=1)
+    entry = world.intend()
+    refused = world.broker.submit(entry, world.event)
+    assert isinstance(refused, Rejection)
+    assert refused.code == "ENTRIES_HELD"
+    world.reconciler.run_if_due()
+    later = world.intend()
+    world.broker.submit(later, world.event)
+    assert world.order(later).status == OrderStatus.OPEN
+
+
+def test_failed_pass_leaves_entries_held(
+    world: World,  # noqa: F811
+    practice: PracticeProcess,  # noqa: F811
+) -> None:
+    """I-19: the venue does not answer the balance."""
+    world.reboot(reconciled=False)
+    practice.fault("account", "5xx")
+    with pytest.raises(SourceUnavailable):
+        world.reconciler.run_if_due()
+    assert not world.reconciler.is_reconciled()
+
+
+def test_unsettled_order_keeps_the_start_unreconciled(
+    world: World,  # noqa: F811
+    practice: PracticeProcess,  # noqa: F811
+) -> None:
+    """I-19: as long as one order may or may not exist, nobody adds risk."""
+    practice.fault("order.create", "drop", nth=1, hold_s=2)
+    intent = world.intend()
+    world.broker.submit(intent, world.event)
+    world.reboot(reconciled=False)
+    world.reconciler.reconcile()
+    assert not world.reconciler.is_reconciled()
+    for _ in range(2):
+        age(world.order(intent), 11)
+        world.reconciler.reconcile()
+    assert world.reconciler.is_reconciled()
+
+
+def test_unsent_exit_of_a_dead_process_is_sent_under_its_own_id(
+    world: World,  # noqa: F811
+    practice: PracticeProcess,  # noqa: F811
+) -> None:
+    """F-001: an exit is not dropped as an entry is."""
+    entry = world.intend()
+    world.broker.submit(entry, world.event)
+    world.book()
+    intent = world.intend(side=Side.SELL, purpose=Purpose.EXIT)
+    world.reboot(reconciled=False)
+    assert world.reconciler.reconcile().resent == [intent.client_order_id]
+    world.book()
+    assert world.order(intent).status == OrderStatus.FILLED
+
+
+@pytest.mark.parametrize(
+    ("client_id", "code", "held"),
+    [
+        ("fedcba" + "1" * 26, "OTHER_DEPLOYMENT", True),
+        ("abc123" + "2" * 26, "UNKNOWN_OWN_ORDER", True),
+        ("web_by_hand", "EXTERNAL_ORDER", False),
+    ],
+)
+def test_open_order_of_another_hand_is_told_and_never_adopted(
+    world: World,  # noqa: F811
+    practice: PracticeProcess,  # noqa: F811
+    client_id: str,
+    code: str,
+    held: bool,
+) -> None:
+    """F-012: another deployment on the same keys stops entries; a person's order is only told."""
+    foreign = make_intent(
+        kind=OrderType.LIMIT, limit="1000.00", quantity="0.02000", client_order_id=client_id
+    )
+    world.client.send(foreign)
+    report = world.reconciler.reconcile()
+    assert report.foreign == [client_id]
+    assert world.codes() == [code]
+    assert world.reconciler.is_reconciled() is not held
+    assert not models.Order.objects.filter(client_order_id=client_id).exists()
+    world.client.cancel(BTC, client_id)
+    world.reconciler.reconcile()
+    assert world.reconciler.is_reconciled()
+
+
+def test_balance_difference_is_told_at_the_second_reading_only(
+    world: World,  # noqa: F811
+    practice: PracticeProcess,  # noqa: F811
+) -> None:
+    """F-061, I-5: one wrong reading is not believed, and nothing is corrected."""
+    world.reconciler._suspects = {}
+    world.reconciler._baseline["BTC"] = world.client.balances().get("BTC", Decimal(0))
+    assert world.reconciler.reconcile().differences == {}
+    practice.admin("POST", "/balance", {"asset": "BTC", "delta": "0.5"})
+    assert world.reconciler.reconcile().differences == {}
+    assert world.reconciler.reconcile().differences == {"BTC": Decimal("0.5")}
+    assert world.codes() == ["BALANCE_DIFFERENCE"]
+    practice.admin("POST", "/balance", {"asset": "BTC", "delta": "-0.5"})
+
+
+def test_order_that_vanished_from_the_venue_is_ended_and_told(
+    world: World,  # noqa: F811
+    practice: PracticeProcess,  # noqa: F811
+) -> None:
+    """I-7: an order the venue once accepted and now twice does not know."""
+    intent = world.intend(kind=OrderType.LIMIT, limit="1000.00", quantity="0.02000")
+    world.broker.submit(intent, world.event)
+    practice.fault("order.query", "not_found_lag", lag_s=600)
+    for _ in range(2):
+        world.reconciler.reconcile()
+        age(world.order(intent), 11)
+    assert world.order(intent).status == OrderStatus.EXPIRED
+    assert "ORDER_VANISHED" in world.codes()
+    practice.clear_faults()
+    world.client.cancel(BTC, intent.client_order_id)
+
+
+def test_late_fill_of_an_order_presumed_absent_is_booked_and_told(
+    world: World,  # noqa: F811
+    practice: PracticeProcess,  # noqa: F811
+) -> None:
+    """F-014, I-3, I-7: the venue's lag outlived our patience; the fill is not lost."""
+    practice.fault("order.create", "accept_then_timeout", nth=1, hold_s=2)
+    lag = practice.fault("order.query", "not_found_lag", lag_s=600)
+    intent = world.intend()
+    world.broker.submit(intent, world.event)
+    for _ in range(2):
+        age(world.order(intent), 11)
+        world.reconciler.reconcile()
+    assert world.order(intent).status == OrderStatus.EXPIRED
+    practice.admin("DELETE", "/fault", {"id": lag})
+    fills = world.book(sweep=True)
+    assert sum(f.quantity_base for f in fills) == intent.quantity_base
+    assert world.order(intent).status == OrderStatus.FILLED
+    assert "LATE_FILL" in world.codes()
+
+
+def test_grace_must_be_longer_than_a_request_may_take(world: World) -> None:  # noqa: F811
+    """F-046."""
+    with pytest.raises(ValueError, match=r"grace_s must be above the request timeout of 1\.0 s"):
+        RunReconciler(
+            world.run,
+            world.client,
+            world.broker,
+            world.fence,
+            {},
+            installation="abc123",
+            booted_at=world.booted_at,
+            alarm=world.alerts.append,
+            patience=Patience(grace_s=1.0),
+        )

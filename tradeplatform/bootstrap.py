@@ -1,0 +1,185 @@
+"""The wirings: which objects stand behind the engine's ports in each mode.
+
+Replay, practice, paper and live are choices made here and nowhere else; no object asks which
+wiring it is in. Scripts and notebooks build sessions with these functions too.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+
+import msgspec
+
+from engine.account import Account
+from engine.announce import SilentAnnouncer
+from engine.executors import SerialExecutor
+from engine.failsafe import FailSafe, FailSafePolicy
+from engine.ledger import Ledger
+from engine.limits import RiskLimits
+from engine.matching import FeeIn
+from engine.paper import PaperBroker
+from engine.phases.config import PipelineConfig
+from engine.phases.pipeline import Pipeline
+from engine.phases.quiet import ReplayPipeline
+from engine.phases.recorder import CountingRecorder, Recorder
+from engine.policy import BasePolicy
+from engine.ports import (
+    Executor,
+    OptimizationPolicy,
+    Reporter,
+    StrategyStatus,
+)
+from engine.scoreboard import Scoreboard
+from engine.session import RunIdentity, TradingSession
+from engine.simulated_operator import SimulatedOperator
+from engine.types.bars import MarketEvent
+from engine.window import HistoryWindow
+from market.sources.history import HistorySource
+from research.core.journal import MemoryJournal
+from strategies.core.registry import learned_sources, rule_sources
+from tradeplatform.configuration import PREDICTOR_CODES, STRATEGY_CODES, Configuration
+
+ENSEMBLE = "ensemble"
+
+
+def risk_limits(config: Configuration) -> RiskLimits:
+    """Return the hard limits of the configuration."""
+    return RiskLimits.parse(config.risk.values())
+
+
+def enabled_strategies(config: Configuration) -> tuple[str, ...]:
+    """Return the codes of the strategies that may propose, in declared order."""
+    return tuple(code for code in STRATEGY_CODES if config.strategy(code).enabled)
+
+
+def enabled_predictors(config: Configuration) -> tuple[str, ...]:
+    """Return the names of the learned sources that are asked, in declared order."""
+    return tuple(code for code in PREDICTOR_CODES if config.predictor(code).enabled)
+
+
+def with_strategies(config: Configuration, codes: tuple[str, ...]) -> Configuration:
+    """Return the configuration with every other strategy switched off."""
+    chosen = {
+        code: msgspec.structs.replace(config.strategy(code), enabled=code in codes)
+        for code in STRATEGY_CODES
+    }
+    return msgspec.structs.replace(config, strategies=chosen)
+
+
+def with_predictors(config: Configuration, codes: tuple[str, ...]) -> Configuration:
+    """Return the configuration with every other learned source switched off."""
+    chosen = {
+        code: msgspec.structs.replace(config.predictor(code), enabled=code in codes)
+        for code in PREDICTOR_CODES
+    }
+    return msgspec.structs.replace(config, predictors=chosen)
+
+
+def policy_from_settings(config: Configuration, fail_safe: FailSafe) -> OptimizationPolicy:
+    """Return the optimization layer as switched: the base policy behind the fail-safe wrapper."""
+    weights = {code: config.strategy(code).base_weight for code in STRATEGY_CODES}
+    return FailSafePolicy(BasePolicy(weights), fail_safe)
+
+
+def build_pipeline(
+    config: Configuration,
+    *,
+    executor: Callable[[FailSafe], Executor],
+    recorder: Recorder,
+    monotonic: Callable[[], float],
+    reporter: Reporter,
+    kind: type[Pipeline] = Pipeline,
+) -> tuple[Pipeline, OptimizationPolicy]:
+    """Return the ten phases with their sources, and the policy they ask."""
+    strategies = enabled_strategies(config)
+    rules = tuple(code for code in strategies if code != ENSEMBLE)
+    params = {code: config.strategy(code).parameters for code in rules}
+    fail_safe = FailSafe(reporter.incident, monotonic)
+    policy = policy_from_settings(config, fail_safe)
+    pipeline = kind(
+        config=PipelineConfig(
+            horizon_bars=config.trading.horizon_bars, ensemble_trades=ENSEMBLE in strategies
+        ),
+        rules=rule_sources(params, rules),
+        learned=learned_sources(enabled_predictors(config)),
+        scoreboard=Scoreboard(),
+        policy=policy,
+        executor=executor(fail_safe),
+        recorder=recorder,
+        fail_safe=fail_safe,
+        monotonic=monotonic,
+    )
+    return pipeline, policy
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """A session over history with everything it is made of; ``run`` feeds it to the end."""
+
+    source: HistorySource
+    session: TradingSession
+    journal: MemoryJournal
+    operator: SimulatedOperator
+
+    def run(self, every: int = 0, progress: Callable[[int], None] | None = None) -> float:
+        """Process every event; returns the seconds it took. ``progress`` hears each ``every``."""
+        started_s = time.monotonic()
+        for number, event in enumerate(self.source.events(), start=1):
+            self.session.on_event(event)
+            if progress is not None and every and number % every == 0:
+                progress(number)
+        return time.monotonic() - started_s
+
+    def events(self) -> Iterator[MarketEvent]:
+        """Yield the events without processing them."""
+        return iter(self.source.events())
+
+
+def replay(
+    config: Configuration,
+    source: HistorySource,
+    *,
+    cash_quote: Decimal,
+    reporter: Reporter,
+    slippage_bps: Decimal = Decimal(0),
+    resume_after_days: int = 1,
+) -> Replay:
+    """Return the wiring ``replay``: history, paper broker, memory, a stated operator.
+
+    ``slippage_bps`` applies where the source brings no book. Wall time stands still for the
+    pipeline: in replay no duration may change a decision.
+    """
+    limits = risk_limits(config)
+    instruments = source.instruments
+    quote = next(iter(instruments.values())).quote
+    journal = MemoryJournal(list(instruments), limits)
+    operator = SimulatedOperator(
+        dict.fromkeys(STRATEGY_CODES, StrategyStatus.ACTIVE), resume_after_days
+    )
+    pipeline, policy = build_pipeline(
+        config,
+        executor=SerialExecutor,
+        recorder=CountingRecorder(),
+        monotonic=lambda: 0.0,
+        reporter=reporter,
+        kind=ReplayPipeline,
+    )
+    shortable = [i.symbol for i in instruments.values() if i.shortable]
+    session = TradingSession(
+        identity=RunIdentity("000000", "replay", "replay", source.timeframe_ms),
+        instruments=instruments,
+        windows={s: HistoryWindow(source.columns(s), source.first_row(s)) for s in instruments},
+        pipeline=pipeline,
+        account=Account(Ledger(quote, {quote: cash_quote}, shortable=shortable)),
+        limits=limits,
+        broker=PaperBroker(instruments, FeeIn.QUOTE, slippage_bps),
+        journal=journal,
+        gatekeeper=operator,
+        policy=policy,
+        announcer=SilentAnnouncer(),
+        reporter=reporter,
+    )
+    return Replay(source, session, journal, operator)

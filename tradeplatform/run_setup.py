@@ -1,0 +1,242 @@
+"""Opening a run: strategies, instruments, recent candles, and the row that everything hangs on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any
+from urllib.request import urlopen
+
+import orjson
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.services import audit_record
+from engine.types.bars import BarColumns
+from engine.types.bars import Instrument as InstrumentValue
+from market.errors import SourceUnavailable
+from market.models import Candle, Instrument
+from market.sources.ccxt_poll import CcxtPollSource
+from market.sources.instruments import timeframe_from_ms, timeframe_to_ms
+from strategies.core.registry import parameter_defaults
+from strategies.services import StrategyDefinition, strategies_ensure
+from tradeplatform.configuration import PRACTICE, STRATEGY_CODES, Configuration
+from tradeplatform.running import venue_client
+from trades import records
+from trades.brokers.venue_client import VenueClient
+from trades.errors import RunRefused
+from trades.models import Mode, TradingRun
+from trades.services import run_start
+
+CHART_BARS = 400
+_DESCRIPTIONS = {
+    "ema-trend": ("EMA trend", "Follows a trend once the fast average has crossed the slow one."),
+    "fair-value-gap": ("Fair-value gap", "Enters when price first returns into a three-bar gap."),
+    "continuation": ("Continuation", "Joins an impulse after its pullback, when it breaks on."),
+    "range-reversion": ("Range reversion", "Fades the edge of a range when momentum is spent."),
+    "breakout": ("Breakout", "Follows a close beyond the channel with expanding volatility."),
+    "ensemble": ("Ensemble", "Trades the weighted opinion of all sources itself."),
+}
+
+
+def strategy_definitions(config: Configuration) -> list[StrategyDefinition]:
+    """Return one definition a strategy, its parameters those of the file over the defaults."""
+    defaults = parameter_defaults()
+    return [
+        StrategyDefinition(
+            code=code,
+            name=_DESCRIPTIONS[code][0],
+            description=_DESCRIPTIONS[code][1],
+            base_weight=config.strategy(code).base_weight,
+            parameters={**defaults.get(code, {}), **config.strategy(code).parameters},
+        )
+        for code in STRATEGY_CODES
+    ]
+
+
+def run_ensure(config: Configuration, *, actor: str) -> TradingRun:
+    """Return the open run of the configured venue and account, opening one where there is none.
+
+    An open run goes on: a changed configuration is taken over and audited (D-31). Practice trades
+    what the practice exchange lists, so that files decide the symbols.
+
+    Raises:
+        RunRefused: live trading without the armed setting or keys.
+        SourceUnavailable, DataError: the venue did not answer, or lists no such symbol.
+    """
+    _check_mode(config)
+    strategies_ensure(strategy_definitions(config))
+    client = venue_client(config)
+    timeframe: str = config.trading.timeframe
+    symbols = list(config.trading.symbols)
+    if config.exchange.id == PRACTICE:
+        client.load_markets()
+        symbols = sorted(client.symbols)
+        timeframe = timeframe_from_ms(_practice_timeframe_ms() or timeframe_to_ms(timeframe))
+    source = CcxtPollSource(client, symbols, timeframe)
+    instruments = source.instruments()
+    venue = venue_code(config)
+    _write_instruments(venue, instruments.values(), is_simulated=config.exchange.id == PRACTICE)
+    timeframe_ms = timeframe_to_ms(timeframe)
+    for symbol in symbols:
+        _backfill(venue, symbol, source.history(symbol, CHART_BARS))
+    quote = instruments[symbols[0]].quote
+    cash_quote = Decimal(str(config.trading.cash))
+    if config.trading.mode != Mode.PAPER.value:
+        cash_quote = VenueClient(client).balances().get(quote, Decimal(0))
+    return _open(config, venue, symbols, timeframe_ms, quote, cash_quote, actor)
+
+
+def venue_code(config: Configuration) -> str:
+    """Return the name rows use: the exchange, or the practice exchange with its market."""
+    if config.exchange.id != PRACTICE:
+        return config.exchange.id
+    market = os.environ.get("TRADEPLATFORM_PRACTICE_MARKET", "")
+    return f"{PRACTICE}-{market}" if market else PRACTICE
+
+
+def _practice_timeframe_ms() -> int | None:
+    """Ask the practice exchange how long its bars are: files decide, not the configuration."""
+    address = os.environ.get("TRADEPLATFORM_PRACTICE_ADMIN_URL")
+    if not address:
+        return None
+    try:
+        with urlopen(f"{address}/status", timeout=5) as answer:  # noqa: S310  loopback, ours
+            return int(orjson.loads(answer.read())["timeframe_ms"])
+    except OSError as error:
+        raise SourceUnavailable(f"the practice exchange did not answer: {error}") from error
+
+
+def _check_mode(config: Configuration) -> None:
+    if config.trading.mode != Mode.LIVE.value:
+        return
+    if not settings.LIVE_ARMED:
+        raise RunRefused(
+            "trading.mode was live and TRADEPLATFORM_LIVE_ARMED was not true; live needs both"
+        )
+    if not os.environ.get("TRADEPLATFORM_EXCHANGE_KEY"):
+        raise RunRefused("trading.mode was live and TRADEPLATFORM_EXCHANGE_KEY was not set")
+
+
+def _open(
+    config: Configuration,
+    venue: str,
+    symbols: list[str],
+    timeframe_ms: int,
+    quote: str,
+    cash_quote: Decimal,
+    actor: str,
+) -> TradingRun:
+    wanted: dict[str, Any] = {"symbols": symbols, "timeframe_ms": timeframe_ms}
+    with transaction.atomic():
+        _end_others(venue, actor)
+        run = TradingRun.objects.filter(
+            venue=venue, account=config.exchange.account, ended_at__isnull=True
+        ).first()
+        if run is None:
+            return run_start(
+                mode=config.trading.mode,
+                venue=venue,
+                account=config.exchange.account,
+                quote=quote,
+                starting_cash_quote=cash_quote,
+                config=config.as_json(),
+                config_digest=config.digest(),
+                code_version=settings.CODE_VERSION,
+                actor=actor,
+                **wanted,
+            )
+        if run.mode != config.trading.mode:
+            raise RunRefused(
+                f"trading.mode was {config.trading.mode}, the open run of {venue} is {run.mode};"
+                " end it first"
+            )
+        _take_over(run, config, wanted, actor)
+    return run
+
+
+def _end_others(venue: str, actor: str) -> None:
+    """Practice runs of another market end when this one starts: their exchange is not running."""
+    if not venue.startswith(PRACTICE):
+        return
+    others = TradingRun.objects.filter(mode=Mode.PRACTICE, ended_at__isnull=True).exclude(
+        venue=venue
+    )
+    for other in others:
+        TradingRun.objects.filter(pk=other.pk).update(ended_at=timezone.now())
+        audit_record(
+            actor=actor,
+            action="run.end",
+            object_type="run",
+            object_id=str(other.code),
+            reason="the practice exchange was started with another market",
+        )
+
+
+def _take_over(run: TradingRun, config: Configuration, wanted: dict[str, Any], actor: str) -> None:
+    if run.config_digest == config.digest() and all(
+        getattr(run, name) == value for name, value in wanted.items()
+    ):
+        return
+    before = run.config_digest
+    run.config, run.config_digest = config.as_json(), config.digest()
+    run.symbols, run.timeframe_ms = wanted["symbols"], wanted["timeframe_ms"]
+    run.save(update_fields=["config", "config_digest", "symbols", "timeframe_ms"])
+    audit_record(
+        actor=actor,
+        action="run.config",
+        object_type="run",
+        object_id=str(run.code),
+        before={"config_digest": before},
+        after={"config_digest": run.config_digest},
+    )
+
+
+def _write_instruments(
+    venue: str, instruments: Iterable[InstrumentValue], *, is_simulated: bool
+) -> None:
+    now = timezone.now()
+    for value in instruments:
+        Instrument.objects.update_or_create(
+            venue=venue,
+            symbol=value.symbol,
+            defaults={
+                "base": value.base,
+                "quote": value.quote,
+                "tick_size": value.tick_size,
+                "lot_size": value.lot_size,
+                "min_notional_quote": value.min_notional_quote,
+                "min_quantity_base": value.min_quantity_base,
+                "maker_fee_fraction": value.maker_fee_fraction,
+                "taker_fee_fraction": value.taker_fee_fraction,
+                "is_shortable": value.shortable,
+                "is_simulated": is_simulated,
+                "updated_at": now,
+            },
+        )
+
+
+def _backfill(venue: str, symbol: str, bars: BarColumns) -> None:
+    """Keep recent history as candles, so that the first chart is not empty."""
+    instrument = Instrument.objects.get(venue=venue, symbol=symbol)
+    rows = zip(
+        bars.ts_ms.tolist(), bars.open, bars.high, bars.low, bars.close, bars.volume, strict=True
+    )
+    Candle.objects.bulk_create(
+        [
+            Candle(
+                instrument=instrument,
+                timeframe_ms=bars.timeframe_ms,
+                opened_at=records.moment(ts_ms),
+                open=float(o),
+                high=float(h),
+                low=float(low),
+                close=float(c),
+                volume=float(v),
+            )
+            for ts_ms, o, h, low, c, v in rows
+        ],
+        ignore_conflicts=True,
+    )

@@ -1,0 +1,230 @@
+"""The wirings of stored runs: practice, paper and live, rebuilt from rows at every start.
+
+Start-up and crash recovery are this one path: fills give the books, the cursor gives what is
+due, the session's state gives what was learned, and nothing enters before the orders on the way
+have been compared with the venue.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+
+from engine.account import Account
+from engine.announce import PublishingAnnouncer
+from engine.executors import ThreadedExecutor
+from engine.failsafe import FailSafe
+from engine.phases.recorder import FullRecorder
+from engine.ports import Broker
+from engine.risk import OrderThrottle
+from engine.session import RunIdentity, TradingSession
+from engine.types.bars import Instrument
+from engine.window import RollingWindow
+from market.ccxt_client import build_client
+from market.models import Instrument as InstrumentRow
+from market.sources.ccxt_poll import CcxtPollSource
+from market.sources.instruments import timeframe_from_ms
+from monitoring.publish import StreamPublisher
+from tradeplatform import bootstrap
+from tradeplatform.configuration import PRACTICE, Configuration, from_mapping
+from tradeplatform.watch import RunWatch
+from trades import records
+from trades.brokers.ccxt_live import VenueBroker
+from trades.brokers.paper import StoredPaperBroker
+from trades.brokers.venue_client import VenueClient
+from trades.errors import RunRefused
+from trades.gate import DatabaseGatekeeper
+from trades.journal import DatabaseJournal
+from trades.lease import Fence
+from trades.loop import Reconciler, TradingLoop
+from trades.models import Mode, Order, SessionState, SymbolCursor, TradingRun
+from trades.reconcile import RunReconciler, is_reconciled
+from trades.runner import RunningSession
+
+# At least 40 times the longest recursive span, so that what was cut off no longer shows.
+WINDOW_BARS = 2_500
+PHASES_DEADLINE_S = 1.0
+PRACTICE_PROTOCOL = "binance"
+
+
+def venue_client(config: Configuration) -> Any:
+    """Return the unmodified ccxt client of the configured exchange; only URLs and keys are set.
+
+    Raises:
+        RunRefused: the practice exchange is configured and its address is not set.
+    """
+    key = os.environ.get("TRADEPLATFORM_EXCHANGE_KEY", "")
+    secret = os.environ.get("TRADEPLATFORM_EXCHANGE_SECRET", "")
+    timeout_s = config.exchange.request_timeout_seconds
+    if config.exchange.id != PRACTICE:
+        return build_client(config.exchange.id, key=key, secret=secret, timeout_s=timeout_s)
+    if not settings.PRACTICE_URL:
+        raise RunRefused(
+            "TRADEPLATFORM_PRACTICE_URL is not set; `make run` starts the practice exchange"
+            " and sets it"
+        )
+    return build_client(
+        PRACTICE_PROTOCOL,
+        key=key,
+        secret=secret,
+        practice_url=settings.PRACTICE_URL,
+        timeout_s=timeout_s,
+    )
+
+
+class VenueSource:
+    """Implements ``trades.loop.LiveSource`` over the polling source."""
+
+    def __init__(self, source: CcxtPollSource) -> None:
+        self._source = source
+
+    def events(self) -> Any:
+        return self._source.events()
+
+    def now_ms(self) -> int:
+        return self._source.venue_ms()
+
+    def close(self) -> None:
+        return None
+
+
+class NothingToReconcile:
+    """The reconciler of paper runs: the venue knows none of our orders."""
+
+    def run_if_due(self) -> None:
+        return None
+
+
+def running_session(run: TradingRun, fence: Fence) -> RunningSession:
+    """Build the session of a stored run under ``fence``; settings name this function."""
+    config = from_mapping(run.config, source=f"run {run.code}")
+    publisher = StreamPublisher(settings.REDIS_URL)
+    watch = RunWatch(run, publisher)
+    client = venue_client(config)
+    source = CcxtPollSource(client, run.symbols, timeframe_from_ms(run.timeframe_ms), _cursors(run))
+    instruments = source.instruments()
+    windows = {s: RollingWindow(source.history(s, WINDOW_BARS), WINDOW_BARS) for s in run.symbols}
+    broker, reconciler, gatekeeper = _order_path(run, fence, client, instruments, watch)
+    pipeline, policy = bootstrap.build_pipeline(
+        config,
+        executor=_threaded,
+        recorder=FullRecorder(time.monotonic),
+        monotonic=time.monotonic,
+        reporter=watch,
+    )
+    for window in windows.values():
+        pipeline.warm_up(window.store())
+    stored = SessionState.objects.filter(run=run).first()
+    state: dict[str, Any] = stored.payload if stored else {}
+    if "pipeline" in state:
+        pipeline.restore(state["pipeline"])
+    session = TradingSession(
+        identity=RunIdentity(
+            settings.INSTALLATION_ID, run.account, str(run.code), run.timeframe_ms
+        ),
+        instruments=instruments,
+        windows=windows,
+        pipeline=pipeline,
+        account=_account(run, instruments, windows, state.get("account", {})),
+        limits=bootstrap.risk_limits(config),
+        broker=broker,
+        journal=DatabaseJournal(run, fence, _instrument_rows(run)),
+        gatekeeper=gatekeeper,
+        policy=policy,
+        announcer=PublishingAnnouncer(publisher, str(run.code)),
+        reporter=watch,
+        regimes=state.get("regimes", {}),
+    )
+    return TradingLoop(
+        run=run,
+        fence=fence,
+        session=session,
+        source=VenueSource(source),
+        reconciler=reconciler,
+        has_open_intents=lambda: bool(broker.open_intents()),
+        watch=watch,
+    )
+
+
+def _order_path(
+    run: TradingRun,
+    fence: Fence,
+    client: Any,
+    instruments: dict[str, Instrument],
+    watch: RunWatch,
+) -> tuple[Broker, Reconciler, DatabaseGatekeeper]:
+    booted_at = timezone.now()
+    if run.mode == Mode.PAPER:
+        paper = StoredPaperBroker(run, fence, instruments)
+        return paper, NothingToReconcile(), DatabaseGatekeeper(run, lambda: True, watch)
+    venue = VenueClient(client)
+    broker = VenueBroker(
+        run,
+        venue,
+        fence,
+        entries_held=lambda: (
+            "" if is_reconciled(run, booted_at) else "not reconciled with the venue since the start"
+        ),
+        alarm=watch.alarm,
+    )
+    reconciler = RunReconciler(
+        run,
+        venue,
+        broker,
+        fence,
+        instruments,
+        installation=settings.INSTALLATION_ID,
+        booted_at=booted_at,
+        alarm=watch.alarm,
+    )
+    return broker, reconciler, DatabaseGatekeeper(run, reconciler.is_reconciled, watch)
+
+
+def _threaded(fail_safe: FailSafe) -> ThreadedExecutor:
+    return ThreadedExecutor(PHASES_DEADLINE_S, time.monotonic, fail_safe)
+
+
+def _cursors(run: TradingRun) -> dict[str, int]:
+    rows = SymbolCursor.objects.filter(run=run).values_list("symbol", "last_bar_close_at")
+    return {symbol: records.milliseconds(at) for symbol, at in rows}
+
+
+def _account(
+    run: TradingRun,
+    instruments: dict[str, Instrument],
+    windows: dict[str, RollingWindow],
+    state: dict[str, Any],
+) -> Account:
+    ledger = records.restore_ledger(run, instruments.values())
+    for symbol, window in windows.items():
+        if window.last_bar is not None:
+            ledger.mark(symbol, window.last_bar.close)
+    return Account(
+        ledger,
+        _throttle(run),
+        streaks=state.get("streaks"),
+        seen_resets=state.get("seen_resets"),
+    )
+
+
+def _throttle(run: TradingRun) -> OrderThrottle:
+    """Return the entries of the last day of event time."""
+    throttle = OrderThrottle()
+    entries = Order.objects.filter(run=run, purpose="entry").order_by("-decided_at")
+    last = entries.values_list("decided_at", flat=True).first()
+    if last is None:
+        return throttle
+    recent = entries.filter(decided_at__gt=last - timedelta(days=1))
+    for at in sorted(recent.values_list("decided_at", flat=True)):
+        throttle.note(records.milliseconds(at))
+    return throttle
+
+
+def _instrument_rows(run: TradingRun) -> dict[str, InstrumentRow]:
+    rows = InstrumentRow.objects.filter(venue=run.venue, symbol__in=run.symbols)
+    return {row.symbol: row for row in rows}

@@ -1,0 +1,96 @@
+"""What the trading loop tells a person: alerts, brakes, heartbeats, incidents."""
+
+from __future__ import annotations
+
+import logging
+
+from django.conf import settings
+
+from engine.ports import Publisher, TradingState
+from market.errors import SourceUnavailable
+from monitoring.models import Severity
+from monitoring.services import alert_raise, alert_resolve, heartbeat, incident_record
+from trades.alerts import Alert
+from trades.models import TradingRun
+from trades.runner import AdvanceSummary
+from trades.services import control_set
+
+logger = logging.getLogger(__name__)
+
+LOOP_HEARTBEAT_S = 10.0
+BREAKER_CODES = (
+    "DAY_LOSS",
+    "LOSS_STREAK",
+    "MAX_DRAWDOWN",
+    "MIN_EQUITY",
+    "OVERFILL",
+    "OVERSOLD",
+    "RISK_UNKNOWN",
+)
+
+
+class RunWatch:
+    """The loop's Watch, the engine's Reporter and the order path's Alarm in one."""
+
+    def __init__(self, run: TradingRun, publisher: Publisher) -> None:
+        self._run = run
+        self._publisher = publisher
+        self._run_code = str(run.code)
+        self._is_down = True  # an alert of an earlier process may still be open
+
+    def advanced(self, summary: AdvanceSummary) -> None:
+        """Note useful work done, after it was done (F-025)."""
+        heartbeat(
+            component="loop",
+            expected_every_s=LOOP_HEARTBEAT_S,
+            code_version=settings.CODE_VERSION,
+            detail=summary.as_dict(),
+        )
+
+    def source_failed(self, error: SourceUnavailable) -> None:
+        self._is_down = True
+        TradingRun.objects.filter(pk=self._run.pk).update(last_error=str(error)[:500])
+        alert_raise(
+            code="VENUE_UNAVAILABLE",
+            severity=Severity.WARNING,
+            text=f"the venue does not answer: {error}",
+            dedupe_key=f"venue:{self._run_code}",
+            run_code=self._run_code,
+        )
+
+    def source_answered(self) -> None:
+        if self._is_down:
+            alert_resolve(dedupe_key=f"venue:{self._run_code}")
+            self._is_down = False
+
+    def alarm(self, alert: Alert) -> None:
+        """Tell of a finding of the order path and pull the brake it asks for."""
+        stops = alert.brake is not None or alert.code in BREAKER_CODES
+        severity = Severity.CRITICAL if stops else Severity.WARNING
+        alert_raise(
+            code=alert.code,
+            severity=severity,
+            text=alert.text,
+            dedupe_key=f"{alert.code}:{alert.subject}",
+            run_code=self._run_code,
+        )
+        if alert.brake is not None:
+            control_set(
+                scope=alert.scope,
+                state=alert.brake,
+                actor="breaker",
+                reason=alert.text,
+                reason_code=alert.code,
+                is_breaker=True,
+            )
+
+    def control_changed(self, scope: str, state: TradingState, reason: str) -> None:
+        """Tell the screens; a scope that trades again needs nobody any more."""
+        if state is TradingState.ACTIVE:
+            for code in BREAKER_CODES:
+                alert_resolve(dedupe_key=f"{code}:{scope}")
+        self._publisher.publish("control", {"scope": scope, "state": state.value, "reason": reason})
+
+    def incident(self, where: str, error: BaseException) -> None:
+        logger.warning("incident where=%s error=%s: %s", where, type(error).__name__, error)
+        incident_record(where=where, error=error)

@@ -1,0 +1,36 @@
+"""What the order path wants a person to hear of, and which brake it pulls by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from engine.ports import TradingState
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One finding of the order path.
+
+    ``subject`` names the order, trade or asset, so that a repeated finding is one alert.
+    ``brake`` is the state this finding calls for in ``scope``, None where a notice is enough.
+    """
+
+    code: str
+    subject: str
+    text: str
+    scope: str = "global"
+    brake: TradingState | None = None
+
+
+Alarm = Callable[[Alert], None]
+
+
+class ControlWatch(Protocol):
+    """Hears of breakers and of every change of the control state."""
+
+    def alarm(self, alert: Alert) -> None: ...
+
+    def control_changed(self, scope: str, state: TradingState, reason: str) -> None:
+        """Called once a change, by whoever made it, at the first event after it."""

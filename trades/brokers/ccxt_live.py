@@ -1,0 +1,290 @@
+"""The broker of runs that trade on a venue: intent first, deterministic ids, no instant retry."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+from django.db import transaction
+from django.utils import timezone
+
+from engine.ports import TradingState
+from engine.types.bars import MarketEvent
+from engine.types.orders import (
+    Fill,
+    OrderIntent,
+    OrderState,
+    OrderStatus,
+    Rejection,
+    SubmitResult,
+    Unanswered,
+)
+from market.errors import SourceUnavailable
+from trades import models, oms, records
+from trades.alerts import Alarm, Alert
+from trades.brokers.ccxt_values import VenueTrade
+from trades.brokers.venue_client import AUTH_CODES, VenueClient
+from trades.errors import VenueRefused
+from trades.failpoints import disarm, failpoint
+from trades.lease import Fence
+
+logger = logging.getLogger(__name__)
+# A claim this old must not reach the wire: the process was frozen, its lease may be gone, and
+# another one may already have concluded that the order does not exist (F-010).
+MAX_CLAIM_AGE_S = 2.0
+SWEEP_EVERY_S = 30.0
+# Trades are asked for from a little before the order's decision: venues round their times.
+ORDER_MARGIN_MS = 60_000
+SWEEP_OVERLAP_MS = 3_600_000
+REJECTIONS_TO_BRAKE = 5
+
+
+class VenueBroker:
+    """Implements ``engine.ports.Broker`` for one run under one fence.
+
+    Fills that cannot be fetched now are returned later: nothing is lost by an unreachable venue,
+    and an order that may have filled stays in ``open_intents`` until its fills are booked.
+    """
+
+    def __init__(
+        self,
+        run: models.TradingRun,
+        client: VenueClient,
+        fence: Fence,
+        *,
+        entries_held: Callable[[], str],
+        alarm: Alarm,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``entries_held`` says why no entry may leave now, empty where it may (I-19)."""
+        if run.mode == models.Mode.LIVE:
+            disarm()
+        self._run = run
+        self._client = client
+        self._fence = fence
+        self._entries_held = entries_held
+        self._alarm = alarm
+        self._monotonic = monotonic
+        self._sweep_at_s = monotonic()
+        self._foreign: dict[str, str] = {}
+
+    def submit(self, intent: OrderIntent, event: MarketEvent) -> SubmitResult:
+        """Send one intent that is on disk, at most once; see ``trades.oms`` for each step.
+
+        Raises:
+            LeaseLost: nothing was sent, or the order stays SENDING for the next holder to find.
+        """
+        failpoint("oms.before_claim")
+        if self._client.silence_s() > 0:
+            return self._hold_back(intent)
+        return self.send(intent)
+
+    def send(self, intent: OrderIntent, *, resend: bool = False) -> SubmitResult:
+        """Claim, send, record. ``resend`` sends an UNKNOWN order again under its own id."""
+        began_s = self._monotonic()
+        claim = oms.claim_for_send(
+            intent.client_order_id,
+            self._fence,
+            entries_held=self._entries_held(),
+            resend=resend,
+        )
+        if not isinstance(claim, oms.Claim):
+            return claim
+        failpoint("oms.before_send")
+        if self._monotonic() - began_s > MAX_CLAIM_AGE_S:
+            answer: OrderState | Rejection | Unanswered = Unanswered("frozen before it was sent")
+        else:
+            answer = self._client.send(intent)
+        failpoint("oms.after_send")
+        oms.record_answer(intent.client_order_id, answer, self._fence)
+        failpoint("oms.after_record")
+        self._judge(intent, answer)
+        return answer
+
+    def cancel(self, client_order_id: str) -> Rejection | Unanswered | None:
+        """Ask the venue to cancel; the order ends by the venue's word, its fills first (F-004).
+
+        None means the venue took the request. "No such order" is no ending either: it may have
+        filled (F-015).
+        """
+        order = oms.request_cancel(client_order_id, self._fence)
+        failpoint("cancel.before_send")
+        answer = self._client.cancel(order.symbol, client_order_id)
+        failpoint("cancel.after_send")
+        return answer
+
+    def open_intents(self) -> Sequence[OrderIntent]:
+        return tuple(records.order_intent(order) for order in oms.in_flight(self._run.pk))
+
+    def fills_at(self, event: MarketEvent) -> Sequence[tuple[Fill, OrderIntent]]:
+        """Return executions that are not booked yet, oldest first, and refresh our orders.
+
+        Asks only while an order may fill, and every ``SWEEP_EVERY_S`` for all symbols, so that
+        nothing a lost order or a stranger's hand did stays unseen (F-060, F-013).
+        """
+        waiting = [o for o in oms.in_flight(self._run.pk) if o.status != OrderStatus.INTENT]
+        sweep = self._monotonic() >= self._sweep_at_s
+        symbols = set(self._run.symbols) if sweep else {o.symbol for o in waiting}
+        try:
+            found = [
+                booked
+                for symbol in sorted(symbols)
+                for booked in self._fills_of(symbol, [o for o in waiting if o.symbol == symbol])
+            ]
+        except SourceUnavailable as error:
+            logger.warning("fills unavailable run=%s reason=%s", self._run.pk, error)
+            self._alarm(Alert("FILLS_UNAVAILABLE", str(self._run.pk), str(error)))
+            return ()
+        except VenueRefused as refused:
+            self._refused(refused.code, str(refused))
+            return ()
+        if sweep:
+            self._sweep_at_s = self._monotonic() + SWEEP_EVERY_S
+        return sorted(found, key=lambda p: (p[0].ts_ms, len(p[0].trade_id), p[0].trade_id))
+
+    def _fills_of(
+        self, symbol: str, waiting: Sequence[models.Order]
+    ) -> list[tuple[Fill, OrderIntent]]:
+        since_ms = self._since_ms(symbol, waiting)
+        if since_ms is None:
+            return []
+        fresh = self._unbooked(symbol, self._client.trades_since(symbol, since_ms))
+        found: list[tuple[Fill, OrderIntent]] = []
+        for trade in fresh:
+            order = self._owner(trade)
+            if order is None:
+                self._book_external(trade)
+                continue
+            self._notice(order, trade)
+            found.append((trade.fill_of(order.client_order_id), records.order_intent(order)))
+        for order in waiting:
+            self._refresh(order, found)
+        return found
+
+    def _since_ms(self, symbol: str, waiting: Sequence[models.Order]) -> int | None:
+        """Return from when on to ask, in venue time; None before anything happened here.
+
+        Only times that came from the venue are used: the run's own start is wall time, which may
+        be years away from the venue's.
+        """
+        starts = [records.milliseconds(o.decided_at) - ORDER_MARGIN_MS for o in waiting]
+        if self._monotonic() >= self._sweep_at_s:
+            starts.extend(
+                records.milliseconds(order.decided_at) - ORDER_MARGIN_MS
+                for order in oms.presumed_absent(self._run.pk, symbol)
+            )
+            starts.extend(self._sweep_start(symbol))
+        return max(0, min(starts)) if starts else None
+
+    def _sweep_start(self, symbol: str) -> list[int]:
+        """A while before the last booked fill, but never before the run's first event: what the
+        account did earlier is not this run's."""
+        first = self._run.equity_points.order_by("at").first()
+        if first is None:
+            return []
+        began_ms = records.milliseconds(first.at)
+        last = self._run.fills.filter(symbol=symbol).order_by("-executed_at").first()
+        if last is None:
+            return [began_ms]
+        return [max(began_ms, records.milliseconds(last.executed_at) - SWEEP_OVERLAP_MS)]
+
+    def _unbooked(self, symbol: str, trades: Iterable[VenueTrade]) -> list[VenueTrade]:
+        trades = list(trades)
+        ids = [trade.trade_id for trade in trades]
+        booked: set[str] = set()
+        for model in (models.Fill, models.ExternalFill):
+            rows = model.objects.filter(run=self._run, symbol=symbol, trade_id__in=ids)
+            booked.update(rows.values_list("trade_id", flat=True))
+        return [trade for trade in trades if trade.trade_id not in booked]
+
+    def _owner(self, trade: VenueTrade) -> models.Order | None:
+        """Return the order of this run that the trade belongs to, asking the venue if need be.
+
+        Trades carry the venue's order id only. Where we never heard it (the answer was lost) the
+        venue tells the client id, and the order is adopted under it.
+        """
+        ours = models.Order.objects.filter(run=self._run).exclude(status=OrderStatus.DENIED)
+        ours = ours.select_related("decision")
+        known = ours.filter(venue_order_id=trade.venue_order_id, symbol=trade.symbol).first()
+        if known is not None or trade.venue_order_id in self._foreign:
+            return known
+        word = self._client.order_by_venue_id(trade.symbol, trade.venue_order_id)
+        if word is None:
+            # a trade proves its order: the venue's order list lags, ask again next time
+            raise SourceUnavailable(
+                f"trade {trade.trade_id} names order {trade.venue_order_id}, "
+                "which the venue does not show yet"
+            )
+        order = ours.filter(client_order_id=word.client_order_id).first()
+        if order is None:
+            self._foreign[trade.venue_order_id] = word.client_order_id
+            return None
+        return oms.adopt(order.client_order_id, trade.venue_order_id, self._fence)
+
+    def _book_external(self, trade: VenueTrade) -> None:
+        with transaction.atomic():
+            self._fence.assert_held()
+            models.ExternalFill.objects.get_or_create(
+                run=self._run,
+                symbol=trade.symbol,
+                trade_id=trade.trade_id,
+                defaults={
+                    "client_order_id": self._foreign.get(trade.venue_order_id, ""),
+                    "side": trade.side.value,
+                    "price": trade.price,
+                    "quantity_base": trade.quantity_base,
+                    "fee": trade.fee,
+                    "fee_asset": trade.fee_asset,
+                    "executed_at": records.moment(trade.ts_ms),
+                    "noticed_at": timezone.now(),
+                },
+            )
+        text = (
+            f"{trade.side} {trade.quantity_base} {trade.symbol} at {trade.price} on our account "
+            "belongs to none of our orders"
+        )
+        self._alarm(Alert("EXTERNAL_FILL", f"{trade.symbol} {trade.trade_id}", text))
+
+    def _notice(self, order: models.Order, trade: VenueTrade) -> None:
+        """Tell of a fill on an order that was thought finished; it is booked all the same (I-7)."""
+        if OrderStatus(order.status).is_terminal:
+            text = f"fill {trade.trade_id} came after the order was {order.status}"
+            self._alarm(Alert("LATE_FILL", order.client_order_id, text))
+
+    def _refresh(self, order: models.Order, found: Iterable[tuple[Fill, OrderIntent]]) -> None:
+        """Ask the venue for its word, unless the fills just fetched complete the order."""
+        arriving = sum(
+            (f.quantity_base for f, _ in found if f.client_order_id == order.client_order_id),
+            oms.ZERO,
+        )
+        if order.filled_base + arriving >= order.quantity_base:
+            return
+        word = self._client.order_by_client_id(order.symbol, order.client_order_id)
+        if word is not None:
+            oms.apply_word(order.client_order_id, word, self._fence)
+
+    def _hold_back(self, intent: OrderIntent) -> SubmitResult:
+        """While the venue asked for silence: an entry is dropped, an exit waits on disk."""
+        reason = f"the venue asked for {self._client.silence_s():.0f} s of silence"
+        if intent.purpose.reduces_risk:
+            return Unanswered(reason)
+        refusal = oms.deny(intent.client_order_id, Rejection("VENUE_SILENCE", reason), self._fence)
+        return refusal
+
+    def _judge(self, intent: OrderIntent, answer: OrderState | Rejection | Unanswered) -> None:
+        """Pull the brake where refusals show that going on is useless (F-052, F-056)."""
+        if not isinstance(answer, Rejection):
+            return
+        self._refused(answer.code, answer.message)
+        if oms.rejected_in_a_row(self._run.pk, REJECTIONS_TO_BRAKE):
+            text = f"{REJECTIONS_TO_BRAKE} orders in a row were refused, last: {answer.message}"
+            brake = TradingState.REDUCING
+            self._alarm(Alert("REJECTIONS", str(self._run.pk), text, brake=brake))
+
+    def _refused(self, code: str, message: str) -> None:
+        if code in AUTH_CODES:
+            text = f"the venue refused our keys: {message}"
+            self._alarm(Alert("AUTH", str(self._run.pk), text, brake=TradingState.HALTED))
+        else:
+            logger.warning("refused run=%s code=%s", self._run.pk, code)

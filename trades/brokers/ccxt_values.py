@@ -1,0 +1,146 @@
+"""ccxt's dictionaries to our values and back; the only file that knows ccxt's keys."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from engine.types.opinions import Side
+from engine.types.orders import Fill, OrderIntent, OrderState, OrderStatus, OrderType
+
+_STATUS = {
+    "open": OrderStatus.OPEN,
+    "closed": OrderStatus.FILLED,
+    "canceled": OrderStatus.CANCELED,
+    "canceling": OrderStatus.PENDING_CANCEL,
+    "expired": OrderStatus.EXPIRED,
+    "rejected": OrderStatus.REJECTED,
+}
+ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class VenueTrade:
+    """One execution as the venue reports it, before we know whose it is."""
+
+    trade_id: str
+    venue_order_id: str
+    symbol: str
+    side: Side
+    price: Decimal
+    quantity_base: Decimal
+    fee: Decimal
+    fee_asset: str
+    ts_ms: int
+    is_maker: bool
+
+    def fill_of(self, client_order_id: str) -> Fill:
+        return Fill(
+            trade_id=self.trade_id,
+            client_order_id=client_order_id,
+            symbol=self.symbol,
+            side=self.side,
+            price=self.price,
+            quantity_base=self.quantity_base,
+            fee=self.fee,
+            fee_asset=self.fee_asset,
+            ts_ms=self.ts_ms,
+            is_maker=self.is_maker,
+        )
+
+
+# Venues that do not take 32 hex characters as a client order id (D-19): spelling out, and back.
+_SPELLINGS: dict[str, tuple[Callable[[str], str], Callable[[str], str]]] = {
+    "coinbase": (lambda ours: str(uuid.UUID(hex=ours)), lambda theirs: theirs.replace("-", "")),
+}
+
+
+def client_id_out(exchange_id: str, client_order_id: str) -> str:
+    """Return our id as this venue wants it spelt."""
+    spelling = _SPELLINGS.get(exchange_id)
+    return spelling[0](client_order_id) if spelling else client_order_id
+
+
+def client_id_in(exchange_id: str, venue_spelling: str | None) -> str:
+    """Return our id from the venue's spelling; empty where the order had none."""
+    spelling = _SPELLINGS.get(exchange_id)
+    return spelling[1](venue_spelling) if spelling and venue_spelling else venue_spelling or ""
+
+
+def exact(value: Any) -> Decimal:
+    """Return a ccxt number without binary noise; absent is 0."""
+    return ZERO if value is None else Decimal(str(value))
+
+
+def order_arguments(
+    exchange_id: str, intent: OrderIntent
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return the arguments and ``params`` of ccxt's ``create_order`` for an intent.
+
+    A market order carries no price: ccxt would read amount x price as money to spend.
+
+    Raises:
+        ValueError: a limit or stop order without its price.
+    """
+    params: dict[str, Any] = {"clientOrderId": client_id_out(exchange_id, intent.client_order_id)}
+    kind, price = "market", None
+    if intent.order_type is OrderType.LIMIT:
+        kind, price = "limit", _needed(intent.limit_price, "limit")
+    elif intent.order_type is OrderType.STOP:
+        params["stopLossPrice"] = _needed(intent.stop_price, "stop")
+    return (
+        intent.symbol,
+        kind,
+        intent.side.value.lower(),
+        str(intent.quantity_base),
+        price,
+    ), params
+
+
+def _needed(price: Decimal | None, what: str) -> str:
+    if price is None:
+        raise ValueError(f"a {what} order needs its price, was None")
+    return str(price)
+
+
+def order_word(exchange_id: str, row: Mapping[str, Any]) -> OrderState:
+    """Return the venue's word on an order.
+
+    A closed order that filled less than its amount was cut off, whatever the venue calls it. A
+    row without a status is an acknowledgement: the order is accepted.
+    """
+    filled, amount = exact(row.get("filled")), exact(row.get("amount"))
+    status = _STATUS.get(row.get("status") or "open", OrderStatus.OPEN)
+    if status is OrderStatus.FILLED and amount > filled:
+        status = OrderStatus.CANCELED
+    if status is OrderStatus.OPEN and filled > 0:
+        status = OrderStatus.PARTIAL
+    average = row.get("average")
+    return OrderState(
+        client_order_id=client_id_in(exchange_id, row.get("clientOrderId")),
+        venue_order_id=str(row.get("id") or ""),
+        status=status,
+        filled_base=filled,
+        average_price=None if average is None else exact(average),
+        ts_ms=int(row.get("lastTradeTimestamp") or row.get("timestamp") or 0),
+    )
+
+
+def trade_value(row: Mapping[str, Any], quote: str) -> VenueTrade:
+    """Return one execution; a trade without a stated fee cost nothing, in quote."""
+    fee = row.get("fee") or {}
+    return VenueTrade(
+        trade_id=str(row["id"]),
+        venue_order_id=str(row["order"]),
+        symbol=row["symbol"],
+        side=Side(row["side"].upper()),
+        price=exact(row["price"]),
+        quantity_base=exact(row["amount"]),
+        fee=exact(fee.get("cost")),
+        fee_asset=fee.get("currency") or quote,
+        ts_ms=int(row["timestamp"]),
+        is_maker=row.get("takerOrMaker") == "maker",
+    )

@@ -1,0 +1,60 @@
+"""The broker of paper runs: a real venue's prices, fills of our own, order rows as when live."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+
+from engine.matching import FeeIn
+from engine.paper import PaperBroker, Resting
+from engine.types.bars import Instrument, MarketEvent
+from engine.types.orders import Fill, OrderIntent, OrderStatus, SubmitResult
+from trades import models, oms, records
+from trades.lease import Fence
+
+
+class StoredPaperBroker:
+    """Implements ``engine.ports.Broker``: the same claim and answer rows as a venue's broker.
+
+    A fill that was made but not booked when the process died is made again on the next bar.
+    """
+
+    def __init__(
+        self,
+        run: models.TradingRun,
+        fence: Fence,
+        instruments: Mapping[str, Instrument],
+        slippage_bps: Decimal = Decimal(2),
+    ) -> None:
+        self._fence = fence
+        waiting = oms.in_flight(run.pk).exclude(status=OrderStatus.INTENT)
+        self._paper = PaperBroker(
+            instruments, FeeIn.QUOTE, slippage_bps, [_resting(order) for order in waiting]
+        )
+        for order in oms.in_flight(run.pk).filter(status=OrderStatus.INTENT):
+            text = "the process ended before the order was sent"
+            oms.expire(order.client_order_id, fence, code="NEVER_SENT", text=text)
+
+    def fills_at(self, event: MarketEvent) -> Sequence[tuple[Fill, OrderIntent]]:
+        return self._paper.fills_at(event)
+
+    def submit(self, intent: OrderIntent, event: MarketEvent) -> SubmitResult:
+        claim = oms.claim_for_send(intent.client_order_id, self._fence)
+        if not isinstance(claim, oms.Claim):
+            return claim
+        answer = self._paper.submit(intent, event)
+        oms.record_answer(intent.client_order_id, answer, self._fence)
+        return answer
+
+    def open_intents(self) -> Sequence[OrderIntent]:
+        return self._paper.open_intents()
+
+
+def _resting(order: models.Order) -> Resting:
+    average = order.average_price or Decimal(0)
+    return Resting(
+        intent=records.order_intent(order),
+        filled_base=order.filled_base,
+        cost_quote=order.filled_base * average,
+        fills=order.fills.count(),
+    )

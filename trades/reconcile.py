@@ -1,0 +1,292 @@
+"""Comparing our orders with the venue's: at every start before any entry, and on a timer.
+
+Reconciling is idempotent: where nothing changed at the venue a second pass writes nothing, so a
+process that dies in the middle leaves nothing to undo (F-005).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from django.db import transaction
+from django.utils import timezone
+
+from engine.types.bars import Instrument
+from engine.types.orders import OrderState, OrderStatus, Purpose
+from market.errors import SourceUnavailable
+from trades import models, oms, records
+from trades.alerts import Alarm, Alert
+from trades.brokers.ccxt_live import VenueBroker
+from trades.brokers.venue_client import VenueClient
+from trades.errors import VenueRefused
+from trades.failpoints import failpoint
+from trades.lease import Fence
+
+logger = logging.getLogger(__name__)
+PREFIX_LENGTH = 6
+_UNCERTAIN = (OrderStatus.SENDING, OrderStatus.UNKNOWN)
+_HEX = frozenset("0123456789abcdef")
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long an order may be unheard of before we conclude anything (F-046, F-047).
+
+    ``grace_s`` counts from the send and must be longer than one request may take and than the
+    venue's reads lag; ``gap_s`` lies between the two queries that must both miss.
+    """
+
+    grace_s: float = 10.0
+    gap_s: float = 5.0
+    every_s: float = 30.0
+    unsettled_every_s: float = 1.0
+
+
+@dataclass(slots=True)
+class ReconcileReport:
+    """What one pass found. ``is_complete`` is False while anything is still undecided."""
+
+    adopted: list[str] = field(default_factory=list)
+    expired: list[str] = field(default_factory=list)
+    resent: list[str] = field(default_factory=list)
+    undecided: list[str] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
+    differences: dict[str, Decimal] = field(default_factory=dict)
+    other_deployment: bool = False
+
+    @property
+    def is_complete(self) -> bool:
+        return not self.undecided and not self.other_deployment
+
+
+class RunReconciler:
+    """Implements ``trades.loop.Reconciler`` for one session of one run.
+
+    ``booted_at`` is when this session was built: only a pass that ended after it counts (I-19).
+    """
+
+    def __init__(
+        self,
+        run: models.TradingRun,
+        client: VenueClient,
+        broker: VenueBroker,
+        fence: Fence,
+        instruments: Mapping[str, Instrument],
+        *,
+        installation: str,
+        booted_at: datetime,
+        alarm: Alarm,
+        patience: Patience = Patience(),
+        monotonic: Callable[[], float] = time.monotonic,
+        baseline: Mapping[str, Decimal] | None = None,
+    ) -> None:
+        """``baseline`` is what the account held of each base asset before the run.
+
+        Raises:
+            ValueError: the grace is not longer than one request may take.
+        """
+        if patience.grace_s <= client.timeout_s:
+            raise ValueError(
+                f"grace_s must be above the request timeout of {client.timeout_s} s, "
+                f"was {patience.grace_s}"
+            )
+        self._run = run
+        self._client = client
+        self._broker = broker
+        self._fence = fence
+        self._instruments = instruments
+        self._installation = installation
+        self._booted_at = booted_at
+        self._alarm = alarm
+        self._patience = patience
+        self._monotonic = monotonic
+        self._baseline = dict(baseline or {})
+        self._due_at_s = monotonic()
+        self._suspects: dict[str, Decimal] = {}
+
+    def run_if_due(self) -> None:
+        """Reconcile at the first call, then on the timer; often while an order is unsettled.
+
+        Raises:
+            SourceUnavailable: the venue did not answer; the next call tries again.
+        """
+        if self._monotonic() < self._due_at_s:
+            return
+        try:
+            report = self.reconcile()
+        except VenueRefused as refused:
+            raise SourceUnavailable(f"reconciling was refused: {refused}") from refused
+        wait_s = self._patience.every_s if report.is_complete else self._patience.unsettled_every_s
+        self._due_at_s = self._monotonic() + wait_s
+
+    def reconcile(self) -> ReconcileReport:
+        """Make one pass and return what it found.
+
+        Raises:
+            SourceUnavailable, VenueRefused: the pass did not finish; what it wrote stands.
+            LeaseLost: another worker runs this run now.
+        """
+        failpoint("recon.start")
+        report = ReconcileReport()
+        for order in oms.in_flight(self._run.pk):
+            self._settle(order, report)
+            failpoint("recon.each_step")
+        for symbol in self._run.symbols:
+            self._look_for_foreign(symbol, report)
+        self._compare_balances(report)
+        failpoint("recon.end")
+        if report.is_complete and not self.is_reconciled():
+            self._stamp(timezone.now())
+        elif report.other_deployment and self._run.reconciled_at is not None:
+            self._stamp(None)
+        return report
+
+    def is_reconciled(self) -> bool:
+        """True once a pass has completed since this session was built."""
+        return is_reconciled(self._run, self._booted_at)
+
+    def _settle(self, order: models.Order, report: ReconcileReport) -> None:
+        if order.status == OrderStatus.INTENT:
+            self._settle_unsent(order, report)
+        elif OrderStatus(order.status) in _UNCERTAIN and self._is_young(order):
+            report.undecided.append(order.client_order_id)
+        else:
+            self._query(order, report)
+
+    def _settle_unsent(self, order: models.Order, report: ReconcileReport) -> None:
+        """An intent that no process claimed was never sent: nobody can claim it now but we."""
+        if order.purpose == Purpose.ENTRY:
+            text = "the process ended before the order was sent; an old entry is not worth sending"
+            oms.expire(order.client_order_id, self._fence, code="NEVER_SENT", text=text)
+            report.expired.append(order.client_order_id)
+            return
+        self._broker.send(records.order_intent(order))
+        report.resent.append(order.client_order_id)
+
+    def _query(self, order: models.Order, report: ReconcileReport) -> None:
+        word = self._client.order_by_client_id(order.symbol, order.client_order_id)
+        if word is None:
+            self._missed(order, report)
+            return
+        if OrderStatus(order.status) in _UNCERTAIN:
+            report.adopted.append(order.client_order_id)
+        order = oms.apply_word(order.client_order_id, word, self._fence)
+        if order.status == OrderStatus.PENDING_CANCEL and not word.status.is_terminal:
+            # the request was lost, or the venue had no time yet: asking again does no harm
+            self._client.cancel(order.symbol, order.client_order_id)
+
+    def _missed(self, order: models.Order, report: ReconcileReport) -> None:
+        """The venue knows no such order: believed at the second miss, ``gap_s`` after the first."""
+        last = order.last_queried_at
+        gap = timedelta(seconds=self._patience.gap_s)
+        if order.missed_queries > 0 and last is not None and timezone.now() - last < gap:
+            report.undecided.append(order.client_order_id)
+            return
+        order = oms.record_miss(order.client_order_id, self._fence)
+        if order.missed_queries < 2:
+            report.undecided.append(order.client_order_id)
+            return
+        if order.status == OrderStatus.UNKNOWN and _may_be_resent(order):
+            self._broker.send(records.order_intent(order), resend=True)
+            report.resent.append(order.client_order_id)
+            return
+        text = f"the venue did not know the order in {order.missed_queries} queries"
+        was = order.status
+        oms.expire(order.client_order_id, self._fence, code=oms.ABSENT, text=text)
+        report.expired.append(order.client_order_id)
+        if was != OrderStatus.UNKNOWN or order.purpose == Purpose.EXIT:
+            self._alarm(Alert("ORDER_VANISHED", order.client_order_id, f"{text}; it was {was}"))
+
+    def _is_young(self, order: models.Order) -> bool:
+        sent_at = order.sent_at or order.created_at
+        return timezone.now() - sent_at < timedelta(seconds=self._patience.grace_s)
+
+    def _look_for_foreign(self, symbol: str, report: ReconcileReport) -> None:
+        """Orders of another hand are told of, never adopted (F-012, F-013)."""
+        words = {row.word.client_order_id: row.word for row in self._client.open_orders(symbol)}
+        ours = models.Order.objects.filter(client_order_id__in=words)
+        for client_order_id in sorted(
+            set(words) - set(ours.values_list("client_order_id", flat=True))
+        ):
+            self._tell_foreign(symbol, words[client_order_id], report)
+
+    def _tell_foreign(self, symbol: str, word: OrderState, report: ReconcileReport) -> None:
+        client_id = word.client_order_id
+        name = client_id or f"venue order {word.venue_order_id}"
+        report.foreign.append(name)
+        if not _looks_like_ours(client_id):
+            text = f"open order {name} on {symbol} was not sent by this platform"
+            self._alarm(Alert("EXTERNAL_ORDER", name, text))
+        elif client_id.startswith(self._installation):
+            text = f"open order {name} on {symbol} carries our mark but is not in our database"
+            self._alarm(Alert("UNKNOWN_OWN_ORDER", name, text))
+            report.other_deployment = True
+        else:
+            text = f"open order {name} on {symbol} is another deployment's; entries are held"
+            self._alarm(Alert("OTHER_DEPLOYMENT", name, text))
+            report.other_deployment = True
+
+    def _compare_balances(self, report: ReconcileReport) -> None:
+        """Compare what our books hold with the venue; told at the second equal reading (F-061)."""
+        moving = {order.symbol for order in oms.in_flight(self._run.pk)}
+        held = self._client.balances()
+        expected = self._expected()
+        quiet = [i for s, i in self._instruments.items() if s not in moving]
+        seen: dict[str, Decimal] = {}
+        for instrument in quiet:
+            asset = instrument.base
+            difference = held.get(asset, oms.ZERO) - expected[asset]
+            if abs(difference) > instrument.lot_size:
+                seen[asset] = difference
+        for asset, difference in seen.items():
+            if self._suspects.get(asset) == difference:
+                report.differences[asset] = difference
+                text = f"the venue holds {difference:+f} {asset} more than our books"
+                self._alarm(Alert("BALANCE_DIFFERENCE", asset, text))
+        self._suspects = seen
+
+    def _expected(self) -> defaultdict[str, Decimal]:
+        expected: defaultdict[str, Decimal] = defaultdict(Decimal, self._baseline)
+        for lot in models.Lot.objects.filter(run=self._run, is_open=True):
+            base = self._instruments[lot.symbol].base
+            expected[base] += lot.quantity_base if lot.side == "BUY" else -lot.quantity_base
+        for fill in models.ExternalFill.objects.filter(run=self._run):
+            base = self._instruments[fill.symbol].base
+            expected[base] += fill.quantity_base if fill.side == "BUY" else -fill.quantity_base
+            if fill.fee_asset == base:
+                expected[base] -= fill.fee
+        return expected
+
+    def _stamp(self, at: datetime | None) -> None:
+        with transaction.atomic():
+            self._fence.assert_held()
+            models.TradingRun.objects.filter(pk=self._run.pk).update(reconciled_at=at)
+        self._run.reconciled_at = at
+        logger.info("reconciled run=%s at=%s", self._run.pk, at)
+
+
+def is_reconciled(run: models.TradingRun, booted_at: datetime) -> bool:
+    """True where a reconciliation completed after this start of the run's session."""
+    return run.reconciled_at is not None and run.reconciled_at >= booted_at
+
+
+def entries_held(run: models.TradingRun, booted_at: datetime) -> str:
+    """Return why no entry may leave yet, empty where it may; for the broker (I-19)."""
+    if is_reconciled(run, booted_at):
+        return ""
+    return "not reconciled with the venue since the start"
+
+
+def _may_be_resent(order: models.Order) -> bool:
+    """An exit is sent once more with its own id; a missed entry is cheap, a doubled one is not."""
+    return order.purpose == Purpose.EXIT and oms.sends(order) < 2
+
+
+def _looks_like_ours(client_order_id: str) -> bool:
+    return len(client_order_id) == 32 and set(client_order_id) <= _HEX
