@@ -73,13 +73,16 @@ def hierarchical_weights(kept: BoolColumn, groups: IntColumn, skills: FloatColum
     A group's share is its members' mean skill, a member's share of it its own skill.
     """
     n = kept.shape[0]
-    sums, counts = np.zeros(n), np.zeros(n)
+    if n == 0:
+        return np.zeros(0)
+    n_groups = groups.max() + 1
+    sums, counts = np.zeros(n_groups), np.zeros(n_groups)
     for i in range(n):
         if kept[i]:
             sums[groups[i]] += skills[i]
             counts[groups[i]] += 1.0
     total = 0.0
-    for group in range(n):
+    for group in range(n_groups):
         if counts[group] > 0.0:
             total += sums[group] / counts[group]
     weights = np.zeros(n)
