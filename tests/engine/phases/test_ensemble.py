@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.phases.config import PipelineConfig
@@ -54,6 +54,7 @@ crowd = st.integers(1, 16).flatmap(
 )
 
 
+@settings(deadline=None)  # the first example compiles a kernel
 @given(st.floats(0.0, 1.0), st.integers(1, 16), st.lists(st.floats(0.01, 100.0), min_size=16))
 def test_unanimous_opinions_come_out_unchanged_to_the_last_digit(
     probability: float, n: int, skills: list[float]
@@ -65,6 +66,7 @@ def test_unanimous_opinions_come_out_unchanged_to_the_last_digit(
     )
 
 
+@settings(deadline=None)  # the first example compiles a kernel
 @given(crowd)
 def test_weights_are_positive_and_sum_to_one_and_the_result_lies_between_the_opinions(
     of: tuple[list[float], list[float], list[int]],
