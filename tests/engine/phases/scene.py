@@ -81,8 +81,8 @@ def instrument(**changes: Any) -> Instrument:
     return Instrument(**{**fields, **changes})
 
 
-def bars(n: int = 700, seed: int = 1, volatility: float = 0.001) -> BarColumns:
-    """A seeded random walk around 100 in one-minute bars."""
+def bars(n: int = 700, seed: int = 2, volatility: float = 0.001) -> BarColumns:
+    """A seeded random walk around 100 in one-minute bars; the last one is settled and calm."""
     rng = np.random.default_rng(seed)
     close = 100.0 * np.exp(np.cumsum(rng.normal(0.0, volatility, n)))
     opened = np.concatenate(([100.0], close[:-1]))
@@ -95,6 +95,14 @@ def bars(n: int = 700, seed: int = 1, volatility: float = 0.001) -> BarColumns:
         close=close,
         volume=rng.uniform(1.0, 10.0, n),
         timeframe_ms=MINUTE_MS,
+    )
+
+
+def cut(whole: BarColumns, first: int, end: int) -> BarColumns:
+    """Rows ``first`` to ``end`` (not included) of bars."""
+    names = ("ts_ms", "open", "high", "low", "close", "volume")
+    return BarColumns(
+        *(getattr(whole, name)[first:end] for name in names), timeframe_ms=whole.timeframe_ms
     )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from engine.features import FEATURES_VERSION, category_counts
 from engine.phases.feature_engineering import build_features, describe
-from engine.types.bars import BarColumns, ColumnStore
+from engine.types.bars import ColumnStore
 from tests.engine.phases import scene
 
 
@@ -24,12 +24,8 @@ def test_features_are_versioned_finite_and_counted_by_category() -> None:
 def test_features_of_a_row_do_not_know_later_bars() -> None:
     """ORC-08: the same row of a history that ends there."""
     whole = scene.bars()
-    cut = BarColumns(
-        *(getattr(whole, n)[:500] for n in ("ts_ms", "open", "high", "low", "close", "volume")),
-        timeframe_ms=whole.timeframe_ms,
-    )
     of_whole = build_features(scene.snapshot(499, store=ColumnStore(whole)))
-    of_cut = build_features(scene.snapshot(-1, store=ColumnStore(cut)))
+    of_cut = build_features(scene.snapshot(-1, store=ColumnStore(scene.cut(whole, 0, 500))))
     np.testing.assert_allclose(of_cut.values, of_whole.values, rtol=1e-9, atol=1e-12)
 
 
