@@ -89,7 +89,6 @@ def _session(source: HistorySource, symbol: str) -> TradingSession:
         gatekeeper=SimulatedOperator(dict.fromkeys(STRATEGY_CODES, StrategyStatus.ACTIVE), 1),
         policy=policy,
         announcer=SilentAnnouncer(),
-        reporter=reporter,
     )
 
 

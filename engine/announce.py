@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from engine.digest import plain
-from engine.ports import Publisher
+from engine.failsafe import fall_back
+from engine.ports import Publisher, Reporter
 from engine.types.bars import Bar, MarketEvent
 from engine.types.decisions import Decision, JsonValue, Reason
 from engine.types.ledger import EquityPoint, Trade
@@ -29,7 +30,8 @@ class EventOutcome:
 
 
 class Announcer(Protocol):
-    def announce(self, outcome: EventOutcome) -> None: ...
+    def announce(self, outcome: EventOutcome) -> None:
+        """Tell the screens; never raises."""
 
 
 class SilentAnnouncer:
@@ -42,11 +44,16 @@ class SilentAnnouncer:
 class PublishingAnnouncer:
     """Turns an outcome into one message a thing, by topic of the stream (D-35)."""
 
-    def __init__(self, publisher: Publisher, run_code: str) -> None:
+    def __init__(self, publisher: Publisher, run_code: str, reporter: Reporter) -> None:
         self._publisher = publisher
         self._run_code = run_code
+        self._reporter = reporter
 
     def announce(self, outcome: EventOutcome) -> None:
+        report = self._reporter.incident
+        fall_back(lambda: self._publish(outcome), None, where="publisher", report=report)
+
+    def _publish(self, outcome: EventOutcome) -> None:
         for topic, data in _messages(outcome):
             self._publisher.publish(topic, {"run": self._run_code, **data})
 

@@ -19,6 +19,10 @@ from engine.types.opinions import MarketView, Missing, Proposal, Regime
 T = TypeVar("T")
 Report = Callable[[str, BaseException], None]
 
+# Five times the largest multiplier that is ever applied: beyond it a number is a fault, not an
+# opinion, and a clamp would make the largest size of it.
+MAX_CREDIBLE_MULTIPLIER = 10.0
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -201,7 +205,9 @@ def _checked_assessment(assessment: Assessment) -> Assessment:
 
 
 def _checked_multiplier(multiplier: float) -> float:
-    # Finite first: a clamp would turn NaN or infinity into a size somebody seems to have chosen.
-    if not isfinite(multiplier) or multiplier < 0.0:
-        raise ValueError(f"size multiplier must be finite and not negative, was {multiplier}")
+    # Before any clamp: it would turn a fault into a size that somebody seems to have chosen.
+    if not 0.0 <= multiplier <= MAX_CREDIBLE_MULTIPLIER:
+        raise ValueError(
+            f"size multiplier must be in [0, {MAX_CREDIBLE_MULTIPLIER:g}], was {multiplier}"
+        )
     return multiplier

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
-from engine.equity import EquityCurve
+from engine.equity import DAY_MS, EquityCurve
 from engine.ledger_state import (
     Asset,
     FillEffect,
@@ -57,10 +57,14 @@ class Ledger:
         self._assets = {a: Asset(b) for a, b in balances.items() if a != quote}
         self._books: dict[tuple[str, str], LotBook] = {}
         self._bases: dict[str, str] = {}
+        self._by_symbol: dict[str, Asset] = {}
         self._shortable = frozenset(shortable)
         self._seen: set[tuple[str, str]] = set()
         self._filled: dict[str, Decimal] = {}
         self.deposits_quote = self._cash
+        # whether equity may differ from the last point taken
+        self._moved = True
+        self._last_point: EquityPoint | None = None
         self._curve = EquityCurve(self._cash)
 
     def apply_fill(
@@ -81,6 +85,7 @@ class Ledger:
         asset = self._asset_of(fill.symbol)
         if asset.mark is None:
             self._set_mark(asset, fill.price)
+        self._moved = True
         self._seen.add(key)
         reasons = self._overfill(fill, intent)
         fee_quote, base_fee = self._pay_fee(fill, reasons)
@@ -178,6 +183,7 @@ class Ledger:
         self._contribute(before, value)
 
     def _contribute(self, equity_before: Decimal, value_quote: Decimal) -> None:
+        self._moved = True
         self.deposits_quote += value_quote
         self._curve.contribute(equity_before, value_quote)
 
@@ -229,6 +235,8 @@ class Ledger:
 
     def _set_mark(self, asset: Asset, price: Decimal) -> None:
         external = asset.external
+        if asset.balance:
+            self._moved = True
         if external:
             if asset.mark is None:
                 self._contribute(self.equity_quote, external * price)
@@ -274,11 +282,26 @@ class Ledger:
 
     def equity_point(self, ts_ms: int) -> EquityPoint:
         """Mark-to-market equity now; moves the peak and starts a new UTC day where one began."""
-        return self._curve.point(ts_ms, self.equity_quote, self._cash, self.exposure_quote)
+        last = self._last_point
+        if last is not None and not self._moved and ts_ms // DAY_MS == last.ts_ms // DAY_MS:
+            # a flat account on a day like the bar before: only the time is new
+            return EquityPoint(
+                ts_ms,
+                last.equity_quote,
+                last.cash_quote,
+                last.exposure_quote,
+                last.peak_equity_quote,
+                last.drawdown_fraction,
+                last.day_pnl_quote,
+            )
+        point = self._curve.point(ts_ms, self.equity_quote, self._cash, self.exposure_quote)
+        self._last_point, self._moved = point, False
+        return point
 
     def rebase_peak(self) -> None:
         """Measure drawdown from now on: what a person's reset after a halt means (D-23)."""
         self._curve.rebase(self.equity_quote)
+        self._moved = True
 
     def position(self, strategy: str, symbol: str) -> Position:
         """The strategy's position in the symbol; quantity 0 where it has none."""
@@ -362,7 +385,11 @@ class Ledger:
         return book
 
     def _asset_of(self, symbol: str) -> Asset:
-        return self._assets.setdefault(self._base(symbol), Asset(ZERO))
+        asset = self._by_symbol.get(symbol)
+        if asset is None:
+            asset = self._assets.setdefault(self._base(symbol), Asset(ZERO))
+            self._by_symbol[symbol] = asset
+        return asset
 
     def _base(self, symbol: str) -> str:
         base = self._bases.get(symbol)

@@ -12,7 +12,6 @@ from decimal import Decimal
 
 from engine.account import Account
 from engine.announce import Announcer, EventOutcome
-from engine.failsafe import fall_back
 from engine.limits import RiskLimits, breakers
 from engine.phases.context import DecisionContext, Positions
 from engine.phases.pipeline import Pipeline
@@ -21,7 +20,6 @@ from engine.ports import (
     Gatekeeper,
     Journal,
     OptimizationPolicy,
-    Reporter,
     TradingState,
 )
 from engine.quality import validate_event
@@ -64,7 +62,6 @@ class TradingSession:
         gatekeeper: Gatekeeper,
         policy: OptimizationPolicy,
         announcer: Announcer,
-        reporter: Reporter,
         regimes: Mapping[str, str] | None = None,
     ) -> None:
         self._identity = identity
@@ -80,7 +77,6 @@ class TradingSession:
         self._gatekeeper = gatekeeper
         self._policy = policy
         self._announcer = announcer
-        self._reporter = reporter
 
     def on_event(self, event: MarketEvent) -> EventOutcome:
         """Process one event to the end and return what it caused.
@@ -101,12 +97,7 @@ class TradingSession:
             if decision.intent is not None:
                 result = self._broker.submit(decision.intent, event)
                 outcome.submitted.append((decision.intent, result))
-        fall_back(
-            lambda: self._announcer.announce(outcome),
-            None,
-            where="publisher",
-            report=self._reporter.incident,
-        )
+        self._announcer.announce(outcome)
         return outcome
 
     def _book(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 from market.models import Candle
-from trades.models import Fill, Trade, TradingRun
-from trades.selectors import equity_list, position_list
+from trades.models import Fill, Lot, Trade, TradingRun
+from trades.selectors import Position, equity_list, position_list
 
 BARS_SHOWN = 300
 EQUITY_POINTS_SHOWN = 500
@@ -93,23 +94,42 @@ def equity_curve(run: TradingRun, limit: int = EQUITY_POINTS_SHOWN) -> dict[str,
 
 
 def positions(run: TradingRun) -> list[dict[str, Any]]:
-    """Return open positions by strategy and symbol, marked at the last close."""
-    return [
-        {
-            "strategy": row.strategy,
-            "symbol": row.symbol,
-            "side": row.side,
-            "quantity": as_float(row.quantity_base),
-            "entry_price": as_float(row.average_price),
-            "mark_price": as_float(row.mark_price),
-            "notional_quote": as_float(row.notional_quote),
-            "unrealised_pnl_quote": as_float(row.unrealised_pnl_quote),
-            "stop_price": as_float(row.stop_price),
-            "target_price": as_float(row.target_price),
-            "opened_at_ms": as_ms(row.opened_at),
-        }
-        for row in position_list(run=run)
-    ]
+    """Return open positions by strategy and symbol, marked at the last close.
+
+    ``risk_quote`` is what the position lost at its first stop: one R. It and what is measured
+    against it are None where the entry had no stop.
+    """
+    risks = _risks(run)
+    return [_position(row, risks[row.strategy, row.symbol]) for row in position_list(run=run)]
+
+
+def _risks(run: TradingRun) -> dict[tuple[str, str], Decimal]:
+    risks: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
+    lots = Lot.objects.filter(run=run, is_open=True)
+    for strategy, symbol, quantity, risk in lots.values_list(
+        "strategy", "symbol", "quantity_base", "risk_per_unit_quote"
+    ):
+        risks[strategy, symbol] += quantity * risk
+    return risks
+
+
+def _position(row: Position, risk_quote: Decimal) -> dict[str, Any]:
+    pnl = row.unrealised_pnl_quote
+    return {
+        "strategy": row.strategy,
+        "symbol": row.symbol,
+        "side": row.side,
+        "quantity": as_float(row.quantity_base),
+        "entry_price": as_float(row.average_price),
+        "mark_price": as_float(row.mark_price),
+        "notional_quote": as_float(row.notional_quote),
+        "unrealised_pnl_quote": as_float(pnl),
+        "risk_quote": as_float(risk_quote) if risk_quote > 0 else None,
+        "r_so_far": as_float(pnl / risk_quote) if pnl is not None and risk_quote > 0 else None,
+        "stop_price": as_float(row.stop_price),
+        "target_price": as_float(row.target_price),
+        "opened_at_ms": as_ms(row.opened_at),
+    }
 
 
 def datetime_of(ts_ms: int) -> datetime:

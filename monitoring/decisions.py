@@ -152,8 +152,10 @@ def funnel(run: TradingRun) -> dict[str, Any]:
     newest_rejected = _rejected(run).order_by("-id").values_list("reason", flat=True).first()
     return {
         "bars": LATELY_BARS,
-        "rejected": _rejected(run).count(),
+        # a bar that is offered again and refused again is one bar
+        "rejected": _rejected(run).values("symbol", "event_at").distinct().count(),
         "rejected_reason": newest_rejected or "",
+        "late": sum(n for (code, _), n in reasons.items() if code == "STALE_BAR"),
         "evaluated": acted + idle + sum(blocked.values()),
         "acted": acted,
         "nobody_proposed": idle,
@@ -168,23 +170,35 @@ def funnel(run: TradingRun) -> dict[str, Any]:
     }
 
 
-def why_no_trade(run: TradingRun, counts: dict[str, Any], control: dict[str, Any]) -> str:
+def why_no_trade(
+    run: TradingRun,
+    counts: dict[str, Any],
+    control: dict[str, Any],
+    pace: dict[str, Any] | None = None,
+) -> str:
     """Say in one line why nothing was bought lately; empty where something was.
 
-    Reads the stored reasons: it explains, it does not guess.
+    Reads the stored reasons: it explains, it does not guess. ``pace`` adds how many bars a young
+    run has seen and how fast they come.
     """
     if not counts["evaluated"]:
         if run.last_event_at is None:
-            return "No market event has arrived yet. The first decision follows the first bar."
-        if counts["rejected"]:
             return (
-                f"{counts['rejected']} bars were refused by the quality gate, none was accepted."
+                "No bar has arrived yet. The indicators are warmed up from stored history, so the"
+                " first decision follows the first closed bar."
+            )
+        if counts["rejected"]:
+            bars = "bar was" if counts["rejected"] == 1 else "bars were"
+            return (
+                f"{counts['rejected']} {bars} refused by the quality gate, none was accepted."
                 f" Latest: {counts['rejected_reason']}"
             )
         return "Bars arrive, no decision was stored yet."
     if control["state"] != "ACTIVE":
         reason = control["reason"] or control["reason_code"] or "no reason was given"
         return f"Trading is {control['state']}: {reason}"
+    if control["holds"]:
+        return f"Entries wait by themselves: {'; '.join(control['holds'])}."
     latest = _lately(run)
     if latest.filter(action=Action.BUY.value).exists() or _has_fills(run):
         return ""
@@ -194,8 +208,17 @@ def why_no_trade(run: TradingRun, counts: dict[str, Any], control: dict[str, Any
         + (f" (phase {row['phase']}, {phase_title(row['phase']).lower()})" if row["phase"] else "")
         for row in counts["top_reasons"]
     ]
-    text = f"No entry in the last {counts['bars']} bars: {', '.join(parts)}."
+    text = f"No entry in {_stretch(counts['bars'], pace)}: {', '.join(parts)}."
     return f"{text} Latest: {newest.reason}" if newest is not None and newest.reason else text
+
+
+def _stretch(bars: int, pace: dict[str, Any] | None) -> str:
+    seen = pace["bars_seen"] if pace else 0
+    if not 0 < seen < bars:
+        return f"the last {bars} bars"
+    speed = pace and pace["bars_per_s"]
+    arriving = f", arriving at {speed:.1f} a second," if speed else ""
+    return f"the first {seen} bars of this run{arriving}" if seen > 1 else "the run's first bar"
 
 
 def _has_fills(run: TradingRun) -> bool:

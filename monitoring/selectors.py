@@ -24,10 +24,21 @@ from monitoring.decisions import decision_stream, funnel, why_no_trade
 from monitoring.models import Alert
 from optimization.selectors import get_optimization_status
 from strategies.models import Strategy
-from trades.models import ControlState, Decision, EquityPoint, Mode, Trade, TradingRun
+from trades.models import (
+    Analysis,
+    ControlState,
+    Decision,
+    EquityPoint,
+    Mode,
+    Trade,
+    TradingRun,
+)
+from trades.selectors import automatic_holds
 
 TRADES_SHOWN = 50
 ALERTS_SHOWN = 20
+PACE_BARS = 40
+PACE_LEAST = 5
 DOWN_AFTER_PERIODS = 10.0
 BADGES = {
     Mode.LIVE.value: "LIVE",
@@ -71,22 +82,37 @@ def run_head(run: TradingRun) -> dict[str, Any]:
     }
 
 
-def control_status() -> dict[str, Any]:
-    """Return the global trading state and every scope that is not ACTIVE.
+def control_status(run: TradingRun | None = None) -> dict[str, Any]:
+    """Return the global trading state, every scope that is not ACTIVE, and the holds that end by
+    themselves. ``effective_state`` is what the gate goes by for a strategy and symbol that are
+    not stopped on their own.
 
     No row means nobody has changed it: ACTIVE.
     """
     rows = list(ControlState.objects.order_by("scope"))
     own = next((row for row in rows if row.scope == "global"), None)
+    state = own.state if own else TradingState.ACTIVE.value
+    holds = automatic_holds(run)
+    is_held = bool(holds) and state == TradingState.ACTIVE.value
     return {
-        "state": own.state if own else TradingState.ACTIVE.value,
+        "state": state,
+        "effective_state": TradingState.REDUCING.value if is_held else state,
+        "holds": holds,
         "reason": own.reason if own else "",
         "reason_code": own.reason_code if own else "",
         "actor": own.actor if own else "",
         "changed_at_ms": as_ms(own.changed_at) if own else None,
+        "releases_at_ms": as_ms(own.releases_at) if own else None,
         "epoch": own.epoch if own else 0,
         "scopes": [
-            {"scope": row.scope, "state": row.state, "reason": row.reason}
+            {
+                "scope": row.scope,
+                "state": row.state,
+                "reason": row.reason,
+                "reason_code": row.reason_code,
+                "actor": row.actor,
+                "releases_at_ms": as_ms(row.releases_at),
+            }
             for row in rows
             if row.scope != "global" and row.state != TradingState.ACTIVE.value
         ],
@@ -124,7 +150,7 @@ def layer_status() -> dict[str, Any]:
 
 def strip(run: TradingRun | None) -> dict[str, Any]:
     """Return what the strip on top of every page shows."""
-    control = control_status()
+    control = control_status(run)
     if run is None:
         return {"run": None, "control": control, "limits": None, "layer": None, "decision": None}
     point = EquityPoint.objects.filter(run=run).order_by("-at").first()
@@ -275,6 +301,18 @@ def price_view(run: TradingRun, symbol: str) -> dict[str, Any]:
     }
 
 
+def pace(run: TradingRun) -> dict[str, Any]:
+    """Return how many bars the run has analysed and how fast they come, in bars a second of wall
+    time over the last PACE_BARS; None before there are PACE_LEAST bars to measure with."""
+    rows = Analysis.objects.filter(run=run)
+    newest = list(rows.order_by("-id").values_list("created_at", flat=True)[:PACE_BARS])
+    span_s = (newest[0] - newest[-1]).total_seconds() if len(newest) >= PACE_LEAST else 0.0
+    return {
+        "bars_seen": rows.count(),
+        "bars_per_s": (len(newest) - 1) / span_s if span_s > 0 else None,
+    }
+
+
 def overview(run: TradingRun | None, symbol: str | None = None) -> dict[str, Any]:
     """Return everything the overview page shows."""
     head = strip(run)
@@ -283,18 +321,20 @@ def overview(run: TradingRun | None, symbol: str | None = None) -> dict[str, Any
         return {**common, "run": None}
     symbol = symbol if symbol in run.symbols else (run.symbols[0] if run.symbols else None)
     counts = funnel(run)
+    speed = pace(run)
     trades = Trade.objects.filter(run=run).order_by("-closed_at", "-id")[:TRADES_SHOWN]
     return {
         **common,
         "run": head["run"],
         "account": account_head(run),
+        "pace": speed,
         "price": price_view(run, symbol) if symbol else None,
         "equity": equity_curve(run),
         "positions": positions(run),
         "strategies": strategy_board(run),
         "decisions": decision_stream(run),
         "funnel": counts,
-        "why_no_trade": why_no_trade(run, counts, head["control"]),
+        "why_no_trade": why_no_trade(run, counts, head["control"], speed),
         "trades": [trade_row(row) for row in trades],
     }
 

@@ -19,6 +19,18 @@ from monitoring.publish import StreamPublisher
 from trades.models import ControlState
 from trades.services import control_set
 
+# What happened once and is over: seen means done. The others tell of a state and end with it.
+EVENT_CODES = frozenset(
+    {
+        "AUTH",
+        "EXTERNAL_FILL",
+        "EXTERNAL_ORDER",
+        "FILLS_UNAVAILABLE",
+        "LATE_FILL",
+        "ORDER_VANISHED",
+        "REJECTIONS",
+    }
+)
 _NUMBERS = re.compile(r"0x[0-9a-f]+|[0-9a-f]{8}-[0-9a-f-]{27}|\d+", re.IGNORECASE)
 
 
@@ -77,6 +89,9 @@ def alert_acknowledge(
 ) -> Alert:
     """Note that a person has seen an alert; the first acknowledgement stays (SEC-33).
 
+    An alert that tells of something that happened, not of a state that lasts, is closed by it;
+    should it happen again, a new one is opened.
+
     Raises:
         Alert.DoesNotExist: no such alert.
     """
@@ -86,6 +101,9 @@ def alert_acknowledge(
             acknowledged_at=at, acknowledged_by=actor
         )
         alert = Alert.objects.get(pk=alert_id)
+        if is_first and alert.code in EVENT_CODES and alert.resolved_at is None:
+            alert.resolved_at = at
+            alert.save(update_fields=["resolved_at"])
         if is_first:
             audit_record(
                 actor=actor,

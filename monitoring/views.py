@@ -28,6 +28,7 @@ from strategies.models import Strategy
 from trades.errors import ControlRefused
 from trades.models import TradingRun
 from trades.selectors import decision_list, order_list, trade_list
+from trades.services import GLOBAL_SCOPE
 
 PAGE_SIZE = 50
 PHASE_NUMBERS = frozenset(str(n) for n in range(1, len(PHASES) + 1))
@@ -163,12 +164,14 @@ def decision_by_key(request: HttpRequest) -> HttpResponse:
 def control(request: HttpRequest) -> HttpResponse:
     """Halt, reduce or resume. Resuming asks for the password again (SEC-19)."""
     state, reason = request.POST.get("state", ""), request.POST.get("reason", "").strip()
+    scope = request.POST.get("scope") or GLOBAL_SCOPE
+    named = "Trading" if scope == GLOBAL_SCOPE else scope.partition(":")[2]
     if state == TradingState.ACTIVE and not _is_same_person(request):
-        messages.error(request, "Trading was not resumed: the password was wrong.")
+        messages.error(request, f"{named} was not resumed: the password was wrong.")
         return _back(request)
     try:
         is_changed = control_change(
-            scope=request.POST.get("scope", "global"),
+            scope=scope,
             state=state,
             actor=request.user.get_username(),
             reason=reason,
@@ -177,9 +180,9 @@ def control(request: HttpRequest) -> HttpResponse:
         messages.error(request, f"Nothing was changed: {error}")
         return _back(request)
     if is_changed:
-        messages.success(request, f"Trading state is now {state}.")
+        messages.success(request, f"{named} is now {state}.")
     else:
-        messages.info(request, f"Trading state was {state} already.")
+        messages.info(request, f"{named} was {state} already.")
     return _back(request)
 
 

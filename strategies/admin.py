@@ -21,6 +21,7 @@ from strategies.models import HealthChange, Strategy, WeightUpdate
 ACTS: dict[str, Callable[..., HealthChange]] = {
     "suspend": services.strategy_suspend,
     "unsuspend": services.strategy_unsuspend,
+    "activate": services.strategy_activate,
     "retire": services.strategy_retire,
     "reinstate": services.strategy_reinstate,
 }
@@ -41,9 +42,15 @@ class StrategyAdmin(ReadOnlyAdmin):
         "history",
     )
     readonly_fields = ("parameters_json", "history")
-    actions = ("suspend_selected", "unsuspend_selected", "retire_selected", "reinstate_selected")
-    actions_row = ("suspend", "unsuspend", "retire", "reinstate")
-    actions_detail = ("suspend", "unsuspend", "retire", "reinstate")
+    actions = (
+        "suspend_selected",
+        "unsuspend_selected",
+        "activate_selected",
+        "retire_selected",
+        "reinstate_selected",
+    )
+    actions_row = ("suspend", "unsuspend", "activate", "retire", "reinstate")
+    actions_detail = ("suspend", "unsuspend", "activate", "retire", "reinstate")
 
     @admin.display(description="parameters")
     def parameters_json(self, strategy: Strategy) -> Any:
@@ -61,6 +68,10 @@ class StrategyAdmin(ReadOnlyAdmin):
     def unsuspend_selected(self, request: HttpRequest, queryset: QuerySet[Strategy]) -> Any:
         return self._ask("unsuspend", request, queryset)
 
+    @admin.action(description="Activate a degraded one: full standing again")
+    def activate_selected(self, request: HttpRequest, queryset: QuerySet[Strategy]) -> Any:
+        return self._ask("activate", request, queryset)
+
     @admin.action(description="Retire: end for good")
     def retire_selected(self, request: HttpRequest, queryset: QuerySet[Strategy]) -> Any:
         return self._ask("retire", request, queryset)
@@ -76,6 +87,10 @@ class StrategyAdmin(ReadOnlyAdmin):
     @action(description="Unsuspend", url_path="unsuspend")
     def unsuspend(self, request: HttpRequest, object_id: str) -> HttpResponse:
         return self._ask_for_one("unsuspend", request, object_id)
+
+    @action(description="Activate", url_path="activate")
+    def activate(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._ask_for_one("activate", request, object_id)
 
     @action(description="Retire", url_path="retire")
     def retire(self, request: HttpRequest, object_id: str) -> HttpResponse:

@@ -112,6 +112,18 @@ class StrategyUnsuspendApi(_StatusApi):
         return self.move(code)
 
 
+class StrategyActivateApi(_StatusApi):
+    """Only an administrator calls a degraded strategy sound before the evidence does."""
+
+    required_scope = Scope.ADMIN
+    act = staticmethod(services.strategy_activate)
+    body = StatusOverrideInput
+
+    @_documented("strategy_activate", StatusOverrideInput)
+    def post(self, request: Request, code: str) -> Response:
+        return self.move(code)
+
+
 class StrategyRetireApi(_StatusApi):
     act = staticmethod(services.strategy_retire)
 

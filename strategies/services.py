@@ -108,6 +108,17 @@ def strategy_unsuspend(
     return _move(code, _DEGRADED, actor, reason, {}, override_until, allowed=only_suspended)
 
 
+def strategy_activate(
+    *, code: str, actor: str, reason: str, override_until: datetime | None = None
+) -> HealthChange:
+    """Give a degraded strategy its full standing back; callers see to it that a person asks.
+
+    Without the optimization layer no evidence leads out of DEGRADED: this is the way (D-46).
+    """
+    only_degraded = {_DEGRADED: frozenset({_ACTIVE})}
+    return _move(code, _ACTIVE, actor, reason, {}, override_until, allowed=only_degraded)
+
+
 def strategy_retire(*, code: str, actor: str, reason: str) -> HealthChange:
     """End a strategy for good: only a person can bring it back."""
     return strategy_set_status(code=code, to_status=_RETIRED, actor=actor, reason=reason)

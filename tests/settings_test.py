@@ -15,6 +15,7 @@ os.environ["TRADEPLATFORM_ENV"] = "test"
 os.environ["TRADEPLATFORM_VAR"] = _folder
 # an operator's own config.yaml must not change what the tests see
 os.environ["TRADEPLATFORM_CONFIG"] = os.path.join(_folder, "config.yaml")
+open(os.environ["TRADEPLATFORM_CONFIG"], "w").close()
 os.environ.pop("REDIS_URL", None)
 for _name in ("TRADEPLATFORM_PRACTICE_URL", "TRADEPLATFORM_LIVE_ARMED", "DEBUG"):
     os.environ.pop(_name, None)

@@ -32,6 +32,7 @@ urlpatterns = [
     path("strategies/<slug:code>/", strategies.StrategyDetailApi.as_view(), name="strategy"),
     path("strategies/<slug:code>/suspend", strategies.StrategySuspendApi.as_view()),
     path("strategies/<slug:code>/unsuspend", strategies.StrategyUnsuspendApi.as_view()),
+    path("strategies/<slug:code>/activate", strategies.StrategyActivateApi.as_view()),
     path("strategies/<slug:code>/retire", strategies.StrategyRetireApi.as_view()),
     path("strategies/<slug:code>/reinstate", strategies.StrategyReinstateApi.as_view()),
     path("optimization/status", optimization.OptimizationStatusApi.as_view()),

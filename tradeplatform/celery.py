@@ -1,17 +1,39 @@
 """The Celery application. Tasks live in each room's ``tasks.py``; Redis is only a doorbell."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
 from celery import Celery
 from celery.signals import beat_init, worker_ready
+from django.conf import settings
+
+from tradeplatform.addresses import database_refusal, one_line_refusals, refuse
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tradeplatform.settings")
 
 app = Celery("tradeplatform")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+
+
+# The words of Celery's command line that do lasting work; ``inspect`` needs no database.
+_LASTING = {"worker", "beat"}
+
+
+def _is_celery_program() -> bool:
+    program = Path(sys.argv[0])
+    return program.name == "celery" or program.parts[-2:] == ("celery", "__main__.py")
+
+
+if _is_celery_program():
+    # Celery reads the settings late and wraps what they raise in errors of its own; beat reads
+    # its schedule from the database before any of its signals
+    with one_line_refusals():
+        settings.DATABASES  # noqa: B018
+    if _LASTING & set(sys.argv) and (line := database_refusal()):
+        refuse(line)
 
 
 @worker_ready.connect

@@ -1,8 +1,8 @@
 """The configuration file: typed, frozen, and refused with one line when a value is wrong.
 
-A missing file or key means the default written here; a wrong value never does, because a risk
-limit that silently falls back to a default is a limit nobody chose (F-087). Secrets and
-addresses are not here: they come from the environment only.
+A missing key means the default written here. A wrong value never does, and neither does a file
+that was named and is not there, because a risk limit that silently falls back to a default is a
+limit nobody chose (F-087). Secrets and addresses are not here: they come from the environment.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from msgspec import Meta
 from tradeplatform.configuration_errors import ConfigurationError, allowed_at, one_line
 
 PRACTICE = "practice"
+SHIPPED = Path(__file__).resolve().parent.parent / "config.yaml"
 STRATEGY_CODES = (
     "ema-trend",
     "fair-value-gap",
@@ -220,14 +221,16 @@ class Configuration(Section, frozen=True):
 
 
 def load(path: Path | str) -> Configuration:
-    """Read and check one configuration file; a file that does not exist gives the defaults.
+    """Read and check one configuration file; only the shipped ``config.yaml`` may be absent.
 
     Raises:
         ConfigurationError: one line naming the file, the key, its value and what is allowed.
     """
     path = Path(path)
     if not path.exists():
-        return Configuration()
+        if path == SHIPPED:
+            return Configuration()
+        raise ConfigurationError(f"{path}: file was not there, allowed: an existing file")
     try:
         raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506
     except (yaml.YAMLError, UnicodeDecodeError, OSError, ValueError) as error:

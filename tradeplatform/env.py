@@ -47,10 +47,30 @@ def environment() -> str:
 
 
 def var_dir() -> Path:
-    """Where this installation keeps its files (database, sockets, secrets), mode 0700."""
+    """Where this installation keeps its files (database, sockets, secrets), mode 0700.
+
+    A folder that stood there before is tightened where it is ours; one of somebody else, say a
+    mounted volume, keeps the mode its owner gave it.
+    """
     path = Path(text("TRADEPLATFORM_VAR", str(BASE_DIR / "var"))).resolve()
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    keep_private(path, 0o700)
     return path
+
+
+def keep_private(path: Path, mode: int = 0o600) -> None:
+    """Take away from a file or folder of ours what ``mode`` does not allow."""
+    status = path.stat()
+    if status.st_uid == os.geteuid() and status.st_mode & 0o777 & ~mode:
+        path.chmod(status.st_mode & mode)
+
+
+def config_file() -> str:
+    """Return the configuration file: the shipped one, or the one that was named and is there."""
+    named = text("TRADEPLATFORM_CONFIG")
+    if named and not Path(named).is_file():
+        raise ImproperlyConfigured(f"TRADEPLATFORM_CONFIG was {named}, allowed: an existing file")
+    return named or str(BASE_DIR / "config.yaml")
 
 
 def secret(name: str, *, generated_in: Path | None, length: int = 64) -> str:
@@ -63,10 +83,26 @@ def secret(name: str, *, generated_in: Path | None, length: int = 64) -> str:
         raise ImproperlyConfigured(f"{name} is not set; production needs {name} or {name}_FILE")
     path = generated_in / name.lower()
     if not path.exists():
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_urlsafe(length))
+        _write_private(path, secrets.token_urlsafe(length))
     return path.read_text().strip()
+
+
+def private_database(path: Path) -> None:
+    """Keep an SQLite database for its owner only; where there is none, make an empty one.
+
+    SQLite gives its journals the mode of the database, but makes the database by the umask.
+    """
+    if not path.exists():
+        _write_private(path, "")
+    for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):
+        if (file := path.with_name(name)).exists():
+            keep_private(file)
+
+
+def _write_private(path: Path, value: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(value)
 
 
 def installation_id(directory: Path) -> str:
@@ -76,7 +112,8 @@ def installation_id(directory: Path) -> str:
     """
     path = directory / "installation_id"
     if not path.exists():
-        path.write_text(secrets.token_hex(3))
+        _write_private(path, secrets.token_hex(3))
+    keep_private(path)
     value = path.read_text().strip()
     if len(value) != 6 or any(c not in "0123456789abcdef" for c in value):
         raise ImproperlyConfigured(f"{path.name} held {value!r}, allowed: six hex characters")

@@ -29,6 +29,7 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
 from accounts.services import login_link_create
+from tradeplatform.addresses import without_password
 from tradeplatform.supervisor import redis_pid
 
 LOOPBACK = "127.0.0.1"
@@ -134,9 +135,8 @@ def check_external_redis() -> None:
         with closing(client):
             client.ping()
     except redis.RedisError as error:
-        host = urlsplit(settings.REDIS_URL)
         raise NotPrepared(
-            f"REDIS_URL ({host.scheme}://{host.hostname or ''}{host.path}) did not answer:"
+            f"REDIS_URL ({without_password(settings.REDIS_URL)}) did not answer:"
             f" {error}; allowed: a reachable Redis 6.2 or later"
         ) from error
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 from urllib.request import urlopen
@@ -14,23 +14,21 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.services import audit_record
-from engine.types.bars import BarColumns
 from engine.types.bars import Instrument as InstrumentValue
 from market.errors import SourceUnavailable
-from market.models import Candle, Instrument
+from market.models import Instrument
+from market.services import CHART_BARS, candles_backfill
 from market.sources.ccxt_poll import CcxtPollSource
 from market.sources.instruments import timeframe_from_ms, timeframe_to_ms
 from strategies.core.registry import parameter_defaults
 from strategies.services import StrategyDefinition, strategies_ensure
 from tradeplatform.configuration import PRACTICE, STRATEGY_CODES, Configuration
 from tradeplatform.running import venue_client
-from trades import records
 from trades.brokers.venue_client import VenueClient
 from trades.errors import RunRefused
 from trades.models import Mode, TradingRun
 from trades.services import run_start
 
-CHART_BARS = 400
 _DESCRIPTIONS = {
     "ema-trend": ("EMA trend", "Follows a trend once the fast average has crossed the slow one."),
     "fair-value-gap": ("Fair-value gap", "Enters when price first returns into a three-bar gap."),
@@ -81,12 +79,13 @@ def run_ensure(config: Configuration, *, actor: str) -> TradingRun:
     _write_instruments(venue, instruments.values(), is_simulated=config.exchange.id == PRACTICE)
     timeframe_ms = timeframe_to_ms(timeframe)
     for symbol in symbols:
-        _backfill(venue, symbol, source.history(symbol, CHART_BARS))
+        # the session keeps the rest when it starts; until then the first chart is not empty
+        candles_backfill(venue=venue, symbol=symbol, bars=source.history(symbol, CHART_BARS))
     quote = instruments[symbols[0]].quote
-    cash_quote = Decimal(str(config.trading.cash))
+    balances = {quote: Decimal(str(config.trading.cash))}
     if config.trading.mode != Mode.PAPER.value:
-        cash_quote = VenueClient(client).balances().get(quote, Decimal(0))
-    return _open(config, venue, symbols, timeframe_ms, quote, cash_quote, actor)
+        balances = VenueClient(client).balances()
+    return _open(config, venue, symbols, timeframe_ms, quote, balances, actor)
 
 
 def venue_code(config: Configuration) -> str:
@@ -126,7 +125,7 @@ def _open(
     symbols: list[str],
     timeframe_ms: int,
     quote: str,
-    cash_quote: Decimal,
+    balances: Mapping[str, Decimal],
     actor: str,
 ) -> TradingRun:
     wanted: dict[str, Any] = {"symbols": symbols, "timeframe_ms": timeframe_ms}
@@ -141,7 +140,8 @@ def _open(
                 venue=venue,
                 account=config.exchange.account,
                 quote=quote,
-                starting_cash_quote=cash_quote,
+                starting_cash_quote=balances.get(quote, Decimal(0)),
+                opening_balances=balances,
                 config=config.as_json(),
                 config_digest=config.digest(),
                 code_version=settings.CODE_VERSION,
@@ -216,27 +216,3 @@ def _write_instruments(
                 "updated_at": now,
             },
         )
-
-
-def _backfill(venue: str, symbol: str, bars: BarColumns) -> None:
-    """Keep recent history as candles, so that the first chart is not empty."""
-    instrument = Instrument.objects.get(venue=venue, symbol=symbol)
-    rows = zip(
-        bars.ts_ms.tolist(), bars.open, bars.high, bars.low, bars.close, bars.volume, strict=True
-    )
-    Candle.objects.bulk_create(
-        [
-            Candle(
-                instrument=instrument,
-                timeframe_ms=bars.timeframe_ms,
-                opened_at=records.moment(ts_ms),
-                open=float(o),
-                high=float(h),
-                low=float(low),
-                close=float(c),
-                volume=float(v),
-            )
-            for ts_ms, o, h, low, c, v in rows
-        ],
-        ignore_conflicts=True,
-    )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
@@ -27,6 +28,7 @@ from engine.types.bars import Instrument
 from engine.window import RollingWindow
 from market.ccxt_client import build_client
 from market.models import Instrument as InstrumentRow
+from market.services import candles_backfill
 from market.sources.ccxt_poll import CcxtPollSource
 from market.sources.instruments import timeframe_from_ms
 from monitoring.publish import StreamPublisher
@@ -108,7 +110,7 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
     client = venue_client(config)
     source = CcxtPollSource(client, run.symbols, timeframe_from_ms(run.timeframe_ms), _cursors(run))
     instruments = source.instruments()
-    windows = {s: RollingWindow(source.history(s, WINDOW_BARS), WINDOW_BARS) for s in run.symbols}
+    windows = {s: _window(run, source, s) for s in run.symbols}
     broker, reconciler, gatekeeper = _order_path(run, fence, client, instruments, watch)
     pipeline, policy = bootstrap.build_pipeline(
         config,
@@ -136,8 +138,7 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
         journal=DatabaseJournal(run, fence, _instrument_rows(run)),
         gatekeeper=gatekeeper,
         policy=policy,
-        announcer=PublishingAnnouncer(publisher, str(run.code)),
-        reporter=watch,
+        announcer=PublishingAnnouncer(publisher, str(run.code), watch),
         regimes=state.get("regimes", {}),
     )
     return TradingLoop(
@@ -171,6 +172,7 @@ def _order_path(
             "" if is_reconciled(run, booted_at) else "not reconciled with the venue since the start"
         ),
         alarm=watch.alarm,
+        fills_answered=watch.fills_answered,
     )
     reconciler = RunReconciler(
         run,
@@ -181,8 +183,17 @@ def _order_path(
         installation=settings.INSTALLATION_ID,
         booted_at=booted_at,
         alarm=watch.alarm,
+        baseline={asset: Decimal(held) for asset, held in run.opening_balances.items()},
     )
     return broker, reconciler, DatabaseGatekeeper(run, reconciler.is_reconciled, watch)
+
+
+def _window(run: TradingRun, source: CcxtPollSource, symbol: str) -> RollingWindow:
+    """Return a symbol's recent bars, kept as candles too: what closed between the last candle
+    and this session's first bar would else be a hole in the charts."""
+    history = source.history(symbol, WINDOW_BARS)
+    candles_backfill(venue=run.venue, symbol=symbol, bars=history)
+    return RollingWindow(history, WINDOW_BARS)
 
 
 def _threaded(fail_safe: FailSafe) -> ThreadedExecutor:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
-import environ
 from django.core.exceptions import ImproperlyConfigured
 
 from tradeplatform import env
+from tradeplatform.addresses import database_from, redis_from
 from tradeplatform.version import code_version
 
 BASE_DIR = env.BASE_DIR
@@ -88,13 +89,10 @@ TEMPLATES = [
 
 # --- database ---------------------------------------------------------------------------------
 DATABASE_URL = env.text("DATABASE_URL", f"sqlite:///{VAR_DIR / 'tradeplatform.sqlite3'}")
-try:
-    _database = environ.Env.db_url_config(DATABASE_URL)  # type: ignore[no-untyped-call]
-except Exception as error:
-    raise ImproperlyConfigured(
-        "DATABASE_URL could not be read, allowed: sqlite:///PATH or postgres://USER:PW@HOST/NAME"
-    ) from error
+_database = database_from(DATABASE_URL)
 if _database["ENGINE"] == "django.db.backends.sqlite3":
+    if (_file := Path(_database["NAME"])).parent.is_dir():
+        env.private_database(_file)
     # IMMEDIATE because a read snapshot cannot be upgraded after another commit: DEFERRED fails
     # at once under two writers. FULL because NORMAL may lose the last commits on power loss.
     _database["OPTIONS"] = {
@@ -105,24 +103,17 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
             "PRAGMA journal_size_limit=67108864;PRAGMA cache_size=-8000"
         ),
     }
-elif _database["ENGINE"] == "django.db.backends.postgresql":
+else:
     _database["CONN_MAX_AGE"] = 60
     _database["CONN_HEALTH_CHECKS"] = True
     _database.setdefault("OPTIONS", {})["options"] = "-c lock_timeout=20000"
-else:
-    raise ImproperlyConfigured(
-        f"DATABASE_URL uses {_database['ENGINE']}, allowed: sqlite and postgres"
-    )
+    _database["OPTIONS"].setdefault("connect_timeout", 10)
 DATABASES = {"default": _database}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- redis, celery, channels --------------------------------------------------------------------
 # A unix socket of our own, never a fixed port: a port may belong to somebody else's Redis.
-REDIS_URL = env.text("REDIS_URL", f"unix://{VAR_DIR / 'redis.sock'}")
-if not REDIS_URL.startswith(("redis://", "rediss://", "unix://")):
-    raise ImproperlyConfigured(
-        f"REDIS_URL was {REDIS_URL!r}, allowed: redis://, rediss:// or unix:///PATH"
-    )
+REDIS_URL = redis_from(env.text("REDIS_URL", f"unix://{VAR_DIR / 'redis.sock'}"))
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
 CELERY_TIMEZONE = "UTC"
 CELERY_TASK_IGNORE_RESULT = True
@@ -206,8 +197,15 @@ SESSION_COOKIE_AGE = 12 * 3600
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+# Whether a request came over TLS is believed from X-Forwarded-Proto only on request: without a
+# proxy in front that sets or strips that header, any client could claim it (SEC-5).
+TRUSTED_PROXY = env.boolean("TRADEPLATFORM_TRUSTED_PROXY", False)
+if TRUSTED_PROXY:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 if IS_PRODUCTION:
     SECURE_SSL_REDIRECT = True
+    # The supervisor asks on loopback without TLS; the answer names nothing (SEC-50).
+    SECURE_REDIRECT_EXEMPT = [r"^api/v1/health$"]
     SECURE_HSTS_SECONDS = 31_536_000
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
     SECURE_HSTS_PRELOAD = True
@@ -286,7 +284,7 @@ LOGGING = {
 }
 
 # --- ours ----------------------------------------------------------------------------------
-CONFIG_FILE = env.text("TRADEPLATFORM_CONFIG", str(BASE_DIR / "config.yaml"))
+CONFIG_FILE = env.config_file()
 # Address of the practice exchange; empty where runs trade on a real venue only.
 PRACTICE_URL = env.text("TRADEPLATFORM_PRACTICE_URL")
 # Without this a live run is refused, whatever the database says.

@@ -27,6 +27,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import cycle
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from types import FrameType
@@ -34,6 +35,7 @@ from typing import Any
 
 PLAN_VARIABLE = "TRADEPLATFORM_PLAN"
 READY_FILE_VARIABLE = "TRADEPLATFORM_READY_FILE"
+ENDS_FILE, PRACTICE_FILE = "ended.jsonl", "practice.json"
 FIRST_DELAY_S, LONGEST_DELAY_S = 0.5, 30.0
 STEADY_AFTER_S, STILL_WAITING_EVERY_S = 60.0, 30.0
 WRONG_USE = 2
@@ -79,19 +81,13 @@ class Plan:
 
     @classmethod
     def from_json(cls, text: str) -> Plan:
-        raw: dict[str, Any] = json.loads(text)
-        children = tuple(
+        given = json.loads(text)
+        raw = {key: _frozen(given[key]) for key in cls.__dataclass_fields__ if key in given}
+        raw["children"] = tuple(
             ChildSpec(**{key: _frozen(value) for key, value in child.items()})
             for child in raw["children"]
         )
-        return cls(
-            children=children,
-            run_dir=Path(raw["run_dir"]),
-            log_dir=Path(raw["log_dir"]),
-            private=tuple(raw.get("private", ())),
-            ready_lines=tuple(raw.get("ready_lines", ())),
-            verbose=bool(raw.get("verbose", False)),
-        )
+        return cls(**raw | {name: Path(raw[name]) for name in ("run_dir", "log_dir")})
 
 
 def _frozen(value: Any) -> Any:
@@ -106,6 +102,8 @@ class Child:
         self.is_ready = False
         self.is_done = False
         self.restart_at: float | None = None
+        self.last_words = ""
+        self._was_ever_ready = False
         self._plan = plan
         self._say = say
         self._delay_s = FIRST_DELAY_S
@@ -138,17 +136,15 @@ class Child:
                 preexec_fn=_die_with_parent(os.getpid()),
             )
         except OSError as error:
-            self._say(self.spec.name, f"could not be started: {error}")
-            self._schedule_restart()
+            self._schedule_restart(f"could not be started: {error}")
             return
         self._reader = threading.Thread(target=self._forward, args=(self._process,), daemon=True)
         self._reader.start()
 
     def _forward(self, process: subprocess.Popen[str]) -> None:
-        if process.stdout is None:
-            return
         with contextlib.suppress(ValueError, OSError):
-            for line in process.stdout:
+            for line in process.stdout or ():
+                self.last_words = line.strip() or self.last_words
                 self._say(self.spec.name, line.rstrip("\n"))
 
     def look(self) -> int | None:
@@ -158,26 +154,30 @@ class Child:
         code = self._process.poll()
         if code is None:
             if not self.is_ready and self._answers():
-                self.is_ready = True
+                self.is_ready = self._was_ever_ready = True
             if time.monotonic() - self._started_at > STEADY_AFTER_S:
                 self._delay_s = FIRST_DELAY_S
             return None
         _kill_group(self._process.pid)
-        was_ready, self._process, self.is_ready = self.is_ready, None, False
+        self._process, self.is_ready = None, False
         if self.spec.once and code == 0:
             self.is_ready = self.is_done = True
             return None
-        if code == WRONG_USE and not was_ready:
-            self._say(self.spec.name, "refused to start, see the line above")
+        if code == WRONG_USE and not self._was_ever_ready:
+            self._hear_last_words()  # they are the cause
             return code
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
-        self._say(self.spec.name, f"{how}; starting it again in {self._delay_s:g} s")
-        self._schedule_restart()
+        self._schedule_restart(how)
         return None
 
-    def _schedule_restart(self) -> None:
+    def _schedule_restart(self, how: str) -> None:
+        self._say(self.spec.name, f"{how}; starting it again in {self._delay_s:g} s")
         self.restart_at = time.monotonic() + self._delay_s
         self._delay_s = min(self._delay_s * 2, LONGEST_DELAY_S)
+        # for the watchdog, which makes an alert of it; a full disk must not stop us (F-097)
+        line = json.dumps({"name": self.spec.name, "how": how, "at": time.time()})
+        with contextlib.suppress(OSError), (self._plan.run_dir / ENDS_FILE).open("a") as file:
+            file.write(line + "\n")
 
     def _answers(self) -> bool:
         kind = self.spec.ready["kind"]
@@ -203,8 +203,11 @@ class Child:
             self._process.wait(max(deadline - time.monotonic(), 0.01))
         _kill_group(self._process.pid)
         self._process.wait()
+        self._hear_last_words()
+
+    def _hear_last_words(self) -> None:
         if self._reader is not None:
-            self._reader.join(0.5)  # its last words
+            self._reader.join(0.5)
 
 
 class Supervisor:
@@ -217,6 +220,7 @@ class Supervisor:
         self._wake = threading.Event()
         self._stop_signals = 0
         self._exit_code = 0
+        self._refusal = ""
         self._announced = False
         self._known_pids: dict[str, int | None] = {}
 
@@ -242,7 +246,9 @@ class Supervisor:
     def _step(self) -> None:
         now, by_name = time.monotonic(), {child.spec.name: child for child in self._children}
         for child in self._children:
-            self._exit_code = child.look() or self._exit_code
+            if code := child.look():
+                self._exit_code = code
+                self._refusal = f"{child.spec.name} did not start: {child.last_words}"
             if child.pid is not None or child.is_done or self._exit_code:
                 continue
             if child.restart_at is None:
@@ -272,7 +278,8 @@ class Supervisor:
         self._wake.set()
 
     def _stop(self) -> None:
-        self._say("up", "stopping; once more to kill")
+        if not self._refusal:
+            self._say("up", "stopping; once more to kill")
         for tier in sorted({child.spec.stop_tier for child in self._children}):
             children = [child for child in self._children if child.spec.stop_tier == tier]
             began = time.monotonic()
@@ -280,8 +287,10 @@ class Supervisor:
                 child.signal(signal.SIGTERM)
             for child in children:
                 child.wait_until(began + child.spec.stop_timeout_s)
-        (self._plan.run_dir / "children.json").unlink(missing_ok=True)
-        self._say("up", "stopped")
+        for name in ("children.json", PRACTICE_FILE):
+            (self._plan.run_dir / name).unlink(missing_ok=True)
+        # the cause of a refused start stands last, where the eye is
+        self._say("up", self._refusal or "stopped")
 
 
 def redis_pid(path: str) -> int | None:
@@ -291,15 +300,12 @@ def redis_pid(path: str) -> int | None:
             connection.settimeout(1.0)
             connection.connect(path)
             connection.sendall(b"INFO server\r\n")
-            answer = b""
-            while b"process_id:" not in answer or not answer.endswith(b"\r\n"):
-                piece = connection.recv(65536)
-                if not piece:
-                    return None
-                answer += piece
+            for line in connection.makefile("rb"):
+                if line.startswith(b"process_id:"):
+                    return int(line.partition(b":")[2])
     except OSError:
         return None
-    return int(answer.split(b"process_id:", 1)[1].split(b"\r\n", 1)[0])
+    return None
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -350,15 +356,13 @@ class Output:
         # printing has its own thread: a paused terminal may lose lines, never stop a child
         self._lines: queue.Queue[str] = queue.Queue(maxsize=5000)
         threading.Thread(target=self._print, daemon=True).start()
-        self._width = max(map(len, [*names, "up"]))
+        names = [*names, "up"]
+        self._width = max(map(len, names))
         has_colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        self._colours = {
-            name: _COLOURS[index % len(_COLOURS)] if has_colour else ""
-            for index, name in enumerate([*names, "up"])
-        }
+        self._colours = dict(zip(names, cycle(_COLOURS if has_colour else ("",)), strict=False))
         self._files = {
             name: RotatingFileHandler(log_dir / f"{name}.log", maxBytes=5_000_000, backupCount=3)
-            for name in [*names, "up"]
+            for name in names
         }
 
     def say(self, name: str, line: str) -> None:

@@ -18,6 +18,7 @@ from trades.services import control_set
 logger = logging.getLogger(__name__)
 
 LOOP_HEARTBEAT_S = 10.0
+FILLS_UNAVAILABLE = "FILLS_UNAVAILABLE"
 BREAKER_CODES = (
     "DAY_LOSS",
     "LOSS_STREAK",
@@ -36,7 +37,9 @@ class RunWatch:
         self._run = run
         self._publisher = publisher
         self._run_code = str(run.code)
-        self._is_down = True  # an alert of an earlier process may still be open
+        # alerts of an earlier process may still be open
+        self._is_down = True
+        self._fills_failed = True
 
     def advanced(self, summary: AdvanceSummary) -> None:
         """Note useful work done, after it was done (F-025)."""
@@ -63,8 +66,16 @@ class RunWatch:
             alert_resolve(dedupe_key=f"venue:{self._run_code}")
             self._is_down = False
 
+    def fills_answered(self) -> None:
+        """Close the alert of fills that could not be read: they came, with all before them."""
+        if self._fills_failed:
+            alert_resolve(dedupe_key=f"{FILLS_UNAVAILABLE}:{self._run.pk}")
+            self._fills_failed = False
+
     def alarm(self, alert: Alert) -> None:
         """Tell of a finding of the order path and pull the brake it asks for."""
+        if alert.code == FILLS_UNAVAILABLE:
+            self._fills_failed = True
         stops = alert.brake is not None or alert.code in BREAKER_CODES
         severity = Severity.CRITICAL if stops else Severity.WARNING
         alert_raise(

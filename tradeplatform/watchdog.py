@@ -3,15 +3,20 @@
 Silence, not exit, is the commonest failure: a worker that lost its broker looks alive. Each
 component writes a heartbeat at the end of useful work; here the ages are read. A late one is an
 alert; a worker that stays silent is ended, and the supervisor starts it again (F-025).
+
+What was written before this process started says nothing of those that run now: after a pause of
+hours every heartbeat is old. So silence counts from the heartbeat or from our own start, whichever
+is later, and nobody is ended before it has been up long enough to be called silent itself.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import psutil
@@ -24,6 +29,8 @@ from tradeplatform.configuration import Monitoring
 EVERY_S = 5.0
 HEARTBEAT_EVERY_S = 10.0
 COMPONENT = "watchdog"
+# What the others may need to come up beside us before their silence counts.
+STARTING_S = 30.0
 # Only these are ended when silent; for the others an alert is all that helps.
 RESTARTABLE = ("trading", "general")
 
@@ -50,11 +57,12 @@ def overdue_s(beat: Beat, now: datetime, grace_s: float) -> float:
     return max((now - beat.at).total_seconds() - beat.expected_every_s - grace_s, 0.0)
 
 
-def end_child(run_dir: Path, prefix: str) -> list[int]:
+def end_child(run_dir: Path, prefix: str, up_for_s: float = 0.0) -> list[int]:
     """Ask the supervised workers of that name to end; return their process ids.
 
-    Only processes whose parent is our own parent are touched: an id that was reused by a
-    stranger is left alone (I-28).
+    A worker that has been up for less than ``up_for_s`` is left alone: the silence was its
+    predecessor's. Only processes whose parent is our own parent are touched: an id that was
+    reused by a stranger is left alone (I-28).
     """
     try:
         known: Mapping[str, int | None] = json.loads((run_dir / "children.json").read_text())
@@ -66,7 +74,8 @@ def end_child(run_dir: Path, prefix: str) -> list[int]:
             continue
         try:
             process = psutil.Process(pid)
-            if process.ppid() == os.getppid():
+            is_ours = process.ppid() == os.getppid()
+            if is_ours and time.time() - process.create_time() >= up_for_s:
                 process.terminate()
                 ended.append(pid)
         except psutil.NoSuchProcess:
@@ -81,30 +90,29 @@ class Watchdog:
         self,
         limits: Monitoring,
         *,
-        end: Callable[[str], list[int]],
+        end: Callable[[str, float], list[int]],
         monotonic: Callable[[], float],
+        started_at: datetime,
     ) -> None:
+        """``end`` takes a component and for how many seconds it must have been up."""
         self._limits = limits
         self._end = end
         self._monotonic = monotonic
+        self._judged_from = started_at + timedelta(seconds=STARTING_S)
         self._silence = Silence()
 
     def look(self, now: datetime) -> list[str]:
         """Raise, repeat and resolve alerts; return the components that are late."""
         rows = Heartbeat.objects.exclude(component=COMPONENT)
         beats = [Beat(row.component, row.at, row.expected_every_s) for row in rows]
-        late = {
-            beat.component: overdue
-            for beat in beats
-            if (overdue := overdue_s(beat, now, self._limits.heartbeat_grace_seconds)) > 0
-        }
+        late = {beat.component for beat in beats if self._overdue_s(self._judged(beat), now) > 0}
         for beat in beats:
             if beat.component in late:
-                self._silent(beat, now)
-            else:
+                self._silent(self._judged(beat), now)
+            elif self._overdue_s(beat, now) == 0:
                 # also after a restart of this process, which has forgotten what it said
                 alert_resolve(dedupe_key=f"heartbeat:{beat.component}", at=now)
-        self._silence.late = set(late)
+        self._silence.late = late
         heartbeat(
             component=COMPONENT,
             expected_every_s=EVERY_S,
@@ -114,13 +122,22 @@ class Watchdog:
         )
         return sorted(late)
 
+    def _judged(self, beat: Beat) -> Beat:
+        """Return the beat with the time from which its silence counts."""
+        return replace(beat, at=max(beat.at, self._judged_from))
+
+    def _overdue_s(self, beat: Beat, now: datetime) -> float:
+        return overdue_s(beat, now, self._limits.heartbeat_grace_seconds)
+
     def _silent(self, beat: Beat, now: datetime) -> None:
         age_s = (now - beat.at).total_seconds()
         text = (
             f"{beat.component} was silent for {age_s:.0f} s, expected every"
             f" {beat.expected_every_s:g} s"
         )
-        if self._may_end(beat.component, age_s) and (pids := self._end(beat.component)):
+        may_end = self._may_end(beat.component, age_s)
+        limit_s = self._limits.restart_silent_after_seconds
+        if may_end and (pids := self._end(beat.component, limit_s)):
             self._silence.ended_at[beat.component] = self._monotonic()
             text += f"; ended pid {', '.join(map(str, pids))} for a fresh start"
         elif beat.component in self._silence.late:

@@ -32,6 +32,8 @@ class TradingRun(models.Model):
     timeframe_ms = models.PositiveBigIntegerField()
     quote = models.CharField(max_length=20)
     starting_cash_quote = ExactDecimalField()
+    # what the account held of each asset before the run, as text: not ours, not to be traded
+    opening_balances = models.JSONField(default=dict, blank=True)
     config = models.JSONField()
     config_digest = models.CharField(max_length=64)
     code_version = models.CharField(max_length=60)

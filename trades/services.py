@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
 from django.db import transaction
@@ -89,8 +91,13 @@ def run_start(
     config_digest: str,
     code_version: str,
     actor: str,
+    opening_balances: Mapping[str, Decimal] = MappingProxyType({}),
 ) -> TradingRun:
-    """Open a run, ending an open one of the same venue and account first."""
+    """Open a run, ending an open one of the same venue and account first.
+
+    ``opening_balances`` is what the account holds of each asset now: what was there before the
+    run is no difference between its books and the venue (I-5).
+    """
     with transaction.atomic():
         now = timezone.now()
         TradingRun.objects.filter(venue=venue, account=account, ended_at__isnull=True).update(
@@ -105,6 +112,7 @@ def run_start(
             timeframe_ms=timeframe_ms,
             quote=quote,
             starting_cash_quote=starting_cash_quote,
+            opening_balances={a: str(held) for a, held in sorted(opening_balances.items())},
             config=config,
             config_digest=config_digest,
             code_version=code_version,

@@ -16,6 +16,7 @@ from engine.failsafe import FailSafe, Failure
 from engine.features import feature_frame
 from engine.market_columns import market_columns
 from engine.phases import (
+    entry_gates,
     evolution,
     feature_engineering,
     final_decision,
@@ -213,7 +214,7 @@ class Pipeline:
         if failed is not None:
             tracing.add_skipped(chain, 7, 8, failed.reasons)
             return self._hold(proposal, snapshot, failed.reasons[0], failed.number)
-        question = risk_and_sizing.Question(
+        question = entry_gates.Question(
             proposal, snapshot, analysis, context, self._config, self._fail_safe.failed
         )
         answer = chain.timed(

@@ -8,10 +8,6 @@ Every other bar runs through all ten. That both give the same decisions is teste
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import numpy as np
-
 from engine.market_columns import market_columns
 from engine.phases import final_decision, market_analysis
 from engine.phases.beliefs import Stage
@@ -29,15 +25,12 @@ _REASONS = (_NOBODY,)
 NOT_ASKED = Missing("no learned source asks for it")
 
 
-@dataclass(frozen=True, slots=True)
-class QuietColumns:
-    """``silent`` is True on bars on which no source can lead to an entry, shape (n_bars,)."""
-
-    silent: BoolColumn
-
-
 class ReplayPipeline(Pipeline):
     """The same ten phases with an early answer for quiet bars; rules only, see ``quiet``."""
+
+    # the store asked about last, and its answer: a replay of one symbol asks about one store
+    _known_store: ColumnStore | None = None
+    _known: BoolColumn
 
     def quiet(self, snapshot: Snapshot, positions: Positions) -> Decision | None:
         """Return the HOLD of a quiet bar, None where the phases must run.
@@ -48,8 +41,9 @@ class ReplayPipeline(Pipeline):
         if self._learned:
             return None
         store, row, event = snapshot.store, snapshot.row, snapshot.event
-        columns = store.get(self._quiet_key(snapshot), lambda s: self._silence(s, snapshot))
-        if not columns.silent[row]:
+        if store is not self._known_store:
+            self._known_store, self._known = store, self._silence(store, snapshot)
+        if not self._known[row]:
             return None
         for strategy, held in positions.items():
             if strategy == ENSEMBLE:
@@ -108,11 +102,11 @@ class ReplayPipeline(Pipeline):
             self._believer.forget_standings()
         self._pending.apply(learned)
 
-    def _quiet_key(self, snapshot: Snapshot) -> tuple[str, bool]:
-        return ("quiet", snapshot.instrument.shortable)
+    def _silence(self, store: ColumnStore, snapshot: Snapshot) -> BoolColumn:
+        """Return True on bars on which no source can lead to an entry, shape (n_bars,).
 
-    def _silence(self, store: ColumnStore, snapshot: Snapshot) -> QuietColumns:
-        """The consensus lies between the lowest and the highest opinion: their bounds suffice."""
+        The consensus lies between the lowest and the highest opinion: their bounds suffice.
+        """
         board, config = self.board(store), self._config
         silent = ~board.proposes & market_columns(store).ready
         if config.ensemble_trades:
@@ -121,4 +115,4 @@ class ReplayPipeline(Pipeline):
             silent &= board.probability_up.max(axis=1, initial=0.0) < reach
             if snapshot.instrument.shortable:
                 silent &= board.probability_up.min(axis=1, initial=1.0) > 1.0 - reach
-        return QuietColumns(np.ascontiguousarray(silent))
+        return silent

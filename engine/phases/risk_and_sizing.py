@@ -7,26 +7,27 @@ never exceed what is held.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import ROUND_DOWN, ROUND_UP, Decimal
+from decimal import Decimal
 from math import isfinite
 
 from engine import limits as hard_limits
-from engine.failsafe import Failure, attempt
+from engine.failsafe import Failure
 from engine.phases.config import PipelineConfig
-from engine.phases.context import DecisionContext
-from engine.phases.cross_validation import UNRELIABLE, WEAK, sentence
-from engine.phases.readiness import readiness
+from engine.phases.entry_gates import (
+    ENTRY_GATES,
+    Question,
+    round_trip_fee_fraction,
+    status_of,
+    stop_on_grid,
+    trading_state_denial,
+    validation_factor,
+)
 from engine.ports import Assessment, OptimizationPolicy, StrategyStatus, TradingState
-from engine.quality import stale_reason
-from engine.types.bars import Instrument, Snapshot
-from engine.types.decisions import Analysis, CapStep, JsonValue, Reason, Sizing
+from engine.types.decisions import CapStep, JsonValue, Reason, Sizing
 from engine.types.ledger import ZERO
-from engine.types.opinions import Level, Missing, OrderFlowView, Proposal, ProposalKind, Side
+from engine.types.opinions import Level, Missing, OrderFlowView, ProposalKind
 from engine.types.orders import Purpose
-
-Report = Callable[[Failure], None]
 
 # A riskier market never gets a larger size; a market that cannot be judged is not entered.
 RISK_FACTORS: dict[Level, float] = {
@@ -35,18 +36,6 @@ RISK_FACTORS: dict[Level, float] = {
     Level.HIGH: 0.75,
     Level.EXTREME: 0.5,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """One proposal with everything needed to judge it."""
-
-    proposal: Proposal
-    snapshot: Snapshot
-    analysis: Analysis
-    context: DecisionContext
-    config: PipelineConfig
-    report: Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,167 +79,7 @@ def denial(reason: Reason, quality: float | None = None) -> Sizing:
     return Sizing(0.0, 1.0, 1.0, ZERO, ZERO, ZERO, (), quality, reason)
 
 
-# -- gates of entries, in order ------------------------------------------------------------------
-
-
-def _trading_state(question: Question) -> Reason | None:
-    gatekeeper, proposal = question.context.gatekeeper, question.proposal
-    state = attempt(
-        lambda: gatekeeper.trading_state(proposal.symbol, proposal.strategy),
-        "gatekeeper.trading_state",
-    )
-    if isinstance(state, Failure):
-        question.report(state)
-        return Reason("STATE_UNKNOWN", f"trading state cannot be read, error was {state.text}")
-    if state is TradingState.ACTIVE:
-        return None
-    why = attempt(
-        lambda: gatekeeper.state_reason(proposal.symbol, proposal.strategy),
-        "gatekeeper.state_reason",
-    )
-    because = "" if isinstance(why, Failure) or not why else f" because {why}"
-    return Reason(state.value, f"entries need state ACTIVE, state was {state.value}{because}")
-
-
-def _strategy_status(question: Question) -> Reason | None:
-    status = _status(question)
-    if isinstance(status, Failure):
-        question.report(status)
-        return Reason("STATUS_UNKNOWN", f"strategy status cannot be read, error was {status.text}")
-    if status.may_enter:
-        return None
-    return Reason(f"STRATEGY_{status.value}", f"strategy may not enter, status was {status.value}")
-
-
-def _status(question: Question) -> StrategyStatus | Failure:
-    gatekeeper, strategy = question.context.gatekeeper, question.proposal.strategy
-    return attempt(lambda: gatekeeper.strategy_status(strategy), "gatekeeper.strategy_status")
-
-
-def _stale(question: Question) -> Reason | None:
-    """A bar that was read late describes a market that has moved on (I-15); exits still go."""
-    event = question.snapshot.event
-    return stale_reason(event, question.snapshot.store.bars.timeframe_ms)
-
-
-def _duplicate(question: Question) -> Reason | None:
-    """Deny a second order of the same strategy and symbol while one may still fill (CTL-8)."""
-    proposal = question.proposal
-    for intent in question.context.pending:
-        if intent.strategy == proposal.strategy and intent.symbol == proposal.symbol:
-            text = f"an order of this strategy may still fill, it was {intent.client_order_id}"
-            return Reason("DUPLICATE", text)
-    return None
-
-
-def _short(question: Question) -> Reason | None:
-    if question.proposal.side is Side.BUY or question.snapshot.instrument.shortable:
-        return None
-    return Reason("NO_SHORTS", f"{question.proposal.symbol} cannot be sold short, side was SELL")
-
-
-def _position(question: Question) -> Reason | None:
-    held = question.context.positions.get(question.proposal.strategy)
-    if held is None or held.quantity_base == 0:
-        return None
-    text = f"one position a strategy and symbol, position was {held.quantity_base}"
-    return Reason("ALREADY_IN_POSITION", text, float(held.quantity_base), 0.0)
-
-
-def _ready(question: Question) -> Reason | None:
-    score, level, text = readiness(question.snapshot, question.analysis, question.config)
-    required = question.config.required_readiness
-    if level.rank >= required.rank:
-        return None
-    return Reason(level.value, f"entries need {required.value}, {text}", score)
-
-
-def _liquidity(question: Question) -> Reason | None:
-    flow = question.analysis.order_flow
-    if isinstance(flow, Missing) or flow.advice != "wait":
-        return None
-    least = question.config.wait_liquidity_score
-    text = f"liquidity score {flow.liquidity_score:.3f} too low, minimum was {least:g}"
-    return Reason("LIQUIDITY_WAIT", text, flow.liquidity_score, least)
-
-
-def _validation(question: Question) -> Reason | None:
-    factor, text = validation_factor(question.analysis, question.config)
-    return None if factor > 0.0 else Reason("UNRELIABLE", f"entries are blocked, {text}")
-
-
-def _vote(question: Question) -> Reason | None:
-    """Deny what all sources together speak against (phase 6 decides, ORC-11, ORC-12)."""
-    consensus, side = question.analysis.consensus, question.proposal.side
-    if consensus is None:
-        return None
-    up, least = consensus.probability_up, question.config.veto_probability
-    probability = up if side is Side.BUY else 1.0 - up
-    if probability >= least:
-        return None
-    text = f"all sources give {side.value} a probability of {probability:.3f}, needed was {least:g}"
-    return Reason("VOTED_DOWN", text, probability, least)
-
-
-def _costs(question: Question) -> Reason | None:
-    """Deny a target that could not pay its fees: such a trade loses when it wins."""
-    proposal, config = question.proposal, question.config
-    if proposal.target_price is None:
-        return None
-    distance = abs(proposal.target_price - proposal.price) / proposal.price
-    needed = config.target_pays_fees * round_trip_fee_fraction(question.snapshot.instrument)
-    if distance >= needed:
-        return None
-    text = f"target is {distance:.5f} away, {needed:.5f} needed to pay the fees of a round trip"
-    return Reason("COSTS", text, distance, needed)
-
-
-def round_trip_fee_fraction(instrument: Instrument) -> float:
-    """Return what entering and leaving by market orders costs, as a fraction of the notional."""
-    return 2.0 * max(float(instrument.taker_fee_fraction), 0.0)
-
-
-def _stop(question: Question) -> Reason | None:
-    proposal = question.proposal
-    stop, price = proposal.stop_price, question.snapshot.instrument.price(proposal.price)
-    if stop is None:
-        return Reason("NO_STOP", "risk cannot be judged without a stop, stop was None")
-    placed = _stop_on_grid(question.snapshot.instrument, proposal.side, stop)
-    if placed is not None and proposal.side.sign * (price - placed) > 0:
-        return None
-    text = f"stop of a {proposal.side} at {price} must be on its losing side, was {stop}"
-    return Reason("INVALID_STOP", text)
-
-
-ENTRY_GATES: tuple[Callable[[Question], Reason | None], ...] = (
-    _trading_state,
-    _strategy_status,
-    _stale,
-    _duplicate,
-    _short,
-    _position,
-    _ready,
-    _liquidity,
-    _validation,
-    _vote,
-    _stop,
-    _costs,
-)
-
-
 # -- sizes ---------------------------------------------------------------------------------------
-
-
-def validation_factor(analysis: Analysis, config: PipelineConfig) -> tuple[float, str]:
-    """Return the share of its size a proposal keeps under phase 5's verdict, and why."""
-    validation = analysis.validation
-    if validation is None:
-        return config.unreliable_size_factor, "opinions were not validated"
-    if validation.verdict == UNRELIABLE:
-        return config.unreliable_size_factor, sentence(validation)
-    if validation.verdict == WEAK:
-        return config.weak_size_factor, sentence(validation)
-    return 1.0, validation.verdict
 
 
 def applied_multiplier(
@@ -318,13 +147,13 @@ def _entry(
     proposal, context, config = question.proposal, question.context, question.config
     instrument = question.snapshot.instrument
     price = instrument.price(proposal.price)
-    stop = _stop_on_grid(instrument, proposal.side, proposal.stop_price or 0.0)
+    stop = stop_on_grid(instrument, proposal.side, proposal.stop_price or 0.0)
     if stop is None:
         raise ValueError(f"stop of {proposal.strategy} passed its gate, was {proposal.stop_price}")
     target = None if proposal.target_price is None else instrument.price(proposal.target_price)
     base, steps = base_size(question, price, stop)
     raw = policy.size_multiplier(proposal, assessment, question.analysis.market)
-    status = _status(question)
+    status = status_of(question)
     if isinstance(status, Failure):
         raise status.error
     multiplier, unfit = applied_multiplier(raw, status, config)
@@ -372,14 +201,6 @@ def _book_note(flow: OrderFlowView | Missing) -> list[Reason]:
     return [Reason(f"ADVICE_{flow.advice.upper()}", text, flow.impact_bps, flow.spread_bps)]
 
 
-def _stop_on_grid(instrument: Instrument, side: Side, stop: float) -> Decimal | None:
-    """Round towards the entry, so the risk is never larger than sized; None where unusable."""
-    if not (isfinite(stop) and stop > 0.0):
-        return None
-    placed = instrument.price(stop, ROUND_UP if side is Side.BUY else ROUND_DOWN)
-    return placed if placed > 0 else None
-
-
 def _exit(question: Question) -> Answer:
     """Close the strategy's whole position; only HALTED and the venue's filters can stop it."""
     proposal, context = question.proposal, question.context
@@ -414,7 +235,7 @@ def _exit(question: Question) -> Answer:
 
 def _halted(question: Question) -> Reason | None:
     """A state that cannot be read is no reason to keep a position: it counts as REDUCING."""
-    denied = _trading_state(question)
+    denied = trading_state_denial(question)
     return denied if denied is not None and denied.code == TradingState.HALTED.value else None
 
 

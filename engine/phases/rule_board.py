@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,8 @@ class RuleBoard:
 
     ``probability_up`` has shape (n_bars, n_rules), every value in [0, 1], 0.5 where the rule is
     not warm, has none, or failed. ``proposes`` is True on bars where some rule wants to enter.
-    ``columns`` holds what each rule answered, by code; a rule that failed is not in it.
+    ``columns`` holds what each rule answered, by code; a rule that failed is not in it, and an
+    entry whose confidence is not in [0, 1] is not proposed.
     """
 
     probability_up: Matrix
@@ -41,12 +42,22 @@ def rule_board(rules: Sequence[RuleSource], store: ColumnStore, ask: Ask) -> Rul
         columns = ask(rule, _checked_call(rule, store))
         if columns is None:
             continue
+        columns = _with_sane_entries(columns)
         answers[rule.code] = columns
         warm = columns.probability_up[rule.warm_up_bars :]
         sane = (warm >= 0.0) & (warm <= 1.0)
         probability[rule.warm_up_bars :, index] = np.where(sane, warm, 0.5)
         proposes |= columns.side != 0
     return RuleBoard(probability, proposes, answers)
+
+
+def _with_sane_entries(columns: RuleColumns) -> RuleColumns:
+    # written so that NaN is absurd too; the rule's exits and other bars are not affected
+    sane = (columns.confidence >= 0.0) & (columns.confidence <= 1.0)
+    absurd = (columns.side != 0) & ~sane
+    if not absurd.any():
+        return columns
+    return replace(columns, side=np.where(absurd, 0, columns.side))
 
 
 def _checked_call(rule: RuleSource, store: ColumnStore) -> Callable[[], RuleColumns]:

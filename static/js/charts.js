@@ -128,17 +128,20 @@
 
   function priceLayout(view, positions, badge) {
     const last = view.bars.close[view.bars.close.length - 1];
+    const label = format.price(last);
     return layout({
+      // the label of the last price stands beside the axis: room for its digits
+      margin: { l: 14, r: Math.max(64, 16 + 7 * label.length), t: 6, b: 30 },
       uirevision: "price " + view.symbol,
       xaxis: axis({ type: "date", rangeslider: { visible: false }, showgrid: false, tickformat: "%H:%M\n%b %d", nticks: 8 }),
-      yaxis: axis({ side: "right", tickformat: ",", nticks: 8 }),
+      yaxis: axis({ side: "right", tickformat: ",", nticks: 8, automargin: false }),
       shapes: levels(positions, view.symbol),
       annotations: [
         ...watermark(badge),
         ...(format.isNumber(last)
           ? [
               {
-                text: format.price(last),
+                text: label,
                 xref: "paper",
                 x: 1,
                 xanchor: "left",
@@ -223,6 +226,11 @@
 
   /* --- allocation ------------------------------------------------------------------------------- */
 
+  /* A share whose strategy holds nothing now. */
+  function faded(color) {
+    return color + "59"; // 35 % opaque
+  }
+
   function drawAllocation(node, shares, badge) {
     const traces = [
       {
@@ -233,8 +241,10 @@
         labels: shares.map((row) => row.name),
         values: shares.map((row) => row.share),
         textinfo: "none",
-        hovertemplate: "%{label}: %{percent}<extra></extra>",
-        marker: { colors: shares.map((row) => row.color), line: { width: 2, color: token("--surface") } },
+        customdata: shares.map((row) => (row.held ? "in the market" : "flat")),
+        hovertemplate: "%{label}: %{percent}, %{customdata}<extra></extra>",
+        pull: shares.map((row) => (row.held ? 0.07 : 0)),
+        marker: { colors: shares.map((row) => (row.held ? row.color : faded(row.color))), line: { width: 2, color: token("--surface") } },
       },
     ];
     const options = layout({
@@ -242,7 +252,7 @@
       hovermode: "closest",
       annotations: [
         {
-          text: shares.length + " of " + shares.total + "<br>tradable",
+          text: shares.filter((row) => row.held).length + " of " + shares.length + "<br>in the market",
           showarrow: false,
           font: { size: 12, color: token("--muted") },
         },

@@ -24,6 +24,12 @@
     return inputs.holds.checked || row.action !== "HOLD";
   }
 
+  /* An exit is certain: why it left says more than 100 %. */
+  function note(row) {
+    if (row.action === "EXIT") return row.reason_code.replaceAll("_", " ");
+    return row.action === "HOLD" ? "" : format.percent(row.confidence, 0) + " sure";
+  }
+
   function item(row) {
     const key = keyOf(row);
     const stopped = row.blocking_phase ? "phase " + row.blocking_phase + ": " : "";
@@ -31,7 +37,7 @@
       "button",
       { type: "button", class: fresh.has(key) ? "decision fresh" : "decision", "data-key": key },
       el("span", { class: "status " + row.action }, row.action),
-      el("span", { class: "head" }, row.strategy + " ", el("small", null, row.symbol + " · " + format.percent(row.confidence, 0))),
+      el("span", { class: "head" }, row.strategy + " ", el("small", null, [row.symbol, note(row)].filter(Boolean).join(" · "))),
       el("time", null, format.clock(row.at_ms)),
       el("span", { class: "reason", title: row.reason }, stopped + (row.reason || row.reason_code))
     );
@@ -41,10 +47,10 @@
   function empty(hidden) {
     const node = el("div", { class: "empty" });
     if (!rows.size) {
-      node.append(el("strong", null, "No decision yet"), "The first bar brings the first decision.");
+      node.append(el("strong", null, "No decision yet"), "The first closed bar brings the first decision; indicators are warmed up from stored history.");
     } else if (hidden) {
       const button = el("button", { type: "button", class: "button small", "data-unfold": "1" }, "Show them");
-      node.append(el("strong", null, "Only HOLDs"), el("p", null, hidden + " HOLD decisions are folded away; each has its reason."), button);
+      node.append(el("strong", null, "Only HOLDs"), el("p", null, (hidden === 1 ? "1 HOLD decision is" : hidden + " HOLD decisions are") + " folded away; each says why nothing was bought."), button);
     } else {
       node.append(el("strong", null, "Nothing matches"), "No recent decision has these filters.");
     }

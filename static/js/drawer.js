@@ -158,9 +158,11 @@
     const facts = el(
       "dl",
       { class: "facts" },
-      fact("Bar close, UTC", format.moment(detail.at_ms)),
+      fact("Bar close, venue time", format.moment(detail.at_ms)),
       fact("Price", format.price(detail.price)),
-      fact("Confidence", format.percent(detail.confidence, 0)),
+      detail.action === "EXIT" || detail.action === "HOLD"
+        ? fact("Code", detail.reason_code.replaceAll("_", " "))
+        : fact("Confidence", format.percent(detail.confidence, 0)),
       fact("Quantity", format.quantity(detail.quantity)),
       fact("Stop", format.price(detail.stop_price)),
       fact("Target", format.price(detail.target_price)),

@@ -59,7 +59,8 @@
       part(counts.nobody_proposed, "nobody proposed"),
       ...counts.blocked.map((row) => part(row.n, "stopped at " + row.title.toLowerCase())),
       part(counts.acted, "acted"),
-      counts.rejected ? el("span", { class: "down", title: counts.rejected_reason }, part(counts.rejected, "bars refused by the quality gate")) : ""
+      counts.late ? part(counts.late, "too late to enter on") : "",
+      counts.rejected ? el("span", { class: "down", title: counts.rejected_reason }, part(counts.rejected, (counts.rejected === 1 ? "bar" : "bars") + " refused: " + counts.rejected_reason)) : ""
     );
   }
 
@@ -73,23 +74,55 @@
 
   const cell = (content, className) => el("td", { class: className }, content);
 
-  function showPositions() {
-    const rows = state.positions.map((row) =>
-      el(
-        "tr",
-        null,
-        cell(row.strategy),
-        cell(row.symbol),
-        cell(format.quantity(row.quantity), "num"),
-        cell(format.price(row.entry_price), "num"),
-        cell(format.price(row.mark_price), "num"),
-        cell(format.price(row.stop_price), "num"),
-        cell(format.price(row.target_price), "num"),
-        cell(format.signed(row.unrealised_pnl_quote, 2), "num " + format.tone(row.unrealised_pnl_quote))
-      )
+  /* Where the price must go, from where it is: "109,900.00 −0.52 %". */
+  function levelCell(level, mark) {
+    if (!format.isNumber(level)) return cell(TP.NONE, "num");
+    return el("td", { class: "num" }, format.price(level), el("small", null, format.isNumber(mark) ? format.signedPercent(level / mark - 1) : ""));
+  }
+
+  function positionRow(row) {
+    const r = row.r_so_far;
+    return el(
+      "tr",
+      null,
+      cell(row.strategy),
+      cell(row.symbol),
+      el("td", { class: "num", title: "opened " + format.moment(row.opened_at_ms) }, format.age(state.run.last_event_at_ms - row.opened_at_ms)),
+      cell(format.quantity(row.quantity), "num"),
+      cell(format.price(row.entry_price), "num"),
+      cell(format.price(row.mark_price), "num"),
+      levelCell(row.stop_price, row.mark_price),
+      levelCell(row.target_price, row.mark_price),
+      cell(format.isNumber(r) ? format.signed(r, 2) + " R" : TP.NONE, "num " + format.tone(r)),
+      cell(format.signed(row.unrealised_pnl_quote, 2), "num " + format.tone(row.unrealised_pnl_quote))
     );
-    const heads = [["Strategy"], ["Symbol"], ["Quantity", "num"], ["Entry", "num"], ["Mark", "num"], ["Stop", "num"], ["Target", "num"], ["Open PnL", "num"]];
-    byId("positions").replaceChildren(table(heads, rows, ["No open position", "A position opens when a proposal passes all phases."]));
+  }
+
+  function speed() {
+    const n = state.pace.bars_per_s;
+    return format.isNumber(n) ? "Bars arrive at " + format.number(n, 1) + " a second. " : "";
+  }
+
+  function showPositions() {
+    const heads = [["Strategy"], ["Symbol"], ["Age", "num"], ["Quantity", "num"], ["Entry", "num"], ["Mark", "num"], ["Stop", "num"], ["Target", "num"], ["So far", "num"], ["Open PnL", "num"]];
+    const seen = state.pace.bars_seen === 1 ? "1 bar" : format.number(state.pace.bars_seen, 0) + " bars";
+    const why = state.pace.bars_seen ? speed() + seen + " seen; a position opens when a proposal passes all phases." : "The first bar is on its way; a position opens when a proposal passes all phases.";
+    byId("positions").replaceChildren(table(heads, state.positions.map(positionRow), ["No open position", why]));
+  }
+
+  /* A bar moves the marks at once; the rows are read again when something is filled. */
+  function markPositions(bar) {
+    let isMoved = false;
+    for (const row of state.positions) {
+      if (row.symbol !== bar.symbol || !format.isNumber(row.mark_price)) continue;
+      const gain = (row.side === "SELL" ? -1 : 1) * row.quantity * (bar.close - row.mark_price);
+      row.mark_price = bar.close;
+      row.notional_quote = row.quantity * bar.close;
+      row.unrealised_pnl_quote += gain;
+      if (row.risk_quote) row.r_so_far = row.unrealised_pnl_quote / row.risk_quote;
+      isMoved = true;
+    }
+    return isMoved;
   }
 
   function weightCell(row) {
@@ -99,13 +132,24 @@
     return el("td", { class: "num" }, format.number(row.weight, 2), el("span", { class: "share", role: "img", "aria-label": words }, fill));
   }
 
+  /* "stopped: lost 5 trades in a row" for a strategy whose own trading state is not ACTIVE. */
+  function statusCell(row) {
+    const node = el("td", null, el("span", { class: "status " + row.status, title: row.status_reason }, row.status));
+    const stop = TP.strip.current().control.scopes.find((one) => one.scope === "strategy:" + row.strategy);
+    if (stop) {
+      const why = stop.reason.replace(row.strategy + " ", "").split(",")[0];
+      node.append(el("small", { class: "stopped", title: stop.state + ": " + stop.reason }, "stopped: " + (why || stop.state)));
+    }
+    return node;
+  }
+
   function showStrategies() {
     const rows = state.strategies.map((row) =>
       el(
         "tr",
         null,
         cell(row.name),
-        el("td", null, el("span", { class: "status " + row.status, title: row.status_reason }, row.status)),
+        statusCell(row),
         weightCell(row),
         cell(String(row.trades), "num"),
         cell(row.trades ? format.percent(row.win_rate_fraction, 1) : TP.NONE, "num"),
@@ -125,7 +169,6 @@
         el("td", { title: format.moment(row.closed_at_ms) }, format.clock(row.closed_at_ms)),
         cell(row.strategy),
         cell(row.symbol),
-        cell(format.quantity(row.quantity), "num"),
         cell(format.price(row.entry_price), "num"),
         cell(format.price(row.exit_price), "num"),
         cell(format.isNumber(row.r_multiple) ? format.signed(row.r_multiple, 2) : TP.NONE, "num"),
@@ -133,29 +176,38 @@
         cell(row.exit_reason.replaceAll("_", " ").toLowerCase(), "muted")
       )
     );
-    const heads = [["Closed"], ["Strategy"], ["Symbol"], ["Quantity", "num"], ["Entry", "num"], ["Exit", "num"], ["R", "num"], ["PnL, net", "num"], ["Exit"]];
-    byId("trades").replaceChildren(table(heads, rows, ["No closed trade yet", "A trade is listed when its position is closed."]));
+    const heads = [["Closed"], ["Strategy"], ["Symbol"], ["Entry", "num"], ["Exit", "num"], ["R", "num"], ["PnL, net", "num"], ["Left by"]];
+    byId("trades").replaceChildren(table(heads, rows, ["No closed trade yet", "A trade is listed when its position is closed, by its stop, its target or its own rule."]));
   }
 
   /* --- alerts --------------------------------------------------------------------------------- */
 
-  function acknowledge(id) {
+  async function acknowledge(id, button) {
     const form = byId("acknowledge");
-    form.action = "/alerts/" + id + "/acknowledge/";
-    form.submit();
+    button.disabled = true;
+    try {
+      const answer = await fetch("/alerts/" + id + "/acknowledge/", { method: "POST", body: new FormData(form), credentials: "same-origin" });
+      if (!answer.ok) throw new Error("answered " + answer.status);
+      refresh();
+    } catch (failed) {
+      form.action = "/alerts/" + id + "/acknowledge/";
+      form.submit(); // the server's own page says what is wrong
+    }
   }
 
   function alertNode(row) {
-    const button = row.is_acknowledged ? null : el("button", { type: "button", class: "button small quiet" }, "Acknowledge");
-    if (button) button.addEventListener("click", () => acknowledge(row.id));
+    const mayAct = Boolean(byId("acknowledge"));
+    const button = row.is_acknowledged || !mayAct ? null : el("button", { type: "button", class: "button small", "aria-label": "Acknowledge: " + row.text }, "Acknowledge");
+    if (button) button.addEventListener("click", () => acknowledge(row.id, button));
     const times = row.count > 1 ? row.count + " times, last " : "";
+    const seen = row.is_acknowledged ? ", acknowledged" : "";
     return el(
       "div",
-      { class: row.is_acknowledged ? "alert seen" : "alert" },
+      { class: "alert " + row.severity + (row.is_acknowledged ? " seen" : "") },
       el("span", { class: "status " + row.severity }, row.severity),
       el("span", null, row.text),
       button,
-      el("small", null, times + format.age(Date.now() - row.last_at_ms) + " ago")
+      el("small", { title: format.moment(row.last_at_ms) + " UTC" }, times + format.clock(row.last_at_ms) + " UTC, " + format.age(Date.now() - row.last_at_ms) + " ago" + seen)
     );
   }
 
@@ -184,7 +236,7 @@
     const bars = state.price.bars;
     const n = bars.close.length;
     const change = n > 1 ? bars.close[n - 1] / bars.close[0] - 1 : null;
-    byId("price-last").textContent = format.price(bars.close[n - 1]) + " " + state.run.quote + "  " + format.signedPercent(change) + " in " + n + " bars";
+    byId("price-last").textContent = format.price(bars.close[n - 1]) + " " + state.run.quote + "  " + format.signedPercent(change) + " in " + n + " bars" + (format.isNumber(state.pace.bars_per_s) ? " · " + format.number(state.pace.bars_per_s, 1) + " bars/s" : "");
     charts.drawPrice(byId("price-chart"), state.price, state.positions, badge);
   }
 
@@ -209,7 +261,7 @@
     shares.total = state.strategies.length;
     byId("allocation-legend").replaceChildren(
       ...shares.map((row) => {
-        const swatch = el("span", { class: "swatch" });
+        const swatch = el("span", { class: row.held ? "swatch" : "swatch flat" });
         swatch.style.background = row.color;
         const holding = row.held ? format.number(row.held, 0) + " " + state.run.quote : "flat";
         return el("li", null, el("span", null, swatch, row.name), el("b", null, format.percent(row.share, 1)), el("small", null, holding));
@@ -283,6 +335,7 @@
 
   const refreshSoon = TP.throttled(refresh, 3000);
   const priceSoon = TP.throttled(showPrice, 250);
+  const positionsSoon = TP.throttled(showPositions, 500);
   const equitySoon = TP.throttled(() => {
     showEquity();
     showFigures();
@@ -296,6 +349,9 @@
       if (!TP.runAsked && data.run) take(data);
     })
     .on("bars", ours((bar) => {
+      state.run.last_event_at_ms = Math.max(state.run.last_event_at_ms || 0, bar.ts_ms + state.run.timeframe_ms);
+      state.pace.bars_seen += 1;
+      if (markPositions(bar) || !state.positions.length) positionsSoon();
       if (bar.symbol !== symbol || !state.price) return;
       if (charts.appendBar(state.price.bars, bar)) priceSoon();
     }))
@@ -322,7 +378,10 @@
     .on("positions", ours(refreshSoon))
     .on("health", refreshSoon)
     .on("weights", refreshSoon)
-    .on("control", refreshSoon)
+    .on("control", () => {
+      showStrategies(); // the strip has taken the frame already
+      refreshSoon();
+    })
     .on("alerts", refreshSoon)
     .on("poll", refresh);
 

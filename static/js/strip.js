@@ -2,12 +2,15 @@
 (function () {
   "use strict";
   const TP = window.TP;
-  const { format } = TP;
+  const { el, format } = TP;
   const cells = {};
+  let said = null;
   let strip = TP.data("strip-data");
   // A page opened for one run shows that run; the socket speaks of the default one.
   const query = new URLSearchParams(window.location.search);
   TP.runAsked = query.get("run");
+  const SETTLED_MS = 1500;
+  const LOOK_MS = 3000;
 
   const EFFECTS = {
     HALTED:
@@ -42,19 +45,87 @@
     meter(cells["drawdown-meter"], limits.drawdown_fraction, limits.drawdown_limit_fraction);
   }
 
+  const nameOf = (scope) => (scope === "global" ? "Trading" : scope.slice(scope.indexOf(":") + 1));
+
+  /* What the gate goes by: a hold blocks entries although nobody changed the state. */
+  function effectiveState() {
+    const control = strip.control;
+    return control.state === "ACTIVE" && control.holds.length ? "REDUCING" : control.state;
+  }
+
+  const MEANINGS = { REDUCING: "no new entries, exits go on", HALTED: "no orders at all" };
+
+  function until(row) {
+    if (!row.releases_at_ms) return "";
+    return " Ends by itself at " + format.moment(row.releases_at_ms).slice(0, 16) + " venue time.";
+  }
+
+  function stopNode(row) {
+    const words = el(
+      "span",
+      null,
+      el("b", null, nameOf(row.scope) + " is " + row.state),
+      " (" + MEANINGS[row.state] + "): " + (row.reason || row.reason_code || "no reason was given") + "." + until(row)
+    );
+    const node = el("li", { class: row.state }, words);
+    if (document.getElementById("control-dialog")) {
+      const label = "Resume " + nameOf(row.scope);
+      node.append(el("button", { type: "button", class: "button small", "data-resume": row.scope, "aria-label": label }, "Resume"));
+    }
+    return node;
+  }
+
+  function holdNode(hold) {
+    return el("li", { class: "REDUCING" }, el("span", null, el("b", null, "Entries wait"), ": " + hold + ". Exits go on; this ends by itself."));
+  }
+
+  function showStops() {
+    const control = strip.control;
+    const stopped = control.state === "ACTIVE" ? control.scopes : [{ ...control, scope: "global" }, ...control.scopes];
+    const error = strip.run && strip.run.last_error;
+    const nodes = [
+      ...stopped.map(stopNode),
+      ...control.holds.map(holdNode),
+      ...(error ? [el("li", { class: "HALTED" }, el("span", null, el("b", null, "Last error"), ": " + error))] : []),
+    ];
+    const text = nodes.map((node) => node.textContent).join("|");
+    if (text === cells.stops.dataset.text) return; // a button under a finger stays where it is
+    cells.stops.dataset.text = text;
+    cells.stops.hidden = nodes.length === 0;
+    cells.stops.replaceChildren(...nodes);
+  }
+
+  /* Said once a change, and not when the page opens. */
+  function say() {
+    const control = strip.control;
+    const words = [
+      "Trading is " + effectiveState(),
+      ...control.scopes.map((row) => nameOf(row.scope) + " is " + row.state),
+      ...control.holds,
+    ].join(", ");
+    if (said !== null && said !== words) cells.said.textContent = words;
+    said = words;
+  }
+
   function showControl() {
     const control = strip.control;
-    cells.state.textContent = control.state;
-    cells.state.className = "value state " + control.state;
-    const notes = control.scopes.map((row) => row.scope + " is " + row.state + ": " + row.reason);
-    if (control.state !== "ACTIVE") notes.unshift("Trading is " + control.state + ": " + (control.reason || "no reason given"));
-    if (strip.run && strip.run.last_error) notes.push("Last error: " + strip.run.last_error);
-    cells.notice.hidden = notes.length === 0;
-    cells.notice.textContent = notes.join(" · ");
-    cells.notice.className = "notice " + (control.state === "HALTED" ? "halted" : "reducing");
+    const state = effectiveState();
+    const n = control.scopes.length;
+    cells.state.textContent = state;
+    cells.state.className = "state " + state;
+    const why = state !== control.state ? control.holds[0] : n ? n + " stopped on " + (n === 1 ? "its" : "their") + " own" : "";
+    cells["state-note"].textContent = why;
+    cells["state-note"].title = why;
+    showStops();
+    say();
     for (const button of document.querySelectorAll("[data-control]")) {
       button.disabled = button.dataset.control === control.state;
     }
+  }
+
+  function showVenueTime() {
+    const at = strip.run && strip.run.last_event_at_ms;
+    cells["venue-time"].textContent = at ? format.moment(at).slice(0, 16) : TP.NONE;
   }
 
   function showAge() {
@@ -69,6 +140,7 @@
     cells.layer.textContent = strip.layer ? (strip.layer.enabled ? "on · " + strip.layer.status : "off") : TP.NONE;
     showLimits();
     showControl();
+    showVenueTime();
     showAge();
   }
 
@@ -102,13 +174,36 @@
     showAge();
   }
 
+  function onBar(data) {
+    if (!isOurs(data)) return;
+    strip.run.last_event_at_ms = Math.max(strip.run.last_event_at_ms || 0, data.ts_ms + strip.run.timeframe_ms);
+    showVenueTime();
+  }
+
+  /* The frame may come before the transaction that caused it is committed, so it is shown as it
+     is; what it does not carry is read a moment later. */
   function onControl(data) {
+    const row = { reason_code: "", actor: "", releases_at_ms: null, ...data, reason: data.reason || "" };
     if (data.scope === "global") {
-      Object.assign(strip.control, { state: data.state, reason: data.reason || "" });
-      showControl();
+      Object.assign(strip.control, row);
     } else {
-      refresh();
+      const others = strip.control.scopes.filter((one) => one.scope !== data.scope);
+      strip.control.scopes = data.state === "ACTIVE" ? others : [...others, row].sort((a, b) => (a.scope < b.scope ? -1 : 1));
     }
+    showControl();
+    window.setTimeout(refresh, SETTLED_MS);
+  }
+
+  function onOrder(data) {
+    if (isOurs(data) && data.status === "UNKNOWN") refresh();
+  }
+
+  /* Holds begin and end without a frame of their own. */
+  let looks = 0;
+  function look() {
+    looks += 1;
+    const isDue = strip.control.holds.length > 0 || looks % 5 === 0;
+    if (isDue && document.visibilityState === "visible" && TP.stream.state === "live") refresh();
   }
 
   function showStream(state) {
@@ -125,14 +220,16 @@
     const steps = [...dialog.querySelectorAll("[data-step]")];
     const goTo = (step) => steps.forEach((node) => (node.hidden = node.dataset.step !== step));
 
-    function open(state) {
+    function open(state, scope) {
+      const title = scope === "global" ? TITLES[state] : "Resume " + nameOf(scope);
       form.reset();
       form.elements.state.value = state;
-      dialog.querySelector("#control-title").textContent = TITLES[state];
-      part("effect").textContent = EFFECTS[state];
+      form.elements.scope.value = scope;
+      dialog.querySelector("#control-title").textContent = title;
+      part("effect").textContent = scope === "global" ? EFFECTS[state] : nameOf(scope) + " may enter again from the next bar. The rest of trading stays as it is. A limit that is still broken stops it again.";
       part("password").hidden = state !== "ACTIVE";
       form.elements.password.required = state === "ACTIVE";
-      part("confirm").textContent = TITLES[state];
+      part("confirm").textContent = title;
       part("confirm").disabled = false;
       goTo("1");
       dialog.showModal();
@@ -148,8 +245,12 @@
     }
 
     for (const button of document.querySelectorAll("[data-control]")) {
-      button.addEventListener("click", () => open(button.dataset.control));
+      button.addEventListener("click", () => open(button.dataset.control, "global"));
     }
+    document.addEventListener("click", (event) => {
+      const button = event.target.closest("[data-resume]");
+      if (button) open("ACTIVE", button.dataset.resume);
+    });
     part("review").addEventListener("click", review);
     part("cancel").addEventListener("click", () => dialog.close());
     part("return").addEventListener("click", () => goTo("1"));
@@ -167,12 +268,15 @@
   show();
   wireDialog();
   window.setInterval(showAge, 1000);
+  window.setInterval(look, LOOK_MS);
   TP.stream
     .on("state", showStream)
     .on("snapshot", (data) => {
       if (!TP.runAsked) update(data.strip);
     })
     .on("equity", onEquity)
+    .on("bars", onBar)
+    .on("orders", onOrder)
     .on("decisions", onDecision)
     .on("control", onControl)
     .on("poll", refresh);

@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.quality import bar_at, gap_bars, validate_bar, validate_columns, validate_event
+from engine.quality import (
+    bar_at,
+    gap_bars,
+    stale_reason,
+    validate_bar,
+    validate_columns,
+    validate_event,
+)
 from engine.types.bars import Bar, EventKind, MarketEvent
 from tests.bar_factory import MINUTE_MS, cut, random_walk, real_bars
 
@@ -70,8 +77,12 @@ def test_reason_carries_the_numbers() -> None:
 
 def test_bar_is_stale_only_beyond_two_timeframes_and_ten_seconds() -> None:
     """F-065, I-15: the boundary itself still passes."""
-    assert code_of(GOOD, late_ms=130_000) is None
-    assert code_of(GOOD, late_ms=130_001) == "STALE_BAR"
+    on_time, late = event_of(GOOD, late_ms=130_000), event_of(GOOD, late_ms=130_001)
+    assert stale_reason(on_time, MINUTE_MS) is None
+    reason = stale_reason(late, MINUTE_MS)
+    assert reason is not None and reason.code == "STALE_BAR"
+    # a late bar is still a true one: it is kept, so that catching up leaves no gap (D-25)
+    assert validate_event(late, PREVIOUS, MINUTE_MS) is None
 
 
 def test_forming_bar_is_not_taken_for_a_closed_one() -> None:

@@ -93,7 +93,14 @@ def test_the_strip_names_every_scope_that_is_not_active():
     control = selectors.strip(make.make_run())["control"]
     assert control["state"] == "ACTIVE"
     assert control["scopes"] == [
-        {"scope": "strategy:breakout", "state": "HALTED", "reason": "slippage"}
+        {
+            "scope": "strategy:breakout",
+            "state": "HALTED",
+            "reason": "slippage",
+            "reason_code": "",
+            "actor": "olga",
+            "releases_at_ms": None,
+        }
     ]
 
 
@@ -186,7 +193,8 @@ def test_bars_that_the_quality_gate_refused_are_counted_and_explained():
 
 def test_why_no_trade_before_the_first_event():
     assert why(make.make_run()) == (
-        "No market event has arrived yet. The first decision follows the first bar."
+        "No bar has arrived yet. The indicators are warmed up from stored history, so the"
+        " first decision follows the first closed bar."
     )
 
 

@@ -88,6 +88,26 @@ def test_acknowledging_is_audited_once_and_keeps_the_first_name():
     ]
 
 
+@pytest.mark.parametrize(
+    "code", ["AUTH", "REJECTIONS", "LATE_FILL", "FILLS_UNAVAILABLE", "EXTERNAL_FILL"]
+)
+def test_acknowledging_what_happened_once_closes_it(code):
+    """ORC-78: seen means done; the same again is a new alert."""
+    alert = raise_alert(code=code)
+    services.alert_acknowledge(alert_id=alert.pk, actor="olga")
+    alert.refresh_from_db()
+    assert alert.resolved_at == alert.acknowledged_at is not None
+    assert raise_alert(code=code).pk != alert.pk
+
+
+def test_acknowledging_a_state_that_lasts_leaves_it_open():
+    """ORC-78: a feed that is stale stays stale when somebody looks at it."""
+    alert = raise_alert()
+    services.alert_acknowledge(alert_id=alert.pk, actor="olga")
+    alert.refresh_from_db()
+    assert alert.resolved_at is None
+
+
 def test_failures_that_differ_only_in_numbers_are_one_incident():
     first = services.incident_record(where="phase 3", error=ValueError("depth was 3, 5 needed"))
     again = services.incident_record(where="phase 3", error=ValueError("depth was 4, 5 needed"))

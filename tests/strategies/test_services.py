@@ -128,6 +128,25 @@ def test_unsuspending_leads_to_degraded():
     assert status() == "RETIRED"
 
 
+def test_a_person_leads_a_degraded_strategy_back_with_a_reason():
+    """D-46, SEC-33: without the layer nothing else leads out of DEGRADED."""
+    make_strategy(status="DEGRADED")
+    with pytest.raises(StrategyRefused, match="reason was empty"):
+        services.strategy_activate(code="ema-trend", actor="ada", reason=" ")
+    services.strategy_activate(code="ema-trend", actor="ada", reason="costs were a bug")
+    assert status() == "ACTIVE"
+    event = AuditEvent.objects.get()
+    assert (event.actor, event.reason) == ("ada", "costs were a bug")
+
+
+@pytest.mark.parametrize("before", ["ACTIVE", "SUSPENDED", "RETIRED"])
+def test_activating_is_for_degraded_strategies_only(before):
+    make_strategy(status=before)
+    with pytest.raises(StrategyRefused, match=f"its status was {before}"):
+        services.strategy_activate(code="ema-trend", actor="ada", reason="r")
+    assert status() == before
+
+
 @pytest.mark.django_db(transaction=True)
 def test_two_people_at_once_make_one_change():
     make_strategy()

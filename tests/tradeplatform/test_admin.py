@@ -134,6 +134,7 @@ def test_several_strategies_change_at_once_and_the_impossible_one_says_why():
         ("suspend", "ACTIVE", "SUSPENDED"),
         ("unsuspend", "SUSPENDED", "DEGRADED"),
         ("retire", "DEGRADED", "RETIRED"),
+        ("activate", "DEGRADED", "ACTIVE"),
         ("reinstate", "RETIRED", "DEGRADED"),
     ],
 )

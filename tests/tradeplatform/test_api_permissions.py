@@ -21,6 +21,7 @@ ADMIN_ONLY = {
     "/api/v1/audit/verify",
     "/api/v1/tokens/",
     "/api/v1/tokens/1/revoke",
+    "/api/v1/strategies/ema-trend/activate",
     "/api/v1/strategies/ema-trend/reinstate",
 }
 SAMPLES = {SlugConverter: "ema-trend", UUIDConverter: uuid.UUID(int=1), IntConverter: 1}

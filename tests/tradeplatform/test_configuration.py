@@ -9,6 +9,7 @@ import msgspec
 import pytest
 import yaml
 
+from tradeplatform import configuration
 from tradeplatform.configuration import (
     Configuration,
     ConfigurationError,
@@ -122,11 +123,20 @@ def test_bytes_that_are_not_text_are_refused_with_one_line(tmp_path: Path) -> No
         load(path)
 
 
-def test_a_missing_file_and_an_empty_file_give_the_defaults(tmp_path: Path) -> None:
+def test_an_empty_file_and_a_missing_shipped_file_give_the_defaults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """OPT-42"""
+    monkeypatch.setattr(configuration, "SHIPPED", tmp_path / "absent.yaml")
     empty = tmp_path / "empty.yaml"
     empty.write_text("# nothing\n")
     assert load(tmp_path / "absent.yaml") == load(empty) == Configuration()
+
+
+def test_a_named_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    """F-087: nobody trades on defaults who named limits of their own."""
+    with pytest.raises(ConfigurationError, match=r"own\.yaml: file was not there"):
+        load(tmp_path / "own.yaml")
 
 
 def test_optimization_is_off_and_has_the_documented_defaults() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,8 @@ from tradeplatform.run_setup import run_ensure
 from tradeplatform.running import running_session
 from trades.digest import decision_lines, fill_lines, run_digest
 from trades.lease import lease_acquire
-from trades.models import Decision, Fill, Trade
+from trades.models import Decision, Fill, Trade, TradingRun
+from trades.records import milliseconds
 
 WARM_UP_BARS = 300
 TRADED_BARS = 300
@@ -39,43 +41,83 @@ def bar_file(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.django_db(transaction=True)
-def test_practice_and_replay_decide_and_fill_the_same(
-    bar_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: object
-) -> None:
-    """I-26: the digest of a stored practice run equals that of a replay over the same file."""
-    config = Configuration()
+@pytest.fixture
+def practice_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRADEPLATFORM_EXCHANGE_KEY", KEY)
     monkeypatch.setenv("TRADEPLATFORM_EXCHANGE_SECRET", SECRET)
-    options = ("--data", str(bar_file), "--seed", str(SEED), "--warmup-bars", str(WARM_UP_BARS))
-    with practice_process(tmp_path / "venue", *options) as venue:
-        settings.PRACTICE_URL = venue.url  # type: ignore[attr-defined]
-        run = run_ensure(config, actor="test")
-        fence = lease_acquire(run=run, holder="test", code_version="test")
-        assert fence is not None
-        session = running_session(run, fence)
-        while venue.status()["next_close_ms"] is not None:
-            session.advance()
-            venue.step()
-        session.advance()
-    assert not Incident.objects.exists()
+    # a clock stepped by hand looks like one that outruns every knock
+    monkeypatch.setattr("trades.loop.KEEP_UP_S", 0.0)
 
-    source = HistorySource(load_history([bar_file]), from_ms=_first_event_ms(run), book_seed=SEED)
-    wiring = bootstrap.replay(config, source, cash_quote=Decimal(10_000), reporter=LogReporter())
-    wiring.run()
 
+@pytest.mark.usefixtures("practice_keys")
+@pytest.mark.django_db(transaction=True)
+def test_practice_and_replay_decide_and_fill_the_same(
+    bar_file: Path, tmp_path: Path, settings: Any
+) -> None:
+    """I-26: the digest of a stored practice run equals that of a replay over the same file."""
+    run = trade_on_practice(bar_file, tmp_path, settings, WARM_UP_BARS, TRADED_BARS)
+    wiring = replay_of(run, bar_file)
     assert Decision.objects.filter(run=run).count() >= TRADED_BARS - 1
     assert Fill.objects.filter(run=run).count() >= 2
     assert Trade.objects.filter(run=run).count() >= 1
+    assert_same(run, wiring)
+
+
+@pytest.mark.usefixtures("practice_keys")
+@pytest.mark.django_db(transaction=True)
+def test_practice_and_replay_agree_on_real_candles(
+    market_data: Path, tmp_path: Path, settings: Any
+) -> None:
+    """I-26: 400 real one-minute bars, a window of 2,500 against the whole history."""
+    file = market_data / "ohlcv" / "binance_spot_BTCUSDT_1m_2025-05_2025-08.parquet"
+    run = trade_on_practice(file, tmp_path, settings, 3_000, 400)
+    assert Fill.objects.filter(run=run).count() >= 2
+    assert_same(run, replay_of(run, file))
+
+
+def trade_on_practice(
+    file: Path, folder: Path, settings: Any, warm_up_bars: int, bars: int
+) -> TradingRun:
+    """Trade ``bars`` bars of a file through ccxt on a practice exchange stepped bar by bar."""
+    options = ("--data", str(file), "--seed", str(SEED), "--warmup-bars", str(warm_up_bars))
+    with practice_process(folder / "venue", *options) as venue:
+        settings.PRACTICE_URL = venue.url
+        run = run_ensure(Configuration(), actor="test")
+        fence = lease_acquire(run=run, holder="test", code_version="test")
+        assert fence is not None
+        session = running_session(run, fence)
+        session.advance()
+        for _ in range(bars):
+            if venue.status()["next_close_ms"] is None:
+                break
+            venue.step()
+            session.advance()
+    assert not Incident.objects.exists()
+    return run
+
+
+def replay_of(run: TradingRun, file: Path) -> bootstrap.Replay:
+    """Replay the very bars that the run decided on, with the same book."""
+    closes = Decision.objects.filter(run=run).order_by("bar_close_at")
+    first, last = closes.first(), closes.last()
+    assert first is not None and last is not None
+    source = HistorySource(
+        load_history([file]),
+        from_ms=milliseconds(first.bar_close_at) - run.timeframe_ms,
+        to_ms=milliseconds(last.bar_close_at),
+        book_seed=SEED,
+    )
+    wiring = bootstrap.replay(
+        Configuration(), source, cash_quote=Decimal(10_000), reporter=LogReporter()
+    )
+    wiring.run()
+    return wiring
+
+
+def assert_same(run: TradingRun, wiring: bootstrap.Replay) -> None:
     assert len(list(decision_lines(run))) == wiring.journal.counts.decisions
     assert len(list(fill_lines(run))) == wiring.journal.counts.fills
     assert run_digest(run) == wiring.journal.hexdigest()
-
-
-def _first_event_ms(run: object) -> int:
-    first = Decision.objects.filter(run=run).order_by("bar_close_at").first()
-    assert first is not None
-    return round(first.bar_close_at.timestamp() * 1000) - 60_000
 
 
 def test_a_digest_line_leaves_out_ids_and_trailing_zeros() -> None:

@@ -114,6 +114,27 @@ def test_a_killed_child_is_started_again_and_the_others_are_left_alone(start: An
     assert "web  | was killed by SIGKILL; starting it again in 0.5 s" in running.text()
 
 
+def test_each_end_is_written_down_for_the_watchdog(start: Any) -> None:
+    """F-096"""
+    running = start(child("web", SLEEPER)).wait_ready()
+    os.kill(running.pids()["web"], signal.SIGKILL)
+    eventually((running.run_dir / "ended.jsonl").exists, running.text)
+    noted = json.loads((running.run_dir / "ended.jsonl").read_text())
+    assert (noted["name"], noted["how"]) == ("web", "was killed by SIGKILL")
+
+
+def test_wrong_use_after_a_good_start_is_an_end_like_another(start: Any) -> None:
+    """F-040: a database that is away while a worker restarts must not stop everything."""
+    once_good = (
+        "import os,sys,pathlib; seen=pathlib.Path(os.environ['TRADEPLATFORM_READY_FILE']+'.seen');"
+        "seen.exists() and sys.exit(2); seen.touch(); "
+    )
+    running = start(child("web", once_good + SLEEPER), child("beat", SLEEPER)).wait_ready()
+    os.kill(running.pids()["web"], signal.SIGKILL)
+    eventually(lambda: "ended with 2; starting it again" in running.text(), running.text)
+    assert running.process.poll() is None
+
+
 def test_delays_between_restarts_double(start: Any) -> None:
     running = start(child("web", "raise SystemExit(1)"))
     eventually(lambda: "again in 2 s" in running.text(), running.text)
@@ -186,7 +207,9 @@ def test_a_child_that_refuses_its_input_stops_the_start_with_its_line(start: Any
     refuses = "import sys; print('config.yaml: risk was 5'); sys.exit(2)"
     running = start(child("web", refuses), child("beat", SLEEPER))
     assert running.process.wait(10) == 2
-    eventually(lambda: "config.yaml: risk was 5" in running.text(), running.text)
+    last = running.text().splitlines()[-1]
+    assert last.endswith("| web did not start: config.yaml: risk was 5")
+    assert "stopping" not in running.text()
 
 
 def test_only_the_children_that_need_secrets_get_them(start: Any) -> None:

@@ -236,7 +236,7 @@ def test_a_wrong_configuration_is_refused_with_one_line_before_anything_starts(
     ("name", "value", "line"),
     [
         ("TRADEPLATFORM_ENV", "staging", "TRADEPLATFORM_ENV was 'staging', allowed: development"),
-        ("REDIS_URL", "http://x", "REDIS_URL was 'http://x', allowed: redis://"),
+        ("REDIS_URL", "http://x", "REDIS_URL was http://x, allowed: redis://"),
         ("DATABASE_URL", "mysql://x/y", "allowed: sqlite and postgres"),
     ],
 )
@@ -250,4 +250,5 @@ def test_a_wrong_environment_is_refused_with_one_line(
 def test_an_unreachable_redis_url_is_refused_with_one_line(tmp_path: Path) -> None:
     """F-021"""
     url = f"redis://127.0.0.1:{free_port()}/0"
-    assert "did not answer" in refused(tmp_path, "--port", str(free_port()), REDIS_URL=url)
+    line = refused(tmp_path, "--port", str(free_port()), REDIS_URL=url)
+    assert f"REDIS_URL ({url}) did not answer" in line

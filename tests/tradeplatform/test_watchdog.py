@@ -16,6 +16,7 @@ from tradeplatform.configuration import Monitoring
 from tradeplatform.watchdog import Watchdog, end_child
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+LONG_AGO = NOW - timedelta(days=1)
 LIMITS = Monitoring(heartbeat_grace_seconds=15.0, restart_silent_after_seconds=90.0)
 pytestmark = pytest.mark.django_db
 
@@ -25,7 +26,8 @@ class Clock:
         self.seconds = 0.0
         self.ended: list[str] = []
 
-    def end(self, component: str) -> list[int]:
+    def end(self, component: str, up_for_s: float) -> list[int]:
+        assert up_for_s == LIMITS.restart_silent_after_seconds
         self.ended.append(component)
         return [4242]
 
@@ -42,7 +44,11 @@ def clock() -> Clock:
 @pytest.fixture
 def watchdog(clock: Clock) -> Watchdog:
     heartbeat(component="trading", expected_every_s=10, at=NOW)
-    return Watchdog(LIMITS, end=clock.end, monotonic=lambda: clock.seconds)
+    return watching(clock)
+
+
+def watching(clock: Clock, started_at: datetime = LONG_AGO) -> Watchdog:
+    return Watchdog(LIMITS, end=clock.end, monotonic=lambda: clock.seconds, started_at=started_at)
 
 
 def open_alerts() -> list[Alert]:
@@ -91,9 +97,36 @@ def test_a_worker_that_stays_silent_is_ended_once_in_each_period(
 
 def test_a_silent_component_that_no_restart_helps_is_only_reported(clock: Clock) -> None:
     heartbeat(component="run 1", expected_every_s=5, at=NOW)
-    watchdog = Watchdog(LIMITS, end=clock.end, monotonic=lambda: clock.seconds)
+    watchdog = watching(clock)
     assert clock.look(watchdog, 600.0) == ["run 1"]
     assert clock.ended == []
+
+
+def test_heartbeats_of_an_earlier_start_are_no_silence_of_this_one(clock: Clock) -> None:
+    """F-025: after a night off every heartbeat is old and nobody is late yet."""
+    heartbeat(component="trading", expected_every_s=10, at=NOW - timedelta(hours=8))
+    watchdog = watching(clock, NOW)
+    for after_s in (0.0, 5.0, 30.0, 54.0):
+        assert clock.look(watchdog, after_s) == []
+    assert (open_alerts(), clock.ended) == ([], [])
+    # but whoever stays silent from our start on is as silent as any other
+    assert clock.look(watchdog, 56.0) == ["trading"]
+    clock.look(watchdog, 119.0)
+    assert clock.ended == []
+    clock.look(watchdog, 121.0)
+    assert clock.ended == ["trading"]
+
+
+def test_an_alert_of_an_earlier_start_stays_until_the_component_speaks(clock: Clock) -> None:
+    clock.look(watching(clock), 0.0)
+    heartbeat(component="trading", expected_every_s=10, at=NOW - timedelta(hours=8))
+    clock.look(watching(clock), 1.0)
+    watchdog = watching(clock, NOW)
+    clock.look(watchdog, 2.0)
+    assert len(open_alerts()) == 1
+    heartbeat(component="trading", expected_every_s=10, at=NOW + timedelta(seconds=3))
+    clock.look(watchdog, 4.0)
+    assert open_alerts() == []
 
 
 def test_the_watchdog_leaves_its_own_heartbeat_and_never_judges_itself(
@@ -119,7 +152,8 @@ def test_a_stranger_with_a_reused_process_id_is_left_alone(tmp_path: Path) -> No
 
 
 def test_siblings_of_that_name_are_ended_and_no_others(tmp_path: Path) -> None:
-    """F-025: run in a child, so that the sleepers are siblings of the one that looks."""
+    """F-025: run in a child, so that the sleepers are siblings of the one that looks; a worker
+    that came up a moment ago is not ended for its predecessor's silence."""
     code = f"""
 import json, os, subprocess, sys, time
 sleepers = {{n: subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
@@ -128,12 +162,13 @@ pids = {{name: p.pid for name, p in sleepers.items()}} | {{"beat": None}}
 open({str(tmp_path / "children.json")!r}, "w").write(json.dumps(pids))
 look = "import django; django.setup(); from pathlib import Path\\n"
 look += "from tradeplatform.watchdog import end_child\\n"
-look += "print(end_child(Path({str(tmp_path)!r}), 'trading'))"
+look += "young = end_child(Path({str(tmp_path)!r}), 'trading', 60.0)\\n"
+look += "print(young, end_child(Path({str(tmp_path)!r}), 'trading'))"
 said = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True).stdout
 time.sleep(0.3)
 alive = sorted(name for name, p in sleepers.items() if p.poll() is None)
 [p.kill() for p in sleepers.values()]
-print(json.dumps([said.strip() == str([pids["trading1"], pids["trading2"]]), alive]))
+print(json.dumps([said.strip() == f"[] {{[pids['trading1'], pids['trading2']]}}", alive]))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == [True, ["web"]]

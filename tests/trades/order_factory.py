@@ -150,6 +150,7 @@ class World:
     now_ms: int
     fence: Fence = field(init=False)
     alerts: list[Alert] = field(default_factory=list)
+    fills_answered: int = 0
     booted_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     monotonic_s: float = 1_000.0
 
@@ -182,6 +183,7 @@ class World:
             self.fence,
             entries_held=lambda: entries_held(self.run, self.booted_at),
             alarm=self.alerts.append,
+            fills_answered=self._count_answer,
             monotonic=lambda: self.monotonic_s,
         )
         # no sweep unless a test asks for one by moving the clock
@@ -199,6 +201,9 @@ class World:
             patience=QUICK,
             monotonic=lambda: self.monotonic_s,
         )
+
+    def _count_answer(self) -> None:
+        self.fills_answered += 1
 
     @property
     def event(self) -> MarketEvent:

@@ -52,6 +52,7 @@ class RiskOutput(serializers.Serializer):
     equity = EquityRow(allow_null=True)
     limits = LimitRow(many=True)
     controls = ControlRow(many=True)
+    holds = serializers.ListField(child=serializers.CharField())
 
 
 class RiskApi(Operation):

@@ -55,9 +55,14 @@ class VenueBroker:
         *,
         entries_held: Callable[[], str],
         alarm: Alarm,
+        fills_answered: Callable[[], None] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``entries_held`` says why no entry may leave now, empty where it may (I-19)."""
+        """``entries_held`` says why no entry may leave now, empty where it may (I-19).
+
+        ``fills_answered`` hears of every answer to a question for fills, so that whoever was told
+        ``FILLS_UNAVAILABLE`` learns of its end.
+        """
         if run.mode == models.Mode.LIVE:
             disarm()
         self._run = run
@@ -65,6 +70,7 @@ class VenueBroker:
         self._fence = fence
         self._entries_held = entries_held
         self._alarm = alarm
+        self._fills_answered = fills_answered
         self._monotonic = monotonic
         self._sweep_at_s = monotonic()
         self._foreign: dict[str, str] = {}
@@ -139,6 +145,8 @@ class VenueBroker:
         except VenueRefused as refused:
             self._refused(refused.code, str(refused))
             return ()
+        if symbols:
+            self._fills_answered()
         if sweep:
             self._sweep_at_s = self._monotonic() + SWEEP_EVERY_S
         return sorted(found, key=lambda p: (p[0].ts_ms, len(p[0].trade_id), p[0].trade_id))

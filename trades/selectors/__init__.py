@@ -21,7 +21,13 @@ from trades.selectors.ledger import (
     trade_list,
     trade_statistics,
 )
-from trades.selectors.risk import LimitUse, RiskStatus, control_list, risk_status
+from trades.selectors.risk import (
+    LimitUse,
+    RiskStatus,
+    automatic_holds,
+    control_list,
+    risk_status,
+)
 
 __all__ = [
     "DecisionDetail",
@@ -29,6 +35,7 @@ __all__ = [
     "Position",
     "RiskStatus",
     "WhyNot",
+    "automatic_holds",
     "control_list",
     "decision_detail",
     "decision_get",

@@ -8,16 +8,19 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
+from django.utils import timezone
 
 from engine.ports import TradingState
 from engine.risk import RiskLimits
 from engine.types.orders import Purpose
-from trades.models import ControlState, EquityPoint, Order, Trade, TradingRun
+from trades.models import ControlState, EquityPoint, Mode, Order, Trade, TradingRun
 from trades.selectors.ledger import Position, equity_latest, position_list
 
 IN_FLIGHT = ("INTENT", "SENDING", "UNKNOWN", "OPEN", "PARTIAL", "PENDING_CANCEL")
 _STREAK_LOOKED_AT = 100
+# a venue answers within its request time-out; what is still on its way after that is stuck
+_ANSWER_DUE = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +37,14 @@ class LimitUse:
 
 @dataclass(frozen=True, slots=True)
 class RiskStatus:
-    """``state`` is the most severe state of all scopes: what a glance must show."""
+    """``state`` is the most severe state of all scopes and holds: what a glance must show."""
 
     run: TradingRun | None
     state: str
     equity: EquityPoint | None
     limits: list[LimitUse]
     controls: list[ControlState]
+    holds: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,25 +65,44 @@ def control_list() -> QuerySet[ControlState]:
     return ControlState.objects.order_by("scope")
 
 
+def automatic_holds(run: TradingRun | None) -> list[str]:
+    """Return why the gate lets no entry pass by itself (I-19), as far as rows can tell.
+
+    A hold ends by itself. An order that was sent a moment ago is not one. A restart whose
+    reconciliation is still to come is known here only where the run was never reconciled: when
+    a worker began is in no row.
+    """
+    if run is None or run.ended_at is not None or run.mode == Mode.REPLAY:
+        return []
+    holds = []
+    overdue = Q(status="SENDING", updated_at__lt=timezone.now() - _ANSWER_DUE)
+    unknown = Order.objects.filter(Q(status="UNKNOWN") | overdue, run=run).count()
+    if unknown:
+        orders = "order" if unknown == 1 else "orders"
+        holds.append(f"{unknown} {orders} without an answer from the venue")
+    if run.mode != Mode.PAPER and run.reconciled_at is None:
+        holds.append("not reconciled with the venue since the start")
+    return holds
+
+
 def risk_status(*, run: TradingRun | None) -> RiskStatus:
     """Return every limit in force, its use, and the control states.
 
     A limit that the run's configuration does not name has the engine's default.
     """
     controls = list(control_list())
-    worst = max(
-        (TradingState(row.state) for row in controls),
-        key=lambda state: state.severity,
-        default=TradingState.ACTIVE,
-    )
+    holds = automatic_holds(run)
+    states = [TradingState(row.state) for row in controls]
+    states.append(TradingState.REDUCING if holds else TradingState.ACTIVE)
+    worst = max(states, key=lambda state: state.severity)
     if run is None:
-        return RiskStatus(None, worst.value, None, [], controls)
+        return RiskStatus(None, worst.value, None, [], controls, holds)
     book = _book(run)
     limits = _limits(run)
     used = [
         _use(name, unit, limits[name], measure(book)) for name, (unit, measure) in MEASURES.items()
     ]
-    return RiskStatus(run, worst.value, book.equity, used, controls)
+    return RiskStatus(run, worst.value, book.equity, used, controls, holds)
 
 
 def _limits(run: TradingRun) -> dict[str, float]:

@@ -231,8 +231,12 @@ def test_unreachable_trades_delay_fills_and_lose_none(
     practice.fault("myTrades", "5xx", times=3)
     assert world.book() == []
     assert world.codes() == ["FILLS_UNAVAILABLE"]
+    assert world.fills_answered == 0
     assert world.broker.open_intents() == (intent,)
     assert sum(f.quantity_base for f in world.book()) == intent.quantity_base
+    assert world.fills_answered == 1
+    world.book()
+    assert world.fills_answered == 1, "nothing was asked, so nothing was answered"
 
 
 def test_no_request_leaves_before_the_venues_retry_after(

@@ -33,8 +33,11 @@ class Command(BaseCommand):
             raise CommandError(str(error), returncode=2) from error
         watchdog = Watchdog(
             limits,
-            end=lambda component: end_child(settings.VAR_DIR / "run", component),
+            end=lambda component, up_for_s: end_child(
+                settings.VAR_DIR / "run", component, up_for_s
+            ),
             monotonic=time.monotonic,
+            started_at=timezone.now(),
         )
         if path := os.environ.get("TRADEPLATFORM_READY_FILE"):
             Path(path).touch()

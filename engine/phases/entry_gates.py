@@ -1,0 +1,202 @@
+"""Phase 7, first half: may this entry be made at all? Each gate is one question with numbers.
+
+What cannot be evaluated denies (D-03). The order is that of the table at the end: the first gate
+that denies gives the decision its reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import ROUND_DOWN, ROUND_UP, Decimal
+from math import isfinite
+
+from engine.failsafe import Failure, attempt
+from engine.phases.config import PipelineConfig
+from engine.phases.context import DecisionContext
+from engine.phases.cross_validation import UNRELIABLE, WEAK, sentence
+from engine.phases.readiness import readiness
+from engine.ports import StrategyStatus, TradingState
+from engine.quality import stale_reason
+from engine.types.bars import Instrument, Snapshot
+from engine.types.decisions import Analysis, Reason
+from engine.types.opinions import Missing, Proposal, Side
+
+Report = Callable[[Failure], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One proposal with everything needed to judge it."""
+
+    proposal: Proposal
+    snapshot: Snapshot
+    analysis: Analysis
+    context: DecisionContext
+    config: PipelineConfig
+    report: Report
+
+
+def trading_state_denial(question: Question) -> Reason | None:
+    gatekeeper, proposal = question.context.gatekeeper, question.proposal
+    state = attempt(
+        lambda: gatekeeper.trading_state(proposal.symbol, proposal.strategy),
+        "gatekeeper.trading_state",
+    )
+    if isinstance(state, Failure):
+        question.report(state)
+        return Reason("STATE_UNKNOWN", f"trading state cannot be read, error was {state.text}")
+    if state is TradingState.ACTIVE:
+        return None
+    why = attempt(
+        lambda: gatekeeper.state_reason(proposal.symbol, proposal.strategy),
+        "gatekeeper.state_reason",
+    )
+    because = "" if isinstance(why, Failure) or not why else f" because {why}"
+    return Reason(state.value, f"entries need state ACTIVE, state was {state.value}{because}")
+
+
+def _strategy_status(question: Question) -> Reason | None:
+    status = status_of(question)
+    if isinstance(status, Failure):
+        question.report(status)
+        return Reason("STATUS_UNKNOWN", f"strategy status cannot be read, error was {status.text}")
+    if status.may_enter:
+        return None
+    return Reason(f"STRATEGY_{status.value}", f"strategy may not enter, status was {status.value}")
+
+
+def status_of(question: Question) -> StrategyStatus | Failure:
+    gatekeeper, strategy = question.context.gatekeeper, question.proposal.strategy
+    return attempt(lambda: gatekeeper.strategy_status(strategy), "gatekeeper.strategy_status")
+
+
+def _stale(question: Question) -> Reason | None:
+    """A bar that was read late describes a market that has moved on (I-15); exits still go."""
+    event = question.snapshot.event
+    return stale_reason(event, question.snapshot.store.bars.timeframe_ms)
+
+
+def _duplicate(question: Question) -> Reason | None:
+    """Deny a second order of the same strategy and symbol while one may still fill (CTL-8)."""
+    proposal = question.proposal
+    for intent in question.context.pending:
+        if intent.strategy == proposal.strategy and intent.symbol == proposal.symbol:
+            text = f"an order of this strategy may still fill, it was {intent.client_order_id}"
+            return Reason("DUPLICATE", text)
+    return None
+
+
+def _short(question: Question) -> Reason | None:
+    if question.proposal.side is Side.BUY or question.snapshot.instrument.shortable:
+        return None
+    return Reason("NO_SHORTS", f"{question.proposal.symbol} cannot be sold short, side was SELL")
+
+
+def _position(question: Question) -> Reason | None:
+    held = question.context.positions.get(question.proposal.strategy)
+    if held is None or held.quantity_base == 0:
+        return None
+    text = f"one position a strategy and symbol, position was {held.quantity_base}"
+    return Reason("ALREADY_IN_POSITION", text, float(held.quantity_base), 0.0)
+
+
+def _ready(question: Question) -> Reason | None:
+    score, level, text = readiness(question.snapshot, question.analysis, question.config)
+    required = question.config.required_readiness
+    if level.rank >= required.rank:
+        return None
+    return Reason(level.value, f"entries need {required.value}, {text}", score)
+
+
+def _liquidity(question: Question) -> Reason | None:
+    flow = question.analysis.order_flow
+    if isinstance(flow, Missing) or flow.advice != "wait":
+        return None
+    least = question.config.wait_liquidity_score
+    text = f"liquidity score {flow.liquidity_score:.3f} too low, minimum was {least:g}"
+    return Reason("LIQUIDITY_WAIT", text, flow.liquidity_score, least)
+
+
+def _validation(question: Question) -> Reason | None:
+    factor, text = validation_factor(question.analysis, question.config)
+    return None if factor > 0.0 else Reason("UNRELIABLE", f"entries are blocked, {text}")
+
+
+def _vote(question: Question) -> Reason | None:
+    """Deny what all sources together speak against (phase 6 decides, ORC-11, ORC-12)."""
+    consensus, side = question.analysis.consensus, question.proposal.side
+    if consensus is None:
+        return None
+    up, least = consensus.probability_up, question.config.veto_probability
+    probability = up if side is Side.BUY else 1.0 - up
+    if probability >= least:
+        return None
+    text = f"all sources give {side.value} a probability of {probability:.3f}, needed was {least:g}"
+    return Reason("VOTED_DOWN", text, probability, least)
+
+
+def _costs(question: Question) -> Reason | None:
+    """Deny a target that could not pay its fees: such a trade loses when it wins."""
+    proposal, config = question.proposal, question.config
+    if proposal.target_price is None:
+        return None
+    distance = abs(proposal.target_price - proposal.price) / proposal.price
+    needed = config.target_pays_fees * round_trip_fee_fraction(question.snapshot.instrument)
+    if distance >= needed:
+        return None
+    text = f"target is {distance:.5f} away, {needed:.5f} needed to pay the fees of a round trip"
+    return Reason("COSTS", text, distance, needed)
+
+
+def round_trip_fee_fraction(instrument: Instrument) -> float:
+    """Return what entering and leaving by market orders costs, as a fraction of the notional."""
+    return 2.0 * max(float(instrument.taker_fee_fraction), 0.0)
+
+
+def _stop(question: Question) -> Reason | None:
+    proposal = question.proposal
+    stop, price = proposal.stop_price, question.snapshot.instrument.price(proposal.price)
+    if stop is None:
+        return Reason("NO_STOP", "risk cannot be judged without a stop, stop was None")
+    placed = stop_on_grid(question.snapshot.instrument, proposal.side, stop)
+    if placed is not None and proposal.side.sign * (price - placed) > 0:
+        return None
+    text = f"stop of a {proposal.side} at {price} must be on its losing side, was {stop}"
+    return Reason("INVALID_STOP", text)
+
+
+def validation_factor(analysis: Analysis, config: PipelineConfig) -> tuple[float, str]:
+    """Return the share of its size a proposal keeps under phase 5's verdict, and why."""
+    validation = analysis.validation
+    if validation is None:
+        return config.unreliable_size_factor, "opinions were not validated"
+    if validation.verdict == UNRELIABLE:
+        return config.unreliable_size_factor, sentence(validation)
+    if validation.verdict == WEAK:
+        return config.weak_size_factor, sentence(validation)
+    return 1.0, validation.verdict
+
+
+def stop_on_grid(instrument: Instrument, side: Side, stop: float) -> Decimal | None:
+    """Round towards the entry, so the risk is never larger than sized; None where unusable."""
+    if not (isfinite(stop) and stop > 0.0):
+        return None
+    placed = instrument.price(stop, ROUND_UP if side is Side.BUY else ROUND_DOWN)
+    return placed if placed > 0 else None
+
+
+ENTRY_GATES: tuple[Callable[[Question], Reason | None], ...] = (
+    trading_state_denial,
+    _strategy_status,
+    _stale,
+    _duplicate,
+    _short,
+    _position,
+    _ready,
+    _liquidity,
+    _validation,
+    _vote,
+    _stop,
+    _costs,
+)

@@ -1,0 +1,43 @@
+"""Writes of this room: history kept as candles."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from engine.quality import validate_columns
+from engine.types.bars import BarColumns
+from market.models import Candle, Instrument
+
+# What a chart shows when it opens.
+CHART_BARS = 400
+
+
+def candles_backfill(*, venue: str, symbol: str, bars: BarColumns, limit: int = CHART_BARS) -> int:
+    """Keep the last ``limit`` bars as candles; return how many passed the gate.
+
+    Candles are immutable, so a bar that is there already stays as it is, and the call may be
+    repeated. A bar that the quality gate refuses is left out, as it is in the loop.
+
+    Raises:
+        Instrument.DoesNotExist: the venue's instrument has no row.
+    """
+    instrument = Instrument.objects.get(venue=venue, symbol=symbol)
+    refused = {row for row, _ in validate_columns(bars)}
+    rows = [r for r in range(max(0, len(bars) - limit), len(bars)) if r not in refused]
+    Candle.objects.bulk_create(
+        [
+            Candle(
+                instrument=instrument,
+                timeframe_ms=bars.timeframe_ms,
+                opened_at=datetime.fromtimestamp(int(bars.ts_ms[row]) / 1000, tz=UTC),
+                open=float(bars.open[row]),
+                high=float(bars.high[row]),
+                low=float(bars.low[row]),
+                close=float(bars.close[row]),
+                volume=float(bars.volume[row]),
+            )
+            for row in rows
+        ],
+        ignore_conflicts=True,
+    )
+    return len(rows)

@@ -1,0 +1,79 @@
+"""History kept as candles: the last of it, each bar once, nothing the gate refuses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+
+import numpy as np
+import pytest
+from django.utils import timezone
+
+from engine.types.bars import BarColumns
+from market.models import Candle, Instrument
+from market.services import candles_backfill
+from tests.bar_factory import MINUTE_MS, random_walk
+
+pytestmark = pytest.mark.django_db
+WHERE = {"venue": "binance", "symbol": "BTC/USDT"}
+
+
+@pytest.fixture(autouse=True)
+def instrument() -> Instrument:
+    one = Decimal(1)
+    return Instrument.objects.create(
+        **WHERE,
+        base="BTC",
+        quote="USDT",
+        tick_size=one,
+        lot_size=one,
+        min_notional_quote=one,
+        min_quantity_base=one,
+        maker_fee_fraction=one,
+        taker_fee_fraction=one,
+        updated_at=timezone.now(),
+    )
+
+
+def opened_minutes() -> list[int]:
+    rows = Candle.objects.order_by("opened_at").values_list("opened_at", flat=True)
+    return [round(at.timestamp() * 1000) // MINUTE_MS for at in rows]
+
+
+def rows(bars: BarColumns, start: int, end: int) -> BarColumns:
+    names = ("ts_ms", "open", "high", "low", "close", "volume")
+    return replace(bars, **{name: getattr(bars, name)[start:end] for name in names})
+
+
+def test_only_the_last_bars_are_kept() -> None:
+    assert candles_backfill(**WHERE, bars=random_walk(1, 50), limit=20) == 20
+    assert opened_minutes() == list(range(30, 50))
+
+
+def test_a_second_backfill_closes_the_hole_and_doubles_nothing() -> None:
+    bars = random_walk(1, 60)
+    candles_backfill(**WHERE, bars=rows(bars, 0, 40))
+    candles_backfill(**WHERE, bars=rows(bars, 20, 60))
+    assert opened_minutes() == list(range(60))
+
+
+def test_a_candle_once_written_stays_as_it_is() -> None:
+    bars = random_walk(1, 3)
+    candles_backfill(**WHERE, bars=bars)
+    before = list(Candle.objects.values_list("close", flat=True))
+    candles_backfill(**WHERE, bars=replace(bars, close=bars.open.copy()))
+    assert list(Candle.objects.values_list("close", flat=True)) == before
+
+
+def test_a_bar_that_the_gate_refuses_is_left_out() -> None:
+    """F-041: backfill uses the same gate as the loop."""
+    bars = random_walk(1, 10)
+    close = bars.close.copy()
+    close[4] = np.nan
+    assert candles_backfill(**WHERE, bars=replace(bars, close=close)) == 9
+    assert 4 not in opened_minutes()
+
+
+def test_no_history_is_no_candle() -> None:
+    assert candles_backfill(**WHERE, bars=rows(random_walk(1, 3), 0, 0)) == 0
+    assert not Candle.objects.exists()

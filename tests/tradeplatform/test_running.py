@@ -1,0 +1,71 @@
+"""A stored run as it starts on the practice exchange: its candles, and what it found there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from market.models import Candle
+from monitoring.models import Alert
+from tests.practice_process import KEY, SECRET, PracticeProcess, practice_process
+from tradeplatform.configuration import Configuration
+from tradeplatform.run_setup import run_ensure
+from tradeplatform.running import running_session
+from trades.lease import lease_acquire
+from trades.models import TradingRun
+from trades.runner import RunningSession
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def venue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: object
+) -> Iterator[PracticeProcess]:
+    monkeypatch.setattr("trades.loop.KEEP_UP_S", 0.0)
+    monkeypatch.setenv("TRADEPLATFORM_EXCHANGE_KEY", KEY)
+    monkeypatch.setenv("TRADEPLATFORM_EXCHANGE_SECRET", SECRET)
+    with practice_process(tmp_path / "venue") as process:
+        settings.PRACTICE_URL = process.url  # type: ignore[attr-defined]
+        yield process
+
+
+def started(run: TradingRun) -> RunningSession:
+    fence = lease_acquire(run=run, holder="test", code_version="test")
+    assert fence is not None
+    return running_session(run, fence)
+
+
+def test_the_first_chart_has_no_hole_where_the_session_began(venue: PracticeProcess) -> None:
+    """Bars that close between opening the run and its first event are candles too."""
+    run = run_ensure(Configuration(), actor="test")
+    venue.step(7)
+    session = started(run)
+    venue.step()
+    session.advance()
+    for symbol in run.symbols:
+        rows = Candle.objects.filter(instrument__symbol=symbol).order_by("opened_at")
+        opened = [round(at.timestamp()) for at in rows.values_list("opened_at", flat=True)]
+        assert len(opened) == 400 + 7 + 1
+        assert {after - before for before, after in pairwise(opened)} == {60}
+
+
+def test_coins_held_before_the_run_are_no_difference_later_ones_are(
+    venue: PracticeProcess,
+) -> None:
+    """F-061, I-5: an account need not be empty when its run is opened."""
+    venue.admin("POST", "/balance", {"asset": "BTC", "delta": "0.75"})
+    run = run_ensure(Configuration(), actor="test")
+    assert run.opening_balances == {"BTC": "0.75", "USDT": "10000.0"}
+    assert run.starting_cash_quote == Decimal(10_000)
+    reconciler = started(run)._reconciler  # type: ignore[attr-defined]
+    for _ in range(2):
+        assert reconciler.reconcile().differences == {}
+    venue.admin("POST", "/balance", {"asset": "BTC", "delta": "0.25"})
+    reconciler.reconcile()
+    assert reconciler.reconcile().differences == {"BTC": Decimal("0.25")}
+    assert Alert.objects.get(code="BALANCE_DIFFERENCE").resolved_at is None

@@ -1,0 +1,78 @@
+"""What the trading loop tells a person, and what it takes back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from engine.ports import TradingState
+from engine.types.decisions import JsonValue
+from market.errors import SourceUnavailable
+from monitoring.models import Alert
+from tests.trades.order_factory import make_run
+from tradeplatform.watch import RunWatch
+from trades import alerts
+from trades.models import ControlState
+
+pytestmark = pytest.mark.django_db
+
+
+class Loudspeaker:
+    def publish(self, topic: str, data: Mapping[str, JsonValue]) -> None:
+        return None
+
+
+@pytest.fixture
+def watch() -> RunWatch:
+    return RunWatch(make_run(), Loudspeaker())
+
+
+def still_open() -> list[str]:
+    return list(Alert.objects.filter(resolved_at__isnull=True).values_list("code", flat=True))
+
+
+def fills_unavailable(watch: RunWatch) -> alerts.Alert:
+    return alerts.Alert("FILLS_UNAVAILABLE", str(watch._run.pk), "no answer in 5 s")
+
+
+def test_fills_that_come_again_close_their_alert_and_no_other(watch: RunWatch) -> None:
+    """ORC-78"""
+    watch.alarm(fills_unavailable(watch))
+    watch.source_failed(SourceUnavailable("no answer"))
+    watch.fills_answered()
+    assert still_open() == ["VENUE_UNAVAILABLE"]
+    watch.source_answered()
+    assert still_open() == []
+
+
+def test_market_data_that_comes_says_nothing_of_fills(watch: RunWatch) -> None:
+    """A venue may answer for candles and not for the account."""
+    watch.alarm(fills_unavailable(watch))
+    watch.source_answered()
+    assert still_open() == ["FILLS_UNAVAILABLE"]
+
+
+def test_fills_that_fail_again_after_an_answer_are_told_again(watch: RunWatch) -> None:
+    for _ in range(2):
+        watch.alarm(fills_unavailable(watch))
+        watch.fills_answered()
+    assert (Alert.objects.count(), still_open()) == (2, [])
+
+
+def test_a_restarted_process_closes_what_the_last_one_opened(watch: RunWatch) -> None:
+    watch.alarm(fills_unavailable(watch))
+    RunWatch(watch._run, Loudspeaker()).fills_answered()
+    assert still_open() == []
+
+
+def test_a_brake_is_pulled_with_its_alert_and_closed_when_the_scope_trades_again(
+    watch: RunWatch,
+) -> None:
+    """CTL-21"""
+    watch.alarm(alerts.Alert("OVERSOLD", "global", "sold 2 of 1", brake=TradingState.REDUCING))
+    assert ControlState.objects.get().state == "REDUCING"
+    (alert,) = Alert.objects.all()
+    assert (alert.severity, still_open()) == ("critical", ["OVERSOLD"])
+    watch.control_changed("global", TradingState.ACTIVE, "looked at")
+    assert still_open() == []
