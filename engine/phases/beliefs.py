@@ -108,9 +108,10 @@ class Believer:
         """Run every compiled kernel once, so that compiling costs no event its deadline."""
         standing, n = self._standing(ALL_REGIMES), len(self._names)
         selection = select_sources(standing, self._unknown_fits, self._latencies_us, self._config)
-        probabilities = np.full(n, 0.5)
+        probabilities = np.full(n, 0.6)
+        opinions = self._opinions(probabilities)
         validated = cross_validate(
-            [None] * n, probabilities, selection.place, standing.performance, self._config
+            opinions, probabilities, selection.place, standing.performance, self._config
         )
         combine(
             self._names,

@@ -49,12 +49,12 @@ def combine(
     Uncertainty is the standard deviation made of disagreement (weighted variance of the opinions)
     and of thin evidence (sampling variance of a frequency seen ``settled`` times), at most 0.5.
     """
+    flags = kept.tolist()
+    if True not in flags:
+        return None
     weights, probability, uncertainty, up, down = _combine(
         probabilities, kept, groups, skills, settled
     )
-    if up + down == 0:
-        return None
-    flags = kept.tolist()
     return Consensus(
         probability,
         tuple([source for source, keep in zip(sources, flags, strict=True) if keep]),
@@ -73,8 +73,6 @@ def hierarchical_weights(kept: BoolColumn, groups: IntColumn, skills: FloatColum
     A group's share is its members' mean skill, a member's share of it its own skill.
     """
     n = kept.shape[0]
-    if n == 0:
-        return np.zeros(0)
     n_groups = groups.max() + 1
     sums, counts = np.zeros(n_groups), np.zeros(n_groups)
     for i in range(n):
@@ -110,12 +108,8 @@ def _combine(
             lowest, highest = min(lowest, p), max(highest, p)
             clipped = min(max(p, _SUREST), 1.0 - _SUREST)
             odds += weights[i] * np.log(clipped / (1.0 - clipped))
-            if p > 0.5:
-                up += 1
-            else:
-                down += 1
-    if up + down == 0:
-        return weights, 0.5, 0.5, 0, 0
+            up += p > 0.5
+            down += p < 0.5
     probability = min(max(1.0 / (1.0 + np.exp(-odds)), lowest), highest)
     variance = 0.0
     for i in range(kept.shape[0]):

@@ -50,6 +50,12 @@ class Selection:
     place: IntColumn
     count: int
 
+    @property
+    def chosen(self) -> tuple[int, ...]:
+        """Indices of the chosen sources, best first."""
+        ranked = np.argsort(self.place, kind="stable")
+        return tuple(int(i) for i in ranked if self.place[i] != LEFT_OUT)
+
 
 def regime_key(market: MarketView | Missing) -> str:
     """Return the scoreboard's key: the regime, or all of them where it is not known."""
