@@ -14,7 +14,7 @@ from engine.phases.recorder import CountingRecorder
 from engine.types.bars import BarColumns, ColumnStore
 from engine.types.decisions import Analysis
 from tests.bar_factory import random_walk
-from tests.engine.phases.scene import BARS, Predictor, Rule, context, pipeline, snapshot
+from tests.engine.phases.scene import BARS, CONFIG, Predictor, Rule, context, pipeline, snapshot
 
 
 def cut(whole: BarColumns, first: int, end: int) -> BarColumns:
