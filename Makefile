@@ -17,7 +17,7 @@ CORE_COVERAGE := 85
 
 VENV := .venv
 PY := $(VENV)/bin/python
-PIP_FLAGS := --disable-pip-version-check --quiet --require-hashes
+PIP_FLAGS := --disable-pip-version-check --require-hashes --progress-bar off --no-color
 
 # The first of these that really runs and is new enough; a shim on the PATH may not.
 FIND_PYTHON = for p in $(PYTHON) python3.11 python3.12 python3; do \
@@ -35,12 +35,23 @@ fi
 endef
 
 # $(call INSTALL,FILE,STAMP): install when the file's hash or the Python changed since the stamp.
+# pip works for minutes: a line says so while it does, and what it says itself is shown when it fails.
 define INSTALL
 @set -e; now=$$($(PY) -c 'import hashlib,sys; print(hashlib.sha256(open(sys.argv[1],"rb").read()).hexdigest(), sys.version)' $(1)); \
 if [ "$$(cat $(VENV)/$(2) 2>/dev/null)" != "$$now" ]; then \
-  echo "Installing $(1) ..."; \
-  if $(PY) -m pip --version >/dev/null 2>&1; then $(PY) -m pip install $(PIP_FLAGS) -r $(1); \
-  else python=$$($(FIND_PYTHON)); $$python -m pip --python $(PY) install $(PIP_FLAGS) -r $(1); fi; \
+  echo "Installing $(1), one to three minutes ..."; \
+  log=$(VENV)/pip.log; into=; \
+  pip="$(PY) -m pip"; $$pip --version >/dev/null 2>&1 || { pip="$$($(FIND_PYTHON)) -m pip"; into="--python $(PY)"; }; \
+  total=$$(grep -c '^[a-z0-9].*==' $(1)); \
+  $$pip $$into install $(PIP_FLAGS) -r $(1) >$$log 2>&1 & pip_pid=$$!; \
+  trap 'kill $$pip_pid 2>/dev/null; exit 130' INT TERM; waited=0; \
+  while kill -0 $$pip_pid 2>/dev/null; do \
+    sleep 1; waited=$$((waited + 1)); \
+    if [ $$((waited % 5)) = 0 ]; then \
+      echo "  $$(grep -c '^Collecting ' $$log) of $$total packages looked at, $$waited s"; \
+    fi; \
+  done; \
+  wait $$pip_pid || { cat $$log >&2; exit 1; }; \
   echo "$$now" > $(VENV)/$(2); \
 fi
 endef
@@ -57,7 +68,7 @@ setup-dev: setup
 	$(call INSTALL,requirements-dev.txt,.installed-dev)
 
 run: setup ## start everything in the foreground: PORT=8000 DATA="FILE …" SPEED=1 SEED=1
-	@exec $(PY) manage.py up --port $(PORT) --speed $(SPEED) --seed $(SEED) $(if $(DATA),--data $(DATA))
+	@exec $(PY) manage.py up --port '$(PORT)' --speed '$(SPEED)' --seed '$(SEED)' $(if $(DATA),--data $(DATA))
 
 test: setup-dev ## lint, types, import ladder, migrations, database tests on PostgreSQL, every test
 	@$(MAKE) --no-print-directory checks
@@ -86,10 +97,10 @@ bench: setup-dev ## benchmarks; writes benchmarks/results.json and prints a tabl
 	@$(PY) -m benchmarks.bench
 
 crash: setup-dev ## kill processes at random while trading: KILLS=150 SEED=1
-	@$(PY) -m tests.crash.harness --kills $(KILLS) --seed $(SEED)
+	@$(PY) -m tests.crash.harness --kills '$(KILLS)' --seed '$(SEED)'
 
 soak: setup-dev ## the long run: HOURS= (wall) or DAYS= (virtual)
-	@$(PY) -m benchmarks.soak $(if $(HOURS),--hours $(HOURS)) $(if $(DAYS),--days $(DAYS)) --seed $(SEED)
+	@$(PY) -m benchmarks.soak $(if $(HOURS),--hours '$(HOURS)') $(if $(DAYS),--days '$(DAYS)') --seed '$(SEED)'
 
 lock: setup-dev ## resolve requirements*.in into the hashed lock files
 	$(VENV)/bin/uv pip compile --universal --generate-hashes --quiet --python-version 3.11 requirements.in -o requirements.txt

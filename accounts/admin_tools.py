@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from functools import cache
 from typing import Any
 from urllib.parse import urlencode
 
 from django import forms
+from django.contrib import admin
+from django.core.exceptions import FieldDoesNotExist
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
@@ -16,6 +20,7 @@ from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from accounts.audit import audit_record
+from accounts.fields import ExactDecimalField
 
 NOTHING = "none"
 
@@ -27,6 +32,31 @@ class ReadOnlyAdmin(ModelAdmin):
     # counting millions of rows would make each page slow
     show_full_result_count = False
     list_filter_submit = False
+
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        return [self._shown(name) for name in super().get_list_display(request)]
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        return [
+            (title, {**options, "fields": self._all_shown(options["fields"])})
+            for title, options in super().get_fieldsets(request, obj)
+        ]
+
+    def _all_shown(self, names: Iterable[Any]) -> list[Any]:
+        return [
+            tuple(self._all_shown(name)) if isinstance(name, list | tuple) else self._shown(name)
+            for name in names
+        ]
+
+    def _shown(self, name: Any) -> Any:
+        """Return a column of exact money as one without the padding to twelve places."""
+        if not isinstance(name, str) or hasattr(self, name):
+            return name
+        try:
+            field = self.model._meta.get_field(name)
+        except FieldDoesNotExist:
+            return name
+        return _plain(field) if isinstance(field, ExactDecimalField) else name
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -61,6 +91,18 @@ class AuditedAdmin(ModelAdmin):
             object_id=str(obj),
             after={"changed": message},
         )
+
+
+@cache
+def _plain(field: ExactDecimalField) -> Callable[[Any], str]:
+    name = field.name
+
+    def plain(row: Any) -> str:
+        value = getattr(row, name)
+        return NOTHING if value is None else format(value.normalize() + Decimal(0), "f")
+
+    plain.__name__ = name
+    return admin.display(plain, description=field.verbose_name, ordering=name)
 
 
 class ReasonForm(forms.Form):

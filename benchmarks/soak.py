@@ -126,10 +126,21 @@ def run(*, hours: float | None, days: float | None, seed: int, every_s: float) -
     }
 
 
+def _above_zero(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"was {text!r}, allowed: a number above 0")
+    return value
+
+
 def main(argv: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
-    parser.add_argument("--hours", type=float, help="of wall time")
-    parser.add_argument("--days", type=float, help="of virtual time")
+    # without usage a refusal is one line
+    parser = argparse.ArgumentParser(prog="make soak", usage=argparse.SUPPRESS, description=__doc__)
+    parser.add_argument("--hours", type=_above_zero, help="of wall time")
+    parser.add_argument("--days", type=_above_zero, help="of virtual time")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--every", type=float, default=30.0, help="seconds between samples")
     options = parser.parse_args(argv)

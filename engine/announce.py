@@ -12,7 +12,14 @@ from engine.ports import Publisher, Reporter
 from engine.types.bars import Bar, MarketEvent
 from engine.types.decisions import Decision, JsonValue, Reason
 from engine.types.ledger import EquityPoint, Trade
-from engine.types.orders import Fill, OrderIntent, OrderState, Rejection, SubmitResult
+from engine.types.orders import (
+    Fill,
+    OrderIntent,
+    OrderState,
+    OrderStatus,
+    Rejection,
+    SubmitResult,
+)
 
 
 @dataclass(slots=True)
@@ -132,7 +139,8 @@ def _order(intent: OrderIntent, result: SubmitResult) -> dict[str, JsonValue]:
     if isinstance(result, OrderState):
         status = result.status.value
     elif isinstance(result, Rejection):
-        status, detail = "REJECTED", f"{result.code}: {result.message}"
+        refused = OrderStatus.REJECTED if result.by_venue else OrderStatus.DENIED
+        status, detail = refused.value, f"{result.code}: {result.message}"
     else:
         detail = result.reason
     return {

@@ -125,8 +125,12 @@ class PaperBroker:
         return _state(order)
 
     def open_intents(self) -> Sequence[OrderIntent]:
-        """Return the intents that may still fill, oldest first in each symbol."""
-        return tuple(o.intent for symbol in sorted(self._waiting) for o in self._waiting[symbol])
+        """Return what is left of intents that may still fill, oldest first in each symbol."""
+        return tuple(
+            order.intent.remainder(order.filled_base)
+            for symbol in sorted(self._waiting)
+            for order in self._waiting[symbol]
+        )
 
     def _wait(self, order: _Order) -> None:
         self._orders[order.intent.client_order_id] = order

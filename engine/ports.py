@@ -79,7 +79,10 @@ class Broker(Protocol):
         """Send one intent. Never raises for a venue's answer; no answer is ``Unanswered``."""
 
     def open_intents(self) -> Sequence[OrderIntent]:
-        """Return intents that may still fill (INTENT, SENDING, UNKNOWN, OPEN, PARTIAL)."""
+        """Return intents that may still fill (INTENT, SENDING, UNKNOWN, OPEN, PARTIAL).
+
+        ``quantity_base`` is what is left: what has filled is in the books, not on the way.
+        """
 
 
 class Journal(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
+from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -78,6 +79,12 @@ class CandleListApi(Operation):
     )
     def get(self, request: Request) -> Response:
         filters = filters_of(request, CandleFilters)
+        known = instrument_list(venue=filters["venue"]).filter(symbol=filters["symbol"])
+        if not known.exists():
+            raise NotFound(
+                f"symbol was {filters['symbol']}, venue {filters['venue']} has none of that name;"
+                " instruments/ lists them"
+            )
         rows = candle_list(
             venue=filters["venue"],
             symbol=filters["symbol"],

@@ -302,9 +302,9 @@ def price_view(run: TradingRun, symbol: str) -> dict[str, Any]:
 
 
 def pace(run: TradingRun) -> dict[str, Any]:
-    """Return how many bars the run has analysed and how fast they come, in bars a second of wall
-    time over the last PACE_BARS; None before there are PACE_LEAST bars to measure with."""
-    rows = Analysis.objects.filter(run=run)
+    """Return how many bars of one symbol the run has analysed and how fast they come, in bars a
+    second of wall time over the last PACE_BARS; None before PACE_LEAST bars came."""
+    rows = Analysis.objects.filter(run=run, symbol__in=run.symbols[:1])
     newest = list(rows.order_by("-id").values_list("created_at", flat=True)[:PACE_BARS])
     span_s = (newest[0] - newest[-1]).total_seconds() if len(newest) >= PACE_LEAST else 0.0
     return {

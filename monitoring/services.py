@@ -119,13 +119,20 @@ def alert_acknowledge(
 
 
 def control_change(
-    *, scope: str, state: str, actor: str, reason: str, publisher: Publisher | None = None
+    *,
+    scope: str,
+    state: str,
+    actor: str,
+    reason: str,
+    may_loosen: bool = True,
+    publisher: Publisher | None = None,
 ) -> bool:
     """Set the trading state for a person at a screen, and tell every screen on commit.
 
     A second press of the same button changes nothing (F-102): False.
 
     Raises:
+        LooseningRefused: a milder state, and ``may_loosen`` is False.
         ControlRefused: unknown scope or state, or an empty reason.
     """
     with transaction.atomic():
@@ -133,7 +140,9 @@ def control_change(
         current = row.state if row else TradingState.ACTIVE.value
         if current == state and reason.strip():
             return False
-        row = control_set(scope=scope, state=state, actor=actor, reason=reason)
+        row = control_set(
+            scope=scope, state=state, actor=actor, reason=reason, may_loosen=may_loosen
+        )
         data: dict[str, JsonValue] = {
             "scope": row.scope,
             "state": row.state,

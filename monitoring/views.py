@@ -25,8 +25,8 @@ from monitoring import decisions, selectors
 from monitoring.models import Alert
 from monitoring.services import alert_acknowledge, control_change
 from strategies.models import Strategy
-from trades.errors import ControlRefused
-from trades.models import TradingRun
+from trades.errors import ControlRefused, LooseningRefused
+from trades.models import ControlState, TradingRun
 from trades.selectors import decision_list, order_list, trade_list
 from trades.services import GLOBAL_SCOPE
 
@@ -162,20 +162,23 @@ def decision_by_key(request: HttpRequest) -> HttpResponse:
 @require_POST
 @needs(Scope.OPERATE)
 def control(request: HttpRequest) -> HttpResponse:
-    """Halt, reduce or resume. Resuming asks for the password again (SEC-19)."""
+    """Halt, reduce or resume. What loosens asks for the password again (SEC-19)."""
     state, reason = request.POST.get("state", ""), request.POST.get("reason", "").strip()
     scope = request.POST.get("scope") or GLOBAL_SCOPE
     named = "Trading" if scope == GLOBAL_SCOPE else scope.partition(":")[2]
-    if state == TradingState.ACTIVE and not _is_same_person(request):
-        messages.error(request, f"{named} was not resumed: the password was wrong.")
-        return _back(request)
+    # a halt that comes between this look and the change stays: the service looks again
+    is_confirmed = _loosens(scope, state) and _is_same_person(request)
     try:
         is_changed = control_change(
+            may_loosen=is_confirmed,
             scope=scope,
             state=state,
             actor=request.user.get_username(),
             reason=reason,
         )
+    except LooseningRefused:
+        messages.error(request, f"{named} was not set to {state}: the password was wrong.")
+        return _back(request)
     except ControlRefused as error:
         messages.error(request, f"Nothing was changed: {error}")
         return _back(request)
@@ -201,6 +204,14 @@ def _decision(code: uuid.UUID) -> HttpResponse:
     if view is None:
         raise Http404("no such decision")
     return JsonResponse(view)
+
+
+def _loosens(scope: str, state: str) -> bool:
+    """Return whether a state is milder than the present one, so that tightening asks nothing."""
+    row = ControlState.objects.filter(scope=scope).first()
+    present = TradingState(row.state) if row else TradingState.ACTIVE
+    known = state in {known.value for known in TradingState}
+    return known and TradingState(state).severity < present.severity
 
 
 def _is_same_person(request: HttpRequest) -> bool:

@@ -42,15 +42,16 @@ class StrategyAdmin(ReadOnlyAdmin):
         "history",
     )
     readonly_fields = ("parameters_json", "history")
+    # what ends trading for good stands last, away from a quick hand
     actions = (
-        "suspend_selected",
-        "unsuspend_selected",
         "activate_selected",
-        "retire_selected",
+        "unsuspend_selected",
         "reinstate_selected",
+        "suspend_selected",
+        "retire_selected",
     )
-    actions_row = ("suspend", "unsuspend", "activate", "retire", "reinstate")
-    actions_detail = ("suspend", "unsuspend", "activate", "retire", "reinstate")
+    actions_row = ("activate", "unsuspend", "reinstate", "suspend", "retire")
+    actions_detail = ("activate", "unsuspend", "reinstate", "suspend", "retire")
 
     @admin.display(description="parameters")
     def parameters_json(self, strategy: Strategy) -> Any:

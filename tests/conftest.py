@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.flush import _flush_lifts_the_audit_triggers  # noqa: F401 (a fixture for all)
-from tradeplatform.acceptance import ids_in
+from tradeplatform.acceptance import ids_in, results_path
 from tradeplatform.version import code_version
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,8 +50,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.keyword or config.option.markexpr or config.getoption("lf", False)
     )
     # part of the suite must not pass for the whole of it
-    name = "test-results.json" if is_whole else "test-results-partial.json"
-    path = Path(os.environ.get("TRADEPLATFORM_RESULTS") or ROOT / "var" / name)
+    path = results_path(ROOT)
+    if not is_whole and not os.environ.get("TRADEPLATFORM_RESULTS"):
+        path = path.with_stem("test-results-partial")
     config.pluginmanager.register(ResultsFile(path), "contract-results")
 
 

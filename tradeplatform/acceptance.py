@@ -8,6 +8,7 @@ a skipped test proves nothing.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -30,6 +31,16 @@ class Row:
     id: str
     tests: tuple[str, ...]
     passed: bool
+
+
+def results_path(root: Path) -> Path:
+    """Return where a run of the whole suite leaves its outcomes, for the writer and the reader.
+
+    Beside the code they are about, not in ``TRADEPLATFORM_VAR``: one installation's files may
+    serve several checkouts. ``TRADEPLATFORM_RESULTS`` names another file.
+    """
+    named = os.environ.get("TRADEPLATFORM_RESULTS")
+    return Path(named) if named else root / "var" / "test-results.json"
 
 
 def row_id(kind: str, number: int | str) -> str:

@@ -14,7 +14,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import environ
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.db import OperationalError, connection
 
 WRONG_USE = 2
 _DATABASES = "sqlite:///PATH or postgres://USER:PASSWORD@HOST/NAME"
@@ -80,9 +82,6 @@ def redis_from(url: str) -> str:
 
 def database_refusal() -> str | None:
     """Return why the database cannot be reached, in one line; None where it answers."""
-    from django.conf import settings
-    from django.db import OperationalError, connection
-
     # what a failed attempt left behind must not be taken for an answer
     connection.close()
     try:
@@ -103,8 +102,6 @@ def one_line_refusals() -> Iterator[None]:
 
     Everything else goes its way: an error of a database that answers is no wrong address.
     """
-    from django.db import OperationalError
-
     try:
         yield
     except ImproperlyConfigured as error:

@@ -70,7 +70,6 @@ class Exchange(Section, frozen=True):
     account: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")] = "main"
     request_timeout_seconds: Annotated[float, Meta(ge=0.5, le=9.0)] = 5.0
     """Below the 10 s an order without an answer waits before it is looked for."""
-    poll_seconds: Annotated[float, Meta(ge=0.5, le=60.0)] = 1.0
 
 
 class Trading(Section, frozen=True):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
 import shutil
 import socket
@@ -30,7 +31,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from accounts.services import login_link_create
 from tradeplatform.addresses import without_password
-from tradeplatform.supervisor import redis_pid
+from tradeplatform.supervisor import PRACTICE_FILE, redis_pid
 
 LOOPBACK = "127.0.0.1"
 # The kernel's limit on a socket's path is 107 bytes.
@@ -82,6 +83,16 @@ def free_port() -> int:
         candidate.bind((LOOPBACK, 0))
         port: int = candidate.getsockname()[1]
         return port
+
+
+def write_practice_addresses(directory: Path, addresses: dict[str, str]) -> None:
+    """Tell commands beside the running platform where its practice exchange is (I-2, I-3)."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = directory / PRACTICE_FILE
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(addresses, file)
 
 
 def find_redis_server() -> str:

@@ -9,6 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from tradeplatform import env
 from tradeplatform.addresses import database_from, redis_from
+from tradeplatform.admin_look import ACCENT
 from tradeplatform.version import code_version
 
 BASE_DIR = env.BASE_DIR
@@ -23,6 +24,9 @@ if IS_PRODUCTION and len(SECRET_KEY) < 50:
 ALLOWED_HOSTS = env.listing("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 if IS_PRODUCTION and "*" in ALLOWED_HOSTS:
     raise ImproperlyConfigured("ALLOWED_HOSTS was '*', production needs the host names")
+if env.text("TRADEPLATFORM_PORT") and "127.0.0.1" not in ALLOWED_HOSTS:
+    # supervisor and watchdog ask the web process on loopback, whatever the pages' name is
+    ALLOWED_HOSTS.append("127.0.0.1")
 CSRF_TRUSTED_ORIGINS = env.listing("CSRF_TRUSTED_ORIGINS", [])
 
 INSTALLED_APPS = [
@@ -91,8 +95,8 @@ TEMPLATES = [
 DATABASE_URL = env.text("DATABASE_URL", f"sqlite:///{VAR_DIR / 'tradeplatform.sqlite3'}")
 _database = database_from(DATABASE_URL)
 if _database["ENGINE"] == "django.db.backends.sqlite3":
-    if (_file := Path(_database["NAME"])).parent.is_dir():
-        env.private_database(_file)
+    if _database["NAME"] != ":memory:":
+        env.private_database(Path(_database["NAME"]))
     # IMMEDIATE because a read snapshot cannot be upgraded after another commit: DEFERRED fails
     # at once under two writers. FULL because NORMAL may lose the last commits on power loss.
     _database["OPTIONS"] = {
@@ -140,7 +144,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "health_check_interval": 25,
     "global_keyprefix": "tp:",
 }
-CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_SCHEDULER = "tradeplatform.scheduler:BeatScheduler"
 # A knock carries nothing and may be lost: it expires before the next one (D-34, D-41).
 CELERY_BEAT_SCHEDULE = {
     "advance due runs": {
@@ -228,12 +232,14 @@ AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_VERBOSE = False
+AXES_ENABLE_ADMIN = False  # failed logins stand in the audit log
 AXES_LOCKOUT_TEMPLATE = "accounts/locked.html"
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = False
+FORMAT_MODULE_PATH = ["tradeplatform.formats"]
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
@@ -254,6 +260,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "SERVE_INCLUDE_SCHEMA": False,
+    "ENUM_NAME_OVERRIDES": {"StateEnum": [(s, s) for s in ("ACTIVE", "REDUCING", "HALTED")]},
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
 }
@@ -261,7 +268,12 @@ SPECTACULAR_SETTINGS = {
 UNFOLD = {
     "SITE_TITLE": "Tradeplatform",
     "SITE_HEADER": "Tradeplatform",
+    "SITE_ICON": "tradeplatform.admin_look.icon",
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": "tradeplatform.admin_look.icon"}
+    ],
     "ENVIRONMENT": "tradeplatform.admin.environment_label",
+    "COLORS": {"primary": ACCENT},
 }
 
 LOGGING = {

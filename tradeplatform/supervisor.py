@@ -218,7 +218,7 @@ class Supervisor:
         self._say = say
         self._children = [Child(spec, plan, say) for spec in plan.children]
         self._wake = threading.Event()
-        self._stop_signals = 0
+        self._stop_signals: list[str] = []
         self._exit_code = 0
         self._refusal = ""
         self._announced = False
@@ -270,16 +270,16 @@ class Supervisor:
         for line in self._plan.ready_lines:
             self._say("up", line.format(seconds=seconds))
 
-    def _on_stop_signal(self, _number: int, _frame: FrameType | None) -> None:
-        self._stop_signals += 1
-        if self._stop_signals > 1:
+    def _on_stop_signal(self, number: int, _frame: FrameType | None) -> None:
+        self._stop_signals.append(signal.Signals(number).name)
+        if len(self._stop_signals) > 1:
             for pid in filter(None, (child.pid for child in self._children)):
                 _kill_group(pid)
         self._wake.set()
 
     def _stop(self) -> None:
         if not self._refusal:
-            self._say("up", "stopping; once more to kill")
+            self._say("up", f"{self._stop_signals[0]}: stopping; once more to kill")
         for tier in sorted({child.spec.stop_tier for child in self._children}):
             children = [child for child in self._children if child.spec.stop_tier == tier]
             began = time.monotonic()

@@ -13,6 +13,10 @@ class ControlRefused(TradesError):
     """A change of the control state that is not allowed; the message says why."""
 
 
+class LooseningRefused(ControlRefused):
+    """A caller who may only tighten asked for a milder state."""
+
+
 class RunRefused(TradesError):
     """A run that may not be started as configured; the message names the setting."""
 

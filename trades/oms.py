@@ -287,17 +287,22 @@ def _refusal(order: models.Order, entries_held: str) -> Rejection | None:
     rows = models.ControlState.objects.filter(scope__in=scopes)
     for row in sorted(rows, key=lambda r: -TradingState(r.state).severity):
         if row.state == TradingState.HALTED:
-            return Rejection("HALTED", f"{row.scope} is halted: {row.reason}")
+            return _own_refusal("HALTED", f"{row.scope} is halted: {row.reason}")
         if row.state == TradingState.REDUCING and order.purpose == Purpose.ENTRY:
-            return Rejection("REDUCING", f"{row.scope} allows exits only: {row.reason}")
+            return _own_refusal("REDUCING", f"{row.scope} allows exits only: {row.reason}")
     if order.purpose != Purpose.ENTRY:
         return None
     if entries_held:
-        return Rejection("ENTRIES_HELD", entries_held)
+        return _own_refusal("ENTRIES_HELD", entries_held)
     status = Strategy.objects.filter(code=order.strategy).values_list("status", flat=True).first()
     if status is None or not StrategyStatus(status).may_enter:
-        return Rejection("STRATEGY_STATUS", f"strategy {order.strategy} was {status or 'unknown'}")
+        text = f"strategy {order.strategy} was {status or 'unknown'}"
+        return _own_refusal("STRATEGY_STATUS", text)
     return None
+
+
+def _own_refusal(code: str, text: str) -> Rejection:
+    return Rejection(code, text, by_venue=False)
 
 
 def _accept(order: models.Order, word: OrderState, now: datetime) -> None:

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from accounts.services import audit_record
 from engine.ports import TradingState
-from trades.errors import ControlRefused
+from trades.errors import ControlRefused, LooseningRefused
 from trades.models import ControlEvent, ControlState, TradingRun
 
 GLOBAL_SCOPE = "global"
@@ -30,6 +30,7 @@ def control_set(
     reason_code: str = "manual",
     releases_at: datetime | None = None,
     is_breaker: bool = False,
+    may_loosen: bool = True,
     at: datetime | None = None,
 ) -> ControlState:
     """Set the trading state of one scope; latched in the database until somebody changes it.
@@ -40,8 +41,10 @@ def control_set(
     Args:
         scope: ``global``, ``strategy:CODE`` or ``symbol:SYMBOL``.
         releases_at: venue time at which the state falls back to ACTIVE by itself.
+        may_loosen: whether the caller may choose a milder state than the present one.
 
     Raises:
+        LooseningRefused: a milder state, and ``may_loosen`` is False.
         ControlRefused: unknown scope or state, or an empty reason.
     """
     target = _checked(scope, state, reason)
@@ -52,6 +55,8 @@ def control_set(
         before = TradingState(row.state)
         if is_breaker and target.severity <= before.severity:
             return row
+        if not may_loosen and target.severity < before.severity:
+            raise LooseningRefused(f"{scope} was {before}, {target} would loosen it")
         row.state, row.epoch = target.value, row.epoch + 1
         row.reason_code, row.reason, row.actor = reason_code, reason, actor
         row.changed_at, row.releases_at = at or timezone.now(), releases_at

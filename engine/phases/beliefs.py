@@ -11,7 +11,7 @@ import numpy.typing as npt
 from engine.failsafe import FailSafe, Failure
 from engine.market_columns import market_columns
 from engine.phases.config import PipelineConfig
-from engine.phases.cross_validation import UNRELIABLE, cross_validate
+from engine.phases.cross_validation import UNRELIABLE, cross_validate, sentence
 from engine.phases.ensemble import combine
 from engine.phases.recorder import Chain
 from engine.phases.rule_board import RuleBoard, rule_board
@@ -62,7 +62,6 @@ class Beliefs:
     consensus: Consensus | None
 
 
-_UNRELIABLE = Reason("UNRELIABLE", "opinions cannot be relied on, numbers as in the output")
 _NONE: tuple[Reason, ...] = ()
 NO_BELIEFS = Beliefs((), (), None, None)
 

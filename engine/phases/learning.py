@@ -16,7 +16,7 @@ from engine.phases.config import PipelineConfig
 from engine.phases.ensemble import ENSEMBLE
 from engine.types.bars import FloatColumn, MarketEvent, Snapshot
 from engine.types.decisions import Analysis, JsonValue, Settlement
-from engine.types.opinions import Consensus, FeatureView, MarketView
+from engine.types.opinions import Consensus, FeatureView, MarketView, Missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +50,12 @@ class Learned:
 
 
 class PendingOpinions:
-    """Pending opinions by symbol, bounded: an opinion is settled or dropped after its horizon.
+    """Pending opinions by symbol, bounded: an opinion is settled or dropped after its horizon."""
 
-    ``keeps_features``: remember each bar's features as well, for sources that learn from them.
-    """
-
-    def __init__(self, config: PipelineConfig, *, keeps_features: bool = True) -> None:
+    def __init__(self, config: PipelineConfig, *, keep_features: bool = True) -> None:
+        """``keep_features`` is False where no learned source will want the lesson."""
         self._config = config
-        self._keeps_features = keeps_features
+        self._keep_features = keep_features
         self._queues: dict[str, deque[Pending]] = {}
 
     def __len__(self) -> int:
@@ -77,7 +75,8 @@ class PendingOpinions:
         if waiting and waiting[0].at_ms <= due_at_ms:
             finished = tuple(p for p in waiting if p.at_ms <= due_at_ms)
         on_stride = (event.ts_ms // timeframe_ms) % self._config.learn_every_bars == 0
-        pending = self._new(snapshot, analysis) if on_stride or has_order else None
+        wanted = on_stride or has_order
+        pending = _pending(snapshot, analysis, self._keep_features) if wanted else None
         if not finished and pending is None:
             return None
         close = snapshot.close
@@ -92,23 +91,6 @@ class PendingOpinions:
                 if p.features is not None
             ),
             pending,
-        )
-
-    def _new(self, snapshot: Snapshot, analysis: Analysis) -> Pending | None:
-        market, features = analysis.market, analysis.features
-        if not isinstance(market, MarketView):
-            # without a regime the outcome could not be booked to a condition
-            return None
-        opinions = [(o.source, o.probability_up) for o in analysis.opinions]
-        if isinstance(analysis.consensus, Consensus):
-            opinions.append((ENSEMBLE, analysis.consensus.probability_up))
-        values = None
-        if self._keeps_features and isinstance(features, FeatureView) and features.ready:
-            values = features.values.copy()
-        if not opinions and values is None:
-            return None
-        return Pending(
-            snapshot.event.ts_ms, snapshot.close, market.regime.value, tuple(opinions), values
         )
 
     def is_due(self, event: MarketEvent, timeframe_ms: int) -> bool:
@@ -168,6 +150,23 @@ def settle(pending: Pending, symbol: str, close: float, at_ms: int) -> list[Sett
         )
         for source, probability in pending.opinions
     ]
+
+
+def _pending(snapshot: Snapshot, analysis: Analysis, keep_features: bool) -> Pending | None:
+    market, features = analysis.market, analysis.features
+    if not isinstance(market, MarketView):
+        # without a regime the outcome could not be booked to a condition
+        return None
+    opinions = [(o.source, o.probability_up) for o in analysis.opinions]
+    if isinstance(analysis.consensus, Consensus):
+        opinions.append((ENSEMBLE, analysis.consensus.probability_up))
+    warm = keep_features and isinstance(features, FeatureView) and features.ready
+    values = features.values.copy() if warm and not isinstance(features, Missing) else None
+    if not opinions and values is None:
+        return None
+    return Pending(
+        snapshot.event.ts_ms, snapshot.close, market.regime.value, tuple(opinions), values
+    )
 
 
 def _to_json(pending: Pending) -> dict[str, JsonValue]:

@@ -99,7 +99,7 @@ class Pipeline:
         self._fail_safe = fail_safe
         self._monotonic = monotonic
         self._believer = Believer(config, rules, learned, scoreboard, fail_safe, monotonic)
-        self._pending = learning.PendingOpinions(config, keeps_features=bool(self._learned))
+        self._pending = learning.PendingOpinions(config, keep_features=bool(learned))
         self._evolution = evolution.EvolutionWatch([s.code for s in learned], config)
         self._started_s = 0.0
 

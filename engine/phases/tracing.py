@@ -124,12 +124,16 @@ def add_view(chain: Chain, number: int, view: V | Missing, describe: Views[V]) -
         chain.add(number, PhaseStatus.MISSING, lambda: {"missing": why}, (Reason("MISSING", why),))
 
 
+# Every size is the smaller of two bases and is rounded to the lot: that takes nothing away.
+_NO_REDUCTION = ("BASE", "LOT_SIZE")
+
+
 def add_sizing(chain: Chain, answer: Answer) -> None:
     """Record phase 7: blocked, reduced by a step of the trace, or passed."""
     sizing = answer.sizing
     if sizing.denied is not None:
         status, reasons = PhaseStatus.BLOCKED, (sizing.denied, *answer.notes)
-    elif any(step.after_base < step.before_base for step in sizing.steps):
+    elif any(s.after_base < s.before_base for s in sizing.steps if s.code not in _NO_REDUCTION):
         status, reasons = PhaseStatus.REDUCED, answer.notes
     else:
         status, reasons = PhaseStatus.PASSED, answer.notes

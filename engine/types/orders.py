@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 
@@ -78,6 +78,12 @@ class OrderIntent:
     leg: int = 0
     reason_code: str = ""
 
+    def remainder(self, filled_base: Decimal) -> OrderIntent:
+        """Return the intent with what is left of its quantity after ``filled_base``."""
+        if not filled_base:
+            return self
+        return replace(self, quantity_base=self.quantity_base - filled_base)
+
 
 @dataclass(frozen=True, slots=True)
 class Fill:
@@ -109,10 +115,14 @@ class OrderState:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """An explicit refusal by the venue or by a limit; only this may become REJECTED / DENIED."""
+    """An explicit refusal; only this may become REJECTED (the venue's) or DENIED (our own).
+
+    ``by_venue`` is False where a limit or control of ours refused and nothing was sent.
+    """
 
     code: str
     message: str
+    by_venue: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,7 +137,8 @@
     const node = el("td", null, el("span", { class: "status " + row.status, title: row.status_reason }, row.status));
     const stop = TP.strip.current().control.scopes.find((one) => one.scope === "strategy:" + row.strategy);
     if (stop) {
-      const why = stop.reason.replace(row.strategy + " ", "").split(",")[0];
+      const streak = /lost (\d+) trades in a row/.exec(stop.reason);
+      const why = streak ? streak[1] + " losses in a row" : stop.reason;
       node.append(el("small", { class: "stopped", title: stop.state + ": " + stop.reason }, "stopped: " + (why || stop.state)));
     }
     return node;

@@ -19,6 +19,7 @@
       "Reduce: no new entries. Exits, stops and cancels go on, so open positions are still looked after.",
     ACTIVE: "Resume: entries are allowed again from the next bar. A limit that is still broken stops them again.",
   };
+  const SEVERITY = { ACTIVE: 0, REDUCING: 1, HALTED: 2 };
   const TITLES = { HALTED: "Halt trading", REDUCING: "Reduce only", ACTIVE: "Resume trading" };
 
   /* Without a limit there is nothing to measure against: the meter stays empty. */
@@ -60,12 +61,18 @@
     return " Ends by itself at " + format.moment(row.releases_at_ms).slice(0, 16) + " venue time.";
   }
 
+  /* The strategy is named already: "lost 5 trades in a row, limit was 5". */
+  function causeOf(row) {
+    const reason = row.reason || row.reason_code || "no reason was given";
+    return reason.replace(nameOf(row.scope) + " ", "").replace(/\.$/, "");
+  }
+
   function stopNode(row) {
     const words = el(
       "span",
       null,
       el("b", null, nameOf(row.scope) + " is " + row.state),
-      " (" + MEANINGS[row.state] + "): " + (row.reason || row.reason_code || "no reason was given") + "." + until(row)
+      ", " + MEANINGS[row.state] + ": " + causeOf(row) + "." + until(row)
     );
     const node = el("li", { class: row.state }, words);
     if (document.getElementById("control-dialog")) {
@@ -113,7 +120,7 @@
     const n = control.scopes.length;
     cells.state.textContent = state;
     cells.state.className = "state " + state;
-    const why = state !== control.state ? control.holds[0] : n ? n + " stopped on " + (n === 1 ? "its" : "their") + " own" : "";
+    const why = state !== control.state ? control.holds[0] : n ? n + " stopped" : "";
     cells["state-note"].textContent = why;
     cells["state-note"].title = why;
     showStops();
@@ -125,7 +132,8 @@
 
   function showVenueTime() {
     const at = strip.run && strip.run.last_event_at_ms;
-    cells["venue-time"].textContent = at ? format.moment(at).slice(0, 16) : TP.NONE;
+    cells["venue-time"].textContent = at ? format.moment(at).slice(5, 16) : TP.NONE;
+    cells["venue-time"].title = format.moment(at);
   }
 
   function showAge() {
@@ -220,6 +228,12 @@
     const steps = [...dialog.querySelectorAll("[data-step]")];
     const goTo = (step) => steps.forEach((node) => (node.hidden = node.dataset.step !== step));
 
+    /* Only what loosens asks for the password again; the server judges, this only shows the field. */
+    function loosens(state, scope) {
+      const row = scope === "global" ? strip.control : strip.control.scopes.find((one) => one.scope === scope);
+      return SEVERITY[state] < SEVERITY[row ? row.state : "ACTIVE"];
+    }
+
     function open(state, scope) {
       const title = scope === "global" ? TITLES[state] : "Resume " + nameOf(scope);
       form.reset();
@@ -227,8 +241,9 @@
       form.elements.scope.value = scope;
       dialog.querySelector("#control-title").textContent = title;
       part("effect").textContent = scope === "global" ? EFFECTS[state] : nameOf(scope) + " may enter again from the next bar. The rest of trading stays as it is. A limit that is still broken stops it again.";
-      part("password").hidden = state !== "ACTIVE";
-      form.elements.password.required = state === "ACTIVE";
+      const asks = loosens(state, scope);
+      part("password").hidden = !asks;
+      form.elements.password.required = asks;
       part("confirm").textContent = title;
       part("confirm").disabled = false;
       goTo("1");

@@ -200,3 +200,71 @@ def test_the_theme_follows_the_system_and_can_be_switched(desk):
     page.reload()
     assert {before, after} == {"dark", "light"}
     assert page.evaluate("document.documentElement.dataset.theme") == after
+
+
+def test_a_stopped_strategy_is_announced_and_resumed_from_the_banner(desk):
+    """CTL-13, ORC-72: a stop of one strategy reaches strip, banner and strategy table
+    without a reload; a person resumes that one scope with a reason and a password."""
+    desk.log_in()
+    page = desk.page
+    status = page.evaluate(
+        """async (reason) => {
+          const form = new FormData(document.querySelector("#control-dialog form"));
+          form.set("scope", "strategy:breakout");
+          form.set("state", "REDUCING");
+          form.set("reason", reason);
+          return (await fetch("/control/", { method: "POST", body: form })).status;
+        }""",
+        "breakout lost 5 trades in a row, limit was 5",
+    )
+    assert status == 200
+    line = page.locator(".stops li", has_text="breakout is REDUCING")
+    line.wait_for()
+    assert "lost 5 trades in a row, limit was 5" in line.inner_text()
+    assert page.locator("[data-cell=state-note]").inner_text() == "1 stopped"
+    assert "breakout is REDUCING" in page.locator("[data-cell=said]").inner_text()
+    assert page.locator("#strategies small.stopped").inner_text() == "stopped: 5 losses in a row"
+    line.get_by_role("button").click()
+    assert page.locator("#control-title").inner_text() == "Resume breakout"
+    assert page.locator("input[name=scope]").input_value() == "strategy:breakout"
+    page.fill("#control-reason", "looked at the trades")
+    page.fill("#control-password", "correct horse battery")
+    page.click("[data-review]")
+    page.click("[data-confirm]")
+    page.wait_for_selector(".notice.success >> text=breakout is now ACTIVE")
+    assert page.locator(".stops li").count() == 0
+
+
+def test_an_alert_is_acknowledged_without_leaving_the_page(desk):
+    """SEC-33"""
+    desk.log_in()
+    page = desk.page
+    page.evaluate("window.stayed = true")
+    page.get_by_role("button", name="Acknowledge").first.click()
+    page.wait_for_selector(".alert.seen")
+    assert page.locator(".alert.seen small").inner_text().endswith("acknowledged")
+    assert page.evaluate("window.stayed") is True
+
+
+def test_an_open_position_is_marked_by_the_next_bar(desk, publisher, platform):
+    """Age, distance and R follow the price between two readings of the rows."""
+    desk.log_in()
+    page = desk.page
+    held = page.evaluate("TP.data('overview-data').positions[0]")
+    publisher.publish(
+        "bars",
+        {
+            "run": platform.run_code,
+            "symbol": held["symbol"],
+            "ts_ms": held["opened_at_ms"] + 7 * 86_400_000,
+            "open": held["stop_price"] * 1.01,
+            "high": held["stop_price"] * 1.01,
+            "low": held["stop_price"] * 1.01,
+            "close": held["stop_price"] * 1.01,
+            "volume": 1.0,
+        },
+    )
+    page.wait_for_selector("#positions td small >> text=\u22120.99 %")
+    row = page.locator("#positions tbody tr").first.inner_text()
+    assert "7 d" in row
+    assert " R" in row

@@ -17,6 +17,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -118,10 +119,28 @@ def _say(text: str) -> None:
     sys.stderr.flush()
 
 
+def at_least(least: int) -> Callable[[str], int]:
+    """Return how an option's text is read; what is refused is one line that says what is
+    allowed."""
+
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least:
+            raise argparse.ArgumentTypeError(f"was {text!r}, allowed: a whole number from {least}")
+        return value
+
+    return read
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.crash.harness", description=__doc__)
-    parser.add_argument("--kills", type=int, default=150)
-    parser.add_argument("--seed", type=int, default=1)
+    parser = argparse.ArgumentParser(
+        prog="make crash", usage=argparse.SUPPRESS, description=__doc__
+    )
+    parser.add_argument("--kills", type=at_least(1), default=150, metavar="KILLS")
+    parser.add_argument("--seed", type=at_least(0), default=1, metavar="SEED")
     parser.add_argument("--speed", type=float, default=SPEED, help="bars a second")
     parser.add_argument("--mutant", default="", choices=["", *mutants.MUTANTS])
     options = parser.parse_args()

@@ -71,6 +71,17 @@ def test_pending_entries_count_as_exposure_and_as_spent_cash() -> None:
     assert (view.open_orders, view.open_positions) == (1, 1)
 
 
+def test_a_partly_filled_entry_is_counted_once_booked_and_on_the_way_together() -> None:
+    """D-21: what has filled is a position, only the rest is still reserved."""
+    mine = account()
+    entry = books.intent(Side.BUY, "2")
+    mine.ledger.apply_fill(books.fill(entry, "100", "0.5"), entry)
+    view = mine.view("ema-trend", [entry.remainder(D("0.5"))], 0)
+    assert view.gross_exposure_quote == D("200")
+    assert view.cash_quote == D("9800")
+    assert (view.open_orders, view.open_positions) == (1, 1)
+
+
 def test_throttle_counts_entries_of_the_last_hour_of_event_time() -> None:
     """CTL-6: event time, so a replay is throttled as the market was."""
     mine = account()

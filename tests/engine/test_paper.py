@@ -92,6 +92,7 @@ def test_a_limit_order_takes_what_is_offered_and_rests_with_the_remainder() -> N
     order = intent(quantity="2", order_type=OrderType.LIMIT, limit_price=D("101"))
     state = accepted(paper.submit(order, WITH_BOOK))
     assert (state.status, state.filled_base) == (OrderStatus.PARTIAL, D("1"))
+    assert paper.open_intents() == (replace(order, quantity_base=D("1")),)
     assert len(paper.fills_at(later((103.0, 104.0, 102.0, 103.0)))) == 1
     ((done, _),) = paper.fills_at(later((103.0, 104.0, 100.0, 103.0)))
     assert (done.price, done.quantity_base, done.is_maker) == (D("101"), D("1"), True)

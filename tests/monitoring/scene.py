@@ -28,7 +28,9 @@ def build(n_bars: int = 420, seed: int = 11) -> TradingRun:
     Strategy.objects.filter(code="fair-value-gap").update(status="DEGRADED", weight=0.62)
     for code, weight in (("ema-trend", 1.38), ("breakout", 1.12), ("ensemble", 1.55)):
         Strategy.objects.filter(code=code).update(weight=weight)
-    run = make.make_run(last_event_at=make.START + n_bars * make.MINUTE)
+    run = make.make_run(
+        last_event_at=make.START + n_bars * make.MINUTE, reconciled_at=timezone.now()
+    )
     equity = np.full(n_bars, 10_000.0)
     for offset, symbol in enumerate(make.SYMBOLS):
         candles = make.make_candles(symbol, n_bars, seed=seed + offset)

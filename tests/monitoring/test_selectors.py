@@ -14,7 +14,7 @@ from monitoring import charts, decisions, selectors
 from monitoring.models import Heartbeat
 from tests.monitoring import factories as make
 from tests.monitoring import scene
-from trades.models import ControlState, Decision, RejectedEvent
+from trades.models import Analysis, ControlState, Decision, RejectedEvent
 
 pytestmark = pytest.mark.django_db
 
@@ -246,3 +246,76 @@ def test_a_component_is_late_and_then_down(age_s, state):
         component="beat", at=now - timedelta(seconds=age_s), expected_every_s=10
     )
     assert selectors.components(now)[0]["state"] == state
+
+
+def test_an_order_without_an_answer_holds_entries_by_itself():
+    """I-19: the strip says REDUCING and why, although nobody changed the state."""
+    run = make.make_run(reconciled_at=timezone.now())
+    assert selectors.control_status(run)["effective_state"] == "ACTIVE"
+    order = make.make_order(run, make.make_decision(run, action="BUY"))
+    type(order).objects.filter(pk=order.pk).update(status="UNKNOWN")
+    control = selectors.control_status(run)
+    assert control["effective_state"] == "REDUCING"
+    assert control["state"] == "ACTIVE"
+    assert control["holds"] == ["1 order without an answer from the venue"]
+    assert selectors.overview(run)["why_no_trade"] == (
+        "Entries wait by themselves: 1 order without an answer from the venue."
+    )
+
+
+@pytest.mark.parametrize(("age_s", "n_holds"), [(0, 0), (60, 1)])
+def test_an_order_on_its_way_is_a_hold_only_when_its_answer_is_overdue(age_s, n_holds):
+    """I-19"""
+    run = make.make_run(reconciled_at=timezone.now())
+    order = make.make_order(run, make.make_decision(run, action="BUY"))
+    since = timezone.now() - timedelta(seconds=age_s)
+    type(order).objects.filter(pk=order.pk).update(status="SENDING", updated_at=since)
+    assert len(selectors.control_status(run)["holds"]) == n_holds
+
+
+def test_a_run_that_was_never_reconciled_waits_and_a_paper_run_does_not():
+    """I-19"""
+    waiting = selectors.control_status(make.make_run(reconciled_at=None))
+    assert waiting["holds"] == ["not reconciled with the venue since the start"]
+    paper = make.make_run(mode="paper", account="p", reconciled_at=None)
+    assert selectors.control_status(paper)["holds"] == []
+
+
+def test_a_position_tells_its_r_so_far():
+    """R is the loss at the first stop: 0.02 base at 50 quote a base risks one quote."""
+    run = make.make_run()
+    make.make_candles("BTC/USDT", 3, seed=1)
+    make.make_lot(run, quantity_base=Decimal("0.02"), risk_per_unit_quote=Decimal(50))
+    row = charts.positions(run)[0]
+    assert row["risk_quote"] == pytest.approx(1.0)
+    assert row["r_so_far"] == pytest.approx(row["unrealised_pnl_quote"])
+
+
+def test_a_bar_refused_twice_is_counted_once():
+    run = make.make_run(last_event_at=make.START)
+    for _ in range(2):
+        RejectedEvent.objects.create(
+            run=run,
+            symbol="BTC/USDT",
+            event_at=make.START,
+            reason="high below low",
+            payload={},
+            created_at=timezone.now(),
+        )
+    assert decisions.funnel(run)["rejected"] == 1
+    assert why(run).startswith("1 bar was refused by the quality gate")
+
+
+def test_the_pace_is_that_of_one_symbol_and_unknown_at_first():
+    run = make.make_run()
+    for i in range(6):
+        for symbol in run.symbols:
+            make.make_decision(run, at=make.START + i * make.MINUTE, symbol=symbol)
+            begun = timezone.now() + timedelta(seconds=2 * i)
+            newest = Analysis.objects.filter(run=run, symbol=symbol).latest("id")
+            Analysis.objects.filter(pk=newest.pk).update(created_at=begun)
+        if i == 2:
+            assert selectors.pace(run) == {"bars_seen": 3, "bars_per_s": None}
+    pace = selectors.pace(run)
+    assert pace["bars_seen"] == 6
+    assert pace["bars_per_s"] == pytest.approx(0.5, rel=0.1)

@@ -120,6 +120,19 @@ def test_halting_without_a_reason_changes_nothing(operator):
     assert not ControlState.objects.exists()
 
 
+@pytest.mark.parametrize(("password", "state"), [("", "HALTED"), (make.PASSWORD, "REDUCING")])
+def test_reducing_a_halt_asks_for_the_password_again(operator, password, state):
+    """SEC-19: it loosens, as a resume does."""
+    operator.post(reverse("control"), {"state": "HALTED", **REASON})
+    operator.post(reverse("control"), {"state": "REDUCING", "password": password, **REASON})
+    assert ControlState.objects.get().state == state
+
+
+def test_tightening_asks_for_no_password(operator):
+    operator.post(reverse("control"), {"state": "REDUCING", **REASON})
+    assert ControlState.objects.get().state == "REDUCING"
+
+
 @pytest.mark.parametrize(("password", "state"), [("wrong", "HALTED"), (make.PASSWORD, "ACTIVE")])
 def test_resuming_asks_for_the_password_again(operator, password, state):
     """SEC-19"""

@@ -12,7 +12,7 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from tradeplatform.acceptance import contract_ids, ids_in, matrix
+from tradeplatform.acceptance import contract_ids, ids_in, matrix, results_path
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -108,3 +108,16 @@ def test_a_run_writes_its_outcomes_with_the_rows_each_test_carries(tmp_path: Pat
         "test_skipped": (["I-3"], "skipped"),
         "test_torn": (["I-4"], "failed"),
     }
+
+
+def test_writer_and_reader_of_the_results_agree_wherever_an_installation_lives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRADEPLATFORM_VAR", str(tmp_path / "elsewhere"))
+    monkeypatch.delenv("TRADEPLATFORM_RESULTS", raising=False)
+    assert results_path(tmp_path) == tmp_path / "var" / "test-results.json"
+    monkeypatch.setenv("TRADEPLATFORM_RESULTS", str(tmp_path / "named.json"))
+    assert results_path(tmp_path) == tmp_path / "named.json"
+    (tmp_path / "named.json").write_text('{"commit": "c", "date": "d", "tests": []}')
+    with pytest.raises(SystemExit):
+        call_command("acceptance", "--json", stdout=StringIO())

@@ -1,5 +1,6 @@
 """The admin pages: every list and row opens, history is read-only, status needs a reason."""
 
+import re
 from importlib import import_module
 
 import pytest
@@ -204,3 +205,28 @@ def test_lists_do_not_ask_again_for_each_row(django_assert_max_num_queries):
     with django_assert_max_num_queries(25):
         page = client.get(url(Decision, "changelist"))
     assert page.content.count(b"cap was 0.1") + page.content.count(b"nobody proposed") >= 30
+
+
+def test_money_has_no_padding_and_times_are_iso_utc():
+    make_everything()
+    client = by_session("admin")
+    for row in (Fill.objects.first(), Order.objects.first()):
+        pages = (url(type(row), "changelist"), url(type(row), "change", row.pk))
+        for text in (client.get(page).content.decode() for page in pages):
+            assert "00000000" not in text.replace(str(row.pk), "")
+            assert " UTC" in text
+            assert not re.search(r"\b(a|p)\.m\.", text)
+
+
+def test_the_admin_wears_the_colour_and_sign_of_the_pages():
+    text = by_session("admin").get(reverse("admin:index")).content.decode()
+    assert "rgb(37, 89, 199)" in text
+    assert "img/favicon.svg" in text
+    assert "axes" not in text.lower()
+    assert "periodic" not in text.lower()
+
+
+def test_the_actions_of_a_strategy_end_with_the_one_that_cannot_be_undone():
+    shown = admin.site._registry[Strategy]
+    for actions in (shown.actions, shown.actions_row, shown.actions_detail):
+        assert actions[-1].startswith("retire")

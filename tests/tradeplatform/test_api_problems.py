@@ -146,8 +146,23 @@ def test_the_kill_switch_is_latched_with_who_and_why():
     assert (event.actor, event.reason) == ("token:operator", "the venue is down")
     assert (event.before["state"], event.after["state"]) == ("ACTIVE", "HALTED")
     assert event.ip_address == "127.0.0.1"
-    client.post("/api/v1/control/resume", {"reason": "it is back"}, format="json")
+    admin = by_token("admin")
+    admin.post("/api/v1/control/resume", {"reason": "it is back"}, format="json")
     assert ControlState.objects.get().state == "ACTIVE"
+
+
+@pytest.mark.parametrize("verb", ["reduce", "resume"])
+def test_a_milder_state_needs_the_scope_admin_and_a_stricter_one_does_not(verb):
+    """SEC-19: what undoes a halt is not for everybody who may halt."""
+    operator, admin = by_token("operator"), by_token("admin")
+    because = {"reason": "because"}
+    assert operator.post("/api/v1/control/reduce", because, format="json").status_code == 200
+    assert operator.post(HALT, because, format="json").status_code == 200
+    refused = operator.post(f"/api/v1/control/{verb}", because, format="json")
+    assert refused.status_code == 403
+    assert "global was HALTED" in refused.json()["detail"]
+    assert ControlState.objects.get().state == "HALTED"
+    assert admin.post(f"/api/v1/control/{verb}", because, format="json").status_code == 200
 
 
 def test_a_strategy_is_suspended_and_an_impossible_edge_is_refused():
@@ -220,6 +235,9 @@ def test_every_list_answers_with_and_without_rows():
     assert why["traded"] is True
     candles = "venue=practice-synthetic&symbol=BTC/USDT&timeframe_ms=60000"
     assert client.get(f"/api/v1/candles/?{candles}").json()["results"][0]["close"] == 110.0
+    unknown = client.get(f"/api/v1/candles/?{candles}".replace("BTC/USDT", "NO/PE"))
+    assert unknown.status_code == 404
+    assert "symbol was NO/PE" in unknown.json()["detail"]
 
 
 def test_money_is_text_digit_for_digit():

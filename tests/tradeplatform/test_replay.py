@@ -56,6 +56,24 @@ def replay(path: Path, **options: Any) -> dict[str, Any]:
     return document
 
 
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        (("2023-11-15", "2023-11-14"), "--from was 2023-11-15, allowed: before --to"),
+        (("2030-01-01", None), "the files hold 2023-11-14T22:14 to "),
+        ((None, "2001-01-01"), "no bar opens between --from the first and --to 2001-01-01"),
+    ],
+)
+def test_a_span_without_bars_is_refused_with_one_line(
+    bar_file: Path, given: tuple[str | None, str | None], line: str
+) -> None:
+    """F-087"""
+    with pytest.raises(CommandError) as refused:
+        replay(bar_file, from_iso=given[0], to_iso=given[1])
+    assert refused.value.returncode == 2
+    assert line in str(refused.value)
+
+
 def test_the_same_replay_gives_the_same_digest_and_every_field(bar_file: Path) -> None:
     """I-26: same seed and configuration, same decisions and fills."""
     first, second = replay(bar_file), replay(bar_file)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.core.management import call_command
 
 from market.models import Candle
 from monitoring.models import Alert
@@ -52,6 +55,26 @@ def test_the_first_chart_has_no_hole_where_the_session_began(venue: PracticeProc
         opened = [round(at.timestamp()) for at in rows.values_list("opened_at", flat=True)]
         assert len(opened) == 400 + 7 + 1
         assert {after - before for before, after in pairwise(opened)} == {60}
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("", "[OPTIMIZATION] the layer is off: optimization.enabled is false"),
+        ("optimization: {enabled: true}", "but no adaptive layer is installed"),
+    ],
+)
+def test_the_start_says_in_one_line_that_no_layer_is_on(
+    venue: PracticeProcess, settings: Any, tmp_path: Path, written: str, said: str
+) -> None:
+    """OPT-06: also where the switch is on and there is nothing to switch on."""
+    (tmp_path / "config.yaml").write_text(written)
+    settings.CONFIG_FILE = str(tmp_path / "config.yaml")
+    told = io.StringIO()
+    call_command("ensure_run", stderr=told)
+    (line,) = [line for line in told.getvalue().splitlines() if "[OPTIMIZATION]" in line]
+    assert said in line
+    assert TradingRun.objects.get().ended_at is None
 
 
 def test_coins_held_before_the_run_are_no_difference_later_ones_are(

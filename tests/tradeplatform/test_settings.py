@@ -23,6 +23,10 @@ print(answer(RequestFactory(SERVER_NAME="localhost").get(sys.argv[1], **headers)
 
 def status(folder: Path, path: str, *forwarded: str, **more: str) -> int:
     """Return what the security middleware answers to a plain request in production."""
+    return int(run(folder, LOOK, path, *forwarded, **more))
+
+
+def run(folder: Path, code: str, *arguments: str, **more: str) -> str:
     environment = os.environ | {
         "DJANGO_SETTINGS_MODULE": "tradeplatform.settings",
         "TRADEPLATFORM_ENV": "production",
@@ -31,18 +35,27 @@ def status(folder: Path, path: str, *forwarded: str, **more: str) -> int:
         **more,
     }
     done = subprocess.run(
-        [sys.executable, "-c", LOOK, path, *forwarded],
+        [sys.executable, "-c", code, *arguments],
         env=environment,
         capture_output=True,
         text=True,
         check=True,
     )
-    return int(done.stdout)
+    return done.stdout
 
 
 def test_the_supervisors_look_at_health_is_answered_without_tls(tmp_path: Path) -> None:
     """SEC-5: a redirect to a port nobody listens on would keep `up` from ever being ready."""
     assert status(tmp_path, "/api/v1/health") == 200
+
+
+def test_who_supervises_may_ask_on_loopback_whatever_the_pages_are_called(tmp_path: Path) -> None:
+    """SEC-5: without it each look would be refused and logged as an attack."""
+    hosts = "from django.conf import settings; print(*settings.ALLOWED_HOSTS)"
+    named = {"ALLOWED_HOSTS": "trade.example.org"}
+    assert run(tmp_path, hosts, **named).split() == ["trade.example.org"]
+    supervised = run(tmp_path, hosts, TRADEPLATFORM_PORT="8000", **named)
+    assert supervised.split() == ["trade.example.org", "127.0.0.1"]
 
 
 @pytest.mark.parametrize("path", ["/", "/api/v1/risk/", "/api/v1/health/x", "/x/api/v1/health"])

@@ -141,6 +141,8 @@ def test_one_command_starts_everything_and_prints_where_it_is(up: Up) -> None:
     assert f"http://127.0.0.1:{up.port}/" in up.text()
     assert up.get("/api/v1/health") == 200
     assert up.get("/login/") == 200
+    assert f"Logs: {up.var_dir}/log" in up.text()
+    assert (up.var_dir / "log" / "up.log").is_file()
 
 
 def test_the_administrator_link_opens_without_a_password_to_know(up: Up) -> None:
@@ -203,16 +205,23 @@ def test_a_term_signal_ends_everything_in_ten_seconds_and_leaves_nothing(up: Up)
     while alive(family) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert alive(family) == []
+    assert "SIGTERM: stopping; once more to kill" in up.text()
 
 
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--port", "70000"], "port was 70000, allowed: 1 to 65535"),
-        (["--workers", "0"], "--workers was 0, allowed: 1 to 32"),
-        (["--speed", "0"], "--speed was 0, allowed: 0.001 to 10000 bars a second"),
-        (["--seed", "-1"], "--seed was -1, allowed: 0 to 2**63 - 1"),
-        (["--data", "absent.parquet"], "--data was absent.parquet, allowed: an existing file"),
+        (["--port", "70000"], "PORT (--port) was '70000', allowed: 1 to 65535"),
+        (["--port", "0"], "PORT (--port) was '0', allowed: 1 to 65535"),
+        (["--port", "http"], "PORT (--port) was 'http', allowed: 1 to 65535"),
+        (["--workers", "0"], "WORKERS (--workers) was '0', allowed: 1 to 32"),
+        (["--speed", "0"], "SPEED (--speed) was '0', allowed: 0.001 to 10000 bars a second"),
+        (["--speed", "abc"], "SPEED (--speed) was 'abc', allowed: 0.001 to 10000"),
+        (["--speed", "nan"], "SPEED (--speed) was 'nan', allowed: 0.001 to 10000"),
+        (["--speed", ""], "SPEED (--speed) was '', allowed: 0.001 to 10000"),
+        (["--seed", "-1"], "SEED (--seed) was '-1', allowed: 0 to 2**63 - 1"),
+        (["--seed", "1.5"], "SEED (--seed) was '1.5', allowed: 0 to 2**63 - 1"),
+        (["--data", "absent.parquet"], "DATA (--data) was 'absent.parquet', allowed: an existing"),
     ],
 )
 def test_a_wrong_option_is_refused_with_one_line(

@@ -137,6 +137,7 @@ def test_kill_switch_is_read_in_the_transaction_that_sends(
         assert order.status == OrderStatus.SENDING
     else:
         assert isinstance(answer, Rejection)
+        assert not answer.by_venue
         assert (order.status, order.refusal_code) == (OrderStatus.DENIED, code)
 
 

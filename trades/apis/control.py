@@ -6,10 +6,12 @@ from typing import Any
 
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.errors import Refused
+from accounts.models import Scope
 from accounts.operations import (
     IDEMPOTENCY_HEADER,
     READ_PROBLEMS,
@@ -17,10 +19,12 @@ from accounts.operations import (
     Operation,
 )
 from accounts.paging import filters_of
+from accounts.permissions import request_scope
+from accounts.roles import reaches
 from engine.ports import TradingState
 from trades.apis.filters import RunFilter, run_of
 from trades.apis.ledger import EquityRow
-from trades.errors import ControlRefused
+from trades.errors import ControlRefused, LooseningRefused
 from trades.selectors import risk_status
 from trades.services import GLOBAL_SCOPE, control_set
 
@@ -48,10 +52,13 @@ class ControlRow(serializers.Serializer):
 
 class RiskOutput(serializers.Serializer):
     run = serializers.UUIDField(source="run.code", default=None, allow_null=True)
-    state = serializers.ChoiceField(choices=_STATES)
+    state = serializers.ChoiceField(choices=_STATES, help_text="of the scope global")
+    effective_state = serializers.ChoiceField(
+        choices=_STATES, help_text="the most severe of all scopes and holds"
+    )
     equity = EquityRow(allow_null=True)
     limits = LimitRow(many=True)
-    controls = ControlRow(many=True)
+    scopes = ControlRow(many=True)
     holds = serializers.ListField(child=serializers.CharField())
 
 
@@ -84,7 +91,10 @@ class ControlUnacceptable(Refused):
 
 
 class _ControlApi(Operation):
-    """Latched in the database: it works while the broker and every worker are down."""
+    """Latched in the database: it works while the broker and every worker are down.
+
+    Tightening needs the scope operate; a milder state than the present one needs admin.
+    """
 
     state: TradingState
 
@@ -96,7 +106,10 @@ class _ControlApi(Operation):
                 state=self.state,
                 actor=self.actor,
                 reason=given["reason"],
+                may_loosen=reaches(request_scope(self.request), Scope.ADMIN),
             )
+        except LooseningRefused as error:
+            raise PermissionDenied(f"{error}, which needs the scope admin") from error
         except ControlRefused as error:
             raise ControlUnacceptable(str(error)) from error
         return Response(ControlRow(row).data)

@@ -121,7 +121,10 @@ class VenueBroker:
         return answer
 
     def open_intents(self) -> Sequence[OrderIntent]:
-        return tuple(records.order_intent(order) for order in oms.in_flight(self._run.pk))
+        return tuple(
+            records.order_intent(order).remainder(order.filled_base)
+            for order in oms.in_flight(self._run.pk)
+        )
 
     def fills_at(self, event: MarketEvent) -> Sequence[tuple[Fill, OrderIntent]]:
         """Return executions that are not booked yet, oldest first, and refresh our orders.
@@ -277,8 +280,8 @@ class VenueBroker:
         reason = f"the venue asked for {self._client.silence_s():.0f} s of silence"
         if intent.purpose.reduces_risk:
             return Unanswered(reason)
-        refusal = oms.deny(intent.client_order_id, Rejection("VENUE_SILENCE", reason), self._fence)
-        return refusal
+        refusal = Rejection("VENUE_SILENCE", reason, by_venue=False)
+        return oms.deny(intent.client_order_id, refusal, self._fence)
 
     def _judge(self, intent: OrderIntent, answer: OrderState | Rejection | Unanswered) -> None:
         """Pull the brake where refusals show that going on is useless (F-052, F-056)."""

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.request import urlopen
 
 import orjson
+from django.conf import settings
 from django.db.models import QuerySet
 
 from trades import models
@@ -28,17 +29,26 @@ def ledger() -> Mapping[str, Any]:
     """Return the practice exchange's orders, fills and balances.
 
     Raises:
-        LedgerOutOfReach: no address is set, or nobody answers there.
+        LedgerOutOfReach: no address is known, or nobody answers there.
     """
-    address = os.environ.get(ADDRESS, "")
-    if not address:
-        raise LedgerOutOfReach(f"{ADDRESS} is not set: no venue's ledger to compare with")
+    address = os.environ.get(ADDRESS) or _address_of_the_running_one()
     try:
         with urlopen(f"{address}/ledger", timeout=_TIMEOUT_S) as answer:  # noqa: S310  loopback
             document: Mapping[str, Any] = orjson.loads(answer.read())
             return document
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise LedgerOutOfReach(f"{address} did not answer: {error}") from error
+
+
+def _address_of_the_running_one() -> str:
+    path = settings.VAR_DIR / "run" / "practice.json"
+    try:
+        return str(orjson.loads(path.read_bytes())[ADDRESS])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LedgerOutOfReach(
+            f"no practice exchange runs from {settings.VAR_DIR} and {ADDRESS} is not set:"
+            " no venue's ledger to compare with"
+        ) from error
 
 
 def one_accepted_order_an_id() -> Iterator[Breach]:

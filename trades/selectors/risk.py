@@ -37,13 +37,15 @@ class LimitUse:
 
 @dataclass(frozen=True, slots=True)
 class RiskStatus:
-    """``state`` is the most severe state of all scopes and holds: what a glance must show."""
+    """``state`` is that of the scope ``global``; ``effective_state`` the most severe of all
+    scopes and holds: what a glance must show."""
 
     run: TradingRun | None
     state: str
+    effective_state: str
     equity: EquityPoint | None
     limits: list[LimitUse]
-    controls: list[ControlState]
+    scopes: list[ControlState]
     holds: list[str]
 
 
@@ -90,19 +92,29 @@ def risk_status(*, run: TradingRun | None) -> RiskStatus:
 
     A limit that the run's configuration does not name has the engine's default.
     """
-    controls = list(control_list())
+    scopes = list(control_list())
     holds = automatic_holds(run)
-    states = [TradingState(row.state) for row in controls]
-    states.append(TradingState.REDUCING if holds else TradingState.ACTIVE)
-    worst = max(states, key=lambda state: state.severity)
-    if run is None:
-        return RiskStatus(None, worst.value, None, [], controls, holds)
-    book = _book(run)
+    states = {row.scope: TradingState(row.state) for row in scopes}
+    overall = states.get("global", TradingState.ACTIVE)
+    held = TradingState.REDUCING if holds else TradingState.ACTIVE
+    worst = max((*states.values(), held), key=lambda state: state.severity)
+    book = None if run is None else _book(run)
+    return RiskStatus(
+        run=run,
+        state=overall.value,
+        effective_state=worst.value,
+        equity=None if book is None else book.equity,
+        limits=[] if run is None or book is None else _uses(run, book),
+        scopes=scopes,
+        holds=holds,
+    )
+
+
+def _uses(run: TradingRun, book: _Book) -> list[LimitUse]:
     limits = _limits(run)
-    used = [
+    return [
         _use(name, unit, limits[name], measure(book)) for name, (unit, measure) in MEASURES.items()
     ]
-    return RiskStatus(run, worst.value, book.equity, used, controls, holds)
 
 
 def _limits(run: TradingRun) -> dict[str, float]:

@@ -72,6 +72,7 @@ def test_a_sized_proposal_is_an_action_with_its_intent(
     )
     assert intent.decided_at_ms == decision.bar_close_ms
     assert intent.regime == "TRENDING"
+    assert intent.reason_code == proposal.reason_code
     assert decision.blocking_phase is None
 
 

@@ -256,6 +256,7 @@ def test_no_request_leaves_before_the_venues_retry_after(
         entry = world.intend()
         refused = world.broker.submit(entry, world.event)
         assert isinstance(refused, Rejection)
+        assert not refused.by_venue
         assert refused.code == "VENUE_SILENCE"
         exit_intent = world.intend(side=Side.SELL, purpose=Purpose.EXIT)
         assert isinstance(world.broker.submit(exit_intent, world.event), Unanswered)
@@ -271,6 +272,7 @@ def test_explicit_refusal_is_rejected_with_the_venues_words(
     intent = world.intend(quantity="5.00000")
     answer = world.broker.submit(intent, world.event)
     assert isinstance(answer, Rejection)
+    assert answer.by_venue
     order = world.order(intent)
     assert order.status == OrderStatus.REJECTED
     assert "insufficient balance" in order.refusal_text
@@ -359,6 +361,8 @@ def test_partial_fill_then_cancel_keeps_the_fills(world: World, practice: Practi
     assert world.order(intent).status == OrderStatus.PENDING_CANCEL
     world.book()
     assert world.order(intent).filled_base == Decimal("0.002")
+    (waiting,) = world.broker.open_intents()
+    assert waiting.quantity_base == Decimal("0.002"), "the booked half is no longer on the way"
     world.book()
     order = world.order(intent)
     assert (order.status, order.filled_base) == (OrderStatus.CANCELED, Decimal("0.002"))

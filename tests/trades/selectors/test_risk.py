@@ -96,10 +96,10 @@ def test_the_loss_streak_ends_at_the_last_trade_that_did_not_lose():
     assert limits(run)["loss_streak"].used == 2
 
 
-def test_the_state_shown_is_the_most_severe_of_all_scopes():
+def test_the_state_is_the_global_one_and_the_effective_one_the_most_severe():
     assert risk_status(run=None).state == "ACTIVE"
     control_set(scope="global", state=TradingState.REDUCING, actor="ada", reason="r")
     control_set(scope="strategy:breakout", state=TradingState.HALTED, actor="ada", reason="r")
     status = risk_status(run=make_run())
-    assert status.state == "HALTED"
-    assert [row.scope for row in status.controls] == ["global", "strategy:breakout"]
+    assert (status.state, status.effective_state) == ("REDUCING", "HALTED")
+    assert [row.scope for row in status.scopes] == ["global", "strategy:breakout"]

@@ -10,7 +10,13 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from tradeplatform.acceptance import AcceptanceInputError, contract_ids, matrix, read_results
+from tradeplatform.acceptance import (
+    AcceptanceInputError,
+    contract_ids,
+    matrix,
+    read_results,
+    results_path,
+)
 
 
 class Command(BaseCommand):
@@ -20,7 +26,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         root = Path(settings.BASE_DIR)
         parser.add_argument("--json", action="store_true", help="one JSON object on the last line")
-        parser.add_argument("--results", type=Path, default=root / "var" / "test-results.json")
+        parser.add_argument("--results", type=Path, default=results_path(root))
         parser.add_argument("--bench", type=Path, default=root / "benchmarks" / "results.json")
         parser.add_argument("--ids", type=Path, default=root / "docs" / "contract-ids.txt")
 

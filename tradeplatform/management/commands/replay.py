@@ -16,7 +16,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from market.errors import DataError
-from market.sources.history import HistorySource, load_history
+from market.sources.history import History, HistorySource, load_history
 from research.core.result import ReplayResult, replay_result
 from strategies.core.errors import StrategyError
 from tradeplatform import bootstrap
@@ -67,12 +67,23 @@ class Command(BaseCommand):
         history = load_history(
             options["data"], symbol=options["symbol"], timeframe=options["timeframe"]
         )
+        from_ms, to_ms = (_moment(f"--{end}", options[f"{end}_iso"]) for end in ("from", "to"))
+        if from_ms is not None and to_ms is not None and from_ms >= to_ms:
+            raise ConfigurationError(
+                f"--from was {options['from_iso']}, allowed: before --to, which was"
+                f" {options['to_iso']}"
+            )
         source = HistorySource(
             history,
-            from_ms=_moment("--from", options["from_iso"]),
-            to_ms=_moment("--to", options["to_iso"]),
+            from_ms=from_ms,
+            to_ms=to_ms,
             book_seed=options["seed"] if options["book"] == "synthetic" else None,
         )
+        if len(source) == 0:
+            raise ConfigurationError(
+                f"no bar opens between --from {options['from_iso'] or 'the first'} and --to"
+                f" {options['to_iso'] or 'the last'}, {_span(history)}"
+            )
         cash = _amount("--cash", options["cash"] or str(config.trading.cash))
         wiring = bootstrap.replay(
             config,
@@ -89,6 +100,18 @@ class Command(BaseCommand):
             peak_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
             interventions=len(wiring.operator.interventions),
         )
+
+
+def _span(history: History) -> str:
+    opens = [(bars.ts_ms[0], bars.ts_ms[-1]) for bars in history.bars.values() if len(bars.ts_ms)]
+    if not opens:
+        return "the files hold no bars"
+    first, last = min(first for first, _ in opens), max(last for _, last in opens)
+    return f"the files hold {_iso(first)} to {_iso(last)} UTC"
+
+
+def _iso(ts_ms: int) -> str:
+    return f"{datetime.fromtimestamp(int(ts_ms) / 1000, UTC):%Y-%m-%dT%H:%M}"
 
 
 def _narrowed(config: Configuration, options: Mapping[str, Any]) -> Configuration:

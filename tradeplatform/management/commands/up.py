@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from argparse import ArgumentParser
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,13 @@ from tradeplatform.configuration_errors import ConfigurationError
 from tradeplatform.supervisor import PLAN_VARIABLE
 
 LONGEST_WORKERS = 32
+# how each is read, its least and most, and that in words
+_NUMBERS: dict[str, tuple[Callable[[Any], float], float, float, str]] = {
+    "port": (int, 1, 65_535, "1 to 65535"),
+    "speed": (float, 0.001, 10_000, "0.001 to 10000 bars a second"),
+    "seed": (int, 0, 2**63 - 1, "0 to 2**63 - 1"),
+    "workers": (int, 1, LONGEST_WORKERS, f"1 to {LONGEST_WORKERS}"),
+}
 
 
 class Command(BaseCommand):
@@ -26,11 +35,12 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--port", type=int, default=8000, help="port of the pages and the API")
+        # text, so that a wrong one is answered here, in one line that knows the name in `make`
+        parser.add_argument("--port", default="8000", help="port of the pages and the API")
         parser.add_argument("--data", nargs="*", default=[], metavar="FILE", help="real candles")
-        parser.add_argument("--speed", type=float, default=1.0, help="bars a second (practice)")
-        parser.add_argument("--seed", type=int, default=1, help="of the synthetic market")
-        parser.add_argument("--workers", type=int, default=1, help="trading worker processes")
+        parser.add_argument("--speed", default="1", help="bars a second (practice)")
+        parser.add_argument("--seed", default="1", help="of the synthetic market")
+        parser.add_argument("--workers", default="1", help="trading worker processes")
 
     def handle(self, *args: Any, **given: Any) -> None:
         try:
@@ -92,31 +102,42 @@ class Command(BaseCommand):
                 os.environ.pop(ours, None)
                 os.environ[ours] = env.secret(venues, generated_in=settings.VAR_DIR, length=32)
                 os.environ[venues] = os.environ[ours]
-        os.environ.update(processes.environment(config, options))
+        variables = processes.environment(config, options)
+        if config.exchange.id == PRACTICE:
+            preparation.write_practice_addresses(
+                settings.VAR_DIR / "run",
+                {name: value for name, value in variables.items() if "_PRACTICE_" in name},
+            )
+        os.environ.update(variables)
         lines = _ready_lines(given["port"], preparation.administrator_link(given["port"]))
         private = [*processes.EXCHANGE_SECRETS, *processes.PRACTICE_SECRETS]
         return processes.children(config, options), private, lines
 
     @staticmethod
     def _check_options(given: dict[str, Any]) -> None:
-        if not 1 <= given["workers"] <= LONGEST_WORKERS:
-            raise preparation.NotPrepared(
-                f"--workers was {given['workers']}, allowed: 1 to {LONGEST_WORKERS}"
-            )
-        if not 0.001 <= given["speed"] <= 10_000:
-            raise preparation.NotPrepared(
-                f"--speed was {given['speed']:g}, allowed: 0.001 to 10000 bars a second"
-            )
-        if not 0 <= given["seed"] < 2**63:
-            raise preparation.NotPrepared(f"--seed was {given['seed']}, allowed: 0 to 2**63 - 1")
+        """Put numbers in the place of the texts of the command line, or say what was wrong."""
+        for name, (kind, least, most, allowed) in _NUMBERS.items():
+            try:
+                value = kind(given[name])
+            except ValueError:
+                value = math.nan
+            if not least <= value <= most:
+                raise preparation.NotPrepared(
+                    f"{name.upper()} (--{name}) was {given[name]!r}, allowed: {allowed}"
+                )
+            given[name] = value
         for name in given["data"]:
             if not Path(name).is_file():
-                raise preparation.NotPrepared(f"--data was {name}, allowed: an existing file")
+                raise preparation.NotPrepared(
+                    f"DATA (--data) was {name!r}, allowed: an existing file"
+                )
 
 
 def _ready_lines(port: int, link: str | None) -> list[str]:
     lines = [f"READY in {{seconds:.1f}} s: http://{preparation.LOOPBACK}:{port}/"]
     if link is not None:
         lines.append(f"First administrator, one use: {link}")
-    lines.append("Ctrl-C stops everything. Logs: var/log")
+    # braces would be taken for a place of the seconds above
+    logs = str(settings.VAR_DIR / "log").replace("{", "{{").replace("}", "}}")
+    lines.append(f"Ctrl-C stops everything. Logs: {logs}")
     return lines

@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from tradeplatform.configuration import load
 from tradeplatform.configuration_errors import ConfigurationError
+from tradeplatform.probes import forget_the_unasked, look_around, probes
 from tradeplatform.watchdog import EVERY_S, Watchdog, end_child
 
 
@@ -41,8 +42,14 @@ class Command(BaseCommand):
         )
         if path := os.environ.get("TRADEPLATFORM_READY_FILE"):
             Path(path).touch()
+        asked = probes(os.environ)
+        is_first = True
         while not stopping.is_set():
             try:
+                if is_first:
+                    forget_the_unasked(asked)
+                    is_first = False
+                look_around(asked, settings.VAR_DIR / "run", timezone.now())
                 watchdog.look(timezone.now())
             except DatabaseError as error:
                 # the next look tries again; the screens show this process's own age meanwhile

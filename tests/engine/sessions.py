@@ -1,0 +1,192 @@
+"""Sessions over bars in memory, with a journal that remembers and a broker on paper."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.account import Account
+from engine.announce import SilentAnnouncer
+from engine.digest import decision_line, fill_line
+from engine.ledger import Ledger
+from engine.limits import RiskLimits
+from engine.paper import PaperBroker
+from engine.phases.pipeline import Pipeline
+from engine.policy import BasePolicy
+from engine.quality import bar_at
+from engine.session import RunIdentity, TradingSession
+from engine.types.bars import BarColumns, Book, EventKind, Instrument, MarketEvent
+from engine.types.decisions import Analysis, Decision, JsonValue
+from engine.types.ledger import EquityPoint, Lot, Trade
+from engine.types.orders import Fill, OrderIntent
+from engine.window import HistoryWindow
+from tests.engine.books import BTC, D, instrument
+from tests.engine.phases.scene import Gate, Incidents
+
+
+@dataclass
+class Recording:
+    """A journal whose rows are lists; ``log`` is the order in which they were written."""
+
+    log: list[str] = field(default_factory=list)
+    decisions: list[Decision] = field(default_factory=list)
+    fills: list[tuple[Fill, OrderIntent]] = field(default_factory=list)
+    trades: list[Trade] = field(default_factory=list)
+    analyses: list[Analysis] = field(default_factory=list)
+    points: list[EquityPoint] = field(default_factory=list)
+    rejected: list[str] = field(default_factory=list)
+    bars: int = 0
+    fails_at: str = ""
+
+    @contextmanager
+    def event(self, event: MarketEvent) -> Iterator[None]:
+        self._write("begin")
+        yield
+        self._write("commit")
+
+    def record_rejected_event(self, event: MarketEvent, reason: str) -> None:
+        self._write("rejected")
+        self.rejected.append(reason)
+
+    def record_fill(self, fill: Fill, intent: OrderIntent) -> None:
+        self._write("fill")
+        self.fills.append((fill, intent))
+
+    def record_lots(self, opened: Sequence[Lot], changed: Sequence[Lot]) -> None:
+        self._write("lots")
+
+    def record_trade(self, trade: Trade) -> None:
+        self._write("trade")
+        self.trades.append(trade)
+
+    def record_bar(self, event: MarketEvent) -> None:
+        self._write("bar")
+        self.bars += 1
+
+    def record_analysis(self, analysis: Analysis, learning: Any) -> None:
+        self._write("analysis")
+        self.analyses.append(analysis)
+
+    def record_decision(self, decision: Decision) -> None:
+        self._write("decision")
+        self.decisions.append(decision)
+
+    def record_learning(self, settled: Any, triggers: Any) -> None:
+        self._write("learning")
+
+    def record_equity(self, point: EquityPoint, event: MarketEvent) -> None:
+        self._write("equity")
+        self.points.append(point)
+
+    def record_state(
+        self, state: Callable[[], Mapping[str, JsonValue]], event: MarketEvent
+    ) -> None:
+        self._write("state")
+
+    def _write(self, what: str) -> None:
+        if what == self.fails_at:
+            raise OSError(f"disk full at {what}")
+        self.log.append(what)
+
+    def lines(self) -> list[str]:
+        """Decisions, fills and trades in canonical spelling, in the order they came."""
+        decided = [
+            decision_line(
+                symbol=d.symbol,
+                bar_close_ms=d.bar_close_ms,
+                strategy=d.strategy,
+                action=d.action.value,
+                quantity_base=d.quantity_base,
+                reason_code=d.reason_code,
+                confidence=d.confidence,
+            )
+            for d in self.decisions
+        ]
+        filled = [
+            fill_line(
+                symbol=f.symbol,
+                ts_ms=f.ts_ms,
+                strategy=i.strategy,
+                side=f.side.value,
+                price=f.price,
+                quantity_base=f.quantity_base,
+                fee=f.fee,
+                fee_asset=f.fee_asset,
+            )
+            for f, i in self.fills
+        ]
+        closed = [
+            f"T|{t.trade_id}|{t.entry_regime}|{t.exit_regime}|{t.pnl_quote}" for t in self.trades
+        ]
+        return [*decided, *filled, *closed]
+
+
+@dataclass
+class Scene:
+    """A session with what it is plugged into."""
+
+    session: TradingSession
+    journal: Recording
+    gate: Any
+    broker: Any
+    account: Account
+    phases: Pipeline
+    incidents: Incidents
+
+
+def scene(
+    bars: BarColumns,
+    phases: Pipeline,
+    *,
+    first_row: int = 0,
+    of: Instrument | None = None,
+    cash: str = "10000",
+    **changes: Any,
+) -> Scene:
+    traded = of or instrument()
+    incidents = Incidents()
+    fields: dict[str, Any] = {
+        "identity": RunIdentity("0a1b2c", "main", "run", bars.timeframe_ms),
+        "instruments": {BTC: traded},
+        "windows": {BTC: HistoryWindow(bars, first_row)},
+        "pipeline": phases,
+        "account": Account(
+            Ledger("USDT", {"USDT": D(cash)}, shortable=[BTC] if traded.shortable else [])
+        ),
+        "limits": RiskLimits(),
+        "broker": PaperBroker({BTC: traded}),
+        "journal": Recording(),
+        "gatekeeper": Gate(),
+        "policy": BasePolicy(),
+        "announcer": SilentAnnouncer(),
+        **changes,
+    }
+    return Scene(
+        TradingSession(**fields),
+        fields["journal"],
+        fields["gatekeeper"],
+        fields["broker"],
+        fields["account"],
+        phases,
+        incidents,
+    )
+
+
+def event_at(
+    bars: BarColumns, row: int, book: Callable[[float], Book | None] = lambda close: None
+) -> MarketEvent:
+    bar = bar_at(bars, row)
+    close_ms = bar.ts_ms + bars.timeframe_ms
+    return MarketEvent(EventKind.BAR, BTC, close_ms, close_ms, bar, book(bar.close))
+
+
+def play(
+    scene: Scene,
+    bars: BarColumns,
+    rows: range,
+    book: Callable[[float], Book | None] = lambda close: None,
+) -> None:
+    for row in rows:
+        scene.session.on_event(event_at(bars, row, book))

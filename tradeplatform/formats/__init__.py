@@ -1,0 +1,1 @@
+"""How dates are written where a page names no format of its own: the admin."""
