@@ -280,8 +280,11 @@ def _record_validation(chain: Chain, validation: Validation) -> None:
 
     unreliable = validation.verdict == UNRELIABLE
     status = PhaseStatus.REDUCED if unreliable else PhaseStatus.PASSED
-    reasons = (Reason("UNRELIABLE", validation.reason, validation.reliability),)
-    chain.add(5, status, output, reasons if unreliable else ())
+    chain.add(5, status, output, chain.detail(lambda: _doubts(validation)) if unreliable else ())
+
+
+def _doubts(validation: Validation) -> tuple[Reason, ...]:
+    return (Reason("UNRELIABLE", sentence(validation), validation.reliability),)
 
 
 def _record_consensus(chain: Chain, consensus: Consensus | None) -> None:
