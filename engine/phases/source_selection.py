@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 
@@ -69,9 +70,10 @@ def standings(scoreboard: Scoreboard, sources: Sequence[str], regime: str) -> St
         ValueError: the scoreboard gave a weight that is not positive and finite.
     """
     settled = np.array([scoreboard.settled(s, regime) for s in sources], dtype=np.int64)
-    skill = np.array([scoreboard.weight(s, regime) for s in sources], dtype=np.float64)
-    if not (np.isfinite(skill) & (skill > 0.0)).all():
-        raise ValueError(f"weights must be positive and finite, were {skill.tolist()}")
+    weights = [scoreboard.weight(s, regime) for s in sources]
+    if not all([0.0 < weight < inf for weight in weights]):
+        raise ValueError(f"weights must be positive and finite, were {weights}")
+    skill = np.array(weights, dtype=np.float64)
     performance = skill / (1.0 + skill)
     reliability = settled / (settled + PRIOR_SETTLEMENTS)
     return Standings(
