@@ -38,6 +38,7 @@ def login_link(request: HttpRequest, token: str) -> HttpResponse:
         user = login_link_use(token, username, password)
     except LoginLinkRefused as error:
         context["error"] = str(error)
-        return render(request, "accounts/login_link.html", context, status=400)
+        # not 400: Django logs the path of a bad request, and this path is a secret
+        return render(request, "accounts/login_link.html", context)
     login(request, user, backend=MODEL_BACKEND)
     return redirect("overview")

@@ -14,6 +14,8 @@ from django.utils import timezone
 
 from accounts.services import audit_record
 from engine.ports import TradingState
+from market.models import Instrument
+from strategies.models import Strategy
 from trades.errors import ControlRefused, LooseningRefused
 from trades.models import ControlEvent, ControlState, TradingRun
 
@@ -157,11 +159,27 @@ def _checked(scope: str, state: TradingState | str, reason: str) -> TradingState
         )
     if not reason.strip():
         raise ControlRefused("reason was empty, a change of the control state needs one")
+    known = _known_scopes(kind)
+    if scope != GLOBAL_SCOPE and name not in known:
+        raise ControlRefused(
+            f"scope was {scope!r}, allowed: global, or {kind}: with one of {', '.join(known)}"
+        )
     try:
         return TradingState(state)
     except ValueError:
         allowed = ", ".join(TradingState)
         raise ControlRefused(f"state was {state!r}, allowed: {allowed}") from None
+
+
+def _known_scopes(kind: str) -> list[str]:
+    """Return the strategies or symbols there are: a switch on a misspelt name switches nothing."""
+    if kind == "strategy":
+        return sorted(Strategy.objects.values_list("code", flat=True))
+    if kind == "symbol":
+        runs = TradingRun.objects.filter(ended_at__isnull=True).values_list("symbols", flat=True)
+        listed = Instrument.objects.values_list("symbol", flat=True)
+        return sorted({*listed, *(symbol for symbols in runs for symbol in symbols)})
+    return []
 
 
 def _record_change(row: ControlState, before: TradingState, actor: str, reason: str) -> None:

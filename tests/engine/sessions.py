@@ -23,7 +23,7 @@ from engine.types.ledger import EquityPoint, Lot, Trade
 from engine.types.orders import Fill, OrderIntent
 from engine.window import HistoryWindow
 from tests.engine.books import BTC, D, instrument
-from tests.engine.phases.scene import Gate, Incidents
+from tests.engine.phases.scene import Gate
 
 
 @dataclass
@@ -133,7 +133,6 @@ class Scene:
     broker: Any
     account: Account
     phases: Pipeline
-    incidents: Incidents
 
 
 def scene(
@@ -146,7 +145,6 @@ def scene(
     **changes: Any,
 ) -> Scene:
     traded = of or instrument()
-    incidents = Incidents()
     fields: dict[str, Any] = {
         "identity": RunIdentity("0a1b2c", "main", "run", bars.timeframe_ms),
         "instruments": {BTC: traded},
@@ -170,7 +168,6 @@ def scene(
         fields["broker"],
         fields["account"],
         phases,
-        incidents,
     )
 
 

@@ -16,7 +16,7 @@ from engine.types.ledger import EquityPoint, Trade
 from engine.types.opinions import Side
 from engine.types.orders import OrderState, OrderStatus, Rejection, Unanswered
 from tests.engine.books import BTC, D, fill, intent
-from tests.engine.phases.scene import CONFIG, entry, snapshot
+from tests.engine.phases.scene import CONFIG, Incidents, entry, snapshot
 
 
 class Heard:
@@ -29,16 +29,9 @@ class Heard:
         self.messages.append((topic, json.loads(json.dumps(data))))
 
 
-class Failed:
-    """A reporter for which a survived failure is a failed test."""
-
-    def incident(self, where: str, error: BaseException) -> None:
-        raise AssertionError(f"{where}: {error}")
-
-
 def heard(outcome: EventOutcome) -> list[tuple[str, dict[str, Any]]]:
     publisher = Heard()
-    PublishingAnnouncer(publisher, "run-7", Failed()).announce(outcome)
+    PublishingAnnouncer(publisher, "run-7", Incidents()).announce(outcome)
     return publisher.messages
 
 
@@ -80,13 +73,14 @@ def test_everything_an_event_caused_is_told_by_topic_in_its_order() -> None:
     [
         (OrderState("a", "v", OrderStatus.FILLED, D(1), D(1), 0), "FILLED", ""),
         (Rejection("LOT_SIZE", "off the grid"), "REJECTED", "LOT_SIZE: off the grid"),
+        (Rejection("HALTED", "halted", by_venue=False), "DENIED", "HALTED: halted"),
         (Unanswered("timed out"), "UNKNOWN", "timed out"),
     ],
 )
-def test_an_unanswered_order_is_told_as_unknown_and_never_as_rejected(
+def test_the_screens_are_told_what_became_of_an_order_and_who_refused_it(
     answer: Any, status: str, detail: str
 ) -> None:
-    """F-045"""
+    """F-045, I-9: no answer is no rejection, and our own denial never reached the venue."""
     ((_, data),) = heard(EventOutcome(clock(), submitted=[(intent(), answer)]))
     assert (data["status"], data["detail"]) == (status, detail)
 
@@ -99,6 +93,18 @@ def test_a_refused_bar_is_not_shown_as_one() -> None:
     """ORC-55"""
     assert heard(EventOutcome(snapshot().event, rejected="crossed")) == []
     assert heard(EventOutcome(clock())) == []
+
+
+def test_a_publisher_that_fails_is_an_incident_and_no_exception() -> None:
+    """ORC-17: screens never stop trading."""
+
+    class Down:
+        def publish(self, topic: str, data: Mapping[str, Any]) -> None:
+            raise ConnectionError("no redis")
+
+    incidents = Incidents()
+    PublishingAnnouncer(Down(), "run-7", incidents).announce(full())
+    assert incidents.places == ["publisher"]
 
 
 def test_a_replay_tells_nobody() -> None:

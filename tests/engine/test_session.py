@@ -52,12 +52,9 @@ class Watched(PaperBroker):
 @dataclass
 class Screens:
     log: list[str]
-    error: Exception | None = None
 
     def announce(self, outcome: EventOutcome) -> None:
         self.log.append("announce")
-        if self.error is not None:
-            raise self.error
 
 
 def opened(
@@ -116,15 +113,6 @@ def test_a_failed_write_is_never_swallowed_and_nothing_is_sent(place: str) -> No
         session.session.on_event(event_at(BARS, FIRST))
     assert session.broker.sent == []
     assert "announce" not in session.journal.log
-
-
-def test_screens_that_fail_are_an_incident_and_trading_goes_on() -> None:
-    """ORC-17, ORC-58"""
-    screens = Screens([], ConnectionError("no redis"))
-    session = opened(announcer=screens)
-    play(session, BARS, range(FIRST, FIRST + 2))
-    assert [where for where, _ in session.incidents.seen] == ["publisher", "publisher"]
-    assert len(session.journal.fills) == 1
 
 
 @pytest.mark.parametrize(

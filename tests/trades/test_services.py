@@ -8,6 +8,7 @@ import pytest
 
 from accounts.models import AuditEvent
 from engine.ports import TradingState
+from tests.trades.rows import make_strategy
 from trades.errors import ControlRefused
 from trades.models import ControlEvent, ControlState
 from trades.services import control_release_due, control_set
@@ -48,6 +49,7 @@ def test_a_stop_ends_at_its_announced_time_and_others_stay() -> None:
         releases_at=NOON + timedelta(hours=12),
         is_breaker=True,
     )
+    make_strategy("breakout")
     control_set(
         scope="strategy:breakout",
         state="REDUCING",
@@ -66,6 +68,8 @@ def test_a_stop_ends_at_its_announced_time_and_others_stay() -> None:
     [
         ("everything", "HALTED", "x", "scope was 'everything'"),
         ("strategy:", "HALTED", "x", "scope was 'strategy:'"),
+        ("strategy:nope", "HALTED", "x", "scope was 'strategy:nope'"),
+        ("symbol:BTCUSDT", "HALTED", "x", "scope was 'symbol:BTCUSDT'"),
         ("global", "PAUSED", "x", "state was 'PAUSED', allowed: ACTIVE, REDUCING, HALTED"),
         ("global", TradingState.HALTED, "  ", "reason was empty"),
     ],

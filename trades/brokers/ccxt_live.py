@@ -38,6 +38,7 @@ SWEEP_EVERY_S = 30.0
 ORDER_MARGIN_MS = 60_000
 SWEEP_OVERLAP_MS = 3_600_000
 REJECTIONS_TO_BRAKE = 5
+REJECTIONS_TO_HALT = 10
 
 
 class VenueBroker:
@@ -255,7 +256,11 @@ class VenueBroker:
             f"{trade.side} {trade.quantity_base} {trade.symbol} at {trade.price} on our account "
             "belongs to none of our orders"
         )
-        self._alarm(Alert("EXTERNAL_FILL", f"{trade.symbol} {trade.trade_id}", text))
+        # what we hold may no longer be there, and coins that came by hand are not ours to sell:
+        # nothing is sent for this symbol until a person has compared the books with the venue
+        scope, brake = f"symbol:{trade.symbol}", TradingState.HALTED
+        subject = f"{trade.symbol} {trade.trade_id}"
+        self._alarm(Alert("EXTERNAL_FILL", subject, text, scope, brake))
 
     def _notice(self, order: models.Order, trade: VenueTrade) -> None:
         """Tell of a fill on an order that was thought finished; it is booked all the same (I-7)."""
@@ -288,7 +293,12 @@ class VenueBroker:
         if not isinstance(answer, Rejection):
             return
         self._refused(answer.code, answer.message)
-        if oms.rejected_in_a_row(self._run.pk, REJECTIONS_TO_BRAKE):
+        if oms.rejected_in_a_row(self._run.pk, REJECTIONS_TO_HALT):
+            # REDUCING lets exits go on, and it is exits that are refused: only a halt ends this
+            text = f"{REJECTIONS_TO_HALT} orders in a row were refused, last: {answer.message}"
+            brake = TradingState.HALTED
+            self._alarm(Alert("REJECTIONS_HALT", str(self._run.pk), text, brake=brake))
+        elif oms.rejected_in_a_row(self._run.pk, REJECTIONS_TO_BRAKE):
             text = f"{REJECTIONS_TO_BRAKE} orders in a row were refused, last: {answer.message}"
             brake = TradingState.REDUCING
             self._alarm(Alert("REJECTIONS", str(self._run.pk), text, brake=brake))

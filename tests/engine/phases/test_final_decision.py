@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.phases.entry_gates import Question
 from engine.phases.final_decision import (
     client_order_id,
     finalise,
@@ -17,7 +18,7 @@ from engine.phases.final_decision import (
     votes,
     with_records,
 )
-from engine.phases.risk_and_sizing import Answer, Question, assess_risk_and_size, denial
+from engine.phases.risk_and_sizing import Answer, assess_risk_and_size, denial
 from engine.policy import BasePolicy
 from engine.types.decisions import Action, Decision, Reason
 from engine.types.opinions import Missing, Proposal, Side
@@ -26,6 +27,7 @@ from tests.engine.phases.scene import (
     CONFIG,
     INSTALLATION,
     analysis,
+    consensus,
     context,
     entry,
     holding,
@@ -39,7 +41,8 @@ def decided(
 ) -> Decision:
     """Phases 7 and 8 on one proposal."""
     at = snapshot(shortable=shortable)
-    asked, found, given = proposal or entry(at), analysis(at), context(**account)
+    asked, given = proposal or entry(at), context(**account)
+    found = analysis(at, consensus=consensus(0.6 if asked.side is Side.BUY else 0.4))
     question = Question(asked, at, found, given, CONFIG, [].append)
     answer = assess_risk_and_size(question, BasePolicy())
     return finalise(asked, at, found, answer, given, CONFIG)

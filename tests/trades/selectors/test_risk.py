@@ -98,8 +98,9 @@ def test_the_loss_streak_ends_at_the_last_trade_that_did_not_lose():
 
 def test_the_state_is_the_global_one_and_the_effective_one_the_most_severe():
     assert risk_status(run=None).state == "ACTIVE"
+    run = make_run()
     control_set(scope="global", state=TradingState.REDUCING, actor="ada", reason="r")
-    control_set(scope="strategy:breakout", state=TradingState.HALTED, actor="ada", reason="r")
-    status = risk_status(run=make_run())
+    control_set(scope="symbol:BTC/USDT", state=TradingState.HALTED, actor="ada", reason="r")
+    status = risk_status(run=run)
     assert (status.state, status.effective_state) == ("REDUCING", "HALTED")
-    assert [row.scope for row in status.scopes] == ["global", "strategy:breakout"]
+    assert [row.scope for row in status.scopes] == ["global", "symbol:BTC/USDT"]
