@@ -71,7 +71,7 @@ def standings(scoreboard: Scoreboard, sources: Sequence[str], regime: str) -> St
     """
     settled = np.array([scoreboard.settled(s, regime) for s in sources], dtype=np.int64)
     weights = [scoreboard.weight(s, regime) for s in sources]
-    if not all([0.0 < weight < inf for weight in weights]):
+    if not all(0.0 < weight < inf for weight in weights):
         raise ValueError(f"weights must be positive and finite, were {weights}")
     skill = np.array(weights, dtype=np.float64)
     performance = skill / (1.0 + skill)
