@@ -113,3 +113,9 @@ def test_measures_stay_in_their_ranges_and_somebody_is_always_kept(values: list[
 def test_the_order_of_opinions_does_not_matter(values: list[float], far: float) -> None:
     """ORC-11"""
     assert far_off([*values, far]) == far_off([far, *values[::-1]])
+
+
+def test_near_agreement_does_not_make_an_outlier_of_a_small_difference() -> None:
+    """ORC-11: the deviation has a floor, or equal opinions would exclude all that differ."""
+    assert validated(0.56, 0.56, 0.56, 0.60).outliers == ()
+    assert validated(0.56, 0.56, 0.56, 0.90).outliers == ("s3",)
