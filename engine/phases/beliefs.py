@@ -11,22 +11,22 @@ import numpy.typing as npt
 from engine.failsafe import FailSafe, Failure
 from engine.market_columns import market_columns
 from engine.phases.config import PipelineConfig
-from engine.phases.cross_validation import NO_OPINION, UNRELIABLE, cross_validate
+from engine.phases.cross_validation import UNRELIABLE, cross_validate, sentence
 from engine.phases.ensemble import combine
 from engine.phases.recorder import Chain
 from engine.phases.rule_board import RuleBoard, rule_board
 from engine.phases.source_selection import (
     UNKNOWN_FIT,
     Selection,
-    Standing,
+    Standings,
     explain,
     regime_key,
     select_sources,
     standings,
 )
 from engine.ports import LearnedSource, RuleSource
-from engine.scoreboard import Scoreboard
-from engine.types.bars import ColumnStore, Snapshot
+from engine.scoreboard import ALL_REGIMES, Scoreboard
+from engine.types.bars import ColumnStore, FloatColumn, Snapshot
 from engine.types.decisions import JsonValue, PhaseStatus, Reason
 from engine.types.opinions import (
     REGIMES,
@@ -91,16 +91,36 @@ class Believer:
         self._names = (*(s.code for s in self._rules), *(s.code for s in self._learned))
         if len(set(self._names)) != len(self._names):
             raise ValueError(f"source codes must be unique, were {', '.join(self._names)}")
-        self._groups = [_RULES] * len(self._rules) + [_LEARNED] * len(self._learned)
-        self._latencies_us = [0.0] * len(self._names)
-        self._unknown_fits = [UNKNOWN_FIT] * len(self._names)
-        self._standings: dict[str, tuple[Standing, ...]] = {}
+        counts = (len(self._rules), len(self._learned))
+        self._groups = np.repeat(np.array([_RULES, _LEARNED], dtype=np.int64), counts)
+        self._latencies_us = np.zeros(len(self._names))
+        self._unknown_fits = np.full(len(self._names), UNKNOWN_FIT)
+        self._standings: dict[str, Standings] = {}
         # keys of columns kept in a store; this object's own, for another one asks other rules
         self._board_key, self._fit_key = object(), object()
 
     def forget_standings(self) -> None:
         """Read the scoreboard again; needed whenever something was settled."""
         self._standings.clear()
+
+    def warm_up(self) -> None:
+        """Run every compiled kernel once, so that compiling costs no event its deadline."""
+        standing, n = self._standing(ALL_REGIMES), len(self._names)
+        selection = select_sources(standing, self._unknown_fits, self._latencies_us, self._config)
+        probabilities = np.full(n, 0.6)
+        opinions = self._opinions(probabilities)
+        validated = cross_validate(
+            opinions, probabilities, selection.place, standing.performance, self._config
+        )
+        combine(
+            self._names,
+            probabilities,
+            validated.kept,
+            self._groups,
+            standing.skill,
+            standing.settled,
+            validated.validation.verdict,
+        )
 
     def board(self, store: ColumnStore) -> RuleBoard:
         """Return all rules' columns over a store, asked once; a rule that fails is left out."""
@@ -116,58 +136,44 @@ class Believer:
     ) -> Beliefs:
         """Run phases 4-6 and record each; ``stage`` follows along."""
         config = self._config
+        chain.mark()
         standing = self._standing(regime_key(market))
         fits = self._fits(snapshot, market)
-        latencies = self._latencies_us
-        selection = chain.timed(4, lambda: select_sources(standing, fits, latencies, config))()
+        selection = select_sources(standing, fits, self._latencies_us, config)
         scores = chain.detail(lambda: explain(standing, fits, selection, config))
-        asked = self._ask(snapshot, features)
-        _record_selection(chain, scores, selection, asked)
+        probabilities = self._ask(snapshot, features)
+        opinions = self._opinions(probabilities)
+        given = tuple([opinion for opinion in opinions if opinion is not None])
+        _record_selection(chain, scores, selection, given)
         stage.number = 5
-        chosen = [i for i in selection.chosen if i in asked]
-        validation = chain.timed(
-            5,
-            lambda: cross_validate(
-                [asked[i] for i in chosen], [standing[i].performance for i in chosen], config
-            ),
-        )()
+        validated = cross_validate(
+            opinions, probabilities, selection.place, standing.performance, config
+        )
+        validation = validated.validation
         _record_validation(chain, validation)
         stage.number = 6
-        consensus = chain.timed(6, lambda: self._combine(validation, asked, chosen, standing))()
-        _record_consensus(chain, consensus)
-        return Beliefs(scores, tuple(asked.values()), validation, consensus)
-
-    def _combine(
-        self,
-        validation: Validation,
-        asked: dict[int, Opinion],
-        chosen: list[int],
-        standing: Sequence[Standing],
-    ) -> Consensus | None:
-        if validation is NO_OPINION:
-            return None
-        kept = chosen
-        if validation.outliers:
-            kept = [i for i in chosen if asked[i].source not in validation.outliers]
-        return combine(
-            validation.kept,
-            [self._groups[i] for i in kept],
-            [standing[i].weight for i in kept],
-            [standing[i].settled for i in kept],
+        consensus = combine(
+            self._names,
+            probabilities,
+            validated.kept,
+            self._groups,
+            standing.skill,
+            standing.settled,
             validation.verdict,
         )
+        _record_consensus(chain, consensus)
+        return Beliefs(scores, given, validation, consensus)
 
-    def _standing(self, regime: str) -> tuple[Standing, ...]:
+    def _standing(self, regime: str) -> Standings:
         known = self._standings.get(regime)
         if known is None:
             known = self._standings[regime] = standings(self._scoreboard, self._names, regime)
         return known
 
-    def _fits(self, snapshot: Snapshot, market: MarketView | Missing) -> list[float]:
+    def _fits(self, snapshot: Snapshot, market: MarketView | Missing) -> FloatColumn:
         if isinstance(market, Missing):
             return self._unknown_fits
-        matrix = snapshot.store.get(self._fit_key, self._fit_columns)
-        fits: list[float] = matrix[snapshot.row].tolist()
+        fits: FloatColumn = snapshot.store.get(self._fit_key, self._fit_columns)[snapshot.row]
         return fits
 
     def _fit_columns(self, store: ColumnStore) -> npt.NDArray[np.float64]:
@@ -182,22 +188,30 @@ class Believer:
                     fits[:, index] += probabilities[:, column]
         return fits
 
-    def _ask(self, snapshot: Snapshot, features: FeatureView | Missing) -> dict[int, Opinion]:
-        """Return the opinions of all sources that have one, by index in declared order.
+    def _ask(self, snapshot: Snapshot, features: FeatureView | Missing) -> FloatColumn:
+        """Return every source's probability (n_sources,), 0.5 = none.
 
         Sources that were not selected are asked too: unheard, they could never prove better.
         """
-        margin, latencies, names = self._config.opinion_margin, self._latencies_us, self._names
-        probabilities: list[float] = (
-            self.board(snapshot.store).probability_up[snapshot.row].tolist()
-        )
-        for index, source in enumerate(self._learned, start=len(self._rules)):
-            probabilities.append(self._ask_learned(index, source, snapshot, features))
-        return {
-            index: Opinion(names[index], probability, latencies[index])
-            for index, probability in enumerate(probabilities)
-            if not -margin < probability - 0.5 < margin
-        }
+        by_rules: FloatColumn = self.board(snapshot.store).probability_up[snapshot.row]
+        if not self._learned:
+            return by_rules
+        by_learned = [
+            self._ask_learned(index, source, snapshot, features)
+            for index, source in enumerate(self._learned, start=len(self._rules))
+        ]
+        return np.concatenate((by_rules, by_learned))
+
+    def _opinions(self, probabilities: FloatColumn) -> list[Opinion | None]:
+        """Return each source's opinion, None where it is too close to 0.5 to be one."""
+        margin = self._config.opinion_margin
+        latencies = self._latencies_us.tolist()
+        return [
+            Opinion(name, probability, latency) if abs(probability - 0.5) >= margin else None
+            for name, probability, latency in zip(
+                self._names, probabilities.tolist(), latencies, strict=True
+            )
+        ]
 
     def _ask_learned(
         self, index: int, source: LearnedSource, snapshot: Snapshot, features: FeatureView | Missing
@@ -205,7 +219,7 @@ class Believer:
         """Return one predictor's probability; 0.5 where it is not warm, failing or too slow now."""
         if isinstance(features, Missing) or not features.ready:
             return 0.5
-        latency_us = self._latencies_us[index]
+        latency_us = float(self._latencies_us[index])
         bar_number = snapshot.event.ts_ms // snapshot.store.bars.timeframe_ms
         if latency_us > self._config.latency_budget_us and (
             bar_number % self._config.learn_every_bars
@@ -236,10 +250,10 @@ def _record_selection(
     chain: Chain,
     scores: Sequence[SourceScore],
     selection: Selection,
-    asked: dict[int, Opinion],
+    opinions: Sequence[Opinion],
 ) -> None:
     status, reasons = PhaseStatus.PASSED, _NONE
-    if not selection.chosen:
+    if selection.count == 0:
         text = f"no source is fit to be asked, candidates were {len(selection.scores)}"
         status, reasons = PhaseStatus.BLOCKED, (Reason("NO_SOURCE", text, 0.0, 1.0),)
 
@@ -248,7 +262,7 @@ def _record_selection(
             "scores": {s.source: s.score for s in scores},
             "selected": [s.source for s in scores if s.selected],
             "reasons": {s.source: s.reason for s in scores},
-            "opinions": {o.source: o.probability_up for o in asked.values()},
+            "opinions": {o.source: o.probability_up for o in opinions},
         }
 
     chain.add(4, status, output, reasons)
@@ -266,8 +280,11 @@ def _record_validation(chain: Chain, validation: Validation) -> None:
 
     unreliable = validation.verdict == UNRELIABLE
     status = PhaseStatus.REDUCED if unreliable else PhaseStatus.PASSED
-    reasons = (Reason("UNRELIABLE", validation.reason, validation.reliability),)
-    chain.add(5, status, output, reasons if unreliable else ())
+    chain.add(5, status, output, chain.detail(lambda: _doubts(validation)) if unreliable else ())
+
+
+def _doubts(validation: Validation) -> tuple[Reason, ...]:
+    return (Reason("UNRELIABLE", sentence(validation), validation.reliability),)
 
 
 def _record_consensus(chain: Chain, consensus: Consensus | None) -> None:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+import numpy as np
+
+from engine.compiled import kernel
 from engine.phases.config import PipelineConfig
+from engine.types.bars import BoolColumn, FloatColumn, IntColumn
 from engine.types.opinions import Opinion, Validation
 
 RELIABLE = "reliable"
@@ -16,73 +21,112 @@ _MAD_TO_SIGMA = 1.4826
 NO_OPINION = Validation((), (), 0.0, 0.0, UNRELIABLE, "no selected source has an opinion")
 
 
+@dataclass(frozen=True, slots=True)
+class Validated:
+    """The verdict, with ``kept`` of shape (n_sources,): whose opinion goes on to phase 6."""
+
+    validation: Validation
+    kept: BoolColumn
+
+
 def cross_validate(
-    opinions: Sequence[Opinion], performances: Sequence[float], config: PipelineConfig
-) -> Validation:
+    opinions: Sequence[Opinion | None],
+    probabilities: FloatColumn,
+    place: IntColumn,
+    performance: FloatColumn,
+    config: PipelineConfig,
+) -> Validated:
     """Drop outliers, measure agreement and give a verdict.
 
-    ``performances`` in [0, 1] follow ``opinions`` (0.5 = unproven). Agreement is the net lean over
-    the gross lean, |sum(p - 0.5)| / sum(|p - 0.5|): 1 = all lean the same way, 0 = they cancel out;
-    an opinion that hardly leans hardly counts.
-    Reliability is agreement times the mean performance of those kept. One opinion alone agrees
-    with itself but nobody confirmed it: at most weak.
+    All follow the sources: ``place`` is phase 4's, ``performance`` is in [0, 1] with 0.5 =
+    unproven. A probability closer to 0.5 than ``opinion_margin`` is no opinion. Agreement is the
+    net lean over the gross lean, |sum(p - 0.5)| / sum(|p - 0.5|): 1 = all lean the same way, 0 =
+    they cancel out; an opinion that hardly leans hardly counts. Reliability is agreement times
+    the mean performance of those kept. One opinion alone agrees with itself but nobody confirmed
+    it: at most weak.
     """
-    if not opinions:
-        return NO_OPINION
-    values = [opinion.probability_up for opinion in opinions]
-    out = outliers(values, config.outlier_floor, config.outlier_limit)
-    if out:
-        kept = tuple(o for i, o in enumerate(opinions) if i not in out)
-        trusted = [p for i, p in enumerate(performances) if i not in out]
-    else:
-        kept, trusted = tuple(opinions), list(performances)
-    net = gross = 0.0
-    for opinion in kept:
-        lean = opinion.probability_up - 0.5
-        net += lean
-        gross += abs(lean)
-    n = len(kept)
-    agreement = abs(net) / gross if gross > 0.0 else 0.0
-    reliability = agreement * sum(trusted) / n
-    verdict = _verdict(reliability, n, config)
-    return Validation(
-        kept,
-        tuple(opinions[i].source for i in out),
-        agreement,
-        reliability,
-        verdict,
-        f"{verdict}: {n} opinions kept, {len(out)} outliers, agreement {agreement:.2f}, "
-        f"reliability {reliability:.2f}, reliable was {config.reliable_at:g}",
+    kept, out, n, agreement, reliability = _judge(
+        probabilities,
+        place,
+        performance,
+        config.opinion_margin,
+        config.outlier_floor,
+        config.outlier_limit,
+    )
+    if n == 0:
+        return Validated(NO_OPINION, kept)
+    flags = kept.tolist()
+    excluded: tuple[str, ...] = ()
+    if n < len(flags):
+        excluded = tuple(
+            [o.source for o, far in zip(opinions, out.tolist(), strict=True) if far and o]
+        )
+    verdict, reason = _verdict(reliability, n, config)
+    held = tuple([o for o, keep in zip(opinions, flags, strict=True) if keep and o is not None])
+    return Validated(Validation(held, excluded, agreement, reliability, verdict, reason), kept)
+
+
+def _verdict(reliability: float, n: int, config: PipelineConfig) -> tuple[str, str]:
+    if reliability < config.weak_at:
+        return UNRELIABLE, "opinions contradict each other or come from poor sources"
+    if n == 1:
+        return WEAK, "one opinion that nobody confirmed"
+    if reliability < config.reliable_at:
+        return WEAK, "opinions agree in part"
+    return RELIABLE, "opinions agree"
+
+
+def sentence(validation: Validation) -> str:
+    """Return the verdict in words, with its numbers."""
+    return (
+        f"{validation.verdict}: {validation.reason}; {len(validation.kept)} kept, "
+        f"{len(validation.outliers)} outliers, agreement {validation.agreement:.2f}, "
+        f"reliability {validation.reliability:.2f}"
     )
 
 
-def _verdict(reliability: float, n: int, config: PipelineConfig) -> str:
-    if reliability < config.weak_at:
-        return UNRELIABLE
-    if reliability < config.reliable_at or n == 1:
-        return WEAK
-    return RELIABLE
+@kernel
+def _judge(
+    probabilities: FloatColumn,
+    place: IntColumn,
+    performance: FloatColumn,
+    margin: float,
+    floor: float,
+    limit: float,
+) -> tuple[BoolColumn, BoolColumn, int, float, float]:
+    asked = np.zeros(place.shape[0], dtype=np.bool_)
+    for i in range(place.shape[0]):
+        asked[i] = place[i] >= 0 and abs(probabilities[i] - 0.5) >= margin
+    out = outliers(probabilities, asked, floor, limit)
+    kept = asked & ~out
+    n, net, gross, trust = 0, 0.0, 0.0, 0.0
+    for i in range(kept.shape[0]):
+        if kept[i]:
+            lean = probabilities[i] - 0.5
+            n += 1
+            net += lean
+            gross += abs(lean)
+            trust += performance[i]
+    if n == 0:
+        return kept, out, 0, 0.0, 0.0
+    agreement = abs(net) / gross if gross > 0.0 else 0.0
+    return kept, out, n, agreement, agreement * trust / n
 
 
-def outliers(values: Sequence[float], floor: float, limit: float) -> tuple[int, ...]:
-    """Return indices further than ``limit`` robust standard deviations from the median.
+@kernel
+def outliers(values: FloatColumn, considered: BoolColumn, floor: float, limit: float) -> BoolColumn:
+    """Return who is further than ``limit`` robust standard deviations from the median.
 
     Median and median absolute deviation, the deviation never below ``floor``: with three values
     two of which are close, an ordinary z-score cannot exceed 1.15 and would find nothing. Fewer
     than three values have no outlier.
     """
-    if len(values) < 3:
-        return ()
-    centre = _median(sorted(values))
-    deviations = [abs(v - centre) for v in values]
-    if max(deviations) <= limit * floor:
-        return ()
-    scale = max(_MAD_TO_SIGMA * _median(sorted(deviations)), floor)
-    return tuple(i for i, d in enumerate(deviations) if d > limit * scale)
-
-
-def _median(ordered: list[float]) -> float:
-    half = len(ordered) // 2
-    if len(ordered) % 2:
-        return ordered[half]
-    return (ordered[half - 1] + ordered[half]) / 2.0
+    out = np.zeros(values.shape[0], dtype=np.bool_)
+    among = values[considered]
+    if among.shape[0] < 3:
+        return out
+    centre = np.median(among)
+    scale = max(_MAD_TO_SIGMA * np.median(np.abs(among - centre)), floor)
+    for i in range(values.shape[0]):
+        out[i] = considered[i] and abs(values[i] - centre) > limit * scale
+    return out

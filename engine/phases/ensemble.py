@@ -9,16 +9,18 @@ regime at hand.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import exp, log, sqrt
+from math import sqrt
 
+import numpy as np
+
+from engine.compiled import kernel
 from engine.phases.config import PipelineConfig
 from engine.phases.cross_validation import RELIABLE, UNRELIABLE
-from engine.types.bars import Instrument
+from engine.types.bars import BoolColumn, FloatColumn, Instrument, IntColumn
 from engine.types.opinions import (
     Consensus,
     MarketView,
     Missing,
-    Opinion,
     Proposal,
     ProposalKind,
     Side,
@@ -31,68 +33,91 @@ _SUREST = 1e-6
 
 
 def combine(
-    opinions: Sequence[Opinion],
-    groups: Sequence[int],
-    skills: Sequence[float],
-    settled: Sequence[int],
+    sources: Sequence[str],
+    probabilities: FloatColumn,
+    kept: BoolColumn,
+    groups: IntColumn,
+    skills: FloatColumn,
+    settled: IntColumn,
     verdict: str,
-) -> Consensus:
-    """Combine at least one opinion.
+) -> Consensus | None:
+    """Combine the opinions of those ``kept``; None where there is none.
 
-    ``groups`` number each opinion's group, ``skills`` are its positive scoreboard weights (1 =
-    knows nothing), ``settled`` how much evidence it has. The result lies between the lowest and
-    the highest opinion, so unanimous opinions come out unchanged. Uncertainty is the standard
-    deviation made of disagreement (weighted variance of the opinions) and of thin evidence
-    (sampling variance of a frequency seen ``settled`` times), at most 0.5.
+    All follow the sources. ``groups`` number each one's group from 0, ``skills`` are positive
+    scoreboard weights (1 = knows nothing), ``settled`` how much evidence there is. The result
+    lies between the lowest and the highest opinion, so unanimous opinions come out unchanged.
+    Uncertainty is the standard deviation made of disagreement (weighted variance of the opinions)
+    and of thin evidence (sampling variance of a frequency seen ``settled`` times), at most 0.5.
     """
-    values = [opinion.probability_up for opinion in opinions]
-    weights = hierarchical_weights(groups, skills)
-    lowest, highest = min(values), max(values)
-    if lowest == highest:
-        probability = lowest
-    else:
-        odds = 0.0
-        for value, weight in zip(values, weights, strict=True):
-            clipped = min(max(value, _SUREST), 1.0 - _SUREST)
-            odds += weight * log(clipped / (1.0 - clipped))
-        probability = min(max(1.0 / (1.0 + exp(-odds)), lowest), highest)
-    variance = 0.0
-    up = down = 0
-    for value, weight, count in zip(values, weights, settled, strict=True):
-        off = value - probability
-        variance += weight * off * off + weight * weight * value * (1.0 - value) / (count + 1.0)
-        if value > 0.5:
-            up += 1
-        elif value < 0.5:
-            down += 1
+    flags = kept.tolist()
+    if True not in flags:
+        return None
+    weights, probability, uncertainty, up, down = _combine(
+        probabilities, kept, groups, skills, settled
+    )
     return Consensus(
         probability,
-        tuple([opinion.source for opinion in opinions]),
-        tuple(weights),
-        min(sqrt(variance), 0.5),
+        tuple([source for source, keep in zip(sources, flags, strict=True) if keep]),
+        tuple([w for w, keep in zip(weights.tolist(), flags, strict=True) if keep]),
+        uncertainty,
         up,
         down,
         verdict == RELIABLE,
     )
 
 
-def hierarchical_weights(groups: Sequence[int], skills: Sequence[float]) -> list[float]:
-    """Return weights that sum to 1: a group gets its members' mean skill, a member its share.
+@kernel
+def hierarchical_weights(kept: BoolColumn, groups: IntColumn, skills: FloatColumn) -> FloatColumn:
+    """Return weights that sum to 1 over those kept, 0 elsewhere.
 
-    Raises:
-        ValueError: a skill is not positive.
+    A group's share is its members' mean skill, a member's share of it its own skill.
     """
-    sums: dict[int, float] = {}
-    counts: dict[int, int] = {}
-    for group, skill in zip(groups, skills, strict=True):
-        if not skill > 0.0:
-            raise ValueError(f"skill must be positive, was {skill}")
-        sums[group] = sums.get(group, 0.0) + skill
-        counts[group] = counts.get(group, 0) + 1
-    # share of the group (mean skill over all means) times share in the group (skill over sum):
-    # the sum cancels, what remains is skill over the group's size
-    total = sum(sums[group] / counts[group] for group in sums)
-    return [skill / (counts[group] * total) for group, skill in zip(groups, skills, strict=True)]
+    n = kept.shape[0]
+    n_groups = groups.max() + 1
+    sums, counts = np.zeros(n_groups), np.zeros(n_groups)
+    for i in range(n):
+        if kept[i]:
+            sums[groups[i]] += skills[i]
+            counts[groups[i]] += 1.0
+    total = 0.0
+    for group in range(n_groups):
+        if counts[group] > 0.0:
+            total += sums[group] / counts[group]
+    weights = np.zeros(n)
+    for i in range(n):
+        if kept[i]:
+            # (mean / total of means) * (skill / sum): the group's sum cancels
+            weights[i] = skills[i] / (counts[groups[i]] * total)
+    return weights
+
+
+@kernel
+def _combine(
+    probabilities: FloatColumn,
+    kept: BoolColumn,
+    groups: IntColumn,
+    skills: FloatColumn,
+    settled: IntColumn,
+) -> tuple[FloatColumn, float, float, int, int]:
+    weights = hierarchical_weights(kept, groups, skills)
+    lowest, highest, odds = 1.0, 0.0, 0.0
+    up, down = 0, 0
+    for i in range(kept.shape[0]):
+        if kept[i]:
+            p = probabilities[i]
+            lowest, highest = min(lowest, p), max(highest, p)
+            clipped = min(max(p, _SUREST), 1.0 - _SUREST)
+            odds += weights[i] * np.log(clipped / (1.0 - clipped))
+            up += p > 0.5
+            down += p < 0.5
+    probability = min(max(1.0 / (1.0 + np.exp(-odds)), lowest), highest)
+    variance = 0.0
+    for i in range(kept.shape[0]):
+        if kept[i]:
+            p, w = probabilities[i], weights[i]
+            variance += w * (p - probability) ** 2
+            variance += w * w * p * (1.0 - p) / (settled[i] + 1.0)
+    return weights, probability, min(np.sqrt(variance), 0.5), up, down
 
 
 def propose_ensemble(

@@ -14,7 +14,7 @@ from math import isfinite
 from engine.failsafe import Failure, attempt
 from engine.phases.config import PipelineConfig
 from engine.phases.context import DecisionContext
-from engine.phases.cross_validation import UNRELIABLE, WEAK
+from engine.phases.cross_validation import UNRELIABLE, WEAK, sentence
 from engine.phases.readiness import readiness
 from engine.ports import StrategyStatus, TradingState
 from engine.quality import stale_reason
@@ -172,10 +172,10 @@ def validation_factor(analysis: Analysis, config: PipelineConfig) -> tuple[float
     if validation is None:
         return config.unreliable_size_factor, "opinions were not validated"
     if validation.verdict == UNRELIABLE:
-        return config.unreliable_size_factor, validation.reason
+        return config.unreliable_size_factor, sentence(validation)
     if validation.verdict == WEAK:
-        return config.weak_size_factor, validation.reason
-    return 1.0, validation.reason
+        return config.weak_size_factor, sentence(validation)
+    return 1.0, validation.verdict
 
 
 def stop_on_grid(instrument: Instrument, side: Side, stop: float) -> Decimal | None:

@@ -7,6 +7,7 @@ from hashlib import blake2b
 
 from engine.phases.config import PipelineConfig
 from engine.phases.context import DecisionContext
+from engine.phases.cross_validation import sentence
 from engine.phases.risk_and_sizing import Answer
 from engine.types.bars import Snapshot
 from engine.types.decisions import Action, Analysis, Decision, JsonValue, PhaseRecord, Reason
@@ -183,7 +184,7 @@ def _belief(analysis: Analysis) -> list[Reason]:
         )
         reasons.append(Reason("MARKET", text, market.volatility_bar_fraction))
     if validation is not None:
-        reasons.append(Reason("VALIDATION", validation.reason, validation.reliability))
+        reasons.append(Reason("VALIDATION", sentence(validation), validation.reliability))
     if consensus is not None:
         text = (
             f"probability up {consensus.probability_up:.3f} +- {consensus.uncertainty:.3f}, "

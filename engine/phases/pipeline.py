@@ -108,6 +108,7 @@ class Pipeline:
         market_columns(store)
         feature_frame(store)
         self._believer.board(store)
+        self._believer.warm_up()
 
     def quiet(self, snapshot: Snapshot, positions: Positions) -> Decision | None:
         """Return a bar's HOLD where the phases need not run, None where they must: always here.

@@ -27,7 +27,10 @@ class Chain(Protocol):
     """The records of one walk through the phases, in order."""
 
     def timed(self, number: int, call: Callable[[], T]) -> Callable[[], T]:
-        """Return the call, measured as the duration of phase ``number`` where that is kept."""
+        """Return the call, measured as the duration of phase ``number``: for calls run apart."""
+
+    def mark(self) -> None:
+        """Begin to measure the next phase here; a phase that follows begins where one ended."""
 
     def add(
         self, number: int, status: PhaseStatus, output: Output, reasons: tuple[Reason, ...] = ()
@@ -50,19 +53,17 @@ class Recorder(Protocol):
 
 class _Counts:
     def __init__(self) -> None:
-        self._counts: dict[PhaseStatus, list[int]] = {s: [0] * (len(PHASES) + 1) for s in _STATES}
+        # by identity: hashing an enum member runs Python code, ten times a bar
+        self._counts = {id(status): [0] * (len(PHASES) + 1) for status in PhaseStatus}
 
     @property
     def counts(self) -> dict[tuple[int, str], int]:
         return {
             (number, status.value): count
-            for status, row in self._counts.items()
-            for number, count in enumerate(row)
+            for status in PhaseStatus
+            for number, count in enumerate(self._counts[id(status)])
             if count
         }
-
-
-_STATES = tuple(PhaseStatus)
 
 
 class FullRecorder(_Counts):
@@ -85,7 +86,7 @@ class FullChain:
 
     def __init__(
         self,
-        counts: dict[PhaseStatus, list[int]],
+        counts: dict[int, list[int]],
         monotonic: Callable[[], float],
         given_digest: str,
     ) -> None:
@@ -94,6 +95,7 @@ class FullChain:
         self._digests = [given_digest]
         self._seconds: dict[int, float] = {}
         self._records: list[PhaseRecord] = []
+        self._mark_s = monotonic()
 
     def timed(self, number: int, call: Callable[[], T]) -> Callable[[], T]:
         def measured() -> T:
@@ -105,10 +107,16 @@ class FullChain:
 
         return measured
 
+    def mark(self) -> None:
+        self._mark_s = self._monotonic()
+
     def add(
         self, number: int, status: PhaseStatus, output: Output, reasons: tuple[Reason, ...] = ()
     ) -> None:
-        self._counts[status][number] += 1
+        took_s = self._seconds.get(number)
+        if took_s is None:
+            took_s = self._monotonic() - self._mark_s
+        self._counts[id(status)][number] += 1
         given: list[JsonValue] = list(self._digests[:1] if number <= 3 else self._digests)
         made = output()
         output_digest = digest(made)
@@ -117,7 +125,7 @@ class FullChain:
                 number=number,
                 name=PHASES[number - 1],
                 status=status,
-                duration_us=self._seconds.get(number, 0.0) * 1e6,
+                duration_us=took_s * 1e6,
                 input_digest=digest(given),
                 output_digest=output_digest,
                 output=made,
@@ -125,6 +133,8 @@ class FullChain:
             )
         )
         self._digests.append(output_digest)
+        # after the digests: recording is not part of any phase
+        self._mark_s = self._monotonic()
 
     def detail(self, build: Callable[[], tuple[T, ...]]) -> tuple[T, ...]:
         return build()
@@ -143,17 +153,20 @@ class CountingRecorder(_Counts):
 class CountingChain:
     __slots__ = ("_counts", "_errors")
 
-    def __init__(self, counts: dict[PhaseStatus, list[int]]) -> None:
+    def __init__(self, counts: dict[int, list[int]]) -> None:
         self._counts = counts
         self._errors: tuple[PhaseRecord, ...] = ()
 
     def timed(self, number: int, call: Callable[[], T]) -> Callable[[], T]:
         return call
 
+    def mark(self) -> None:
+        return None
+
     def add(
         self, number: int, status: PhaseStatus, output: Output, reasons: tuple[Reason, ...] = ()
     ) -> None:
-        self._counts[status][number] += 1
+        self._counts[id(status)][number] += 1
         if status is PhaseStatus.ERROR:
             # kept because the decisions of this bar depend on it
             record = PhaseRecord(number, PHASES[number - 1], status, 0.0, "", "", {}, reasons)

@@ -8,9 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf
 
+import numpy as np
+
+from engine.compiled import kernel
 from engine.phases.config import PipelineConfig
 from engine.scoreboard import ALL_REGIMES, PRIOR_SETTLEMENTS, Scoreboard
+from engine.types.bars import FloatColumn, IntColumn
 from engine.types.opinions import MarketView, Missing, SourceScore
 
 _PERFORMANCE_WEIGHT = 0.5
@@ -19,31 +24,38 @@ _FIT_WEIGHT = 0.3
 _LATENCY_WEIGHT = 0.1
 # Without a market view a source is neither at home nor abroad.
 UNKNOWN_FIT = 0.5
+LEFT_OUT = -1
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """What the scoreboard says of one source under one regime.
+class Standings:
+    """What the scoreboard says of every source under one regime; arrays of shape (n_sources,).
 
-    ``weight`` is positive, 1 = knows nothing; ``performance`` in (0, 1), 0.5 = knows nothing;
-    ``reliability`` in [0, 1) grows with the evidence; ``merit`` is their share of the score.
+    ``skill`` is positive, 1 = knows nothing; ``performance`` in (0, 1), 0.5 = knows nothing;
+    ``settled`` counts the evidence; ``merit`` is the share of these in the score, in [0, 0.6].
     """
 
-    source: str
-    brier: float | None
-    settled: int
-    weight: float
-    performance: float
-    reliability: float
-    merit: float
+    sources: tuple[str, ...]
+    brier: tuple[float | None, ...]
+    settled: IntColumn
+    skill: FloatColumn
+    performance: FloatColumn
+    merit: FloatColumn
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """``chosen`` are indices into the sources, best first; ``scores`` follow the sources."""
+    """Arrays of shape (n_sources,): each source's score, and its place (0 = best) or LEFT_OUT."""
 
-    chosen: tuple[int, ...]
-    scores: tuple[float, ...]
+    scores: FloatColumn
+    place: IntColumn
+    count: int
+
+    @property
+    def chosen(self) -> tuple[int, ...]:
+        """Indices of the chosen sources, best first."""
+        ranked = np.argsort(self.place, kind="stable")
+        return tuple(int(i) for i in ranked if self.place[i] != LEFT_OUT)
 
 
 def regime_key(market: MarketView | Missing) -> str:
@@ -51,77 +63,111 @@ def regime_key(market: MarketView | Missing) -> str:
     return ALL_REGIMES if isinstance(market, Missing) else market.regime.value
 
 
-def standings(scoreboard: Scoreboard, sources: Sequence[str], regime: str) -> tuple[Standing, ...]:
-    """Return every source's standing; it changes only when something is settled."""
-    return tuple(_standing(scoreboard, source, regime) for source in sources)
+def standings(scoreboard: Scoreboard, sources: Sequence[str], regime: str) -> Standings:
+    """Return every source's standing; it changes only when something is settled.
 
-
-def _standing(scoreboard: Scoreboard, source: str, regime: str) -> Standing:
-    settled = scoreboard.settled(source, regime)
-    weight = scoreboard.weight(source, regime)
-    performance = weight / (1.0 + weight)
+    Raises:
+        ValueError: the scoreboard gave a weight that is not positive and finite.
+    """
+    settled = np.array([scoreboard.settled(s, regime) for s in sources], dtype=np.int64)
+    weights = [scoreboard.weight(s, regime) for s in sources]
+    if not all(0.0 < weight < inf for weight in weights):
+        raise ValueError(f"weights must be positive and finite, were {weights}")
+    skill = np.array(weights, dtype=np.float64)
+    performance = skill / (1.0 + skill)
     reliability = settled / (settled + PRIOR_SETTLEMENTS)
-    return Standing(
-        source=source,
-        brier=scoreboard.brier(source, regime),
+    return Standings(
+        sources=tuple(sources),
+        brier=tuple(scoreboard.brier(s, regime) for s in sources),
         settled=settled,
-        weight=weight,
+        skill=skill,
         performance=performance,
-        reliability=reliability,
         merit=_PERFORMANCE_WEIGHT * performance + _RELIABILITY_WEIGHT * reliability,
     )
 
 
 def select_sources(
-    standing: Sequence[Standing],
-    fits: Sequence[float],
-    latencies_us: Sequence[float],
-    config: PipelineConfig,
+    standing: Standings, fits: FloatColumn, latencies_us: FloatColumn, config: PipelineConfig
 ) -> Selection:
     """Choose at most ``max_sources``, best score first; declared order breaks ties.
 
-    A source proven worse than chance, or whose score is too low, is left out. Where nobody
-    passes both tests, the best that is not proven worse than chance is asked alone; an empty
-    choice means there is none.
+    ``fits`` in [0, 1] and ``latencies_us`` follow the sources. A source proven worse than chance,
+    or whose score is too low, is left out. Where nobody passes both tests, the best that is not
+    proven worse than chance is asked alone; a count of 0 means there is none.
     """
-    budget = config.latency_budget_us
-    scores = [
-        s.merit + _FIT_WEIGHT * fit + _LATENCY_WEIGHT * (budget / (budget + latency))
-        for s, fit, latency in zip(standing, fits, latencies_us, strict=True)
-    ]
-    capable = [i for i, s in enumerate(standing) if s.performance >= config.minimum_performance]
-    capable.sort(key=scores.__getitem__, reverse=True)
-    chosen = [i for i in capable if scores[i] >= config.minimum_score] or capable[:1]
-    return Selection(tuple(chosen[: config.max_sources]), tuple(scores))
+    scores, place, count = _select(
+        standing.merit,
+        standing.performance,
+        fits,
+        latencies_us,
+        config.latency_budget_us,
+        config.minimum_performance,
+        config.minimum_score,
+        config.max_sources,
+    )
+    return Selection(scores, place, count)
+
+
+@kernel
+def _select(
+    merit: FloatColumn,
+    performance: FloatColumn,
+    fits: FloatColumn,
+    latencies_us: FloatColumn,
+    budget_us: float,
+    minimum_performance: float,
+    minimum_score: float,
+    max_sources: int,
+) -> tuple[FloatColumn, IntColumn, int]:
+    n = merit.shape[0]
+    scores = np.empty(n)
+    place = np.full(n, LEFT_OUT)
+    for i in range(n):
+        speed = budget_us / (budget_us + latencies_us[i])
+        scores[i] = merit[i] + _FIT_WEIGHT * fits[i] + _LATENCY_WEIGHT * speed
+    count = 0
+    while count < min(max_sources, n):
+        best = -1
+        for i in range(n):
+            fit = place[i] == LEFT_OUT and performance[i] >= minimum_performance
+            if fit and (best < 0 or scores[i] > scores[best]):
+                best = i
+        if best < 0 or (count > 0 and scores[best] < minimum_score):
+            break
+        place[best] = count
+        count += 1
+    return scores, place, count
 
 
 def explain(
-    standing: Sequence[Standing],
-    fits: Sequence[float],
-    selection: Selection,
-    config: PipelineConfig,
+    standing: Standings, fits: FloatColumn, selection: Selection, config: PipelineConfig
 ) -> tuple[SourceScore, ...]:
     """Return each source's score and why it was chosen or left out, in declared order."""
     return tuple(
         SourceScore(
-            source=s.source,
-            score=score,
-            selected=index in selection.chosen,
-            brier=s.brier,
-            settled=s.settled,
-            regime_fit=fit,
-            reason=_reason(s, score, index in selection.chosen, config),
+            source=source,
+            score=float(selection.scores[i]),
+            selected=bool(selection.place[i] != LEFT_OUT),
+            brier=standing.brier[i],
+            settled=int(standing.settled[i]),
+            regime_fit=float(fits[i]),
+            reason=_reason(
+                float(standing.performance[i]),
+                float(selection.scores[i]),
+                int(selection.place[i]),
+                config,
+            ),
         )
-        for index, (s, fit, score) in enumerate(zip(standing, fits, selection.scores, strict=True))
+        for i, source in enumerate(standing.sources)
     )
 
 
-def _reason(standing: Standing, score: float, selected: bool, config: PipelineConfig) -> str:
-    if selected:
-        return f"selected with score {score:.3f}"
-    if standing.performance < config.minimum_performance:
+def _reason(performance: float, score: float, place: int, config: PipelineConfig) -> str:
+    if place != LEFT_OUT:
+        return f"selected at place {place + 1} with score {score:.3f}"
+    if performance < config.minimum_performance:
         return (
-            f"performance {standing.performance:.3f} below minimum, "
+            f"performance {performance:.3f} below minimum, "
             f"minimum was {config.minimum_performance:.3f}"
         )
     if score < config.minimum_score:

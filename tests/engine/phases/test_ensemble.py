@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from math import sqrt
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.phases.ensemble import combine, hierarchical_weights, propose_ensemble
-from engine.types.opinions import Consensus, Missing, Opinion, Proposal, Side
+from engine.types.opinions import Consensus, Missing, Proposal, Side
 from tests.engine.books import instrument
 from tests.engine.phases.scene import CONFIG, RELIABLE, UNRELIABLE, consensus, market
 
@@ -25,9 +26,20 @@ Crowd = list[tuple[float, int, float, int]]
 
 
 def combined(crowd: Crowd) -> Consensus:
-    opinions = [Opinion(f"s{i}", p) for i, (p, _, _, _) in enumerate(crowd)]
-    groups, skills, settled = ([member[k] for member in crowd] for k in (1, 2, 3))
-    return combine(opinions, groups, skills, settled, "reliable")  # type: ignore[arg-type]
+    """Everybody kept."""
+    n = len(crowd)
+    probabilities, groups, skills, settled = ([member[k] for member in crowd] for k in range(4))
+    found = combine(
+        [f"s{i}" for i in range(n)],
+        np.array(probabilities),
+        np.ones(n, dtype=np.bool_),
+        np.array(groups, dtype=np.int64),
+        np.array(skills),
+        np.array(settled, dtype=np.int64),
+        "reliable",
+    )
+    assert found is not None
+    return found
 
 
 def of(*values: float, settled: int = 50) -> Consensus:
@@ -56,20 +68,25 @@ def test_weights_sum_to_one_and_the_consensus_stays_between_the_opinions(crowd: 
 
 def test_many_rules_do_not_outvote_one_predictor_by_number() -> None:
     """ORC-12: hierarchy; each group has half, its members share it."""
-    weights = hierarchical_weights([0, 0, 0, 0, 1], [1.0] * 5)
+    groups = np.array([0, 0, 0, 0, 1])
+    weights = hierarchical_weights(np.ones(5, dtype=np.bool_), groups, np.ones(5))
     assert weights == pytest.approx([0.125] * 4 + [0.5])
 
 
 def test_the_more_skilled_source_weighs_more() -> None:
     """ORC-12: adaptive weights; twice the skill is twice the weight in its group."""
-    weights = hierarchical_weights([0, 0], [2.0, 1.0])
+    together = np.zeros(2, dtype=np.int64)
+    weights = hierarchical_weights(np.ones(2, dtype=np.bool_), together, np.array([2.0, 1.0]))
     assert weights == pytest.approx([2 / 3, 1 / 3])
     assert combined([(0.8, 0, 9.0, 0), (0.3, 0, 1.0, 0)]).probability_up > 0.7
 
 
-def test_a_skill_that_is_not_positive_is_refused() -> None:
-    with pytest.raises(ValueError, match="skill must be positive, was 0"):
-        hierarchical_weights([0], [0.0])
+def test_a_lone_predictor_and_a_crowd_of_none() -> None:
+    """ORC-12: a group's number says nothing of how many sources there are."""
+    assert combined([(0.7, 1, 1.0, 0)]).probability_up == 0.7
+    nobody = np.zeros(1, dtype=np.bool_)
+    one, settled = np.ones(1), np.zeros(1, dtype=np.int64)
+    assert combine(["s0"], one, nobody, np.ones(1, dtype=np.int64), one, settled, "weak") is None
 
 
 def test_uncertainty_grows_with_disagreement_and_shrinks_with_evidence() -> None:

@@ -91,3 +91,16 @@ def test_replay_builds_neither_outputs_nor_details_and_keeps_errors_only() -> No
     (record,) = chain.records()
     assert (record.number, record.status, record.reasons) == (2, PhaseStatus.ERROR, WHY)
     assert FullRecorder(Clock()).begin(dict).detail(lambda: (1,)) == (1,)
+
+
+def test_a_phase_that_follows_is_measured_from_where_the_one_before_ended() -> None:
+    """ORC-06: its own time only, neither that of others nor that of recording."""
+    clock = Clock()
+    chain = FullRecorder(clock).begin(lambda: None)
+    clock.now_s = 5.0
+    chain.mark()
+    clock.now_s = 5.5
+    chain.add(4, PhaseStatus.PASSED, dict)
+    clock.now_s = 5.625
+    chain.add(5, PhaseStatus.PASSED, dict)
+    assert [record.duration_us for record in chain.records()] == [500_000.0, 125_000.0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from engine.phases.source_selection import Selection, explain, regime_key, select_sources, standings
@@ -31,7 +32,8 @@ def selected(
     config: object = CONFIG,
 ) -> Selection:
     standing = standings(scores, SOURCES, "TRENDING")
-    return select_sources(standing, fits, latencies or [0.0] * 3, config)  # type: ignore[arg-type]
+    late = np.array(latencies or [0.0] * 3)
+    return select_sources(standing, np.array(fits), late, config)  # type: ignore[arg-type]
 
 
 def names(selection: Selection) -> list[str]:
@@ -82,9 +84,9 @@ def test_no_more_than_the_maximum_are_asked() -> None:
 def test_every_regime_has_a_registered_source(regime: Regime) -> None:
     """ORC-10: with the shipped sources and nothing learned, nobody is left without advice."""
     sources = [*rule_sources(), *learned_sources()]
-    fits = [1.0 if regime in s.favourable_regimes else 0.0 for s in sources]
+    fits = np.array([1.0 if regime in s.favourable_regimes else 0.0 for s in sources])
     standing = standings(Scoreboard(), [s.code for s in sources], regime.value)
-    chosen = select_sources(standing, fits, [0.0] * len(sources), CONFIG).chosen
+    chosen = select_sources(standing, fits, np.zeros(len(sources)), CONFIG).chosen
     assert chosen
     assert fits[chosen[0]] == 1.0
 
@@ -93,9 +95,10 @@ def test_choice_score_and_reason_of_every_source_are_told() -> None:
     """ORC-10, ORC-59: also of those left out, each with its number."""
     standing = standings(board(), SOURCES, "TRENDING")
     config = replace(CONFIG, max_sources=1)
-    selection = select_sources(standing, [0.5] * 3, [0.0] * 3, config)
-    good, unknown, bad = explain(standing, [0.5] * 3, selection, config)
-    assert good.selected and "selected with score" in good.reason
+    fits = np.full(3, 0.5)
+    selection = select_sources(standing, fits, np.zeros(3), config)
+    good, unknown, bad = explain(standing, fits, selection, config)
+    assert good.selected and "selected at place 1 with score" in good.reason
     assert not unknown.selected and "places were 1" in unknown.reason
     assert not bad.selected and "below minimum, minimum was 0.400" in bad.reason
     assert good.score > unknown.score > bad.score
@@ -108,11 +111,22 @@ def test_evidence_of_another_regime_counts_less() -> None:
     scores = Scoreboard()
     settled("good", 0.8, 1, 60, scores, "RANGING")
     settled("bad", 0.8, 1, 60, scores, "TRENDING")
-    good, _, bad = standings(scores, SOURCES, "TRENDING")
-    assert bad.performance > good.performance > 0.5
+    good, _, bad = standings(scores, SOURCES, "TRENDING").performance
+    assert bad > good > 0.5
 
 
 def test_without_a_market_view_all_regimes_count_together() -> None:
     """ORC-58"""
     assert regime_key(Missing("not warm")) == ""
     assert regime_key(market(regime=Regime.QUIET)) == "QUIET"
+
+
+def test_a_weight_that_is_not_positive_is_refused() -> None:
+    """ORC-12: weights that sum to 1 need it."""
+
+    class Broken(Scoreboard):
+        def weight(self, source: str, regime: str = "") -> float:
+            return 0.0
+
+    with pytest.raises(ValueError, match="weights must be positive and finite, were"):
+        standings(Broken(), SOURCES, "TRENDING")
