@@ -276,10 +276,6 @@ class Ledger:
                 total += book.quantity * mark - book.cost_quote
         return total
 
-    def equity_float(self) -> float:
-        """Equity as an estimate, for statistics in replay."""
-        return float(self.equity_quote)
-
     def equity_point(self, ts_ms: int) -> EquityPoint:
         """Mark-to-market equity now; moves the peak and starts a new UTC day where one began."""
         last = self._last_point

@@ -27,7 +27,7 @@ from tradeplatform.running import venue_client
 from trades.brokers.venue_client import VenueClient
 from trades.errors import RunRefused
 from trades.models import Mode, TradingRun
-from trades.services import run_start
+from trades.services import run_end, run_start
 
 _DESCRIPTIONS = {
     "ema-trend": ("EMA trend", "Follows a trend once the fast average has crossed the slow one."),
@@ -165,12 +165,9 @@ def _end_others(venue: str, actor: str) -> None:
         venue=venue
     )
     for other in others:
-        TradingRun.objects.filter(pk=other.pk).update(ended_at=timezone.now())
-        audit_record(
+        run_end(
+            run=other,
             actor=actor,
-            action="run.end",
-            object_type="run",
-            object_id=str(other.code),
             reason="the practice exchange was started with another market",
         )
 

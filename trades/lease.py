@@ -80,10 +80,3 @@ def lease_acquire(*, run: TradingRun, holder: str, code_version: str) -> Fence |
                 return None
         token = Lease.objects.values_list("token", flat=True).get(run=run, holder=holder)
     return Fence(run_id=run.pk, token=token, holder=holder)
-
-
-def lease_release(fence: Fence) -> None:
-    """Let the next worker in at once; used on an orderly stop."""
-    Lease.objects.filter(run_id=fence.run_id, token=fence.token).update(
-        expires_at=timezone.now(), holder=""
-    )
