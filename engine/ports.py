@@ -143,11 +143,24 @@ class RuleSource(Protocol):
     def columns(self, store: ColumnStore) -> RuleColumns: ...
 
 
+class SourceInput(StrEnum):
+    """What a predictor is given: the bar's features (phase 2) or the book's inputs (phase 3)."""
+
+    FEATURES = "features"
+    ORDER_FLOW = "order_flow"
+
+
 class LearnedSource(Protocol):
-    """A predictor that learns online: predict, then learn when the outcome is known."""
+    """A predictor: predict, then learn when the outcome is known.
+
+    One that was never trained answers 0.5: it has no opinion.
+    """
 
     @property
     def code(self) -> str: ...
+
+    @property
+    def reads(self) -> SourceInput: ...
 
     @property
     def favourable_regimes(self) -> frozenset[Regime]: ...

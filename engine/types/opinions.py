@@ -86,6 +86,7 @@ class OrderFlowView:
 
     ``imbalance`` is (bid - ask) / (bid + ask) depth in [-1, 1]; ``liquidity_score`` in [0, 1],
     never lowered by a tighter or deeper book; ``advice`` is market, limit, split or wait.
+    ``inputs`` is the row that predictors of order flow read.
     """
 
     spread_bps: float
@@ -95,6 +96,7 @@ class OrderFlowView:
     impact_bps: float
     liquidity_score: float
     advice: str
+    inputs: FeatureView | Missing = Missing("no order-flow inputs")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from math import isfinite
 import numpy as np
 
 from engine.compiled import kernel
+from engine.ports import SourceInput
 from engine.types.bars import FloatColumn
 from engine.types.decisions import JsonValue
 from engine.types.opinions import REGIMES, Regime
@@ -57,6 +58,10 @@ class OnlineLinear:
     @property
     def code(self) -> str:
         return "online-linear"
+
+    @property
+    def reads(self) -> SourceInput:
+        return SourceInput.FEATURES
 
     @property
     def favourable_regimes(self) -> frozenset[Regime]:

@@ -17,7 +17,7 @@ from engine.phases.context import DecisionContext
 from engine.phases.pipeline import Pipeline
 from engine.phases.recorder import FullRecorder
 from engine.policy import BasePolicy
-from engine.ports import StrategyStatus, TradingState
+from engine.ports import SourceInput, StrategyStatus, TradingState
 from engine.quality import bar_at
 from engine.scoreboard import Scoreboard
 from engine.types.bars import (
@@ -325,6 +325,7 @@ class Predictor:
     favourable_regimes: frozenset[Regime] = frozenset(REGIMES)
     lessons: list[tuple[FloatColumn, int]] = field(default_factory=list)
     asked: int = 0
+    reads: SourceInput = SourceInput.FEATURES
 
     def predict(self, features: FloatColumn) -> float:
         self.asked += 1
