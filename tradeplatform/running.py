@@ -23,7 +23,8 @@ from engine.failsafe import FailSafe
 from engine.phases.recorder import FullRecorder
 from engine.ports import Broker
 from engine.risk import OrderThrottle
-from engine.session import RunIdentity, TradingSession
+from engine.session import TradingSession
+from engine.trading_book import RunIdentity, TradingBook
 from engine.types.bars import Instrument
 from engine.window import RollingWindow
 from market.ccxt_client import build_client
@@ -125,19 +126,25 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
     state: dict[str, Any] = stored.payload if stored else {}
     if "pipeline" in state:
         pipeline.restore(state["pipeline"])
-    session = TradingSession(
+    journal = DatabaseJournal(run, fence, _instrument_rows(run))
+    book = TradingBook(
         identity=RunIdentity(
             settings.INSTALLATION_ID, run.account, str(run.code), run.timeframe_ms
         ),
-        instruments=instruments,
-        windows=windows,
-        pipeline=pipeline,
         account=_account(run, instruments, windows, state.get("account", {})),
         limits=bootstrap.risk_limits(config),
         broker=broker,
-        journal=DatabaseJournal(run, fence, _instrument_rows(run)),
+        journal=journal,
         gatekeeper=gatekeeper,
         policy=policy,
+    )
+    session = TradingSession(
+        timeframe_ms=run.timeframe_ms,
+        instruments=instruments,
+        windows=windows,
+        pipeline=pipeline,
+        book=book,
+        journal=journal,
         announcer=PublishingAnnouncer(publisher, str(run.code), watch),
         regimes=state.get("regimes", {}),
     )

@@ -300,10 +300,9 @@ class Lot(models.Model):
         indexes = [models.Index(fields=["run", "is_open"], name="lot_open")]
 
 
-class Trade(models.Model):
+class ClosedTrade(models.Model):
     """A closed round trip, or part of one. PnL is net of fees, in quote."""
 
-    run = models.ForeignKey(TradingRun, on_delete=models.CASCADE, related_name="trades")
     trade_id = models.CharField(max_length=120)
     strategy = models.CharField(max_length=40)
     symbol = models.CharField(max_length=40)
@@ -321,6 +320,15 @@ class Trade(models.Model):
     closed_at = models.DateTimeField()
     entry_order_id = models.CharField(max_length=40)
     exit_order_id = models.CharField(max_length=40)
+
+    class Meta:
+        abstract = True
+
+
+class Trade(ClosedTrade):
+    """A closed trade of the run's own book."""
+
+    run = models.ForeignKey(TradingRun, on_delete=models.CASCADE, related_name="trades")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["run", "trade_id"], name="trade_once")]
@@ -394,3 +402,36 @@ class EvolutionEvent(models.Model):
     value = models.FloatField()
     limit = models.FloatField()
     at = models.DateTimeField()
+
+
+class SideTrade(ClosedTrade):
+    """A closed trade of a virtual book beside the run: ``shadow`` or ``counterfactual`` (D-60).
+
+    ``entry_order_id`` is made as the run's own would be: a trade that both books took carries the
+    same one.
+    """
+
+    run = models.ForeignKey(TradingRun, on_delete=models.CASCADE, related_name="side_trades")
+    book = models.CharField(max_length=20)
+
+    class Meta:
+        indexes = [
+            # recovery of a suspended strategy, and what the layer saved or missed
+            models.Index(fields=["run", "book", "strategy", "-closed_at"], name="side_trade_newest")
+        ]
+
+
+class SideEquityPoint(models.Model):
+    """Mark-to-market equity of a virtual book after one event."""
+
+    run = models.ForeignKey(TradingRun, on_delete=models.CASCADE, related_name="side_equity_points")
+    book = models.CharField(max_length=20)
+    at = models.DateTimeField()
+    equity_quote = ExactDecimalField()
+    exposure_quote = ExactDecimalField()
+    drawdown_fraction = models.FloatField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["run", "book", "at"], name="side_equity_once")
+        ]
