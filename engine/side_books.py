@@ -205,6 +205,7 @@ class SideBooks:
         """
         self._plans = tuple(plans)
         self._open: dict[str, SideBook] = {}
+        self._failed: set[str] = set()
         if not self._plans:
             return
         if market is None or fail_safe is None or codec is None:
@@ -214,10 +215,14 @@ class SideBooks:
             value = (stored or {}).get(plan.name)
             if value is not None:
                 self._try(plan.name, partial(self._reopen, plan, value))
+        # a state that cannot be read is told, and the book begins anew
+        self._failed.clear()
 
     def begin(self, event: MarketEvent, run: TradingBook, regimes: Mapping[str, str]) -> None:
         """Open and give up books as wanted, then book what filled in each."""
         for plan in self._plans:
+            if plan.name in self._failed:
+                continue
             self._try(plan.name, partial(self._begin, plan, event, run, regimes))
 
     def mark(self, symbol: str, close: float) -> None:
@@ -269,9 +274,10 @@ class SideBooks:
         self._open[plan.name] = SideBook(plan, self._market, self._codec.load(value))
 
     def _try(self, name: str, call: Callable[[], None]) -> None:
-        """Make the call; a book that fails is given up, the run goes on."""
+        """Make the call; a book that fails is left out until the next start, the run goes on."""
         where = f"side book {name}"
         if isinstance(self._fail_safe.attempt(call, where=where), Failure):
+            self._failed.add(name)
             self._open.pop(name, None)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
 from engine.limits import RiskLimits
+from engine.paper import PaperBroker
 from engine.phases.config import Readiness
 from engine.phases.pipeline import Pipeline
 from engine.policy import BasePolicy
@@ -17,10 +18,11 @@ from engine.ports import Assessment, StrategyStatus, TradingState
 from engine.side_books import COUNTERFACTUAL, SHADOW, SideBooks, SideMarket, SidePlan
 from engine.side_gates import CounterfactualGate, ShadowGate
 from engine.trading_book import RunIdentity
+from engine.types.bars import MarketEvent
 from engine.window import HistoryWindow
 from tests.bar_factory import random_walk
 from tests.engine.books import BTC, D, instrument
-from tests.engine.phases.scene import CONFIG, Gate, Incidents, Rule, fail_safe, pipeline
+from tests.engine.phases.scene import CONFIG, Gate, Incidents, Rule, book_at, fail_safe, pipeline
 from tests.engine.phases.sizing import Layer
 from tests.engine.sessions import Scene, play, scene
 from trades.side_book_state import JsonCodec
@@ -134,35 +136,65 @@ def test_the_counterfactual_book_takes_what_the_layer_filters() -> None:
     assert [t for _, t in room.journal.side_trades] == off.journal.trades
 
 
+@dataclass
+class Slow(PaperBroker):
+    """Tells of every fill one event late: the order is on the way meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__({BTC: instrument()})
+        self.late: list[Any] = []
+
+    def fills_at(self, event: MarketEvent) -> Any:
+        told, self.late = self.late, list(super().fills_at(event))
+        return told
+
+    def open_intents(self) -> Any:
+        return (*super().open_intents(), *(intent for _, intent in self.late))
+
+
 def test_a_copy_waits_until_nothing_of_the_run_is_on_the_way() -> None:
     """A copied account knows nothing of orders that fill later: it would lack their positions."""
     wanted = [False]
-    room = beside(counterfactual, of_plan={"wanted": lambda: wanted[0]})
+    room = beside(counterfactual, of_plan={"wanted": lambda: wanted[0]}, broker=Slow())
     rows = iter(ROWS)
     while not room.broker.open_intents():
         play(room, BARS, range(row := next(rows), row + 1))
     wanted[0] = True
-    play(room, BARS, range(row := next(rows), row + 1))
-    rest = range(row + 1, ROWS.stop)
-    play(room, BARS, rest)
-    last = room.journal.points[-1]
-    assert room.journal.side_points[-1][1].equity_quote == last.equity_quote
+    while room.broker.open_intents():
+        assert room.journal.side_points == []
+        play(room, BARS, range(row := next(rows), row + 1))
+    play(room, BARS, range(row + 1, row + 2))
+    assert room.account.ledger.lots
+    at = room.journal.side_points[-1][1]
+    assert at.equity_quote == room.journal.points[-1].equity_quote
+    assert at.exposure_quote == room.journal.points[-1].exposure_quote > 0
 
 
-def test_a_side_book_goes_on_after_a_restart_as_if_nothing_had_been() -> None:
+@pytest.mark.parametrize("book", [lambda close: None, book_at], ids=["next open", "book"])
+def test_a_side_book_goes_on_after_a_restart_as_if_nothing_had_been(book: Any) -> None:
     """Everything it is goes through JSON between any two events."""
     whole = beside(shadow, gate=Gate(status=StrategyStatus.SUSPENDED))
-    play(whole, BARS, ROWS)
-    for cut in range(ROWS.start + 1, ROWS.stop - 1, 11):
+    play(whole, BARS, ROWS, book)
+    assert len(whole.journal.side_trades) > 3
+    for cut in range(ROWS.start + 1, ROWS.stop - 1, 7):
         first = beside(shadow, gate=Gate(status=StrategyStatus.SUSPENDED))
-        play(first, BARS, range(ROWS.start, cut))
+        play(first, BARS, range(ROWS.start, cut), book)
         stored = json.loads(json.dumps(first.session.state()["side_books"]))
         second = beside(
             shadow, gate=Gate(status=StrategyStatus.SUSPENDED), stored=stored, **_from(cut)
         )
-        play(second, BARS, range(cut, ROWS.stop))
+        assert json.loads(json.dumps(second.session.state()["side_books"])) == stored
+        play(second, BARS, range(cut, ROWS.stop), book)
         got = first.journal.side_trades + second.journal.side_trades
         assert got == whole.journal.side_trades
+
+
+def test_losses_and_entries_are_remembered_through_a_restart() -> None:
+    """Streaks and throttles would else begin anew with every deployment."""
+    room = beside(shadow, gate=Gate(status=StrategyStatus.SUSPENDED))
+    play(room, BARS, ROWS)
+    stored: Any = room.session.state()["side_books"]
+    assert stored[SHADOW]["entries_ms"] and "one" in stored[SHADOW]["streaks"]
 
 
 def _from(row: int) -> dict[str, Any]:
@@ -181,7 +213,7 @@ def test_a_side_book_that_fails_is_left_out_and_the_run_goes_on() -> None:
     play(room, BARS, ROWS)
     play(alone, BARS, ROWS)
     assert room.journal.lines() == alone.journal.lines()
-    assert incidents.places and set(incidents.places) == {f"side book {COUNTERFACTUAL}"}
+    assert incidents.places == [f"side book {COUNTERFACTUAL}"]
     assert room.journal.side_trades == []
 
 
