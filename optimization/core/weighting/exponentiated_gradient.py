@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import exp, log
+from math import log
 
 import numpy as np
 
@@ -84,9 +84,8 @@ class ExponentiatedGradientPolicy:
             and found.new_mean_r is not None
             and found.new_trades >= self.min_new_trades
         }
-        total = sum(current[code] for code in awake)
-        raised = {code: current[code] * exp(self.eta * reward) for code, reward in awake.items()}
-        scale = sum(raised.values())
-        for code, weight in raised.items():
-            targets[code] = weight * total / scale
+        if awake:
+            held = np.array([current[code] for code in awake])
+            raised = multiplicative_step(held, np.array(list(awake.values())), self.eta)
+            targets.update(zip(awake, raised.tolist(), strict=True))
         return targets
