@@ -6,7 +6,12 @@ import pytest
 
 from engine.performance import Cut
 from optimization.core.errors import EvidenceError
-from optimization.core.evidence import regime_effectiveness, require_past, strategy_evidence
+from optimization.core.evidence import (
+    regime_effectiveness,
+    require_past,
+    strategies_by_expectancy,
+    strategy_evidence,
+)
 from optimization.core.performance import Decomposition
 from tests.optimization.core.trades import HOUR_MS, closed, every
 
@@ -57,3 +62,15 @@ def test_regime_effectiveness_is_the_same_store_as_the_cuts() -> None:
     assert set(found) == {("ema-trend", "TRENDING"), ("ema-trend", "QUIET")}
     cut = Cut(strategy="ema-trend", regime="QUIET")
     assert found["ema-trend", "QUIET"] == performance.lifetime(cut)
+
+
+def test_the_best_and_the_worst_are_strategies_and_never_a_sum() -> None:
+    """OPT-82: a predecessor's worst strategy was always a roll-up of a symbol (AW-23)."""
+    performance = book(
+        *every([-1.0, -2.0], strategy="breakout"),
+        *every([1.0, 0.5], first=3),
+        closed(5, None, pnl="9", strategy="manual"),
+    )
+    found = strategies_by_expectancy(performance)
+    assert [code for code, _ in found] == ["ema-trend", "breakout", "manual"]
+    assert found[1][1] == performance.rolling(Cut(strategy="breakout"))
