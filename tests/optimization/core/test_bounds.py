@@ -176,6 +176,19 @@ def test_a_target_that_is_no_number_is_refused(target: float) -> None:
         move(HeldWeight(1.0), target, 0, 5)
 
 
+def test_a_weight_outside_a_tightened_range_walks_inside_step_by_step() -> None:
+    """OPT-74: a person lowers the ceiling from 2.0 to 1.2; the weight of 1.9 does not jump."""
+    tight, held, path = WeightLimits(max_weight=1.2), HeldWeight(1.9), [(0, 1.9)]
+    for day in range(1, 8):
+        held, why = move_towards(
+            held, 1.9, now_ms=day * 2 * DAY_MS, closed_trades=5 * day, total_r=0.0, limits=tight
+        )
+        path.append((day * 2 * DAY_MS, held.weight))
+    assert path[1][1] == pytest.approx(1.9 * 0.85)
+    assert (held.weight, why) == (1.2, Bound.RANGE)
+    assert breaches(path) == []
+
+
 def test_time_does_not_go_back() -> None:
     held, _ = move(HeldWeight(1.0), 1.1, 5, 5)
     with pytest.raises(WeightingError, match="back in time"):
