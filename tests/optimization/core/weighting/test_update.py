@@ -178,6 +178,8 @@ def test_symbols_in_two_regimes_wish_for_the_mean() -> None:
     """OPT-39: the regime is passed per symbol."""
     book, _, _ = regime_history()
     up, down = (book.stored_for("ema-trend", name) for name in ("TRENDING", "RANGING"))
+    assert up == book.regime_weights()["ema-trend", "TRENDING"] > 1.0 > down
+    assert book.wished("ema-trend", ["TRENDING"]) == up
     assert book.wished("ema-trend", ["TRENDING", "RANGING"]) == pytest.approx((up + down) / 2)
     assert book.wished("ema-trend", []) == book.stored_for("ema-trend", None)
 
