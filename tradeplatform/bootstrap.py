@@ -18,7 +18,6 @@ from engine.account import Account
 from engine.announce import SilentAnnouncer
 from engine.executors import SerialExecutor
 from engine.failsafe import FailSafe, FailSafePolicy
-from engine.ledger import Ledger
 from engine.limits import RiskLimits
 from engine.matching import FeeIn
 from engine.paper import PaperBroker
@@ -42,8 +41,11 @@ from market.sources.history import HistorySource
 from research.core.journal import MemoryJournal
 from strategies.core.registry import learned_sources, rule_sources
 from tradeplatform.configuration import PREDICTOR_CODES, STRATEGY_CODES, Configuration
+from tradeplatform.shadow import ReplayedLayer, ShadowBook, opening_ledger
 
 ENSEMBLE = "ensemble"
+LayerMaker = Callable[[Configuration], OptimizationPolicy]
+ReplayLayerMaker = Callable[[Configuration, SimulatedOperator], ReplayedLayer]
 _REPLAY_GC_OBJECTS = 100_000
 
 
@@ -71,6 +73,12 @@ def with_strategies(config: Configuration, codes: tuple[str, ...]) -> Configurat
     return msgspec.structs.replace(config, strategies=chosen)
 
 
+def with_layer(config: Configuration, enabled: bool) -> Configuration:
+    """Return the configuration with the optimization layer on or off."""
+    section = msgspec.structs.replace(config.optimization, enabled=enabled)
+    return msgspec.structs.replace(config, optimization=section)
+
+
 def with_predictors(config: Configuration, codes: tuple[str, ...]) -> Configuration:
     """Return the configuration with every other learned source switched off."""
     chosen = {
@@ -80,10 +88,24 @@ def with_predictors(config: Configuration, codes: tuple[str, ...]) -> Configurat
     return msgspec.structs.replace(config, predictors=chosen)
 
 
-def policy_from_settings(config: Configuration, fail_safe: FailSafe) -> OptimizationPolicy:
-    """Return the optimization layer as switched: the base policy behind the fail-safe wrapper."""
-    weights = {code: config.strategy(code).base_weight for code in STRATEGY_CODES}
-    return FailSafePolicy(BasePolicy(weights), fail_safe)
+def base_weights(config: Configuration) -> dict[str, float]:
+    """Return each strategy's weight before any learning, by code."""
+    return {code: config.strategy(code).base_weight for code in STRATEGY_CODES}
+
+
+def policy_from_settings(
+    config: Configuration, fail_safe: FailSafe, layer: LayerMaker | None = None
+) -> OptimizationPolicy:
+    """Return the optimization layer as switched, behind the fail-safe wrapper.
+
+    ``layer`` makes the adaptive part of a wiring; one that cannot be made is an incident, and the
+    platform trades without it (OPT-07).
+    """
+    base = BasePolicy(base_weights(config))
+    adaptive: OptimizationPolicy = base
+    if layer is not None and config.optimization.enabled:
+        adaptive = fail_safe.fall_back(lambda: layer(config), adaptive, where="policy.start")
+    return FailSafePolicy(adaptive, fail_safe, base)
 
 
 def build_pipeline(
@@ -94,13 +116,14 @@ def build_pipeline(
     monotonic: Callable[[], float],
     reporter: Reporter,
     kind: type[Pipeline] = Pipeline,
+    layer: LayerMaker | None = None,
 ) -> tuple[Pipeline, OptimizationPolicy]:
     """Return the ten phases with their sources, and the policy they ask."""
     strategies = enabled_strategies(config)
     rules = tuple(code for code in strategies if code != ENSEMBLE)
     params = {code: config.strategy(code).parameters for code in rules}
     fail_safe = FailSafe(reporter.incident, monotonic)
-    policy = policy_from_settings(config, fail_safe)
+    policy = policy_from_settings(config, fail_safe, layer)
     pipeline = kind(
         config=PipelineConfig(
             horizon_bars=config.trading.horizon_bars, ensemble_trades=ENSEMBLE in strategies
@@ -119,12 +142,17 @@ def build_pipeline(
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """A session over history with everything it is made of; ``run`` feeds it to the end."""
+    """A session over history with everything it is made of; ``run`` feeds it to the end.
+
+    ``layer`` is None where the optimization layer is off, and so is ``shadow``.
+    """
 
     source: HistorySource
     session: TradingSession
     journal: MemoryJournal
     operator: SimulatedOperator
+    layer: ReplayedLayer | None = None
+    shadow: ShadowBook | None = None
 
     def run(self, every: int = 0, progress: Callable[[int], None] | None = None) -> float:
         """Process every event; returns the seconds it took. ``progress`` hears each ``every``."""
@@ -136,6 +164,8 @@ class Replay:
         try:
             for number, event in enumerate(self.source.events(), start=1):
                 self.session.on_event(event)
+                if self.shadow is not None:
+                    self.shadow.on_event(event)
                 if progress is not None and every and number % every == 0:
                     progress(number)
         finally:
@@ -155,39 +185,67 @@ def replay(
     reporter: Reporter,
     slippage_bps: Decimal = Decimal(0),
     resume_after_days: int = 1,
+    layer: ReplayLayerMaker | None = None,
 ) -> Replay:
     """Return the wiring ``replay``: history, paper broker, memory, a stated operator.
 
     ``slippage_bps`` applies where the source brings no book. Wall time stands still for the
-    pipeline: in replay no duration may change a decision.
+    pipeline: in replay no duration may change a decision. ``layer`` makes the optimization layer
+    of a replay; without one the layer is off.
     """
     limits = risk_limits(config)
     instruments = source.instruments
-    quote = next(iter(instruments.values())).quote
     journal = MemoryJournal(list(instruments), limits)
     operator = SimulatedOperator(
         dict.fromkeys(STRATEGY_CODES, StrategyStatus.ACTIVE), resume_after_days
     )
-    pipeline, policy = build_pipeline(
+    adaptive = None if layer is None else layer(config, operator)
+    pipeline, policy = _replay_pipeline(config, reporter, adaptive)
+    windows = {s: HistoryWindow(source.columns(s), source.first_row(s)) for s in instruments}
+    broker = PaperBroker(instruments, FeeIn.QUOTE, slippage_bps)
+    session = TradingSession(
+        identity=RunIdentity("000000", "replay", "replay", source.timeframe_ms),
+        instruments=instruments,
+        windows=windows,
+        pipeline=pipeline,
+        account=Account(opening_ledger(instruments, cash_quote)),
+        limits=limits,
+        broker=broker,
+        journal=journal,
+        gatekeeper=operator,
+        policy=policy,
+        announcer=SilentAnnouncer(),
+    )
+    if adaptive is None:
+        return Replay(source, session, journal, operator)
+
+    def informed() -> Pipeline:
+        twin, _ = _replay_pipeline(config, reporter, None)
+        twin.restore(pipeline.state())
+        return twin
+
+    shadow = ShadowBook(
+        layer=adaptive,
+        pipeline=informed,
+        windows=windows,
+        instruments=instruments,
+        limits=limits,
+        cash_quote=cash_quote,
+        slippage_bps=slippage_bps,
+        timeframe_ms=source.timeframe_ms,
+    )
+    return Replay(source, session, journal, operator, adaptive, shadow)
+
+
+def _replay_pipeline(
+    config: Configuration, reporter: Reporter, layer: ReplayedLayer | None
+) -> tuple[Pipeline, OptimizationPolicy]:
+    return build_pipeline(
         config,
         executor=SerialExecutor,
         recorder=CountingRecorder(),
         monotonic=lambda: 0.0,
         reporter=reporter,
         kind=ReplayPipeline,
+        layer=None if layer is None else lambda _: layer,
     )
-    shortable = [i.symbol for i in instruments.values() if i.shortable]
-    session = TradingSession(
-        identity=RunIdentity("000000", "replay", "replay", source.timeframe_ms),
-        instruments=instruments,
-        windows={s: HistoryWindow(source.columns(s), source.first_row(s)) for s in instruments},
-        pipeline=pipeline,
-        account=Account(Ledger(quote, {quote: cash_quote}, shortable=shortable)),
-        limits=limits,
-        broker=PaperBroker(instruments, FeeIn.QUOTE, slippage_bps),
-        journal=journal,
-        gatekeeper=operator,
-        policy=policy,
-        announcer=SilentAnnouncer(),
-    )
-    return Replay(source, session, journal, operator)
