@@ -84,12 +84,6 @@ class HistoryWindow:
     def last_bar(self) -> Bar | None:
         return self._last
 
-    def twin(self) -> HistoryWindow:
-        """Return an independent window at the same row, over the same columns."""
-        twin = HistoryWindow.__new__(HistoryWindow)
-        twin._store, twin._row, twin._last = self._store, self._row, self._last
-        return twin
-
     def append(self, bar: Bar) -> tuple[ColumnStore, int]:
         self._row += 1
         if int(self._store.bars.ts_ms[self._row]) != bar.ts_ms:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Protocol
 
 import msgspec
 
@@ -18,6 +19,7 @@ from engine.account import Account
 from engine.announce import SilentAnnouncer
 from engine.executors import SerialExecutor
 from engine.failsafe import FailSafe, FailSafePolicy
+from engine.ledger import Ledger
 from engine.limits import RiskLimits
 from engine.matching import FeeIn
 from engine.paper import PaperBroker
@@ -33,19 +35,23 @@ from engine.ports import (
     StrategyStatus,
 )
 from engine.scoreboard import Scoreboard
-from engine.session import RunIdentity, TradingSession
+from engine.session import TradingSession
+from engine.side_books import SideMarket
 from engine.simulated_operator import SimulatedOperator
+from engine.trading_book import RunIdentity, TradingBook
 from engine.types.bars import MarketEvent
+from engine.types.decisions import JsonValue
+from engine.types.ledger import Trade
+from engine.types.opinions import Regime
 from engine.window import HistoryWindow
 from market.sources.history import HistorySource
 from research.core.journal import MemoryJournal
 from strategies.core.registry import learned_sources, rule_sources
 from tradeplatform.configuration import PREDICTOR_CODES, STRATEGY_CODES, Configuration
-from tradeplatform.shadow import ReplayedLayer, ShadowBook, opening_ledger
+from trades.side_books import shadow_plan, side_books
 
 ENSEMBLE = "ensemble"
-LayerMaker = Callable[[Configuration], OptimizationPolicy]
-ReplayLayerMaker = Callable[[Configuration, SimulatedOperator], ReplayedLayer]
+ReplayLayerMaker = Callable[[Configuration, SimulatedOperator], "ReplayedLayer"]
 _REPLAY_GC_OBJECTS = 100_000
 
 
@@ -89,23 +95,20 @@ def with_predictors(config: Configuration, codes: tuple[str, ...]) -> Configurat
 
 
 def base_weights(config: Configuration) -> dict[str, float]:
-    """Return each strategy's weight before any learning, by code."""
+    """Return the weight of each strategy before any learning, by code (OPT-03)."""
     return {code: config.strategy(code).base_weight for code in STRATEGY_CODES}
 
 
-def policy_from_settings(
-    config: Configuration, fail_safe: FailSafe, layer: LayerMaker | None = None
-) -> OptimizationPolicy:
-    """Return the optimization layer as switched, behind the fail-safe wrapper.
+def favourable_regimes(config: Configuration) -> dict[str, frozenset[Regime]]:
+    """Return the regimes each rule strategy was made for; the ensemble was made for none."""
+    rules = tuple(code for code in STRATEGY_CODES if code != ENSEMBLE)
+    params = {code: config.strategy(code).parameters for code in rules}
+    return {rule.code: rule.favourable_regimes for rule in rule_sources(params, rules)}
 
-    ``layer`` makes the adaptive part of a wiring; one that cannot be made is an incident, and the
-    platform trades without it (OPT-07).
-    """
-    base = BasePolicy(base_weights(config))
-    adaptive: OptimizationPolicy = base
-    if layer is not None and config.optimization.enabled:
-        adaptive = fail_safe.fall_back(lambda: layer(config), adaptive, where="policy.start")
-    return FailSafePolicy(adaptive, fail_safe, base)
+
+def policy_from_settings(config: Configuration, fail_safe: FailSafe) -> OptimizationPolicy:
+    """Return the optimization layer as switched: the base policy behind the fail-safe wrapper."""
+    return FailSafePolicy(BasePolicy(base_weights(config)), fail_safe)
 
 
 def build_pipeline(
@@ -116,14 +119,18 @@ def build_pipeline(
     monotonic: Callable[[], float],
     reporter: Reporter,
     kind: type[Pipeline] = Pipeline,
-    layer: LayerMaker | None = None,
+    policy: Callable[[FailSafe], OptimizationPolicy] | None = None,
 ) -> tuple[Pipeline, OptimizationPolicy]:
-    """Return the ten phases with their sources, and the policy they ask."""
+    """Return the ten phases with their sources, and the policy they ask.
+
+    ``policy`` makes another policy than that of the configuration; stored runs follow a switch
+    that people change while they trade.
+    """
     strategies = enabled_strategies(config)
     rules = tuple(code for code in strategies if code != ENSEMBLE)
     params = {code: config.strategy(code).parameters for code in rules}
     fail_safe = FailSafe(reporter.incident, monotonic)
-    policy = policy_from_settings(config, fail_safe, layer)
+    asked = policy_from_settings(config, fail_safe) if policy is None else policy(fail_safe)
     pipeline = kind(
         config=PipelineConfig(
             horizon_bars=config.trading.horizon_bars, ensemble_trades=ENSEMBLE in strategies
@@ -131,20 +138,29 @@ def build_pipeline(
         rules=rule_sources(params, rules),
         learned=learned_sources(enabled_predictors(config)),
         scoreboard=Scoreboard(),
-        policy=policy,
         executor=executor(fail_safe),
         recorder=recorder,
         fail_safe=fail_safe,
         monotonic=monotonic,
     )
-    return pipeline, policy
+    return pipeline, asked
+
+
+class ReplayedLayer(OptimizationPolicy, Protocol):
+    """An optimization layer that updates itself on event time."""
+
+    def record_shadow(self, trade: Trade) -> None:
+        """Hear of a virtual trade as it closes."""
+
+    def summary(self) -> dict[str, JsonValue]:
+        """Return what it did, for the replay's result."""
 
 
 @dataclass(frozen=True, slots=True)
 class Replay:
     """A session over history with everything it is made of; ``run`` feeds it to the end.
 
-    ``layer`` is None where the optimization layer is off, and so is ``shadow``.
+    ``layer`` is None where the optimization layer is off.
     """
 
     source: HistorySource
@@ -152,7 +168,6 @@ class Replay:
     journal: MemoryJournal
     operator: SimulatedOperator
     layer: ReplayedLayer | None = None
-    shadow: ShadowBook | None = None
 
     def run(self, every: int = 0, progress: Callable[[int], None] | None = None) -> float:
         """Process every event; returns the seconds it took. ``progress`` hears each ``every``."""
@@ -164,8 +179,6 @@ class Replay:
         try:
             for number, event in enumerate(self.source.events(), start=1):
                 self.session.on_event(event)
-                if self.shadow is not None:
-                    self.shadow.on_event(event)
                 if progress is not None and every and number % every == 0:
                     progress(number)
         finally:
@@ -190,62 +203,64 @@ def replay(
     """Return the wiring ``replay``: history, paper broker, memory, a stated operator.
 
     ``slippage_bps`` applies where the source brings no book. Wall time stands still for the
-    pipeline: in replay no duration may change a decision. ``layer`` makes the optimization layer
-    of a replay; without one the layer is off.
+    pipeline: in replay no duration may change a decision. ``layer`` makes the optimization layer,
+    and suspended strategies then trade on in a shadow book (D-07); without one it is off.
     """
     limits = risk_limits(config)
     instruments = source.instruments
-    journal = MemoryJournal(list(instruments), limits)
+    quote = next(iter(instruments.values())).quote
     operator = SimulatedOperator(
         dict.fromkeys(STRATEGY_CODES, StrategyStatus.ACTIVE), resume_after_days
     )
     adaptive = None if layer is None else layer(config, operator)
-    pipeline, policy = _replay_pipeline(config, reporter, adaptive)
-    windows = {s: HistoryWindow(source.columns(s), source.first_row(s)) for s in instruments}
-    broker = PaperBroker(instruments, FeeIn.QUOTE, slippage_bps)
-    session = TradingSession(
-        identity=RunIdentity("000000", "replay", "replay", source.timeframe_ms),
-        instruments=instruments,
-        windows=windows,
-        pipeline=pipeline,
-        account=Account(opening_ledger(instruments, cash_quote)),
-        limits=limits,
-        broker=broker,
-        journal=journal,
-        gatekeeper=operator,
-        policy=policy,
-        announcer=SilentAnnouncer(),
+    journal = MemoryJournal(
+        list(instruments), limits, None if adaptive is None else adaptive.record_shadow
     )
-    if adaptive is None:
-        return Replay(source, session, journal, operator)
-
-    def informed() -> Pipeline:
-        twin, _ = _replay_pipeline(config, reporter, None)
-        twin.restore(pipeline.state())
-        return twin
-
-    shadow = ShadowBook(
-        layer=adaptive,
-        pipeline=informed,
-        windows=windows,
-        instruments=instruments,
-        limits=limits,
-        cash_quote=cash_quote,
-        slippage_bps=slippage_bps,
-        timeframe_ms=source.timeframe_ms,
-    )
-    return Replay(source, session, journal, operator, adaptive, shadow)
-
-
-def _replay_pipeline(
-    config: Configuration, reporter: Reporter, layer: ReplayedLayer | None
-) -> tuple[Pipeline, OptimizationPolicy]:
-    return build_pipeline(
+    pipeline, policy = build_pipeline(
         config,
         executor=SerialExecutor,
         recorder=CountingRecorder(),
         monotonic=lambda: 0.0,
         reporter=reporter,
         kind=ReplayPipeline,
-        layer=None if layer is None else lambda _: layer,
+        policy=_replayed(config, adaptive),
     )
+    identity = RunIdentity("000000", "replay", "replay", source.timeframe_ms)
+    shortable = [i.symbol for i in instruments.values() if i.shortable]
+    book = TradingBook(
+        identity=identity,
+        account=Account(Ledger(quote, {quote: cash_quote}, shortable=shortable)),
+        limits=limits,
+        broker=PaperBroker(instruments, FeeIn.QUOTE, slippage_bps),
+        journal=journal,
+        gatekeeper=operator,
+        policy=policy,
+    )
+    session = TradingSession(
+        timeframe_ms=source.timeframe_ms,
+        instruments=instruments,
+        windows={s: HistoryWindow(source.columns(s), source.first_row(s)) for s in instruments},
+        pipeline=pipeline,
+        book=book,
+        journal=journal,
+        announcer=SilentAnnouncer(),
+        side_books=None
+        if adaptive is None
+        else side_books(
+            (shadow_plan(operator, enabled_strategies(config)),),
+            SideMarket(
+                identity=identity, instruments=instruments, limits=limits, slippage_bps=slippage_bps
+            ),
+            FailSafe(reporter.incident, lambda: 0.0),
+            {},
+        ),
+    )
+    return Replay(source, session, journal, operator, adaptive)
+
+
+def _replayed(
+    config: Configuration, layer: ReplayedLayer | None
+) -> Callable[[FailSafe], OptimizationPolicy] | None:
+    if layer is None:
+        return None
+    return lambda fail_safe: FailSafePolicy(layer, fail_safe, BasePolicy(base_weights(config)))

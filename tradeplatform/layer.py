@@ -5,13 +5,11 @@ from __future__ import annotations
 import msgspec
 
 from engine.simulated_operator import SimulatedOperator
-from engine.types.opinions import Regime
 from optimization.core.actions import Tell, tell_nobody
 from optimization.core.config import LayerSettings
 from optimization.core.errors import SettingsError
 from optimization.core.replay_layer import ReplayLayer
-from strategies.core.registry import rule_sources
-from tradeplatform.bootstrap import ENSEMBLE, base_weights
+from tradeplatform.bootstrap import base_weights, favourable_regimes
 from tradeplatform.configuration import STRATEGY_CODES, Configuration
 from tradeplatform.configuration_errors import ConfigurationError
 
@@ -26,12 +24,6 @@ def layer_settings(config: Configuration) -> LayerSettings:
         return LayerSettings.from_values(msgspec.to_builtins(config.optimization))
     except SettingsError as error:
         raise ConfigurationError(str(error)) from error
-
-
-def favourable_regimes(config: Configuration) -> dict[str, frozenset[Regime]]:
-    """Return the regimes each rule was made for; the ensemble is made for none in particular."""
-    params = {code: config.strategy(code).parameters for code in STRATEGY_CODES if code != ENSEMBLE}
-    return {rule.code: rule.favourable_regimes for rule in rule_sources(params)}
 
 
 def replay_layer(

@@ -5,24 +5,20 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from decimal import Decimal
+from decimal import Context, Decimal, localcontext
 from pathlib import Path
 
 import pytest
 from django.core.management import CommandError
 
-from engine.failsafe import FailSafe, FailSafePolicy
-from engine.ports import OptimizationPolicy, StrategyStatus
+from engine.ports import StrategyStatus
 from engine.simulated_operator import SimulatedOperator
-from engine.types.opinions import Regime
 from market.sources.history import HistorySource, load_history
 from optimization.core.replay_layer import ReplayLayer
-from tests.engine.phases.scene import Incidents
 from tests.tradeplatform.test_replay import bar_file, replay
 from tradeplatform import bootstrap
 from tradeplatform.configuration import Configuration
 from tradeplatform.layer import layer_settings, replay_layer
-from tradeplatform.shadow import ShadowGate
 
 __all__ = ["bar_file"]
 
@@ -69,7 +65,9 @@ def test_a_replay_with_the_layer_off_equals_one_without_the_package(bar_file: Pa
         check=True,
     )
     without = json.loads(done.stdout.splitlines()[-1])
-    off = replay(bar_file, layer="off")
+    # a decimal context of its own: ccxt changes the rounding of whatever process has used it
+    with localcontext(Context()):
+        off = replay(bar_file, layer="off")
     assert off["layer"] is None
     assert (off["digest"], off["orders"]) == (without["digest"], without["orders"])
     assert off["orders"] > 0
@@ -131,31 +129,6 @@ def enabled() -> Configuration:
     return bootstrap.with_layer(Configuration(), True)
 
 
-def test_a_layer_that_cannot_be_built_leaves_a_platform_that_trades() -> None:
-    """OPT-07, F-077: base policy, one incident."""
-    incidents = Incidents()
-    safe = FailSafe(incidents.incident, lambda: 0.0)
-
-    def broken(config: Configuration) -> OptimizationPolicy:
-        raise RuntimeError("no layer today")
-
-    policy = bootstrap.policy_from_settings(enabled(), safe, broken)
-    assert isinstance(policy, FailSafePolicy)
-    assert incidents.places == ["policy.start"]
-    assert set(policy.weights(Regime.QUIET)) == set(bootstrap.base_weights(enabled()))
-
-
-def test_a_layer_that_is_not_enabled_is_not_built() -> None:
-    """OPT-06, OPT-43"""
-
-    def must_not(config: Configuration) -> OptimizationPolicy:
-        raise AssertionError("built although it is off")
-
-    incidents = Incidents()
-    bootstrap.policy_from_settings(Configuration(), FailSafe(incidents.incident, lambda: 0.0), must_not)
-    assert incidents.places == []
-
-
 def test_the_layer_is_built_from_the_configured_base_weights() -> None:
     """OPT-03: exactly the configured strategies, each at its own weight."""
     config = enabled()
@@ -213,10 +186,3 @@ def test_nobody_suspended_needs_no_shadow_book(bar_file: Path) -> None:
     wiring.run()
     assert wiring.layer is not None and wiring.layer.summary()["shadow_trades"] == 0
     assert wiring.journal.counts.trades > 0
-
-
-def test_the_shadow_gate_admits_the_suspended_and_nobody_else() -> None:
-    """D-07, D-02"""
-    gate = ShadowGate(lambda: frozenset({"one"}))
-    assert gate.strategy_status("one").may_enter
-    assert not gate.strategy_status("two").may_enter
