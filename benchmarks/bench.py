@@ -22,7 +22,13 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tradeplatform.settings")
 django.setup()
 
-from benchmarks import decisions, performance, platform_run, replays  # noqa: E402
+from benchmarks import (  # noqa: E402
+    decisions,
+    health_detectors,
+    performance,
+    platform_run,
+    replays,
+)
 from benchmarks.figures import ROOT, Benchmark, BenchmarkFailed, Options, machine  # noqa: E402
 from tradeplatform.version import code_version  # noqa: E402
 
@@ -34,6 +40,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "fuzzed-weights": performance.fuzzed_weights,
     "start-and-memory": platform_run.start_and_memory,
     "bar-to-order": platform_run.bar_to_order,
+    "health-detectors": health_detectors.health_detectors,
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from engine.risk import RiskLimits
@@ -32,8 +32,13 @@ class ComparisonJournal(MemoryJournal):
     the reason code of each entry signal that ended in HOLD.
     """
 
-    def __init__(self, symbols: Sequence[str], limits: RiskLimits) -> None:
-        super().__init__(symbols, limits)
+    def __init__(
+        self,
+        symbols: Sequence[str],
+        limits: RiskLimits,
+        side_trade: Callable[[Trade], None] | None = None,
+    ) -> None:
+        super().__init__(symbols, limits, side_trade)
         self.entries: dict[str, Entry] = {}
         self.refused: dict[SignalKey, str] = {}
         self.closed: list[Trade] = []
