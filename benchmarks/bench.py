@@ -22,7 +22,7 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tradeplatform.settings")
 django.setup()
 
-from benchmarks import decisions, health_detectors, platform_run, replays  # noqa: E402
+from benchmarks import decisions, health_detectors, layer_fuzz, platform_run, replays  # noqa: E402
 from benchmarks.figures import ROOT, Benchmark, BenchmarkFailed, Options, machine  # noqa: E402
 from tradeplatform.version import code_version  # noqa: E402
 
@@ -33,6 +33,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "start-and-memory": platform_run.start_and_memory,
     "bar-to-order": platform_run.bar_to_order,
     "health-detectors": health_detectors.health_detectors,
+    "layer-fuzz": layer_fuzz.layer_fuzz,
 }
 
 

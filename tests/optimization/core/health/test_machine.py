@@ -52,6 +52,7 @@ def look(given: HealthState, standing: Standing | None = None) -> tuple[HealthSt
         (state(ACTIVE, [-1.0] * 19, hours=7), None, "too few trades"),
         (state(ACTIVE, BAD, hours=5), None, "recovered a moment ago"),
         (state(ACTIVE, GOOD, hours=7), None, "healthy"),
+        (state(ACTIVE, [-2.0, 1.6] * 10, hours=7), None, "bad luck is no evidence"),
         (state(ACTIVE, [], hours=7), None, "nothing known"),
         (state(DEGRADED, BAD, hours=24), SUSPENDED, "STILL_UNDERPERFORMS"),
         (state(DEGRADED, BAD, hours=23.9), None, "dwell"),
@@ -102,7 +103,10 @@ def test_the_transition_table(
 def test_each_threshold_breaks_on_its_own_and_says_so(rs: list[float], words: str) -> None:
     """OPT-81: units and numbers in the reason; the first case needs a stricter factor."""
     strict = replace(
-        SETTINGS, profit_factor_min=0.9 if "factor" in words else 0.3, recovery_profit_factor=1.0
+        SETTINGS,
+        profit_factor_min=0.9 if "factor" in words else 0.3,
+        recovery_profit_factor=1.0,
+        evidence_errors=0.0,
     )
     given = HealthState(status=ACTIVE)
     for outcome in outcomes(rs, from_ms=NOW - HOUR_MS):
