@@ -207,3 +207,24 @@ def test_no_evidence_leads_along_an_edge_that_is_not_in_the_table(
     }
     _, edge = look(state(status, rs, hours=hours, shadow=shadow))
     assert edge is None or (edge.from_status, edge.to_status) in allowed
+
+
+def test_each_edge_of_a_window_is_where_it_is_said_to_be() -> None:
+    """OPT-81: a trade that closed or opened at the very moment counts."""
+    at = replace(state(ACTIVE), evidence_from_ms=NOW, recent=((NOW - 1, 1.0), (NOW, -1.0)))
+    assert machine.window(at).trades == 1
+    since = NOW - 60_000
+    suspended = HealthState(status=SUSPENDED, since_ms=since)
+    opened_then = outcomes([1.0], from_ms=NOW - 60_000, shadow=True)[0]
+    assert opened_then.trade.opened_at_ms == since
+    assert machine.observe(suspended, opened_then, SETTINGS).shadow == ((NOW, 1.0),)
+    first_ms = NOW - 48 * HOUR_MS
+    seen = replace(suspended, since_ms=0, shadow=((first_ms - 1, 1.0), (first_ms, 1.0)))
+    assert machine.shadow_window(seen, NOW, SETTINGS).trades == 1
+
+
+def test_the_windows_keep_what_they_are_told_to_keep() -> None:
+    """OPT-33, OPT-81: the last 50, own and shadow alike."""
+    many = [0.1] * 70
+    assert len(state(ACTIVE, many).recent) == 50
+    assert len(state(SUSPENDED, hours=100, shadow=many).shadow) == 50
