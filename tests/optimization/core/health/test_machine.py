@@ -55,6 +55,8 @@ def look(given: HealthState, standing: Standing | None = None) -> tuple[HealthSt
         (state(ACTIVE, [-2.0, 1.6] * 10, hours=7), None, "bad luck is no evidence"),
         (state(ACTIVE, [], hours=7), None, "nothing known"),
         (state(DEGRADED, BAD, hours=24), SUSPENDED, "STILL_UNDERPERFORMS"),
+        (state(DEGRADED, BAD[:20], hours=24), SUSPENDED, "STILL_UNDERPERFORMS"),
+        (state(DEGRADED, BAD[:19], hours=24), None, "one trade short"),
         (state(DEGRADED, BAD, hours=23.9), None, "dwell"),
         (state(DEGRADED, GOOD, hours=24), ACTIVE, "RECOVERED"),
         (state(DEGRADED, GOOD, hours=23.9), None, "dwell"),
@@ -228,3 +230,21 @@ def test_the_windows_keep_what_they_are_told_to_keep() -> None:
     many = [0.1] * 70
     assert len(state(ACTIVE, many).recent) == 50
     assert len(state(SUSPENDED, hours=100, shadow=many).shadow) == 50
+
+
+def test_active_may_degrade_again_exactly_when_its_dwell_is_over() -> None:
+    """OPT-35"""
+    _, edge = look(state(ACTIVE, BAD, hours=6))
+    assert edge is not None and edge.to_status is DEGRADED
+
+
+def test_an_expectancy_exactly_at_the_needed_improvement_recovers() -> None:
+    """D-07: 15 % better than -0.4 R is -0.34 R; the recovery values are lowered to it."""
+    lenient = replace(
+        SETTINGS, expectancy_r_min=-1.0, recovery_expectancy_r=-0.5, recovery_profit_factor=0.0,
+        profit_factor_min=0.0,
+    )  # fmt: skip
+    for shadow, due in (([-0.34] * 10, True), ([-0.35] * 10, False)):
+        given = state(SUSPENDED, hours=50, shadow=shadow, before=-0.4)
+        _, edge = machine.judge("one", given, Standing(SUSPENDED, 0), NOW, lenient)
+        assert (edge is not None) is due
