@@ -26,11 +26,11 @@ _LOST_BOOK = Missing("no book now, earlier bars had one")
 # Depth is told within these multiples of the configured band.
 _BANDS = (1.0, 2.5, 5.0)
 _SHORT_BARS, _LONG_BARS = 8, 64
+# The microprice's distance from the middle in half spreads is the best level's imbalance.
 INPUT_NAMES = (
-    "imbalance_best",
+    "microprice_gap",
     "imbalance_band",
     "imbalance_weighted",
-    "microprice_gap",
     "spread_log",
     "depth_near_share",
     *(f"ofi_{level}" for level in range(1, LEVELS + 1)),
@@ -84,7 +84,7 @@ def read_order_flow(
         impact_bps=impact_bps,
         liquidity_score=score,
         advice=plan.style,
-        inputs=_inputs(book, spread_bps, bands, (best, imbalance, weighted), flow, taker, snapshot),
+        inputs=_inputs(book, spread_bps, bands, (imbalance, weighted), flow, taker, snapshot),
         best_imbalance=best,
         weighted_imbalance=weighted,
         depth_bands=bands,
@@ -169,7 +169,7 @@ def _inputs(
     book: Book,
     spread_bps: float,
     bands: tuple[tuple[float, float, float], ...],
-    imbalances: tuple[float, float, float],
+    imbalances: tuple[float, float],
     flow: FlowReading,
     taker: float | Missing,
     snapshot: Snapshot,
@@ -183,13 +183,14 @@ def _inputs(
     long = _volatility_bps(snapshot, _LONG_BARS)
     near, far = bands[0][1] + bands[0][2], bands[-1][1] + bands[-1][2]
     centre = books.middle(book.bids, book.asks)
-    gap_bps = (books.microprice(book.bids, book.asks) / centre - 1.0) * 1e4
+    half_spread = (book.asks[0][0] - book.bids[0][0]) / 2.0
+    gap = (books.microprice(book.bids, book.asks) - centre) / half_spread
     change = 0.0
     if not isinstance(short, Missing) and not isinstance(long, Missing) and long > 0.0:
         change = short / long - 1.0
     row = (
+        gap,
         *imbalances,
-        gap_bps / spread_bps * 2.0,
         log(max(spread_bps, 1e-3)),
         near / far if far > 0.0 else 0.0,
         *_scaled(book, flow.levels),
