@@ -150,19 +150,19 @@ def test_a_wait_is_denied_with_the_numbers_of_the_book() -> None:
 @pytest.mark.parametrize("side", [Side.BUY, Side.SELL])
 def test_an_order_is_cut_to_what_its_side_of_the_book_takes(side: Side) -> None:
     """ORC-86: before the hard caps, with its step in the trace; the other side does not matter."""
-    proposal = entry(side=side)
-    free = ask(proposal, shortable=True).sizing
+    proposal, seen = entry(side=side), {"consensus": consensus(0.6 if side is Side.BUY else 0.4)}
+    free = ask(proposal, shortable=True, seen=seen).sizing
     room = float(free.quantity_base) / 3.0
     mine, other = ("buy", "sell") if side is Side.BUY else ("sell", "buy")
-    flow = order_flow(**{f"{mine}_capacity_base": room})
-    cut = ask(proposal, shortable=True, seen={"order_flow": flow}).sizing
+    thin = {"order_flow": order_flow(**{f"{mine}_capacity_base": room})}
+    cut = ask(proposal, shortable=True, seen={**seen, **thin}).sizing
     assert 0 < float(cut.quantity_base) <= room
     codes = [step.code for step in cut.steps]
     assert codes.index("BOOK_IMPACT") == codes.index("MULTIPLIER") + 1
     (step,) = [step for step in cut.steps if step.code == "BOOK_IMPACT"]
     assert step.after_base == room < step.before_base
-    flow = order_flow(**{f"{other}_capacity_base": room})
-    assert ask(proposal, shortable=True, seen={"order_flow": flow}).sizing == free
+    thin = {"order_flow": order_flow(**{f"{other}_capacity_base": room})}
+    assert ask(proposal, shortable=True, seen={**seen, **thin}).sizing == free
 
 
 def test_a_deep_book_never_makes_an_order_larger() -> None:
