@@ -18,7 +18,7 @@ _QUOTES = ("timestamp", "bid", "bid_qty", "ask", "ask_qty")
 _TRADES = ("timestamp", "price", "qty")
 
 
-def evaluate(*, depth: str | None, quotes: str | None, trades: str) -> OrderFlowStudy:
+def evaluate(*, depth: str | None, quotes: str | None, trades: str | None) -> OrderFlowStudy:
     """Read one recording and study it. Exactly one of ``depth`` and ``quotes`` must be given.
 
     Raises:
@@ -27,6 +27,8 @@ def evaluate(*, depth: str | None, quotes: str | None, trades: str) -> OrderFlow
     if (depth is None) == (quotes is None):
         given = "both" if depth else "neither"
         raise DataError(f"--depth and --quotes: {given} was given, allowed: one of them")
+    if trades is None:
+        raise DataError("--trades was not given, allowed: a parquet file of trades")
     tape = read_depth(depth) if depth is not None else read_quotes(quotes or "")
     found = read_trades(trades, tape)
     if found.ts_ms[-1] < tape.ts_ms[0] or found.ts_ms[0] > tape.ts_ms[-1]:

@@ -39,7 +39,8 @@ class HorizonStudy:
     """One interval length. R2 in sample unless its name says otherwise; None = cannot be told.
 
     ``ofi_r2`` is of the best level, every change an event; ``netted`` of the flow between the
-    books of consecutive messages. ``predictive_r2`` is out of sample: fitted on the first half,
+    books of consecutive messages; ``multi_level`` of all levels at once, ``integrated`` of their
+    first principal component. ``predictive_r2`` is out of sample: fitted on the first half,
     judged on the second, one interval ahead, against the first half's mean.
     """
 
@@ -51,6 +52,7 @@ class HorizonStudy:
     both_r2: float | None
     multi_level_r2: float | None
     multi_level_adjusted_r2: float | None
+    multi_level_netted_adjusted_r2: float | None
     integrated_r2: float | None
     slope_bps_per_unit: float | None
     predictive_r2: float | None
@@ -168,29 +170,44 @@ def first_component(x: Matrix) -> FloatColumn:
 def _horizon(tape: BookTape, trades: Trades, seconds: int) -> HorizonStudy:
     flow, moves = _intervals(tape, tape.flow, seconds)
     net = net_flow(tape.bid_price, tape.bid_qty, tape.ask_price, tape.ask_qty)
-    netted, _ = _intervals(tape, net[:, :1], seconds)
+    netted, _ = _intervals(tape, net, seconds)
     traded = _traded(tape, trades, seconds, moves.shape[0])
-    best, n = flow[:, :1], int(moves.shape[0])
-    several = tape.n_levels > 1
-    scaled = _scaled(tape, flow)
-    multi = _mean_r2(scaled, moves, seconds) if several else None
-    integrated = scaled @ first_component(scaled)[:, None]
+    best = flow[:, :1]
+    levels = _several_levels(tape, flow, netted, moves, seconds)
     ahead, judged = predictive_r_squared(best, moves)
     return HorizonStudy(
         horizon_s=seconds,
-        n=n,
+        n=int(moves.shape[0]),
         ofi_r2=_mean_r2(best, moves, seconds),
-        ofi_netted_r2=_mean_r2(netted, moves, seconds),
+        ofi_netted_r2=_mean_r2(netted[:, :1], moves, seconds),
         trade_imbalance_r2=_mean_r2(traded, moves, seconds),
         both_r2=_mean_r2(np.hstack((best, traded)), moves, seconds),
-        multi_level_r2=multi,
-        multi_level_adjusted_r2=adjusted(multi, min(n, SECTION_S // seconds), tape.n_levels),
-        integrated_r2=_mean_r2(integrated, moves, seconds) if several else None,
+        multi_level_r2=levels[0],
+        multi_level_adjusted_r2=levels[1],
+        multi_level_netted_adjusted_r2=levels[2],
+        integrated_r2=levels[3],
         slope_bps_per_unit=_slope(best, moves),
         predictive_r2=ahead,
         predictive_chance_r2=None if ahead is None else _CHANCE / judged,
         predictive_n=judged,
     )
+
+
+def _several_levels(
+    tape: BookTape, flow: Matrix, netted: Matrix, moves: FloatColumn, seconds: int
+) -> tuple[float | None, float | None, float | None, float | None]:
+    """Return R2 of all levels, adjusted, adjusted of netted flow, and of the first component;
+    None all of them where there is one level."""
+    k = tape.n_levels
+    if k == 1:
+        return None, None, None, None
+    scaled = _scaled(tape, flow)
+    # a fit has the rows of one section
+    rows = min(moves.shape[0], SECTION_S // seconds)
+    together = _mean_r2(scaled, moves, seconds)
+    net = _mean_r2(_scaled(tape, netted), moves, seconds)
+    integrated = _mean_r2(scaled @ first_component(scaled)[:, None], moves, seconds)
+    return together, adjusted(together, rows, k), adjusted(net, rows, k), integrated
 
 
 def _grid(tape: BookTape, seconds: int) -> tuple[int, int, int]:

@@ -78,6 +78,8 @@ def test_exactly_one_kind_of_book_is_asked_for(tmp_path: Path) -> None:
         evaluate(depth=trades, quotes=trades, trades=trades)
     with pytest.raises(DataError, match="neither was given"):
         evaluate(depth=None, quotes=None, trades=trades)
+    with pytest.raises(DataError, match="--trades was not given"):
+        evaluate(depth=trades, quotes=None, trades=None)
 
 
 def test_spot_depth_reproduces_the_measured_r2(market_data: Path) -> None:

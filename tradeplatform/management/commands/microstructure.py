@@ -19,6 +19,7 @@ _COLUMNS = (
     "ofi_r2",
     "ofi_netted_r2",
     "multi_level_adjusted_r2",
+    "multi_level_netted_adjusted_r2",
     "integrated_r2",
     "trade_imbalance_r2",
     "both_r2",
@@ -34,7 +35,7 @@ class Command(BaseCommand):
         parser.add_argument("action", choices=["evaluate"])
         parser.add_argument("--depth", metavar="FILE", help="depth updates with their snapshot")
         parser.add_argument("--quotes", metavar="FILE", help="best quotes")
-        parser.add_argument("--trades", metavar="FILE", required=True)
+        parser.add_argument("--trades", metavar="FILE")
         parser.add_argument("--json", action="store_true")
 
     def handle(self, **options: Any) -> None:
@@ -53,10 +54,10 @@ class Command(BaseCommand):
         for name, value in asdict(found).items():
             if name != "horizons":
                 self.stdout.write(f"{name:24} {value}")
-        self.stdout.write("".join(f"{name:>25}" for name in _COLUMNS))
+        self.stdout.write("".join(f"{name:>31}" for name in _COLUMNS))
         for horizon in found.horizons:
             cells = (getattr(horizon, name) for name in _COLUMNS)
-            self.stdout.write("".join(f"{_cell(cell):>25}" for cell in cells))
+            self.stdout.write("".join(f"{_cell(cell):>31}" for cell in cells))
 
 
 def _cell(value: float | None) -> str:
