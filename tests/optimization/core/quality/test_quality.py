@@ -25,6 +25,7 @@ from optimization.core.quality.learned import (
     LearnedState,
     Verdict,
     break_even_probability,
+    formula_probability,
     learn,
     learned_score,
     win_probability,
@@ -258,3 +259,17 @@ def test_wins_and_losses_are_counted_each_on_its_side() -> None:
         state, _ = learn(state, QualityInputs(0.5, 0.5, 0.5, 0.5), 0.5, r, SETTINGS)
     assert (state.wins, state.losses, state.gained_r, state.lost_r) == (2, 1, 5.0, 1.0)
     assert state.outcomes == 4
+
+
+def test_the_formulas_calibration_learns_how_often_a_score_wins() -> None:
+    """OPT-80: the champion is beaten at its best, not at its rawest."""
+    rng, state = np.random.default_rng(4), LearnedState()
+    for _ in range(3_000):
+        score = float(rng.random())
+        row = QualityInputs(score, score, score, score)
+        chance = 0.3 + 0.2 * (score > 0.5)
+        r = 1.0 if rng.random() < chance else -1.0
+        state, _ = learn(state, row, formula_score(row, SETTINGS), r, SETTINGS)
+    low, high = formula_probability(state, 0.2), formula_probability(state, 0.8)
+    assert low == pytest.approx(0.3, abs=0.1) and high == pytest.approx(0.5, abs=0.1)
+    assert low < high
