@@ -37,7 +37,7 @@ from engine.scoreboard import Scoreboard
 from engine.session import RunIdentity, TradingSession
 from engine.simulated_operator import SimulatedOperator
 from engine.types.bars import MarketEvent
-from engine.window import HistoryWindow
+from engine.window import HistoryWindow, with_references
 from market.sources.history import HistorySource
 from research.core.journal import MemoryJournal
 from strategies.core.registry import learned_sources, rule_sources
@@ -180,7 +180,9 @@ def replay(
     session = TradingSession(
         identity=RunIdentity("000000", "replay", "replay", source.timeframe_ms),
         instruments=instruments,
-        windows={s: HistoryWindow(source.columns(s), source.first_row(s)) for s in instruments},
+        windows=with_references(
+            {s: HistoryWindow(source.columns(s), source.first_row(s)) for s in instruments}
+        ),
         pipeline=pipeline,
         account=Account(Ledger(quote, {quote: cash_quote}, shortable=shortable)),
         limits=limits,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from engine.failsafe import FailSafe, Failure
-from engine.features import feature_frame
+from engine.features import feature_row
 from engine.market_columns import market_columns
 from engine.phases import (
     entry_gates,
@@ -106,7 +106,7 @@ class Pipeline:
     def warm_up(self, store: ColumnStore) -> None:
         """Evaluate every column once, so that compiling them costs no event its deadline."""
         market_columns(store)
-        feature_frame(store)
+        feature_row(store, len(store.bars) - 1)
         self._believer.board(store)
         self._believer.warm_up()
 

@@ -72,12 +72,16 @@ class MarketView:
 
 @dataclass(frozen=True, slots=True)
 class FeatureView:
-    """Phase 2: one finite feature row (n_features,) of a versioned frame; ready once warm."""
+    """Phase 2: one finite feature row (n_features,) of a versioned frame; ready once warm.
+
+    ``notes`` say what is not there although the row is ready: its features are 0.
+    """
 
     version: str
     names: tuple[str, ...]
     values: FloatColumn
     ready: bool
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
