@@ -145,6 +145,18 @@ def fill_true_range(
 
 
 @kernel
+def fill_log_true_range(
+    high: FloatColumn, low: FloatColumn, close: FloatColumn, out: FloatColumn, start: int
+) -> None:
+    """Write ln of the true range's top over its bottom."""
+    for row in range(start, close.shape[0]):
+        top, bottom = high[row], low[row]
+        if row > 0:
+            top, bottom = max(top, close[row - 1]), min(bottom, close[row - 1])
+        out[row] = np.log(top / bottom)
+
+
+@kernel
 def fill_change(values: FloatColumn, out: FloatColumn, start: int) -> None:
     """Write each value less the one before; the first row is NaN."""
     for row in range(start, values.shape[0]):

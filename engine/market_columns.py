@@ -17,31 +17,34 @@ from engine.compiled import kernel
 from engine.types.bars import BoolColumn, ColumnStore, FloatColumn
 from engine.types.opinions import REGIMES, Regime
 
+# The mean range says after 20 bars what a standard deviation says after 32, and one wild bar moves
+# it less.
+RANGE_WINDOW = 20
 VOLATILITY_WINDOW = 32
-TREND_WINDOW = 64
+TREND_WINDOW = 48
 # A new label must win this many bars in a row, so no label lasts less: the hysteresis. The label
 # depends on the last such run only, which makes a bounded window agree with the whole history.
 MIN_DWELL_BARS = 8
 # Counted no further: a live window cannot know of a change before it began.
 MAX_DWELL_BARS = 250
 
-# Usual volatility times or divided by this separates VOLATILE and QUIET from the rest.
-VOLATILITY_RATIO = 1.7
+# The usual range times or divided by this separates VOLATILE and QUIET from the rest.
+VOLATILITY_RATIO = 1.6
 VOLATILITY_SHARPNESS = 6.0
 # Efficiency ratio times sqrt(window): 1 for a random walk whatever the window.
-TREND_STRENGTH = 1.8
+TREND_STRENGTH = 2.0
 TREND_SHARPNESS = 2.0
 _MAX_LOG_RATIO = 3.0
 _STILL_STD = 1e-9
 
 VOLATILITY_EDGES = (0.6, 1.5, 2.5)
-LIQUIDITY_SPAN = 12
+LIQUIDITY_SPAN = 20
 LIQUIDITY_QUANTILES = (0.25, 0.75, 0.95)
 RISK_EDGES = (0.3, 0.5, 0.75)
 RISK_WINDOW = 64
 # The worst of this many bars is the level: danger shows at once, calm must last. So no level moves
 # the careless way sooner than this after it moved the careful way.
-LEVEL_HOLD_BARS = 4
+LEVEL_HOLD_BARS = 8
 
 WARM_UP_BARS = TREND_WINDOW + BASELINE_STRIDE * BASELINE_MIN_SAMPLES
 Matrix = npt.NDArray[np.float64]
@@ -106,30 +109,36 @@ def _compute(store: ColumnStore) -> MarketColumns:
 
 
 def volatility_log_ratio(store: ColumnStore) -> FloatColumn:
-    """ln of volatility over its rolling median, within +-3; NaN until warm."""
+    """ln of the mean range over its rolling median, within +-3; NaN until warm."""
 
     def fill(s: ColumnStore, out: FloatColumn, start: int) -> None:
-        volatility = shared_columns.return_std(s, VOLATILITY_WINDOW)
-        _fill_log_ratio(volatility, _usual_volatility(s)[0], out, start)
+        spread = shared_columns.mean_range(s, RANGE_WINDOW)
+        _fill_log_ratio(spread, _usual_range(s)[0], out, start)
 
     return shared_columns.shared(store, ("volatility_log_ratio",), fill)
 
 
 @kernel
-def _fill_log_ratio(
-    volatility: FloatColumn, usual: FloatColumn, out: FloatColumn, start: int
-) -> None:
-    for row in range(start, volatility.shape[0]):
-        if np.isnan(volatility[row]) or np.isnan(usual[row]):
+def _fill_log_ratio(spread: FloatColumn, usual: FloatColumn, out: FloatColumn, start: int) -> None:
+    for row in range(start, spread.shape[0]):
+        if np.isnan(spread[row]) or np.isnan(usual[row]):
             out[row] = np.nan
         # A market that stands still is quiet; one that begins to move after it is not.
-        elif volatility[row] <= _STILL_STD:
+        elif spread[row] <= _STILL_STD:
             out[row] = -_MAX_LOG_RATIO
         elif usual[row] <= _STILL_STD:
             out[row] = _MAX_LOG_RATIO
         else:
-            ratio = np.log(volatility[row] / usual[row])
+            ratio = np.log(spread[row] / usual[row])
             out[row] = min(_MAX_LOG_RATIO, max(-_MAX_LOG_RATIO, ratio))
+
+
+def _usual_range(store: ColumnStore) -> Matrix:
+    def fill(s: ColumnStore, out: Matrix, start: int) -> None:
+        spread = shared_columns.mean_range(s, RANGE_WINDOW)
+        fill_baseline(s, spread, (0.5,), out, start)
+
+    return store.column(("usual_range",), fill, parts=1)
 
 
 def _usual_volatility(store: ColumnStore) -> Matrix:

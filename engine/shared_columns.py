@@ -50,6 +50,24 @@ def true_range(store: ColumnStore) -> FloatColumn:
     return shared(store, ("true_range",), fill)
 
 
+def log_true_range(store: ColumnStore) -> FloatColumn:
+    """ln of the true range's top over its bottom: how far the bar went, as a fraction of price."""
+
+    def fill(s: ColumnStore, out: FloatColumn, start: int) -> None:
+        indicators.fill_log_true_range(s.bars.high, s.bars.low, s.bars.close, out, start)
+
+    return shared(store, ("log_true_range",), fill)
+
+
+def mean_range(store: ColumnStore, window: int) -> FloatColumn:
+    """Mean of ``log_true_range`` over ``window`` bars."""
+
+    def fill(s: ColumnStore, out: FloatColumn, start: int) -> None:
+        indicators.fill_mean(log_true_range(s), window, out, start)
+
+    return shared(store, ("mean_range", window), fill)
+
+
 def ema(store: ColumnStore, span: int) -> FloatColumn:
     """Exponential mean of the close."""
 

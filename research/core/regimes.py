@@ -89,10 +89,14 @@ def _segment(
     noise /= np.sqrt(per_bar)
     if label == TRENDING:
         sign = float(rng.choice([-1, 1]))
-        return noise + sign * process.drift_deviations / per_bar
+        steps: FloatColumn = noise + sign * process.drift_deviations / per_bar
+        return steps
     if label == RANGING:
         return _returning(noise, process.ranging_memory, per_bar)
-    return noise * (process.volatile_times if label == VOLATILE else process.quiet_times)
+    wider: FloatColumn = noise * (
+        process.volatile_times if label == VOLATILE else process.quiet_times
+    )
+    return wider
 
 
 def _returning(noise: FloatColumn, memory: float, per_bar: int) -> FloatColumn:
