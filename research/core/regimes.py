@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.compiled import kernel
-from engine.market_columns import MIN_DWELL_BARS, market_columns
+from engine.market_columns import market_columns
 from engine.types.bars import BarColumns, ColumnStore, FloatColumn
 from engine.types.opinions import REGIMES, Regime
 
@@ -180,7 +180,9 @@ def evaluate(process: RegimeProcess, seeds: Sequence[int]) -> RegimeReport:
     sums = np.zeros((RELIABILITY_BINS, 3))
     flips, bars, shortest = 0, 0, 10**9
     for seed in seeds:
-        drawn, truth = draw(process, np.random.default_rng(seed))
+        # each bar length has histories of its own, not the same numbers scaled
+        rng = np.random.default_rng((seed, process.timeframe_ms // MINUTE_MS))
+        drawn, truth = draw(process, rng)
         columns = market_columns(ColumnStore(drawn))
         counted = np.flatnonzero(columns.ready & (np.arange(len(truth)) >= FIRST_COUNTED_ROW))
         if counted.size == 0:
@@ -255,7 +257,6 @@ def dwell(bars: BarColumns) -> DwellReport:
 
 
 __all__ = [
-    "MIN_DWELL_BARS",
     "REPORT_SEEDS",
     "DwellReport",
     "RegimeProcess",
