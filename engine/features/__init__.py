@@ -2,6 +2,7 @@
 
 from engine.features.cross_asset import has_reference
 from engine.features.frame import (
+    BLOCK_ROWS,
     CLIP,
     FEATURE_NAMES,
     FEATURES,
@@ -14,6 +15,7 @@ from engine.features.frame import (
 )
 
 __all__ = [
+    "BLOCK_ROWS",
     "CLIP",
     "FEATURES",
     "FEATURES_VERSION",

@@ -44,7 +44,7 @@ def test_evaluate_prints_one_object_on_the_last_line() -> None:
 
 @pytest.mark.parametrize("seed", ["-1", "x", "1.5", ""])
 def test_a_seed_that_is_none_is_one_clear_line(seed: str) -> None:
-    with pytest.raises(CommandError, match="--seed was .*, allowed: a whole number") as caught:
+    with pytest.raises(CommandError, match=r"--seed was .*, allowed: a whole number") as caught:
         call_command("regimes", "evaluate", f"--seed={seed}")
     assert caught.value.returncode == 2
 
