@@ -65,21 +65,23 @@ def slope(values: FloatColumn, row: int, window: int) -> float:
 
 
 @window_kernel
-def moment(values: FloatColumn, row: int, window: int, power: int) -> float:
-    """Standardised moment of order 3 (skewness) or 4 (kurtosis, 3 = Gaussian); 0 if constant."""
+def moments(values: FloatColumn, row: int, window: int) -> tuple[float, float]:
+    """Skewness and kurtosis (3 = Gaussian); 0 where the values are equal."""
     oldest = row - window + 1
     mean = total(values, row, window) / window
-    second, higher, largest = 0.0, 0.0, 0.0
+    second, third, fourth, largest = 0.0, 0.0, 0.0, 0.0
     for i in range(oldest, row + 1):
         d = values[i] - mean
-        second += d * d
-        higher += d * d * d if power == 3 else d * d * d * d
+        square = d * d
+        second += square
+        third += square * d
+        fourth += square * square
         largest = max(largest, abs(values[i]))
-    second, higher = second / window, higher / window
-    # Equal values leave a variance of rounding size; its third moment would be noise.
+    second, third, fourth = second / window, third / window, fourth / window
+    # Equal values leave a variance of rounding size; its higher moments would be noise.
     if second <= (ROUNDING * largest) ** 2:
-        return 0.0
-    return float(higher / second ** (power / 2.0))
+        return 0.0, 0.0
+    return third / (second * sqrt(second)), fourth / (second * second)
 
 
 @window_kernel

@@ -41,6 +41,7 @@ def _rows(
     out: Matrix,
     column: int,
 ) -> None:
+    counts = np.empty(8)
     for row in range(first, last):
         at = row - first
         distance = close[row] - windows.total(close, row, 48) / 48.0
@@ -49,12 +50,13 @@ def _rows(
         out[at, column] = windows.ratio(distance, spread, STILL * close[row])
         out[at, column + 1] = 4.0 * windows.autocorrelation(returns, row, 32)
         out[at, column + 2] = 2.0 * _variance_ratio(log_close, returns, row, 4, 64)
-        out[at, column + 3] = windows.moment(returns, row, 48, 3)
+        skewness, kurtosis = windows.moments(returns, row, 48)
+        out[at, column + 3] = skewness
         # log1p(3) = log(4): a Gaussian window reads 0
-        out[at, column + 4] = log1p(windows.moment(returns, row, 48, 4)) - log(4.0)
+        out[at, column + 4] = log1p(kurtosis) - log(4.0)
         out[at, column + 5] = 4.0 * _rising_share(returns, row, 16)
         out[at, column + 6] = 2.0 * _rank(returns, row, 64)
-        out[at, column + 7] = _pattern_order(returns, row, 48)
+        out[at, column + 7] = _pattern_order(returns, row, 48, counts)
         out[at, column + 8] = 3.0 * _rescaled_range(returns, row, 64)
 
 
@@ -75,25 +77,25 @@ def _variance_ratio(
 
 @window_kernel
 def _rising_share(returns: FloatColumn, row: int, window: int) -> float:
-    net = 0.0
+    net = 0
     for i in range(row - window + 1, row + 1):
-        net += np.sign(returns[i])
-    return net / np.float64(window)
+        net += (returns[i] > 0.0) - (returns[i] < 0.0)
+    return net / window
 
 
 @window_kernel
 def _rank(returns: FloatColumn, row: int, window: int) -> float:
     # share of the window's returns below this one less the share above it
-    net = 0.0
+    net, here = 0, returns[row]
     for i in range(row - window + 1, row):
-        net += np.sign(returns[row] - returns[i])
-    return net / np.float64(window - 1)
+        net += (here > returns[i]) - (here < returns[i])
+    return net / (window - 1)
 
 
 @window_kernel
-def _pattern_order(returns: FloatColumn, row: int, window: int) -> float:
+def _pattern_order(returns: FloatColumn, row: int, window: int, counts: FloatColumn) -> float:
     # how far the up-down patterns of three bars are from equally likely, as entropy lacking
-    counts = np.zeros(8)
+    counts[:] = 0.0
     pattern = 0
     for i in range(row - window + 1, row + 1):
         pattern = (pattern * 2 + (1 if returns[i] > 0.0 else 0)) % 8

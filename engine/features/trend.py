@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from math import sqrt
 
-import numpy as np
-
 from engine import shared_columns, windows
 from engine.compiled import window_kernel
 from engine.features.inputs import Matrix, atr, locked
@@ -119,10 +117,8 @@ def _aroon(high: FloatColumn, low: FloatColumn, row: int, window: int) -> float:
 
 @window_kernel
 def _higher_bars(high: FloatColumn, low: FloatColumn, row: int, window: int) -> float:
-    net = 0.0
+    net = 0
     for i in range(row - window + 1, row + 1):
-        if high[i] > high[i - 1] and low[i] > low[i - 1]:
-            net += 1.0
-        elif high[i] < high[i - 1] and low[i] < low[i - 1]:
-            net -= 1.0
-    return net / np.float64(window)
+        net += (high[i] > high[i - 1]) & (low[i] > low[i - 1])
+        net -= (high[i] < high[i - 1]) & (low[i] < low[i - 1])
+    return net / window
