@@ -46,6 +46,7 @@ def analysis_payload(analysis: Analysis, learning: Sequence[PhaseRecord]) -> dic
             {
                 "version": features.version,
                 "ready": features.ready,
+                "notes": list(features.notes),
                 "values": {
                     name: round(float(value), 6)
                     for name, value in zip(features.names, features.values, strict=True)
