@@ -167,21 +167,19 @@ class RegimeReport:
         return float((bars * np.abs(said - was)).sum() / bars.sum())
 
 
-def evaluate(process: RegimeProcess, seeds: Sequence[int]) -> RegimeReport:
-    """Draw one history a seed, label it as the platform would, and compare.
+def evaluate(process: RegimeProcess, generators: Sequence[np.random.Generator]) -> RegimeReport:
+    """Draw one history a generator, label it as the platform would, and compare.
 
     Raises:
-        ValueError: no seeds, or histories too short to count a bar.
+        ValueError: no generators, or histories too short to count a bar.
     """
-    if not seeds:
-        raise ValueError("seeds must be at least one, were none")
+    if not generators:
+        raise ValueError("generators must be at least one, were none")
     accuracies, delays = [], list[int | None]()
     confusion = np.zeros((len(REGIMES), len(REGIMES)), dtype=np.int64)
     sums = np.zeros((RELIABILITY_BINS, 3))
     flips, bars, shortest = 0, 0, 10**9
-    for seed in seeds:
-        # each bar length has histories of its own, not the same numbers scaled
-        rng = np.random.default_rng((seed, process.timeframe_ms // MINUTE_MS))
+    for rng in generators:
         drawn, truth = draw(process, rng)
         columns = market_columns(ColumnStore(drawn))
         counted = np.flatnonzero(columns.ready & (np.arange(len(truth)) >= FIRST_COUNTED_ROW))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -26,6 +27,11 @@ from tests.bar_factory import flat, real_bars
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "regimes.md"
 MINUTE_MS = 60_000
+
+
+def generators(seeds: Iterable[int], timeframe_ms: int = MINUTE_MS) -> list[np.random.Generator]:
+    """As the command makes them: each bar length has histories of its own."""
+    return [np.random.default_rng((seed, timeframe_ms // MINUTE_MS)) for seed in seeds]
 
 
 def test_same_seed_draws_the_same_market_and_another_one_another() -> None:
@@ -81,7 +87,7 @@ def test_labelled_regimes_are_found_nine_times_in_ten(timeframe_ms: int, tail_de
     Seeds 1000-1019 are for this report only (D-55).
     """
     process = RegimeProcess(timeframe_ms=timeframe_ms, tail_degrees=tail_degrees)
-    report = evaluate(process, REPORT_SEEDS)
+    report = evaluate(process, generators(REPORT_SEEDS, timeframe_ms))
     assert report.accuracy >= 0.90
     assert min(report.accuracies) >= 0.80
     share = report.confusion.diagonal() / report.confusion.sum(axis=1)
@@ -91,7 +97,7 @@ def test_labelled_regimes_are_found_nine_times_in_ten(timeframe_ms: int, tail_de
 
 def test_probabilities_mean_what_they_say() -> None:
     """ORC-07: of the bars told with probability p, about the share p is right."""
-    report = evaluate(RegimeProcess(), range(40, 48))
+    report = evaluate(RegimeProcess(), generators(range(40, 48)))
     assert report.calibration_error <= 0.05
     bars, said, was = report.reliability.T
     sure = bars > 20_000
@@ -105,14 +111,14 @@ def test_a_market_without_regimes_would_not_pass() -> None:
     same = RegimeProcess(
         drift_deviations=0.0, ranging_memory=0.999, volatile_times=1.0, quiet_times=1.0
     )
-    assert evaluate(same, [1]).accuracy < 0.5
+    assert evaluate(same, generators([1])).accuracy < 0.5
 
 
 def test_the_same_market_at_another_unit_is_read_the_same() -> None:
     """AW-30: nothing is annualised; an hour with an hour's deviation reads as a minute."""
     process = RegimeProcess(rounds=3)
     wild = replace(process, usual_deviation=0.004)
-    one, two = evaluate(process, [2]), evaluate(wild, [2])
+    one, two = (evaluate(p, generators([2])) for p in (process, wild))
     assert one.accuracy == pytest.approx(two.accuracy, abs=0.005)
 
 
@@ -120,7 +126,7 @@ def test_nothing_to_evaluate_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one"):
         evaluate(RegimeProcess(), [])
     with pytest.raises(ValueError, match="must exceed 1920 bars"):
-        evaluate(RegimeProcess(rounds=1, segment_bars=(100, 101)), [1])
+        evaluate(RegimeProcess(rounds=1, segment_bars=(100, 101)), generators([1]))
 
 
 def test_dwell_of_a_market_that_never_changes_is_its_length() -> None:

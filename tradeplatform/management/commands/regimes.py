@@ -55,7 +55,9 @@ class Command(BaseCommand):
             for length, timeframe_ms in BAR_LENGTHS_MS.items():
                 sys.stderr.write(f"{length} {tail} ...\n")
                 process = RegimeProcess(timeframe_ms=timeframe_ms, tail_degrees=degrees)
-                report = evaluate(process, seeds)
+                # each bar length has histories of its own, not the same numbers scaled
+                minutes = timeframe_ms // 60_000
+                report = evaluate(process, [np.random.default_rng((s, minutes)) for s in seeds])
                 confusion += report.confusion
                 cases.append({"timeframe": length, "noise": tail} | _case(report))
         document = {
