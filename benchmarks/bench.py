@@ -24,7 +24,9 @@ django.setup()
 
 from benchmarks import (  # noqa: E402
     decisions,
+    features,
     health_detectors,
+    layer_fuzz,
     performance,
     platform_run,
     replays,
@@ -34,6 +36,7 @@ from tradeplatform.version import code_version  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results.json"
 BENCHMARKS: dict[str, Benchmark] = {
+    "features": features.columns_and_rows,
     "live-decision": decisions.live_decision,
     "replay-speed": replays.speed,
     "trade-performance": performance.decomposition,
@@ -41,6 +44,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "start-and-memory": platform_run.start_and_memory,
     "bar-to-order": platform_run.bar_to_order,
     "health-detectors": health_detectors.health_detectors,
+    "layer-fuzz": layer_fuzz.layer_fuzz,
 }
 
 
