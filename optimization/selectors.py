@@ -10,7 +10,7 @@ from django.utils import timezone
 from engine.ports import StrategyStatus
 from optimization import switches
 from optimization.books import book_of, leading_run, open_lots
-from optimization.core.alerts import LayerAlert, normalised, standing_alerts, verdict
+from optimization.core.alerts import Alert, alerts, normalized
 from optimization.models import StoredLayerState, UpdatePeriod, UpdateStatus
 from strategies.models import Strategy
 
@@ -28,21 +28,21 @@ def get_optimization_status() -> dict[str, Any]:
     settings = switches.effective()
     strategies = list(Strategy.objects.all())
     statuses = {row.code: StrategyStatus(row.status) for row in strategies}
-    shares = normalised({row.code: row.weight for row in strategies if _is_tradable(row)})
-    alerts = standing_alerts(statuses, shares)
+    weights = {row.code: row.weight for row in strategies}
+    standing = alerts(statuses, weights)
     update = update_status(settings)
     return {
         "enabled": settings.is_enabled,
-        "status": _status(settings.is_enabled, update, alerts, statuses),
+        "status": _status(settings.is_enabled, update, standing, statuses),
         "health": {
             status.value.lower(): [code for code, is_ in statuses.items() if is_ is status]
             for status in StrategyStatus
         },
         "allocation": {
-            "raw_weights": {row.code: row.weight for row in strategies},
-            "normalized_weights": shares,
+            "raw_weights": weights,
+            "normalized_weights": normalized(weights, statuses),
         },
-        "alerts": [alert.line for alert in alerts],
+        "alerts": [f"{alert.severity}: {alert.text}" for alert in standing],
         "open_trades": open_lots(),
         "settings": settings_status(settings),
         "update": update,
@@ -94,28 +94,21 @@ def update_list(book: str) -> Any:
     return UpdatePeriod.objects.filter(book=book).order_by("-period_at", "-id")
 
 
-def layer_alerts() -> tuple[LayerAlert, ...]:
-    """Return the alerts that follow from the strategy rows as they are now."""
-    strategies = list(Strategy.objects.all())
-    shares = normalised({row.code: row.weight for row in strategies if _is_tradable(row)})
-    return standing_alerts({row.code: StrategyStatus(row.status) for row in strategies}, shares)
-
-
-def _is_tradable(row: Strategy) -> bool:
-    return StrategyStatus(row.status).may_enter
-
-
 def _status(
     is_enabled: bool,
     update: dict[str, Any],
-    alerts: tuple[LayerAlert, ...],
+    standing: tuple[Alert, ...],
     statuses: dict[str, StrategyStatus],
 ) -> str:
     if not is_enabled:
         return "disabled"
     if update["last_error"]:
         return "error"
-    return verdict(alerts, statuses)
+    if any(alert.severity == "critical" for alert in standing):
+        return "critical"
+    if standing or StrategyStatus.DEGRADED in statuses.values():
+        return "degraded"
+    return "healthy"
 
 
 def _text(at: datetime | None) -> str | None:

@@ -168,6 +168,7 @@ def strategy_machine_edge(
 def weight_change(
     *,
     code: str,
+    old_weight: float,
     new_weight: float,
     period_key: str,
     actor: str,
@@ -192,11 +193,10 @@ def weight_change(
         key = {"strategy": strategy, "regime": regime, "period_key": period_key}
         if WeightUpdate.objects.filter(**key).exists():
             return None
-        old = strategy.weight if not regime else _stored_weight(strategy, regime)
         update = WeightUpdate.objects.create(
             **key,
             at=at or timezone.now(),
-            old_weight=old,
+            old_weight=old_weight,
             new_weight=new_weight,
             reason=reason,
             actor=actor[:120],
@@ -210,15 +210,10 @@ def weight_change(
             object_type="strategy",
             object_id=code,
             reason=reason,
-            before={"weight": old, "regime": regime},
+            before={"weight": old_weight, "regime": regime},
             after={"weight": new_weight, "period": period_key},
         )
     return update
-
-
-def _stored_weight(strategy: Strategy, regime: str) -> float:
-    last = WeightUpdate.objects.filter(strategy=strategy, regime=regime).first()
-    return last.new_weight if last else strategy.base_weight
 
 
 def _status(value: str) -> Status:

@@ -37,6 +37,7 @@ from engine.scoreboard import Scoreboard
 from engine.session import RunIdentity, TradingSession
 from engine.simulated_operator import SimulatedOperator
 from engine.types.bars import MarketEvent
+from engine.types.opinions import Regime
 from engine.window import HistoryWindow
 from market.sources.history import HistorySource
 from research.core.journal import MemoryJournal
@@ -80,10 +81,21 @@ def with_predictors(config: Configuration, codes: tuple[str, ...]) -> Configurat
     return msgspec.structs.replace(config, predictors=chosen)
 
 
+def base_weights(config: Configuration) -> dict[str, float]:
+    """Return the weight of each strategy before any learning, by code (OPT-03)."""
+    return {code: config.strategy(code).base_weight for code in STRATEGY_CODES}
+
+
+def favourable_regimes(config: Configuration) -> dict[str, frozenset[Regime]]:
+    """Return the regimes each rule strategy was made for; the ensemble was made for none."""
+    rules = tuple(code for code in STRATEGY_CODES if code != ENSEMBLE)
+    params = {code: config.strategy(code).parameters for code in rules}
+    return {rule.code: rule.favourable_regimes for rule in rule_sources(params, rules)}
+
+
 def policy_from_settings(config: Configuration, fail_safe: FailSafe) -> OptimizationPolicy:
     """Return the optimization layer as switched: the base policy behind the fail-safe wrapper."""
-    weights = {code: config.strategy(code).base_weight for code in STRATEGY_CODES}
-    return FailSafePolicy(BasePolicy(weights), fail_safe)
+    return FailSafePolicy(BasePolicy(base_weights(config)), fail_safe)
 
 
 def build_pipeline(
@@ -94,13 +106,18 @@ def build_pipeline(
     monotonic: Callable[[], float],
     reporter: Reporter,
     kind: type[Pipeline] = Pipeline,
+    policy: Callable[[FailSafe], OptimizationPolicy] | None = None,
 ) -> tuple[Pipeline, OptimizationPolicy]:
-    """Return the ten phases with their sources, and the policy they ask."""
+    """Return the ten phases with their sources, and the policy they ask.
+
+    ``policy`` makes another policy than that of the configuration; stored runs follow a switch
+    that people change while they trade.
+    """
     strategies = enabled_strategies(config)
     rules = tuple(code for code in strategies if code != ENSEMBLE)
     params = {code: config.strategy(code).parameters for code in rules}
     fail_safe = FailSafe(reporter.incident, monotonic)
-    policy = policy_from_settings(config, fail_safe)
+    asked = policy_from_settings(config, fail_safe) if policy is None else policy(fail_safe)
     pipeline = kind(
         config=PipelineConfig(
             horizon_bars=config.trading.horizon_bars, ensemble_trades=ENSEMBLE in strategies
@@ -108,13 +125,13 @@ def build_pipeline(
         rules=rule_sources(params, rules),
         learned=learned_sources(enabled_predictors(config)),
         scoreboard=Scoreboard(),
-        policy=policy,
+        policy=asked,
         executor=executor(fail_safe),
         recorder=recorder,
         fail_safe=fail_safe,
         monotonic=monotonic,
     )
-    return pipeline, policy
+    return pipeline, asked
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,96 @@
+"""What an update looks at, read from rows: closed trades, standings, weights, regimes.
+
+A closed trade is a row of the journal's transaction, so recording an outcome costs the order path
+nothing and loses nothing: whatever was not learned yet is still there at the next update (OPT-30,
+OPT-31).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+from engine.ports import StrategyStatus
+from optimization.books import trades_of, venue_time
+from optimization.core.errors import StateError
+from optimization.core.outcome import Observed, Outcome, QualityInputs, Standing
+from strategies.models import HealthChange, Strategy
+from trades.models import Order, SessionState, Trade, TradingRun
+from trades.records import milliseconds, trade_value
+
+LAYER_ACTOR = "optimization"
+_CHUNK = 500
+
+
+def observed(run: TradingRun, as_of_sequence: int) -> Observed:
+    """Return everything new since the trade row ``as_of_sequence`` of the run's book."""
+    strategies = list(Strategy.objects.all())
+    return Observed(
+        outcomes=tuple(_outcomes(trades_of(run).filter(pk__gt=as_of_sequence))),
+        standings=_standings(run, strategies),
+        base_weights={row.code: row.base_weight for row in strategies},
+        regimes=_regimes(run),
+    )
+
+
+def _outcomes(trades: Iterable[Trade]) -> Iterator[Outcome]:
+    rows = iter(trades)
+    while chunk := list(islice(rows, _CHUNK)):
+        policies = _policies(chunk)
+        for row in chunk:
+            policy = policies.get(row.entry_order_id, {})
+            quality = policy.get("quality")
+            yield Outcome(
+                sequence=row.pk,
+                trade=trade_value(row),
+                quality=float(quality) if isinstance(quality, int | float) else None,
+                inputs=_inputs((policy.get("detail") or {}).get("inputs")),
+            )
+
+
+def _policies(trades: list[Trade]) -> dict[str, Mapping[str, Any]]:
+    """Return what the policy said of each entry, by its client order id."""
+    wanted = {trade.entry_order_id for trade in trades}
+    rows = Order.objects.filter(client_order_id__in=wanted).values_list(
+        "client_order_id", "decision__payload__policy"
+    )
+    return {order_id: policy for order_id, policy in rows if isinstance(policy, dict)}
+
+
+def _inputs(document: object) -> QualityInputs | None:
+    """Return the inputs a decision was scored on; None where it was not scored."""
+    if document is None:
+        return None
+    try:
+        return QualityInputs.from_json(document)
+    except StateError:
+        # a decision of an older scorer: its trade counts, its inputs teach nothing
+        return None
+
+
+def _standings(run: TradingRun, strategies: list[Strategy]) -> dict[str, Standing]:
+    actors = _last_actors()
+    return {
+        row.code: Standing(
+            status=StrategyStatus(row.status),
+            since_ms=milliseconds(venue_time(run, row.status_changed_at)),
+            override_until_ms=(
+                milliseconds(row.override_until_at) if row.override_until_at else None
+            ),
+            by_person=actors.get(row.pk, LAYER_ACTOR) != LAYER_ACTOR,
+        )
+        for row in strategies
+    }
+
+
+def _last_actors() -> dict[int, str]:
+    """Return who made each strategy's last change of status."""
+    edges = HealthChange.objects.order_by("at", "id").values_list("strategy_id", "actor")
+    return dict(edges)
+
+
+def _regimes(run: TradingRun) -> dict[str, str]:
+    payload = SessionState.objects.filter(run=run).values_list("payload", flat=True).first()
+    regimes = payload.get("regimes", {}) if isinstance(payload, dict) else {}
+    return {str(symbol): str(regime) for symbol, regime in regimes.items()}
