@@ -89,6 +89,7 @@ class TradingSession:
         with self._journal.event(event):
             self._gatekeeper.observe(event.now_ms)
             self._account.note_resets(self._gatekeeper.resets())
+            self._policy.refresh(event.now_ms)
             self._book(fills, event, outcome)
             if event.kind is EventKind.BAR:
                 self._on_bar(event, outcome)

@@ -67,6 +67,8 @@ def assess_risk_and_size(question: Question, policy: OptimizationPolicy) -> Answ
         "reason_code": assessment.reason_code,
         "reason": assessment.reason,
         "confluence": confluence,
+        "signal_id": proposal.signal_id,
+        "detail": dict(assessment.detail),
     }
     if not assessment.accepted:
         reason = Reason(assessment.reason_code, assessment.reason, assessment.quality)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from hashlib import blake2b
 
 from engine.types.bars import BoolColumn, FloatColumn, IntColumn
 
@@ -133,7 +134,10 @@ class ProposalKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A strategy asks to open a position, or to close its own. Prices are estimates in quote."""
+    """A strategy asks to open a position, or to close its own. Prices are estimates in quote.
+
+    ``bar_close_ms`` is the bar it was made on: one proposal a strategy, symbol and bar.
+    """
 
     strategy: str
     symbol: str
@@ -145,6 +149,13 @@ class Proposal:
     target_price: float | None
     reason_code: str
     reason: str
+    bar_close_ms: int = 0
+
+    @property
+    def signal_id(self) -> str:
+        """16 hex characters that name this signal in every run and wiring (OPT-08)."""
+        text = f"{self.symbol}|{self.strategy}|{self.bar_close_ms}"
+        return blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
