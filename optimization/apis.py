@@ -26,6 +26,7 @@ class HealthLists(serializers.Serializer):
 class Allocation(serializers.Serializer):
     raw_weights = serializers.DictField(child=serializers.FloatField())
     normalized_weights = serializers.DictField(child=serializers.FloatField())
+    weights_in_use = serializers.DictField(child=serializers.FloatField())
 
 
 class LayerSettingsOutput(serializers.Serializer):

@@ -29,6 +29,7 @@ def get_optimization_status() -> dict[str, Any]:
     strategies = list(Strategy.objects.all())
     statuses = {row.code: StrategyStatus(row.status) for row in strategies}
     weights = {row.code: row.weight for row in strategies}
+    base = {row.code: row.base_weight for row in strategies}
     standing = alerts(statuses, weights)
     update = update_status(settings)
     return {
@@ -41,6 +42,7 @@ def get_optimization_status() -> dict[str, Any]:
         "allocation": {
             "raw_weights": weights,
             "normalized_weights": normalized(weights, statuses),
+            "weights_in_use": weights if is_weighted(settings) else base,
         },
         "alerts": [f"{alert.severity}: {alert.text}" for alert in standing],
         "open_trades": open_lots(),
@@ -92,6 +94,18 @@ def update_error(period: UpdatePeriod, now: datetime) -> str:
 
 def update_list(book: str) -> Any:
     return UpdatePeriod.objects.filter(book=book).order_by("-period_at", "-id")
+
+
+def layer_alerts() -> tuple[Alert, ...]:
+    """Return the alerts that follow from the strategy rows as they are now."""
+    rows = list(Strategy.objects.all())
+    statuses = {row.code: StrategyStatus(row.status) for row in rows}
+    return alerts(statuses, {row.code: row.weight for row in rows})
+
+
+def is_weighted(settings: switches.Effective) -> bool:
+    """True where the stored weights size; else the base weights do."""
+    return settings.is_enabled and bool(settings.values["enable_adaptive_weighting"])
 
 
 def _status(

@@ -7,7 +7,7 @@ trading is it), then writes everything in one. Whatever fails is told and leaves
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -26,14 +26,18 @@ from optimization.core.alerts import Alert
 from optimization.core.config import LayerSettings
 from optimization.core.state import LayerState
 from optimization.core.update import Changes, next_state
+from optimization.core.weighting import WeightChange
 from optimization.errors import OptimizationRefused
 from optimization.evidence import LAYER_ACTOR, observed
 from optimization.models import FinalReport, StoredLayerState, UpdatePeriod, UpdateStatus
-from optimization.selectors import LONGEST_UPDATE, get_optimization_status
+from optimization.selectors import LONGEST_UPDATE, get_optimization_status, layer_alerts
 from strategies.models import Strategy
 from strategies.services import strategy_machine_edge, weight_change
 from trades.models import TradingRun
 from trades.records import milliseconds
+
+# the ``regime`` of the weight that is kept over all regimes, beside the one in effect
+ALL_REGIMES = "ALL"
 
 
 class LayerWatch(Protocol):
@@ -112,11 +116,12 @@ def changes_json(changes: Changes) -> dict[str, Any]:
         "weights": [
             {
                 "strategy": one.strategy,
-                "regime": one.regime,
+                "regime": stored_as(one),
                 "old": one.old,
                 "new": one.new,
+                "target": one.target,
+                "bound": None if one.bound is None else str(one.bound),
                 "reason": one.reason,
-                "clipped_by": list(one.clipped_by),
             }
             for one in changes.weights
         ],
@@ -226,18 +231,19 @@ def _update(
         _write_state(period.book, before, after, venue_now)
         moved = _write_weights(period, after, changes)
         edges = _write_edges(changes, venue_now)
-        summary = changes_json(changes)
+        standing = layer_alerts()
+        summary = {**changes_json(changes), "alerts": [asdict(alert) for alert in standing]}
         UpdatePeriod.objects.filter(pk=period.pk).update(
             status=UpdateStatus.DONE, finished_at=timezone.now(), summary=summary
         )
-    _tell(period, changes, watch)
+    _tell(period, changes, standing, watch)
     return UpdateSummary(
         "done",
         period.book,
         taken=changes.taken,
         weights=moved,
         edges=edges,
-        alerts=[alert.code for alert in changes.alerts],
+        alerts=[alert.code for alert in standing],
     )
 
 
@@ -257,24 +263,36 @@ def _write_state(book: str, before: LayerState, after: LayerState, venue_now: da
     row.save()
 
 
+def stored_as(change: WeightChange) -> str:
+    """Return the ``regime`` column of a change: empty for the weight in effect."""
+    return "" if change.in_effect else change.regime or ALL_REGIMES
+
+
 def _write_weights(period: UpdatePeriod, after: LayerState, changes: Changes) -> int:
     key, moved = f"update {period.pk}", 0
     for one in changes.weights:
         written = weight_change(
             code=one.strategy,
-            regime=one.regime,
+            regime=stored_as(one),
             old_weight=one.old,
             new_weight=one.new,
             period_key=key,
             actor=LAYER_ACTOR,
             reason=one.reason,
-            evidence={**one.evidence, "clipped_by": list(one.clipped_by), "book": period.book},
+            evidence={
+                **one.evidence,
+                "target": one.target,
+                "bound": None if one.bound is None else str(one.bound),
+                "limits": asdict(one.limits),
+                "as_of": one.as_of,
+                "venue_at_ms": one.at_ms,
+                "book": period.book,
+            },
         )
         moved += written is not None
     # a book that begins has weights of its own: the rows may still carry those of another
     rows = dict(Strategy.objects.values_list("code", "weight"))
-    for code, one_state in after.strategies.items():
-        weight = one_state.weights.weight
+    for code, weight in after.weights().items():
         if code in rows and abs(rows[code] - weight) > 1e-9:
             weight_change(
                 code=code,
@@ -304,7 +322,9 @@ def _write_edges(changes: Changes, venue_now: datetime) -> int:
     return written
 
 
-def _tell(period: UpdatePeriod, changes: Changes, watch: LayerWatch) -> None:
+def _tell(
+    period: UpdatePeriod, changes: Changes, standing: Sequence[Alert], watch: LayerWatch
+) -> None:
     """Log what changed and tell the screens; nothing where nothing changed (OPT-38)."""
     topics = {ActionKind.WEIGHTS: "weights", ActionKind.HEALTH: "health"}
     for kind, fields in changes.actions():
@@ -312,23 +332,22 @@ def _tell(period: UpdatePeriod, changes: Changes, watch: LayerWatch) -> None:
         if kind in topics:
             watch.changed(topics[kind], fields)
     if changes.edges:
-        rows = Strategy.objects.order_by("code").values_list("code", "status")
+        rows = list(Strategy.objects.order_by("code").values_list("code", "status"))
         logs.tell_standing(
             [code for code, status in rows if status == StrategyStatus.DEGRADED],
             [code for code, status in rows if status == StrategyStatus.SUSPENDED],
         )
-    _tell_alerts(period, changes)
-    watch.alerts(changes.alerts)
+    _tell_alerts(period, standing)
+    watch.alerts(standing)
 
 
-def _tell_alerts(period: UpdatePeriod, changes: Changes) -> None:
+def _tell_alerts(period: UpdatePeriod, standing: Sequence[Alert]) -> None:
     earlier = UpdatePeriod.objects.filter(
         book=period.book, status=UpdateStatus.DONE, period_at__lt=period.period_at
     ).first()
     known = {a["code"]: a for a in (earlier.summary.get("alerts", []) if earlier else [])}
-    for alert in changes.alerts:
+    for alert in standing:
         if alert.code not in known:
-            fields = {"code": alert.code, "severity": alert.severity, "text": alert.text}
-            logs.tell(ActionKind.ALERT, fields)
-    for code in sorted(known.keys() - {alert.code for alert in changes.alerts}):
+            logs.tell(ActionKind.ALERT, asdict(alert))
+    for code in sorted(known.keys() - {alert.code for alert in standing}):
         logs.tell(ActionKind.ALERT, {**known[code], "cleared": True})

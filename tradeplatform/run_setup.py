@@ -60,8 +60,8 @@ def run_ensure(config: Configuration, *, actor: str) -> TradingRun:
     """Return the open run of the configured venue and account, opening one where there is none.
 
     An open run goes on: a changed configuration is taken over and audited (D-31), and so is its
-    section of the optimization layer, which the web may change too: the later act wins. Practice trades
-    what the practice exchange lists, so that files decide the symbols.
+    section of the optimization layer, which the web may change too: the later act wins.
+    Practice trades what the practice exchange lists, so that files decide the symbols.
 
     Raises:
         RunRefused: live trading without the armed setting or keys.
