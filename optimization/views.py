@@ -29,7 +29,7 @@ from strategies.models import HealthChange
 
 PAGE = "optimization"
 UPDATES_SHOWN = 12
-CHANGES_SHOWN = 15
+CHANGES_SHOWN = 12
 # What lets a strategy trade again asks for the password; what stops one asks nothing (SEC-19).
 ACTS: dict[str, tuple[Callable[..., HealthChange], Scope, bool]] = {
     "suspend": (strategies.strategy_suspend, Scope.OPERATE, False),
