@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 
 from django.db.models import QuerySet
 
-from trades.models import Analysis, Lot, Mode, Trade, TradingRun
+from engine.side_books import SHADOW
+from trades.models import Analysis, Lot, Mode, SideTrade, Trade, TradingRun
 
 
 def leading_run() -> TradingRun | None:
@@ -26,8 +27,16 @@ def book_of(run: TradingRun) -> str:
 
 def trades_of(run: TradingRun) -> QuerySet[Trade]:
     """Return the closed trades of the run's book, oldest row first."""
-    same = {"run__mode": run.mode, "run__venue": run.venue, "run__account": run.account}
-    return Trade.objects.filter(**same).order_by("pk")
+    return Trade.objects.filter(**_same_book(run)).order_by("pk")
+
+
+def shadow_trades_of(run: TradingRun) -> QuerySet[SideTrade]:
+    """Return the virtual trades of suspended strategies beside that book, oldest row first."""
+    return SideTrade.objects.filter(book=SHADOW, **_same_book(run)).order_by("pk")
+
+
+def _same_book(run: TradingRun) -> dict[str, str]:
+    return {"run__mode": run.mode, "run__venue": run.venue, "run__account": run.account}
 
 
 def open_lots() -> int:

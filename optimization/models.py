@@ -8,14 +8,16 @@ from django.db import models
 class StoredLayerState(models.Model):
     """The layer's memory of one book, as JSON; ``version`` grows by one with each write.
 
-    ``as_of_trade`` is the key of the last closed trade the state has seen: the same data gives
-    the same state (OPT-34). ``venue_at`` is the venue time of the update that wrote it.
+    ``as_of_trade`` and ``as_of_side_trade`` are the keys of the last closed trades the state has
+    seen, of the own book and of the shadow book: the same data gives the same state (OPT-34).
+    ``venue_at`` is the venue time of the update that wrote it.
     """
 
     book = models.CharField(max_length=120, unique=True)
     version = models.PositiveIntegerField(default=0)
     payload = models.JSONField(default=dict)
     as_of_trade = models.PositiveBigIntegerField(default=0)
+    as_of_side_trade = models.PositiveBigIntegerField(default=0)
     venue_at = models.DateTimeField()
     updated_at = models.DateTimeField()
 

@@ -28,7 +28,7 @@ from optimization.core.state import LayerState
 from optimization.core.update import Changes, next_state
 from optimization.core.weighting import WeightChange
 from optimization.errors import OptimizationRefused
-from optimization.evidence import LAYER_ACTOR, observed
+from optimization.evidence import LAYER_ACTOR, Cursor, evidence
 from optimization.models import FinalReport, StoredLayerState, UpdatePeriod, UpdateStatus
 from optimization.selectors import LONGEST_UPDATE, get_optimization_status, layer_alerts
 from strategies.models import Strategy
@@ -105,8 +105,8 @@ def preview() -> dict[str, Any]:
     settings, run = switches.effective(), leading_run()
     if run is None or run.last_event_at is None:
         return {"at": None, "taken": 0, "weights": [], "edges": [], "alerts": []}
-    _, _, changes = _computed(run, run.last_event_at, settings)
-    return {"at": run.last_event_at.isoformat(), **changes_json(changes)}
+    found = _computed(run, run.last_event_at, settings)
+    return {"at": run.last_event_at.isoformat(), **changes_json(found.changes)}
 
 
 def changes_json(changes: Changes) -> dict[str, Any]:
@@ -151,14 +151,16 @@ def layer_settings(effective: switches.Effective) -> LayerSettings:
     return LayerSettings.from_values(effective.values)
 
 
-def stored_state(book: str) -> LayerState:
-    """Return a book's state; the empty one before its first update.
+def stored_state(book: str) -> tuple[LayerState, Cursor]:
+    """Return a book's state and which rows it has seen; the empty ones before its first update.
 
     Raises:
         StateError: the row was not written by this code.
     """
     row = StoredLayerState.objects.filter(book=book).first()
-    return LayerState() if row is None else LayerState.from_json(row.payload)
+    if row is None:
+        return LayerState(), Cursor()
+    return LayerState.from_json(row.payload), Cursor(row.as_of_trade, row.as_of_side_trade)
 
 
 def final_report_record(*, worker: str, now: datetime | None = None) -> FinalReport:
@@ -213,23 +215,33 @@ def _finish(period: UpdatePeriod, status: UpdateStatus, *, error: str = "") -> N
     )
 
 
-def _computed(
-    run: TradingRun, venue_now: datetime, settings: switches.Effective
-) -> tuple[LayerState, LayerState, Changes]:
-    before = stored_state(book_of(run))
-    seen = observed(run, before.as_of_sequence)
-    after, changes = next_state(before, seen, milliseconds(venue_now), layer_settings(settings))
-    return before, after, changes
+@dataclass(frozen=True, slots=True)
+class _Computed:
+    """One update, thought through and not written."""
+
+    before: LayerState
+    after: LayerState
+    changes: Changes
+    cursor: Cursor
+
+
+def _computed(run: TradingRun, venue_now: datetime, settings: switches.Effective) -> _Computed:
+    before, start = stored_state(book_of(run))
+    seen = evidence(run, start, before.as_of_sequence)
+    now_ms = milliseconds(venue_now)
+    after, changes = next_state(before, seen.observed, now_ms, layer_settings(settings))
+    return _Computed(before, after, changes, seen.cursor(changes.taken))
 
 
 def _update(
     run: TradingRun, period: UpdatePeriod, settings: switches.Effective, watch: LayerWatch
 ) -> UpdateSummary:
     venue_now = run.last_event_at or period.period_at
-    before, after, changes = _computed(run, venue_now, settings)
+    found = _computed(run, venue_now, settings)
+    changes = found.changes
     with transaction.atomic():
-        _write_state(period.book, before, after, venue_now)
-        moved = _write_weights(period, after, changes)
+        _write_state(period.book, found, venue_now)
+        moved = _write_weights(period, found.after, changes)
         edges = _write_edges(changes, venue_now)
         standing = layer_alerts()
         summary = {**changes_json(changes), "alerts": [asdict(alert) for alert in standing]}
@@ -247,19 +259,24 @@ def _update(
     )
 
 
-def _write_state(book: str, before: LayerState, after: LayerState, venue_now: datetime) -> None:
+def _write_state(book: str, found: _Computed, venue_now: datetime) -> None:
     row, _ = StoredLayerState.objects.select_for_update().get_or_create(
         book=book,
-        defaults={"venue_at": venue_now, "updated_at": timezone.now(), "version": before.version},
+        defaults={
+            "venue_at": venue_now,
+            "updated_at": timezone.now(),
+            "version": found.before.version,
+        },
     )
-    if row.version != before.version:
+    if row.version != found.before.version:
         raise OptimizationRefused(
-            f"the state of {book} was at version {row.version}, {before.version} was read;"
+            f"the state of {book} was at version {row.version}, {found.before.version} was read;"
             " another update was faster",
             reason_code="changed_meanwhile",
         )
-    row.version, row.payload = after.version, after.to_json()
-    row.as_of_trade, row.venue_at, row.updated_at = after.as_of_sequence, venue_now, timezone.now()
+    row.version, row.payload = found.after.version, found.after.to_json()
+    row.as_of_trade, row.as_of_side_trade = found.cursor.trade, found.cursor.side_trade
+    row.venue_at, row.updated_at = venue_now, timezone.now()
     row.save()
 
 

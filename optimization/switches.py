@@ -144,6 +144,12 @@ def effective() -> Effective:
     return _effective(row)
 
 
+def layer_is_on() -> bool:
+    """Return whether the layer is on: one indexed row, cheap enough to ask once an event."""
+    row = settings_newest(SECTION)
+    return bool(DEFAULTS["enabled"] if row is None else row.values.get("enabled", False))
+
+
 def optimization_settings_change(
     *,
     changes: Mapping[str, Any],

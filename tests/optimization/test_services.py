@@ -19,7 +19,8 @@ from strategies.models import HealthChange, Strategy, WeightUpdate
 from strategies.services import strategy_retire, strategy_suspend, strategy_unsuspend
 from tests.optimization.scene import NOON, Watch, make_book, make_trades, switch
 from tests.trades.rows import START, make_trade
-from trades.models import TradingRun
+from trades.models import SideTrade, TradingRun
+from trades.models.closed_trades import ClosedTrade
 
 pytestmark = pytest.mark.django_db
 HOUR = timedelta(hours=1)
@@ -310,3 +311,39 @@ def test_the_final_report_is_logged_and_kept(caplog):
     said = [r.getMessage() for r in caplog.records]
     assert said[0].startswith("[OPTIMIZATION] Optimization Final Report")
     assert said[2] == "[OPTIMIZATION] Final Allocation: {'ema-trend': 0.5, 'fair-value-gap': 0.5}"
+
+
+def test_virtual_trades_of_a_suspended_strategy_are_evidence_of_recovery_and_nothing_else():
+    """OPT-36, D-07: taken once, into the shadow window; weights do not follow them."""
+    run = make_book()
+    strategy_suspend(code="ema-trend", actor="optimization", reason="evidence")
+    make_trades(run, "fair-value-gap", WINS)
+    update()
+    later(run)
+    own = run.trades.first()
+    for minute in range(12):
+        SideTrade.objects.create(
+            **{f.attname: getattr(own, f.attname) for f in ClosedTrade._meta.fields}
+            | {"strategy": "ema-trend", "r_multiple": 1.0, "trade_id": f"s{minute}"},
+            run=run,
+            book="shadow",
+        )
+    before = weights()
+    SideTrade.objects.update(opened_at=NOON, closed_at=NOON + timedelta(minutes=30))
+    assert update().taken == 12
+    later(run)
+    assert update().taken == 0
+    state = StoredLayerState.objects.get()
+    assert state.as_of_side_trade == SideTrade.objects.order_by("-pk").first().pk
+    assert len(state.payload["strategies"]["ema-trend"]["health"]["shadow"]) == 12
+    assert weights()["ema-trend"] == before["ema-trend"]
+
+
+def test_a_counterfactual_trade_teaches_nothing():
+    """D-60: what would have been without the layer is shown, never learned from."""
+    run = make_book()
+    make_trades(run, "fair-value-gap", WINS[:1])
+    own = run.trades.first()
+    fields = {f.attname: getattr(own, f.attname) for f in ClosedTrade._meta.fields}
+    SideTrade.objects.create(**fields, run=run, book="counterfactual")
+    assert update().taken == 1
