@@ -165,6 +165,11 @@ class Optimization(Section, frozen=True):
     enable_retirement_management: bool = True
     update_interval_seconds: Annotated[float, Meta(ge=1.0, le=604_800.0)] = 3600.0
     quality_threshold: Fraction = 0.60
+    quality: dict[str, bool | int | float | str] = {}
+    health: dict[str, bool | int | float | str] = {}
+    weighting: dict[str, bool | int | float | str] = {}
+    sizing: dict[str, bool | int | float | str] = {}
+    """Single thresholds by name; the layer names what it knows and what it refuses."""
 
 
 class Monitoring(Section, frozen=True):

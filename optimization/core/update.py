@@ -86,6 +86,15 @@ def verdict_fields(verdict: learned.Verdict) -> dict[str, JsonValue]:
     }
 
 
+def alert_fields(alert: Alert, *, cleared: bool) -> dict[str, JsonValue]:
+    return {
+        "code": alert.code,
+        "severity": alert.severity,
+        "text": alert.text,
+        "cleared": cleared,
+    }
+
+
 def period_of(now_ms: int, settings: LayerSettings) -> int:
     """Return the number of the update period that a moment of venue time lies in."""
     return now_ms // settings.update_interval_ms

@@ -22,6 +22,7 @@ from strategies.core.errors import StrategyError
 from tradeplatform import bootstrap
 from tradeplatform.configuration import PREDICTOR_CODES, STRATEGY_CODES, Configuration, load
 from tradeplatform.configuration_errors import ConfigurationError
+from tradeplatform.layer import replay_layer
 from tradeplatform.reporters import LogReporter
 
 PROGRESS_EVERY = 50_000
@@ -59,10 +60,7 @@ class Command(BaseCommand):
                 self.stdout.write(f"{name:24} {value}")
 
     def _replay(self, options: Mapping[str, Any]) -> ReplayResult:
-        if options["layer"] == "on":
-            raise ConfigurationError(
-                "--layer was on, allowed: off (no adaptive layer is installed)"
-            )
+        layer = options["layer"] == "on"
         config = _narrowed(load(options["config"] or settings.CONFIG_FILE), options)
         history = load_history(
             options["data"], symbol=options["symbol"], timeframe=options["timeframe"]
@@ -91,6 +89,7 @@ class Command(BaseCommand):
             cash_quote=cash,
             reporter=LogReporter(),
             slippage_bps=_amount("--slippage-bps", options["slippage_bps"]),
+            layer=replay_layer if layer else None,
         )
         elapsed_s = wiring.run(PROGRESS_EVERY, _progress(len(source)))
         return replay_result(
@@ -99,6 +98,7 @@ class Command(BaseCommand):
             elapsed_s=elapsed_s,
             peak_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
             interventions=len(wiring.operator.interventions),
+            layer=None if wiring.layer is None else wiring.layer.summary(),
         )
 
 
@@ -116,6 +116,7 @@ def _iso(ts_ms: int) -> str:
 
 def _narrowed(config: Configuration, options: Mapping[str, Any]) -> Configuration:
     """Switch off what the options leave out."""
+    config = bootstrap.with_layer(config, options["layer"] == "on")
     if options["strategies"]:
         wanted = _codes("--strategies", options["strategies"], STRATEGY_CODES)
         config = bootstrap.with_strategies(config, wanted)
