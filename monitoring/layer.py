@@ -15,7 +15,7 @@ from django.conf import settings
 from engine.announce import Announcer
 from engine.failsafe import FailSafe
 from engine.policy import BasePolicy
-from engine.ports import OptimizationPolicy, Reporter
+from engine.ports import OptimizationPolicy, Reporter, StrategyStatus
 from engine.types.opinions import Regime
 from trades.models import TradingRun
 
@@ -34,6 +34,29 @@ class Layer(Protocol):
     def adopt_file(self, values: Mapping[str, Any]) -> None:
         """Take the configuration file's section over where it changed (D-31)."""
 
+    def settings(self, values: Mapping[str, Any]) -> Any:
+        """Return a section of settings as the layer types it.
+
+        Raises:
+            ValueError: an unknown key or a value that is not allowed.
+        """
+
+    def replay_layer(
+        self,
+        values: Mapping[str, Any],
+        *,
+        base_weights: Mapping[str, float],
+        favourable: Mapping[str, frozenset[Regime]],
+        statuses: Mapping[str, StrategyStatus],
+        set_status: Callable[[str, StrategyStatus], None],
+        tell: Callable[..., None] | None,
+    ) -> Any:
+        """Return the layer of a replay, which updates itself on event time.
+
+        Raises:
+            ValueError: as ``settings``.
+        """
+
     def live_policy(
         self,
         *,
@@ -48,6 +71,9 @@ class Layer(Protocol):
         """Return the announcer that also logs what the layer did to a size."""
 
     def report_at_shutdown(self, worker: str) -> None: ...
+
+
+NOT_INSTALLED = "the layer was asked for, allowed: off (no adaptive layer is installed)"
 
 
 class AbsentLayer:
@@ -66,6 +92,12 @@ class AbsentLayer:
 
     def adopt_file(self, values: Mapping[str, Any]) -> None:
         return None
+
+    def settings(self, values: Mapping[str, Any]) -> Any:
+        raise ValueError(NOT_INSTALLED)
+
+    def replay_layer(self, values: Mapping[str, Any], **parts: Any) -> Any:
+        raise ValueError(NOT_INSTALLED)
 
     def live_policy(
         self,

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from accounts.versioned_settings import settings_adopt_file
 from engine.announce import Announcer
 from engine.failsafe import FailSafe, FailSafePolicy
 from engine.policy import BasePolicy
-from engine.ports import OptimizationPolicy, Reporter
+from engine.ports import OptimizationPolicy, Reporter, StrategyStatus
 from engine.types.opinions import Regime
 from optimization import logs
 from optimization.books import book_of
+from optimization.core.actions import Tell, tell_nobody
+from optimization.core.config import LayerSettings
+from optimization.core.errors import SettingsError
 from optimization.core.layer import AdaptivePolicy
+from optimization.core.replay_layer import ReplayLayer
 from optimization.live import (
     LayerAnnouncer,
     StoredStateReader,
@@ -45,6 +49,31 @@ class Wiring:
         settings_adopt_file(section=SECTION, values=values)
         now = effective()
         logs.tell_switch(now.is_enabled, now.version, now.source, now.actor)
+
+    def settings(self, values: Mapping[str, Any]) -> LayerSettings:
+        try:
+            return LayerSettings.from_values(values)
+        except SettingsError as error:
+            raise ValueError(str(error)) from error
+
+    def replay_layer(
+        self,
+        values: Mapping[str, Any],
+        *,
+        base_weights: Mapping[str, float],
+        favourable: Mapping[str, frozenset[Regime]],
+        statuses: Mapping[str, StrategyStatus],
+        set_status: Callable[[str, StrategyStatus], None],
+        tell: Tell | None,
+    ) -> ReplayLayer:
+        return ReplayLayer(
+            self.settings(values),
+            base_weights=base_weights,
+            favourable=favourable,
+            statuses=statuses,
+            set_status=set_status,
+            tell=tell_nobody if tell is None else tell,
+        )
 
     def live_policy(
         self,
