@@ -22,7 +22,14 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tradeplatform.settings")
 django.setup()
 
-from benchmarks import decisions, platform_run, replays  # noqa: E402
+from benchmarks import (  # noqa: E402
+    decisions,
+    health_detectors,
+    layer_fuzz,
+    performance,
+    platform_run,
+    replays,
+)
 from benchmarks.figures import ROOT, Benchmark, BenchmarkFailed, Options, machine  # noqa: E402
 from tradeplatform.version import code_version  # noqa: E402
 
@@ -30,8 +37,12 @@ RESULTS = ROOT / "benchmarks" / "results.json"
 BENCHMARKS: dict[str, Benchmark] = {
     "live-decision": decisions.live_decision,
     "replay-speed": replays.speed,
+    "trade-performance": performance.decomposition,
+    "fuzzed-weights": performance.fuzzed_weights,
     "start-and-memory": platform_run.start_and_memory,
     "bar-to-order": platform_run.bar_to_order,
+    "health-detectors": health_detectors.health_detectors,
+    "layer-fuzz": layer_fuzz.layer_fuzz,
 }
 
 

@@ -112,7 +112,8 @@ def limited(
     """Return the weight reached from ``old`` on the way to ``target``, and what stopped it.
 
     ``spent`` is the movement of the last 24 h (>= 0), ``reference`` the lowest weight a step of
-    those 24 h started from, ``old`` included. ``old`` must lie in [``low``, ``high``].
+    those 24 h started from, ``old`` included. A weight outside [``low``, ``high``] (a range that
+    was tightened since) walks inside by the same bounds.
     """
     goal, hit = target, 0
     if goal > high:
@@ -125,14 +126,12 @@ def limited(
     room = max(max_day * reference - spent, 0.0)
     if abs(goal - old) > room:
         goal, hit = old + (room if goal > old else -room), 2
-    if goal > high:
-        goal = high
-    elif goal < low:
-        goal = low
-    # old +- step is rounded: the last bit is given up rather than the limit.
-    while abs(goal - old) > step or spent + abs(goal - old) > max(max_day * reference, spent):
+    # The sums above are rounded: a last bit is given up, or the move, rather than the limit.
+    for _ in range(8):
+        if abs(goal - old) <= step and spent + abs(goal - old) <= max(max_day * reference, spent):
+            return goal, hit
         goal = np.nextafter(goal, old)
-    return goal, hit
+    return old, hit
 
 
 def move_towards(

@@ -135,13 +135,15 @@ class HealthSettings(_Checked):
 
     A window is the last ``window_trades`` closed trades; nothing is judged on fewer than
     ``min_trades``. A violation needs ``expectancy_r_min``, ``profit_factor_min``,
-    ``drawdown_r_max`` or ``losing_streak_max`` broken, or the sequential test's alarm; recovery
-    needs the stricter ``recovery_*`` values (hysteresis). ``degraded_dwell_hours`` is how long a
-    violation must last before suspension, and the least time before a way back, which also
-    needs ``degraded_min_trades`` closed since; ``active_dwell_hours`` is the least time between
-    a recovery and the next threshold edge. A shadow recovery is judged on at least
-    ``recovery_min_trades`` virtual trades of the last ``recovery_window_hours``;
-    ``recovery_improvement`` is a fraction of the absolute expectancy at suspension.
+    ``drawdown_r_max`` or ``losing_streak_max`` broken, or the sequential test's alarm; the first
+    two count only where the expectancy is ``evidence_errors`` standard errors below
+    ``reference_r``. Recovery needs the stricter ``recovery_*`` values (hysteresis).
+    ``degraded_dwell_hours`` is how long a violation must last before suspension, and the least
+    time before a way back, which also needs ``degraded_min_trades`` closed since;
+    ``active_dwell_hours`` is the least time between a recovery and the next threshold edge. A
+    shadow recovery is judged on at least ``recovery_min_trades`` virtual trades of the last
+    ``recovery_window_hours``; ``recovery_improvement`` is a fraction of the absolute expectancy
+    at suspension.
     The sequential test's average run to a false alarm is at least
     ``false_alarm_trades`` trades while the expectancy of the trades, wins counted up to
     ``win_cap_r``, is not below ``reference_r``.
@@ -153,6 +155,7 @@ class HealthSettings(_Checked):
     profit_factor_min: float = 0.80
     drawdown_r_max: float = 15.0
     losing_streak_max: int = 10
+    evidence_errors: float = 1.28
     recovery_expectancy_r: float = 0.0
     recovery_profit_factor: float = 1.0
     degraded_dwell_hours: float = 24.0
@@ -178,6 +181,7 @@ class HealthSettings(_Checked):
                 "profit_factor_min": (0.0, 10.0),
                 "drawdown_r_max": (0.1, 10_000.0),
                 "losing_streak_max": (1, 10_000),
+                "evidence_errors": (0.0, 5.0),
                 "recovery_expectancy_r": (self.expectancy_r_min, 10.0),
                 "recovery_profit_factor": (self.profit_factor_min, 10.0),
                 "degraded_dwell_hours": (0.0, 10_000.0),

@@ -91,3 +91,26 @@ def regime_effectiveness(performance: Decomposition) -> Mapping[tuple[str, str],
         for cut in performance.cuts()
         if cut.strategy is not None and cut.regime is not None and cut.symbol is None
     }
+
+
+def strategies_by_expectancy(performance: Decomposition) -> tuple[tuple[str, Figures], ...]:
+    """Strategies with their recent figures, best expectancy in R first, ties by name (OPT-82).
+
+    Only whole strategies are ranked, never a symbol's or a regime's sum; those without an R yet
+    stand last.
+    """
+    found = [
+        (cut.strategy, performance.rolling(cut))
+        for cut in performance.cuts()
+        if cut.strategy is not None and cut.symbol is None and cut.regime is None
+    ]
+    return tuple(
+        sorted(
+            found,
+            key=lambda pair: (
+                pair[1].expectancy_r is None,
+                -(pair[1].expectancy_r or 0.0),
+                pair[0],
+            ),
+        )
+    )

@@ -1,7 +1,7 @@
 """Running sums of closed trades, compiled: one row of numbers a cut, one ring of recent trades.
 
-The same two kernels serve a single new trade and a rebuild of a million, in the same order of
-additions, so both give the same bits.
+The same additions in the same order serve a single new trade and a rebuild of a million, so both
+give the same bits.
 """
 
 from __future__ import annotations
@@ -49,29 +49,28 @@ def _add_money(row: Floats, pnl: float) -> None:
     if row[COUNT] == 1.0 or pnl < row[WORST]:
         row[WORST] = pnl
     standing = total + row[COMPENSATION]
-    if standing > row[PEAK]:
-        row[PEAK] = standing
-    elif row[PEAK] - standing > row[DRAWDOWN]:
-        row[DRAWDOWN] = row[PEAK] - standing
+    row[PEAK] = max(row[PEAK], standing)
+    row[DRAWDOWN] = max(row[DRAWDOWN], row[PEAK] - standing)
 
 
+# Written without branches: whether a trade won is a coin toss, and a mispredicted branch a cut
+# costs more than all the arithmetic.
 @kernel
 def _add_sign(row: Floats, pnl: float) -> None:
-    if pnl > 0.0:
-        row[WINS] += 1.0
-        row[GAINED] += pnl
-        row[STREAK] = row[STREAK] + 1.0 if row[STREAK] > 0.0 else 1.0
-        if row[STREAK] > row[WIN_RUN]:
-            row[WIN_RUN] = row[STREAK]
-    elif pnl < 0.0:
-        row[LOSSES] += 1.0
-        row[LOST] -= pnl
-        row[DOWN_SQUARES] += pnl * pnl
-        row[STREAK] = row[STREAK] - 1.0 if row[STREAK] < 0.0 else -1.0
-        if -row[STREAK] > row[LOSS_RUN]:
-            row[LOSS_RUN] = -row[STREAK]
-    else:
-        row[STREAK] = 0.0
+    won, lost, streak = pnl > 0.0, pnl < 0.0, row[STREAK]
+    after_win = streak + 1.0 if streak > 0.0 else 1.0
+    after_loss = streak - 1.0 if streak < 0.0 else -1.0
+    after_even = 0.0
+    streak = after_win if won else (after_loss if lost else after_even)
+    row[STREAK] = streak
+    row[WIN_RUN] = max(row[WIN_RUN], streak)
+    row[LOSS_RUN] = max(row[LOSS_RUN], -streak)
+    gain, loss = max(pnl, 0.0), max(-pnl, 0.0)
+    row[WINS] += 1.0 if won else 0.0
+    row[LOSSES] += 1.0 if lost else 0.0
+    row[GAINED] += gain
+    row[LOST] += loss
+    row[DOWN_SQUARES] += loss * loss
 
 
 @kernel
@@ -81,15 +80,12 @@ def _add_r(row: Floats, r: float) -> None:
     delta = r - row[MEAN_R]
     row[MEAN_R] += delta / row[COUNT_R]
     row[SQUARES_R] += delta * (r - row[MEAN_R])
-    if r > 0.0:
-        row[GAINED_R] += r
-    else:
-        row[LOST_R] -= r
-        row[DOWN_SQUARES_R] += r * r
-    if row[TOTAL_R] > row[PEAK_R]:
-        row[PEAK_R] = row[TOTAL_R]
-    elif row[PEAK_R] - row[TOTAL_R] > row[DRAWDOWN_R]:
-        row[DRAWDOWN_R] = row[PEAK_R] - row[TOTAL_R]
+    gain, loss = max(r, 0.0), max(-r, 0.0)
+    row[GAINED_R] += gain
+    row[LOST_R] += loss
+    row[DOWN_SQUARES_R] += loss * loss
+    row[PEAK_R] = max(row[PEAK_R], row[TOTAL_R])
+    row[DRAWDOWN_R] = max(row[DRAWDOWN_R], row[PEAK_R] - row[TOTAL_R])
 
 
 @kernel
@@ -141,9 +137,34 @@ def take_trades(
     r: Floats,
     held_ms: Floats,
 ) -> None:
-    """Take many trades, oldest first; trade t belongs to the cuts ``cuts[cell[t]]``."""
+    """Take many trades, oldest first; trade t belongs to the cuts ``cuts[cell[t]]``.
+
+    The rows must be empty. Rings are filled from the newest trade back: what a later trade would
+    overwrite is never written, which halves the time.
+    """
     for t in range(len(pnl)):
-        take_trade(rows, rings, cuts[cell[t]], float(t), pnl[t], fee[t], r[t], held_ms[t])
+        for cut in cuts[cell[t]]:
+            add_to_row(rows[cut], pnl[t], fee[t], r[t], held_ms[t])
+    n_cuts, window = rings.shape[0], rings.shape[1]
+    waiting, oldest = np.zeros(n_cuts, np.int64), np.zeros(n_cuts, np.int64)
+    unfilled = 0
+    for cut in range(n_cuts):
+        waiting[cut] = int(rows[cut, COUNT])
+        oldest[cut] = max(waiting[cut] - window, 0)
+        unfilled += waiting[cut] - oldest[cut]
+    t = len(pnl)
+    while unfilled > 0:
+        t -= 1
+        for cut in cuts[cell[t]]:
+            if waiting[cut] > oldest[cut]:
+                waiting[cut] -= 1
+                unfilled -= 1
+                place = waiting[cut] % window
+                rings[cut, place, NUMBER] = float(t)
+                rings[cut, place, PNL] = pnl[t]
+                rings[cut, place, FEE] = fee[t]
+                rings[cut, place, R] = r[t]
+                rings[cut, place, HELD_MS] = held_ms[t]
 
 
 @kernel

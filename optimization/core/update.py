@@ -27,7 +27,7 @@ from optimization.core.weighting import (
     WeightBook,
     WeightChange,
     WeightPolicy,
-    opening_book,
+    enrolled,
     update_weights,
 )
 
@@ -181,14 +181,7 @@ def _weighed(
     settings: LayerSettings,
 ) -> tuple[WeightBook, tuple[WeightChange, ...]]:
     limits = weight_limits(settings.weighting)
-    missing = {c: w for c, w in observed.base_weights.items() if c not in book.in_effect}
-    if missing:
-        opened = opening_book(missing, limits)
-        book = replace(
-            book,
-            in_effect={**book.in_effect, **opened.in_effect},
-            stored={**book.stored, **opened.stored},
-        )
+    book = enrolled(book, observed.base_weights, limits)
     if not settings.enable_adaptive_weighting:
         return book, ()
     regimes = tuple(observed.regimes[symbol] for symbol in sorted(observed.regimes))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import Counter
 from decimal import Context, Decimal, localcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import CommandError
@@ -186,3 +188,43 @@ def test_nobody_suspended_needs_no_shadow_book(bar_file: Path) -> None:
     wiring.run()
     assert wiring.layer is not None and wiring.layer.summary()["shadow_trades"] == 0
     assert wiring.journal.counts.trades > 0
+
+
+POINTS = ("refresh", "assess", "size_multiplier", "record_outcome")
+
+
+def test_all_five_integration_points_are_exercised_in_a_replay(bar_file: Path) -> None:
+    """OPT-02: start, scoring, multiplier, outcome, update; each counted at the seam."""
+    seen: Counter[str] = Counter()
+
+    class Counting(ReplayLayer):
+        def __getattribute__(self, name: str) -> Any:
+            if name in POINTS:
+                seen[name] += 1
+            return super().__getattribute__(name)
+
+    def layer(config: Configuration, operator: SimulatedOperator) -> ReplayLayer:
+        made = replay_layer(config, operator)
+        made.__class__ = Counting
+        seen["start"] += 1
+        return made
+
+    wiring = bootstrap.replay(
+        enabled(),
+        HistorySource(load_history([str(bar_file)], symbol=None, timeframe=None)),
+        cash_quote=Decimal(10_000),
+        reporter=Quiet(),
+        layer=layer,
+    )
+    wiring.run()
+    assert wiring.layer is not None
+    summary, counts = wiring.layer.summary(), wiring.journal.counts
+    assert seen["start"] == 1
+    assert seen["refresh"] == counts.bars
+    assert seen["record_outcome"] == counts.trades > 0
+    assert seen["assess"] == summary["assessed"]
+    assert isinstance(summary["filtered"], dict)
+    refused = summary["filtered"]["LOW_QUALITY"]
+    assert isinstance(refused, int)
+    assert seen["size_multiplier"] == seen["assess"] - refused > 0
+    assert summary["as_of"] is not None and summary["updates"] == 1 + 1_500 // 60

@@ -7,7 +7,7 @@ move through ``bounds.move_towards`` and nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -70,6 +70,11 @@ class WeightBook:
         """The mean stored weight over the regimes its symbols are in now; none = all of them."""
         found = [self.stored_for(strategy, regime) for regime in regimes]
         return sum(found) / len(found) if found else self.stored_for(strategy, None)
+
+    def followed(self, strategy: str, regimes: Sequence[str]) -> str | None:
+        """The one regime whose stored weight is followed; None: all regimes, or several."""
+        found = {regime for regime in regimes if (strategy, regime) in self.stored}
+        return found.pop() if len(found) == 1 and len(set(regimes)) == 1 else None
 
     def state(self) -> dict[str, JsonValue]:
         """The book as JSON; ``book_from_state`` gives it back to the last bit."""

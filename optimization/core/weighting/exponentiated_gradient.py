@@ -8,9 +8,9 @@ reward of asset i is x_ti / (b_t . x_t). Over rewards in [0, 1] it is Hedge (Fre
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from math import exp, log
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from math import log
 
 import numpy as np
 
@@ -46,8 +46,10 @@ class ExponentiatedGradientPolicy:
     """Hedge over strategies; a strategy's reward is the mean R of its trades since its last move.
 
     R is cut to [-``full_r``, ``full_r``] and mapped to [0, 1]. A strategy with fewer than
-    ``min_new_trades`` new trades sleeps: its weight stays, and those awake keep their own total,
-    so silence is neither rewarded nor punished.
+    ``min_new_trades`` new trades sleeps: its weight stays, so silence is neither rewarded nor
+    punished. Those awake share what the base weights (1 where there is none) leave them: the
+    limits hold back one side of an exchange more than the other, and without an anchor the whole
+    would drift.
 
     Raises:
         WeightingError: a parameter is not above 0.
@@ -56,6 +58,7 @@ class ExponentiatedGradientPolicy:
     eta: float = 0.5
     full_r: float = 1.0
     min_new_trades: int = 5
+    base_weights: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not (self.eta > 0.0 and self.full_r > 0.0 and self.min_new_trades > 0):
@@ -84,9 +87,15 @@ class ExponentiatedGradientPolicy:
             and found.new_mean_r is not None
             and found.new_trades >= self.min_new_trades
         }
-        total = sum(current[code] for code in awake)
-        raised = {code: current[code] * exp(self.eta * reward) for code, reward in awake.items()}
-        scale = sum(raised.values())
-        for code, weight in raised.items():
-            targets[code] = weight * total / scale
+        if awake:
+            held = np.array([current[code] for code in awake])
+            raised = multiplicative_step(held, np.array(list(awake.values())), self.eta)
+            raised *= self._whole(current, awake) / raised.sum()
+            targets.update(zip(awake, raised.tolist(), strict=True))
         return targets
+
+    def _whole(self, current: Mapping[str, float], awake: Collection[str]) -> float:
+        """What the base weights leave for those awake; what they hold where that is nothing."""
+        base = sum(self.base_weights.get(code, 1.0) for code in current)
+        asleep = sum(weight for code, weight in current.items() if code not in awake)
+        return base - asleep if base > asleep else sum(current[code] for code in awake)

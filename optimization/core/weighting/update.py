@@ -42,7 +42,7 @@ def update_weights(
     update = _Update(performance, policy, now_ms, performance.as_of, limits)
     book = replace(book, as_of=performance.as_of)
     book, stored = update.move_stored(_with_new_regimes(book, performance, min_regime_trades))
-    book, in_effect = update.move_in_effect(book, regimes)
+    book, in_effect = update.move_in_effect(book, regimes, stored)
     return book, (*stored, *in_effect)
 
 
@@ -98,15 +98,21 @@ class _Update:
         return replace(book, stored=stored), changes
 
     def move_in_effect(
-        self, book: WeightBook, regimes: Mapping[str, Sequence[str]]
+        self, book: WeightBook, regimes: Mapping[str, Sequence[str]], stored: list[WeightChange]
     ) -> tuple[WeightBook, list[WeightChange]]:
-        """Move each weight in effect towards the stored weight of its regimes (D-30)."""
+        """Move each weight in effect towards the stored weight of its regimes (D-30).
+
+        One that arrives at a stored weight that was held back was held back by the same bound.
+        """
+        held_back = {(change.strategy, change.regime): change.bound for change in stored}
         in_effect, changes = dict(book.in_effect), []
         for code, held in book.in_effect.items():
             evidence = self._evidence(code, None, held)
             target = book.wished(code, regimes.get(code, ()))
-            in_effect[code], change = self._move(held, target, evidence, in_effect=True)
-            changes += change
+            in_effect[code], moved = self._move(held, target, evidence, in_effect=True)
+            for change in moved:
+                key = (code, book.followed(code, regimes.get(code, ())))
+                changes.append(replace(change, bound=change.bound or held_back.get(key)))
         return replace(book, in_effect=in_effect), changes
 
     def _evidence(self, code: str, regime: str | None, held: HeldWeight) -> StrategyEvidence:
