@@ -81,10 +81,11 @@ def _run_and_stop(folder: Path, redis_url: str) -> None:
     subprocess.run(
         [sys.executable, "manage.py", "migrate", "-v0"], cwd=ROOT, env=environment, check=True
     )
-    words = "-m celery --quiet -A tradeplatform worker -Q io,optimization -n general@%h -c 1 --loglevel INFO"
+    words = "-m celery --quiet -A tradeplatform worker -Q io,optimization -n general@%h -c 1"
+    words += " --loglevel INFO --without-gossip --without-mingle"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, *words.split(), "--without-gossip", "--without-mingle"],
+            [sys.executable, *words.split()],
             cwd=ROOT,
             env=environment,
             stdout=output,
