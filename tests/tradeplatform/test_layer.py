@@ -6,16 +6,20 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from decimal import Context, Decimal, localcontext
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from django.core.management import CommandError
 
 from engine.ports import StrategyStatus
 from engine.simulated_operator import SimulatedOperator
+from engine.types.decisions import JsonValue
 from market.sources.history import HistorySource, load_history
+from optimization.core.actions import ActionKind
 from optimization.core.replay_layer import ReplayLayer
 from tests.tradeplatform.test_replay import bar_file, replay
 from tradeplatform import bootstrap
@@ -228,3 +232,28 @@ def test_all_five_integration_points_are_exercised_in_a_replay(bar_file: Path) -
     assert isinstance(refused, int)
     assert seen["size_multiplier"] == seen["assess"] - refused > 0
     assert summary["as_of"] is not None and summary["updates"] == 1 + 1_500 // 60
+
+
+def test_entries_in_a_favourable_regime_are_larger_on_average(bar_file: Path) -> None:
+    """OPT-85: over a replay with nothing filtered, by what the policy itself told."""
+    told: list[tuple[float, float]] = []
+
+    def tell(kind: ActionKind, fields: Mapping[str, JsonValue]) -> None:
+        if kind is ActionKind.SIZING:
+            alignment, found = fields["alignment_factor"], fields["multiplier"]
+            assert isinstance(alignment, float) and isinstance(found, float)
+            told.append((alignment, found))
+
+    section = msgspec.structs.replace(enabled().optimization, enable_quality_filtering=False)
+    wiring = bootstrap.replay(
+        msgspec.structs.replace(enabled(), optimization=section),
+        HistorySource(load_history([str(bar_file)], symbol=None, timeframe=None)),
+        cash_quote=Decimal(10_000),
+        reporter=Quiet(),
+        layer=lambda config, operator: replay_layer(config, operator, tell),
+    )
+    wiring.run()
+    unfavourable = [m for alignment, m in told if alignment < 1.0]
+    favourable = [m for alignment, m in told if alignment > 1.0]
+    assert min(len(favourable), len(unfavourable)) >= 5
+    assert sum(unfavourable) / len(unfavourable) < sum(favourable) / len(favourable)

@@ -132,6 +132,15 @@ def test_a_new_strategy_begins_with_its_base_weight() -> None:
     assert grown.weights()["two"] == 0.7 and grown.weights()["one"] == state.weights()["one"]
 
 
+def test_another_window_takes_hold_of_a_fresh_decomposition_only() -> None:
+    """OPT-33: what was gathered is not thrown away because a setting changed."""
+    longer = LayerSettings.from_values({"weighting": {"window_trades": 80}})
+    assert after(WINS, of=longer).performance.window_trades == 80
+    known = after(WINS)
+    later, _ = next_state(known, observed(), NOW + HOUR_MS, longer)
+    assert (later.performance.trades, later.performance.window_trades) == (len(WINS), 50)
+
+
 # -- health ----------------------------------------------------------------------------------------
 
 

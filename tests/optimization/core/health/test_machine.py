@@ -55,6 +55,8 @@ def look(given: HealthState, standing: Standing | None = None) -> tuple[HealthSt
         (state(ACTIVE, [-2.0, 1.6] * 10, hours=7), None, "bad luck is no evidence"),
         (state(ACTIVE, [], hours=7), None, "nothing known"),
         (state(DEGRADED, BAD, hours=24), SUSPENDED, "STILL_UNDERPERFORMS"),
+        (state(DEGRADED, BAD[:20], hours=24), SUSPENDED, "STILL_UNDERPERFORMS"),
+        (state(DEGRADED, BAD[:19], hours=24), None, "one trade short"),
         (state(DEGRADED, BAD, hours=23.9), None, "dwell"),
         (state(DEGRADED, GOOD, hours=24), ACTIVE, "RECOVERED"),
         (state(DEGRADED, GOOD, hours=23.9), None, "dwell"),
@@ -207,3 +209,42 @@ def test_no_evidence_leads_along_an_edge_that_is_not_in_the_table(
     }
     _, edge = look(state(status, rs, hours=hours, shadow=shadow))
     assert edge is None or (edge.from_status, edge.to_status) in allowed
+
+
+def test_each_edge_of_a_window_is_where_it_is_said_to_be() -> None:
+    """OPT-81: a trade that closed or opened at the very moment counts."""
+    at = replace(state(ACTIVE), evidence_from_ms=NOW, recent=((NOW - 1, 1.0), (NOW, -1.0)))
+    assert machine.window(at).trades == 1
+    since = NOW - 60_000
+    suspended = HealthState(status=SUSPENDED, since_ms=since)
+    opened_then = outcomes([1.0], from_ms=NOW - 60_000, shadow=True)[0]
+    assert opened_then.trade.opened_at_ms == since
+    assert machine.observe(suspended, opened_then, SETTINGS).shadow == ((NOW, 1.0),)
+    first_ms = NOW - 48 * HOUR_MS
+    seen = replace(suspended, since_ms=0, shadow=((first_ms - 1, 1.0), (first_ms, 1.0)))
+    assert machine.shadow_window(seen, NOW, SETTINGS).trades == 1
+
+
+def test_the_windows_keep_what_they_are_told_to_keep() -> None:
+    """OPT-33, OPT-81: the last 50, own and shadow alike."""
+    many = [0.1] * 70
+    assert len(state(ACTIVE, many).recent) == 50
+    assert len(state(SUSPENDED, hours=100, shadow=many).shadow) == 50
+
+
+def test_active_may_degrade_again_exactly_when_its_dwell_is_over() -> None:
+    """OPT-35"""
+    _, edge = look(state(ACTIVE, BAD, hours=6))
+    assert edge is not None and edge.to_status is DEGRADED
+
+
+def test_an_expectancy_exactly_at_the_needed_improvement_recovers() -> None:
+    """D-07: 15 % better than -0.4 R is -0.34 R; the recovery values are lowered to it."""
+    lenient = replace(
+        SETTINGS, expectancy_r_min=-1.0, recovery_expectancy_r=-0.5, recovery_profit_factor=0.0,
+        profit_factor_min=0.0,
+    )  # fmt: skip
+    for shadow, due in (([-0.34] * 10, True), ([-0.35] * 10, False)):
+        given = state(SUSPENDED, hours=50, shadow=shadow, before=-0.4)
+        _, edge = machine.judge("one", given, Standing(SUSPENDED, 0), NOW, lenient)
+        assert (edge is not None) is due

@@ -25,6 +25,7 @@ from optimization.core.quality.learned import (
     LearnedState,
     Verdict,
     break_even_probability,
+    formula_probability,
     learn,
     learned_score,
     win_probability,
@@ -233,3 +234,42 @@ def test_the_learned_score_is_the_threshold_where_the_expected_r_is_nothing() ->
     assert learned_score(even, inputs, THRESHOLD, SETTINGS) == pytest.approx(THRESHOLD)
     better = replace(even, weights=(bias + 0.1, 1.0, 1.0, 1.0, 1.0))
     assert learned_score(better, inputs, THRESHOLD, SETTINGS) > THRESHOLD
+
+
+def test_an_untaught_model_has_no_opinion() -> None:
+    """OPT-80: one half for every signal, and no score before enough outcomes."""
+    for inputs in (QualityInputs(0.0, 0.0, 0.0, 0.0), QualityInputs(1.0, 0.2, 0.9, 0.4)):
+        assert win_probability(LearnedState(), inputs) == 0.5
+    assert break_even_probability(LearnedState(), SETTINGS) == 0.5
+
+
+def test_no_run_of_bad_forecasts_ruins_the_paired_test() -> None:
+    """OPT-80: a bet never risks all, so a model that was wrong may still prove itself."""
+    state = LearnedState(outcomes=1_000, weights=(30.0, 0.0, 0.0, 0.0, 0.0))
+    inputs = QualityInputs(0.5, 0.5, 0.5, 0.5)
+    for _ in range(20):
+        state, _ = learn(state, inputs, 0.05, -1.0, replace(SETTINGS, learned_rate=1e-4))
+        assert all(0.0 < capital < 1.0 for capital in state.capitals)
+
+
+def test_wins_and_losses_are_counted_each_on_its_side() -> None:
+    """OPT-80: mean win and mean loss make the break-even probability."""
+    state = LearnedState()
+    for r in (2.0, -1.0, 0.0, 3.0):
+        state, _ = learn(state, QualityInputs(0.5, 0.5, 0.5, 0.5), 0.5, r, SETTINGS)
+    assert (state.wins, state.losses, state.gained_r, state.lost_r) == (2, 1, 5.0, 1.0)
+    assert state.outcomes == 4
+
+
+def test_the_formulas_calibration_learns_how_often_a_score_wins() -> None:
+    """OPT-80: the champion is beaten at its best, not at its rawest."""
+    rng, state = np.random.default_rng(4), LearnedState()
+    for _ in range(3_000):
+        score = float(rng.random())
+        row = QualityInputs(score, score, score, score)
+        chance = 0.3 + 0.2 * (score > 0.5)
+        r = 1.0 if rng.random() < chance else -1.0
+        state, _ = learn(state, row, formula_score(row, SETTINGS), r, SETTINGS)
+    low, high = formula_probability(state, 0.2), formula_probability(state, 0.8)
+    assert low == pytest.approx(0.3, abs=0.1) and high == pytest.approx(0.5, abs=0.1)
+    assert low < high
