@@ -24,6 +24,7 @@ django.setup()
 
 from benchmarks import (  # noqa: E402
     decisions,
+    features,
     health_detectors,
     layer_fuzz,
     performance,
@@ -35,6 +36,7 @@ from tradeplatform.version import code_version  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results.json"
 BENCHMARKS: dict[str, Benchmark] = {
+    "features": features.columns_and_rows,
     "live-decision": decisions.live_decision,
     "replay-speed": replays.speed,
     "trade-performance": performance.decomposition,
