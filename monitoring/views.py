@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
 from django.contrib import messages
-from django.contrib.auth import authenticate
-from django.contrib.auth.views import redirect_to_login
-from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import redirect, render
-from django.utils.http import url_has_allowed_host_and_scheme
+from django.shortcuts import render
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.models import Scope
-from accounts.roles import reaches, user_scope
+from accounts.pages import back_to, is_same_person, needs
 from engine.ports import TradingState
 from engine.types.decisions import PHASES, Action
 from monitoring import decisions, selectors
@@ -33,27 +27,6 @@ from trades.services import GLOBAL_SCOPE
 PAGE_SIZE = 50
 PHASE_NUMBERS = frozenset(str(n) for n in range(1, len(PHASES) + 1))
 DECISION_FILTERS = ("strategy", "symbol", "action", "phase", "reason")
-
-View = Callable[..., HttpResponse]
-
-
-def needs(scope: Scope, *, is_data: bool = False) -> Callable[[View], View]:
-    """Ask for a login and a role; data answers with a status, a page with the login form."""
-
-    def decorate(view: View) -> View:
-        @wraps(view)
-        def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-            if not request.user.is_authenticated:
-                if is_data:
-                    return JsonResponse({"detail": "Log in first."}, status=401)
-                return redirect_to_login(request.get_full_path())
-            if not reaches(user_scope(request.user), scope):
-                raise PermissionDenied(f"this needs the scope {scope}")
-            return view(request, *args, **kwargs)
-
-        return checked
-
-    return decorate
 
 
 @require_GET
@@ -167,7 +140,7 @@ def control(request: HttpRequest) -> HttpResponse:
     scope = request.POST.get("scope") or GLOBAL_SCOPE
     named = "Trading" if scope == GLOBAL_SCOPE else scope.partition(":")[2]
     # a halt that comes between this look and the change stays: the service looks again
-    is_confirmed = _loosens(scope, state) and _is_same_person(request)
+    is_confirmed = _loosens(scope, state) and is_same_person(request)
     try:
         is_changed = control_change(
             may_loosen=is_confirmed,
@@ -178,15 +151,15 @@ def control(request: HttpRequest) -> HttpResponse:
         )
     except LooseningRefused:
         messages.error(request, f"{named} was not set to {state}: the password was wrong.")
-        return _back(request)
+        return back_to(request, "overview")
     except ControlRefused as error:
         messages.error(request, f"Nothing was changed: {error}")
-        return _back(request)
+        return back_to(request, "overview")
     if is_changed:
         messages.success(request, f"{named} is now {state}.")
     else:
         messages.info(request, f"{named} was {state} already.")
-    return _back(request)
+    return back_to(request, "overview")
 
 
 @require_POST
@@ -196,7 +169,7 @@ def acknowledge(request: HttpRequest, alert_id: int) -> HttpResponse:
         alert_acknowledge(alert_id=alert_id, actor=request.user.get_username())
     except Alert.DoesNotExist:
         raise Http404("no such alert") from None
-    return _back(request)
+    return back_to(request, "overview")
 
 
 def _decision(code: uuid.UUID) -> HttpResponse:
@@ -212,24 +185,6 @@ def _loosens(scope: str, state: str) -> bool:
     present = TradingState(row.state) if row else TradingState.ACTIVE
     known = state in {known.value for known in TradingState}
     return known and TradingState(state).severity < present.severity
-
-
-def _is_same_person(request: HttpRequest) -> bool:
-    """Through the login backends, so that wrong tries count towards the lock-out."""
-    user = authenticate(
-        request,
-        username=request.user.get_username(),
-        password=request.POST.get("password", ""),
-    )
-    return user is not None and user.pk == request.user.pk
-
-
-def _back(request: HttpRequest) -> HttpResponse:
-    target = request.POST.get("next", "/")
-    is_ours = url_has_allowed_host_and_scheme(
-        target, allowed_hosts={request.get_host()}, require_https=request.is_secure()
-    )
-    return redirect(target if is_ours else "overview")
 
 
 def _run(request: HttpRequest) -> TradingRun | None:

@@ -34,6 +34,7 @@ from market.models import Instrument as InstrumentRow
 from market.services import candles_backfill
 from market.sources.ccxt_poll import CcxtPollSource
 from market.sources.instruments import timeframe_from_ms
+from monitoring.layer import layer
 from monitoring.publish import StreamPublisher
 from tradeplatform import bootstrap
 from tradeplatform.configuration import PRACTICE, Configuration, from_mapping
@@ -122,6 +123,12 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
         recorder=FullRecorder(time.monotonic),
         monotonic=time.monotonic,
         reporter=watch,
+        policy=lambda fail_safe: layer().live_policy(
+            base_weights=bootstrap.base_weights(config),
+            favourable=bootstrap.favourable_regimes(config),
+            run=run,
+            fail_safe=fail_safe,
+        ),
     )
     for window in windows.values():
         pipeline.warm_up(window.store())
@@ -148,7 +155,9 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
         pipeline=pipeline,
         book=book,
         journal=journal,
-        announcer=PublishingAnnouncer(publisher, str(run.code), watch),
+        announcer=layer().live_announcer(
+            PublishingAnnouncer(publisher, str(run.code), watch), watch
+        ),
         regimes=state.get("regimes", {}),
         side_books=side_books(
             (shadow_plan(gatekeeper, bootstrap.enabled_strategies(config)),),
