@@ -14,7 +14,7 @@ from strategies.core.predictors import payload as read
 
 # Prior standard deviations of slope and intercept around the identity (1, 0).
 _PRIOR_SLOPE_SD = 0.5
-_PRIOR_INTERCEPT_SD = 0.25
+_PRIOR_INTERCEPT_SD = 0.1
 # Outcomes of neighbouring rows overlap; each counts for half an independent one.
 _EVIDENCE = 0.5
 # Evidence fades with this memory, back towards the identity.

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 
 from strategies.core.predictors.trees import LEAF, Trees
-from strategies.core.training.families import Examples, Fitted, Parameters
+from strategies.core.training.families import Examples, Fitted, Parameters, leaf_rows
 
 DEFAULTS: Mapping[str, float] = {
     "rounds": 150.0,
     "patience_rounds": 25.0,
     "learning_rate": 0.03,
     "leaves": 12.0,
-    "min_leaf_rows": 150.0,
+    "min_leaf_outcomes": 30.0,
     "l2": 10.0,
     "feature_share": 0.6,
     "row_share": 0.7,
@@ -65,8 +65,7 @@ def _settings(examples: Examples, parameters: Parameters, seed: int) -> dict[str
         "metric": "binary_logloss",
         "learning_rate": parameters["learning_rate"],
         "num_leaves": max(2, int(parameters["leaves"])),
-        # a short history still gets trees: a leaf is never asked for more than a twentieth of it
-        "min_data_in_leaf": max(1, min(int(parameters["min_leaf_rows"]), len(examples) // 20)),
+        "min_data_in_leaf": leaf_rows(examples, parameters["min_leaf_outcomes"]),
         "lambda_l2": parameters["l2"],
         "feature_fraction": min(1.0, parameters["feature_share"]),
         "bagging_fraction": min(1.0, parameters["row_share"]),

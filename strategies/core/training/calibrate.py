@@ -19,11 +19,14 @@ from strategies.core.predictors.calibration import (
 from strategies.core.predictors.logistic import probabilities_of
 
 _NEWTON_STEPS = 50
-# Weak ridge towards slope 1, intercept 0: separable data has no finite optimum.
-_RIDGE = 1.0
-# An isotonic step rests on at least this many outcomes, else it follows noise.
-_MIN_STEP_ROWS = 100
-MIN_ROWS = 100
+# Prior of the slope: normal around 0 with this deviation. A model is believed as far as its
+# unseen rows bear it out, and not at all where there are none.
+_PRIOR_SLOPE_SD = 0.5
+# And of the intercept: a market's base rate is seldom beyond 0.475..0.525, whatever one
+# season's few independent outcomes say.
+_PRIOR_INTERCEPT_SD = 0.1
+# An isotonic step rests on at least this many independent outcomes, else it follows noise.
+_MIN_STEP_OUTCOMES = 100
 
 
 def calibrated(calibration: Calibration, raw: FloatColumn) -> FloatColumn:
@@ -31,59 +34,80 @@ def calibrated(calibration: Calibration, raw: FloatColumn) -> FloatColumn:
     return probabilities_of(np.array([calibration.logit(float(value)) for value in raw]))
 
 
-def fit_platt(raw: FloatColumn, outcome_up: IntColumn) -> Linear:
-    """Return slope and intercept by Newton's method on the logistic loss; the slope is >= 0."""
-    slope, intercept = _newton(raw, outcome_up.astype(np.float64), _NEWTON_STEPS, _RIDGE, True)
+def fit_platt(raw: FloatColumn, outcome_up: IntColumn, overlap: int = 1) -> Linear:
+    """Return slope and intercept of the logistic loss, both shrunk towards 0; slope >= 0.
+
+    ``overlap`` rows count for one independent outcome against the prior.
+    """
+    up = outcome_up.astype(np.float64)
+    ridges = (overlap / _PRIOR_SLOPE_SD**2, overlap / _PRIOR_INTERCEPT_SD**2)
+    slope, intercept = _newton(raw, up, _NEWTON_STEPS, *ridges)
     if slope < 0.0:
         # a model that points the wrong way is not turned round: it is not heard
-        slope, intercept = _newton(raw, outcome_up.astype(np.float64), _NEWTON_STEPS, _RIDGE, False)
+        slope, intercept = 0.0, _newton(np.zeros_like(raw), up, _NEWTON_STEPS, *ridges)[1]
     return Linear(float(slope), float(intercept))
 
 
-def fit_isotonic(raw: FloatColumn, outcome_up: IntColumn) -> Calibration:
-    """Return the best ascending step function in pools of at least 100 rows, interpolated."""
+def fit_isotonic(raw: FloatColumn, outcome_up: IntColumn, overlap: int = 1) -> Calibration:
+    """Return the best ascending step function in pools of 100 outcomes or more, interpolated."""
     order = np.argsort(raw, kind="stable")
-    knots, values = _pool(raw[order], outcome_up[order].astype(np.float64), _MIN_STEP_ROWS)
-    return isotonic(knots, values)
+    up = outcome_up[order].astype(np.float64)
+    return isotonic(*_pool(raw[order], up, _MIN_STEP_OUTCOMES * overlap))
 
 
-FITTERS: Mapping[str, Callable[[FloatColumn, IntColumn], Calibration]] = {
-    IDENTITY: lambda raw, outcome_up: Linear(),
+def fit_identity(raw: FloatColumn, outcome_up: IntColumn, overlap: int = 1) -> Linear:
+    """Return the map that changes nothing."""
+    return Linear()
+
+
+FITTERS: Mapping[str, Callable[[FloatColumn, IntColumn, int], Calibration]] = {
     PLATT: fit_platt,
     ISOTONIC: fit_isotonic,
+    IDENTITY: fit_identity,
 }
 
 
 def choose_calibration(
-    fit_raw: FloatColumn, fit_up: IntColumn, judge_raw: FloatColumn, judge_up: IntColumn
+    fit_raw: FloatColumn,
+    fit_up: IntColumn,
+    judge_raw: FloatColumn,
+    judge_up: IntColumn,
+    overlap: int = 1,
 ) -> str:
-    """Return the kind whose fit on the earlier rows has the lowest log loss on the later ones.
+    """Return the kind whose fit on the earlier rows does best, by log loss, on the later ones.
 
-    Identity where there are too few rows to fit or to judge by; ties go to the simpler one.
+    Platt, the shyest, unless another is better by more than one standard error of the difference:
+    between maps of about equal merit a short fold would choose by luck.
     """
-    if len(fit_raw) < MIN_ROWS or len(judge_raw) < MIN_ROWS:
-        return IDENTITY
     losses = {
-        kind: _log_loss(calibrated(fitter(fit_raw, fit_up), judge_raw), judge_up)
+        kind: _losses(calibrated(fitter(fit_raw, fit_up, overlap), judge_raw), judge_up)
         for kind, fitter in FITTERS.items()
     }
-    return min(losses, key=lambda kind: losses[kind])
+    best = PLATT
+    for kind, theirs in losses.items():
+        gain = losses[best] - theirs
+        error = float(gain.std()) * np.sqrt(overlap / len(gain))
+        if gain.mean() > error:
+            best = kind
+    return best
 
 
-def _log_loss(p: FloatColumn, outcome_up: IntColumn) -> float:
-    return float(-np.mean(np.where(outcome_up == 1, np.log(p), np.log1p(-p))))
+def _losses(p: FloatColumn, outcome_up: IntColumn) -> FloatColumn:
+    losses: FloatColumn = -np.where(outcome_up == 1, np.log(p), np.log1p(-p))
+    return losses
 
 
 @kernel
 def _newton(
-    raw: FloatColumn, outcome: FloatColumn, steps: int, ridge: float, free_slope: bool
+    raw: FloatColumn, outcome: FloatColumn, steps: int, slope_ridge: float, intercept_ridge: float
 ) -> tuple[float, float]:
-    slope, intercept = (1.0 if free_slope else 0.0), 0.0
+    """Minimise the logistic loss plus half of each ridge times its number squared."""
+    slope, intercept = 0.0, 0.0
     for _ in range(steps):
-        a, b, c = (ridge if free_slope else 1.0), 0.0, 1e-9
-        g, h = (ridge * (slope - 1.0) if free_slope else 0.0), 0.0
+        a, b, c = slope_ridge, 0.0, intercept_ridge
+        g, h = slope_ridge * slope, intercept_ridge * intercept
         for i in range(raw.shape[0]):
-            x = raw[i] if free_slope else 0.0
+            x = raw[i]
             z = min(15.0, max(-15.0, slope * x + intercept))
             p = 1.0 / (1.0 + np.exp(-z))
             w = p * (1.0 - p)

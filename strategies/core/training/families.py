@@ -26,10 +26,14 @@ class FittedScorer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """Rows to fit on: ``matrix`` (n_rows, n_features), ``outcome_up`` (n_rows,)."""
+    """Rows to fit on: ``matrix`` (n_rows, n_features), ``outcome_up`` (n_rows,).
+
+    ``overlap`` neighbouring rows share their outcome: they are worth one independent row.
+    """
 
     matrix: Matrix
     outcome_up: IntColumn
+    overlap: int = 1
 
     def __len__(self) -> int:
         return len(self.outcome_up)
@@ -80,6 +84,11 @@ def merged(defaults: Mapping[str, float], given: Parameters, family: str) -> dic
 def raw_logits(scorer: FittedScorer, matrix: Matrix) -> FloatColumn:
     """Return the raw log-odds of every row, shape (n_rows,), by the very walk used in trading."""
     return np.array([scorer.logit(row) for row in matrix], dtype=np.float64)
+
+
+def leaf_rows(examples: Examples, outcomes: float) -> int:
+    """Return the rows a leaf must hold: so many independent outcomes, at most a tenth of all."""
+    return max(1, min(int(outcomes * examples.overlap), len(examples) // 10))
 
 
 Progress = Callable[[float], None]

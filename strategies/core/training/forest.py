@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from strategies.core.predictors.trees import LEAF, Trees
-from strategies.core.training.families import Examples, Fitted, Parameters
+from strategies.core.training.families import Examples, Fitted, Parameters, leaf_rows
 
 DEFAULTS: Mapping[str, float] = {
     "rounds": 100.0,
     "depth": 7.0,
-    "min_leaf_rows": 100.0,
+    "min_leaf_outcomes": 20.0,
     "feature_share": 0.5,
 }
 
@@ -44,7 +44,7 @@ class Forest:
         forest = grow(
             n_estimators=rounds,
             max_depth=int(parameters["depth"]),
-            min_samples_leaf=max(1, min(int(parameters["min_leaf_rows"]), len(examples) // 20)),
+            min_samples_leaf=leaf_rows(examples, parameters["min_leaf_outcomes"]),
             max_features=min(1.0, parameters["feature_share"]),
             bootstrap=True,
             max_samples=0.7,

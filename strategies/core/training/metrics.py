@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -26,9 +26,10 @@ class Estimate:
     low: float
     high: float
 
-    def as_json(self) -> dict[str, JsonValue]:
-        """Return the three numbers, null where undefined."""
-        return {name: value if np.isfinite(value) else None for name, value in asdict(self).items()}
+    @property
+    def interval(self) -> list[JsonValue]:
+        """Return low and high, null where undefined."""
+        return [_or_null(self.low), _or_null(self.high)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +49,11 @@ class Metrics:
     information_coefficient: Estimate
 
     def as_json(self) -> dict[str, JsonValue]:
-        """Return every figure with its interval."""
-        figures: dict[str, JsonValue] = {
-            name: getattr(self, name).as_json() for name in Metrics.__slots__ if name != "n"
-        }
-        return {"n": self.n, **figures}
+        """Return ``n`` and every figure by name, and ``intervals`` by the same names."""
+        estimates = {name: getattr(self, name) for name in Metrics.__slots__ if name != "n"}
+        intervals: dict[str, JsonValue] = {n: e.interval for n, e in estimates.items()}
+        figures: dict[str, JsonValue] = {n: _or_null(e.value) for n, e in estimates.items()}
+        return {"n": self.n, **figures, "intervals": intervals}
 
 
 def log_losses(p: FloatColumn, outcome_up: IntColumn) -> FloatColumn:
@@ -147,6 +148,10 @@ def block_sums(columns: Matrix, block_rows: int, rng: np.random.Generator, draws
     sums: Matrix = np.stack([of_block[row].sum(axis=0) for row in starts])
     scaled: Matrix = sums * (n / (n_blocks * block))
     return scaled
+
+
+def _or_null(value: float) -> float | None:
+    return value if np.isfinite(value) else None
 
 
 def _estimate(value: FloatColumn, draws: FloatColumn) -> Estimate:

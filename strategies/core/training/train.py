@@ -12,11 +12,11 @@ from numpy.random import PCG64, Generator
 from engine.types.bars import FloatColumn, IntColumn
 from engine.types.decisions import JsonValue
 from strategies.core.errors import StrategyError
-from strategies.core.predictors.calibration import IDENTITY, Calibration
+from strategies.core.predictors.calibration import Calibration
 from strategies.core.predictors.load import PAYLOAD_FORMAT
 from strategies.core.trained import Lineage, TrainedModel
 from strategies.core.training.boosting import Boosting
-from strategies.core.training.calibrate import FITTERS, MIN_ROWS, calibrated, choose_calibration
+from strategies.core.training.calibrate import FITTERS, calibrated, choose_calibration
 from strategies.core.training.dataset import Dataset
 from strategies.core.training.families import (
     Examples,
@@ -66,10 +66,10 @@ def train(
     """Return a model fitted on every row, calibrated and measured on rows it had not seen.
 
     Four folds over the last 40 % of the rows, each trained on what was known before it (purged by
-    time, so the purge is the horizon), give raw log-odds out of sample. They choose the
-    calibration (Platt, isotonic or none) by log loss on the last fold, and are the ``metrics``:
-    every fold after the first, calibrated by those before it. The model kept is fitted anew on
-    all rows for the median number of rounds that was best on unseen ones.
+    time, so the purge is the horizon), give raw log-odds out of sample. ``choose_calibration``
+    takes Platt, isotonic or none by the last fold; the ``metrics`` are of every fold after the
+    first, calibrated by those before it. The model kept is fitted anew on all rows for the median
+    number of rounds that was best on unseen ones.
 
     The same dataset, seed and parameters give the same digest on one machine. ``progress`` hears
     the share done in [0, 1]; what it raises ends the training.
@@ -100,7 +100,7 @@ def train(
             p,
             dataset.outcome_up[rows],
             dataset.return_log[rows],
-            block_rows=2 * dataset.horizon_bars * len(dataset.symbols),
+            block_rows=2 * _overlap(dataset),
             rng=rng,
         ).as_json(),
     }
@@ -146,19 +146,25 @@ def _calibrate(
     """Return the calibration, its kind, and calibrated probabilities of rows unseen even by it."""
     up = [dataset.outcome_up[fold.test] for fold in unseen.folds]
     earlier_raw, earlier_up = np.concatenate(unseen.raw[:-1]), np.concatenate(up[:-1])
-    kind = choose_calibration(earlier_raw, earlier_up, unseen.raw[-1], up[-1])
+    overlap = _overlap(dataset)
+    kind = choose_calibration(earlier_raw, earlier_up, unseen.raw[-1], up[-1], overlap)
     probabilities, rows = [], []
     for index in range(1, len(unseen.folds)):
         before_raw, before_up = np.concatenate(unseen.raw[:index]), np.concatenate(up[:index])
-        fitter = FITTERS[kind if len(before_raw) >= MIN_ROWS else IDENTITY]
-        probabilities.append(calibrated(fitter(before_raw, before_up), unseen.raw[index]))
+        calibration = FITTERS[kind](before_raw, before_up, overlap)
+        probabilities.append(calibrated(calibration, unseen.raw[index]))
         rows.append(unseen.folds[index].test)
-    calibration = FITTERS[kind](np.concatenate(unseen.raw), np.concatenate(up))
+    calibration = FITTERS[kind](np.concatenate(unseen.raw), np.concatenate(up), overlap)
     return calibration, kind, np.concatenate(probabilities), np.concatenate(rows)
 
 
 def _examples(dataset: Dataset) -> Examples:
-    return Examples(dataset.matrix, dataset.outcome_up)
+    return Examples(dataset.matrix, dataset.outcome_up, _overlap(dataset))
+
+
+def _overlap(dataset: Dataset) -> int:
+    """Return how many neighbouring rows share an outcome; symbols on one clock move together."""
+    return dataset.horizon_bars * len(dataset.symbols)
 
 
 def _lineage(

@@ -44,8 +44,8 @@ def labelled(rows: np.ndarray, up: np.ndarray, *, horizon_bars: int = 3) -> Data
 
 # small enough for a test, large enough to find what is planted
 SMALL: dict[str, dict[str, float]] = {
-    "gradient-boosting": {"rounds": 60, "learning_rate": 0.08, "min_leaf_rows": 40},
-    "forest": {"rounds": 40, "min_leaf_rows": 30},
+    "gradient-boosting": {"rounds": 60, "learning_rate": 0.08, "min_leaf_outcomes": 15},
+    "forest": {"rounds": 40, "min_leaf_outcomes": 10},
     "neural-network": {"rounds": 20, "learning_rate": 0.01, "hidden_units": 8},
 }
 
