@@ -100,6 +100,30 @@ def test_uncertainty_of_one_source_is_the_sampling_error_of_its_record() -> None
     assert of(0.6, settled=99).uncertainty == pytest.approx(sqrt(0.6 * 0.4 / 100))
 
 
+def believed(voice: list[float], *values: float) -> Consensus:
+    n = len(values)
+    found = combine(
+        [f"s{i}" for i in range(n)],
+        np.array(values),
+        np.ones(n, dtype=np.bool_),
+        np.zeros(n, dtype=np.int64),
+        np.ones(n),
+        np.full(n, 50),
+        "reliable",
+        np.array(voice),
+    )
+    assert found is not None
+    return found
+
+
+def test_an_opinion_moves_the_consensus_as_far_as_it_is_believed() -> None:
+    """ORC-12: 0 leaves even chances, a half leaves half of the lean; confluence still counts it."""
+    assert believed([0.0, 0.0], 0.9, 0.8).probability_up == 0.5
+    assert believed([0.5, 0.5], 0.7, 0.7).probability_up == pytest.approx(0.6)
+    assert believed([1.0, 1.0], 0.7, 0.7).probability_up == 0.7
+    assert believed([0.0, 0.0], 0.9, 0.8).confluence(Side.BUY) == 2
+
+
 def test_confluence_counts_sources_by_the_side_they_lean_to() -> None:
     """OPT-13: one at 0.5 leans nowhere."""
     result = of(0.6, 0.7, 0.5, 0.2)
