@@ -94,7 +94,9 @@ class SourceResult:
 
     @property
     def verdict(self) -> str:
-        """Return ``beats``, ``does not beat`` or, proven worse, ``loses to``."""
+        """Return ``beats``, ``does not beat``, proven worse ``loses to``; the base rate ``is``."""
+        if self.name == BASE_RATE:
+            return "is"
         if self.against_base_rate.high < 0.0:
             return "beats"
         return "loses to" if self.against_base_rate.low > 0.0 else "does not beat"
