@@ -100,6 +100,20 @@ def test_uncertainty_of_one_source_is_the_sampling_error_of_its_record() -> None
     assert of(0.6, settled=99).uncertainty == pytest.approx(sqrt(0.6 * 0.4 / 100))
 
 
+def test_uncertainty_is_about_as_large_as_the_error() -> None:
+    """ORC-12: calibrated. Sources that each saw 60 outcomes of a chance nobody was told: the
+    consensus is off by less than two uncertainties nearly always, and not by far less."""
+    rng = np.random.default_rng(8)
+    ratios = []
+    for _ in range(2_000):
+        chance, n_sources = rng.uniform(0.3, 0.7), int(rng.integers(2, 6))
+        seen = rng.binomial(60, chance, n_sources) / 60.0
+        found = of(*seen.tolist(), settled=60)
+        ratios.append((found.probability_up - chance) / found.uncertainty)
+    assert 0.93 < np.mean(np.abs(ratios) < 2.0) <= 1.0
+    assert 0.4 < np.std(ratios) < 1.1
+
+
 def believed(voice: list[float], *values: float) -> Consensus:
     n = len(values)
     found = combine(
