@@ -15,6 +15,7 @@ from typing import cast
 from engine.failsafe import FailSafe, Failure
 from engine.features import feature_frame
 from engine.market_columns import market_columns
+from engine.order_flow import OrderFlowTape
 from engine.phases import (
     entry_gates,
     evolution,
@@ -100,6 +101,7 @@ class Pipeline:
         self._believer = Believer(config, rules, learned, scoreboard, fail_safe, monotonic)
         self._pending = learning.PendingOpinions(config, keep_features=bool(learned))
         self._evolution = evolution.EvolutionWatch([s.code for s in learned], config)
+        self._tape = OrderFlowTape()
         self._started_s = 0.0
 
     def warm_up(self, store: ColumnStore) -> None:
@@ -153,10 +155,13 @@ class Pipeline:
 
     def _views(self, snapshot: Snapshot, chain: Chain) -> dict[str, Callable[[], object]]:
         config = self._config
+        flow = self._tape.observe(snapshot.event, snapshot.store.bars.timeframe_ms)
         return {
             PHASES[0]: chain.timed(1, lambda: market_analysis.analyse_market(snapshot)),
             PHASES[1]: chain.timed(2, lambda: feature_engineering.build_features(snapshot)),
-            PHASES[2]: chain.timed(3, lambda: microstructure.read_order_flow(snapshot, config)),
+            PHASES[2]: chain.timed(
+                3, lambda: microstructure.read_order_flow(snapshot, config, flow)
+            ),
         }
 
     def board(self, store: ColumnStore) -> RuleBoard:
@@ -335,6 +340,7 @@ class Pipeline:
             "learned": {source.code: source.state() for source in self._learned},
             "pending": self._pending.state(),
             "evolution": self._evolution.state(),
+            "order_flow": self._tape.state(),
         }
 
     def restore(self, state: Mapping[str, JsonValue]) -> None:
@@ -347,6 +353,8 @@ class Pipeline:
         self._scoreboard.restore(_part(state, "scoreboard"))
         self._pending.restore(_part(state, "pending"))
         self._evolution.restore(_part(state, "evolution"))
+        # a state stored before books were remembered has none: one bar without order flow
+        self._tape.restore(_part(state, "order_flow") if "order_flow" in state else {})
         for source in self._learned:
             if source.code in learned:
                 source.restore(_part(learned, source.code))
