@@ -54,6 +54,7 @@ def analysis_payload(analysis: Analysis, learning: Sequence[PhaseRecord]) -> dic
         "opinions": [_plain(opinion) for opinion in analysis.opinions],
         "validation": _plain(analysis.validation),
         "consensus": _plain(analysis.consensus),
+        "conditions": [_plain(change) for change in analysis.conditions],
     }
 
 
@@ -288,6 +289,7 @@ def _features(features: FeatureView | Missing) -> Any:
     return {
         "version": features.version,
         "ready": features.ready,
+        "notes": list(features.notes),
         "values": {
             name: round(float(value), 6)
             for name, value in zip(features.names, features.values, strict=True)

@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from engine.conditions import Feelings
 from engine.failsafe import FailSafe, Failure
-from engine.features import feature_frame
+from engine.features import feature_row
 from engine.market_columns import market_columns
 from engine.order_flow import OrderFlowTape
 from engine.phases import (
@@ -47,6 +48,7 @@ from engine.types.decisions import (
     Settlement,
 )
 from engine.types.opinions import (
+    ConditionChange,
     FeatureView,
     MarketView,
     Missing,
@@ -69,6 +71,7 @@ class LearningResult:
     records: tuple[PhaseRecord, ...]
     learned: learning.Learned | None = None
     evolution: evolution.EvolutionStep | None = None
+    felt: tuple[str, MarketView | Missing] | None = None
 
 
 class Pipeline:
@@ -101,13 +104,14 @@ class Pipeline:
         self._believer = Believer(config, rules, learned, scoreboard, fail_safe, monotonic)
         self._pending = learning.PendingOpinions(config, keep_features=bool(learned))
         self._evolution = evolution.EvolutionWatch([s.code for s in learned], config)
+        self._feelings = Feelings()
         self._tape = OrderFlowTape()
         self._started_s = 0.0
 
     def warm_up(self, store: ColumnStore) -> None:
         """Evaluate every column once, so that compiling them costs no event its deadline."""
         market_columns(store)
-        feature_frame(store)
+        feature_row(store, len(store.bars) - 1)
         self._believer.board(store)
         self._believer.warm_up()
 
@@ -129,7 +133,8 @@ class Pipeline:
         market = cast("MarketView | Missing", views[PHASES[0]])
         features = cast("FeatureView | Missing", views[PHASES[1]])
         order_flow = cast("OrderFlowView | Missing", views[PHASES[2]])
-        tracing.add_view(chain, 1, market, market_analysis.describe)
+        changes = self._changes(snapshot, market)
+        tracing.add_view(chain, 1, market, lambda view: market_analysis.describe(view, changes))
         tracing.add_view(chain, 2, features, feature_engineering.describe)
         tracing.add_view(chain, 3, order_flow, microstructure.describe)
         stage = Stage(4)
@@ -151,6 +156,18 @@ class Pipeline:
             beliefs.validation,
             beliefs.consensus,
             chain.records(),
+            changes,
+        )
+
+    def _changes(
+        self, snapshot: Snapshot, market: MarketView | Missing
+    ) -> tuple[ConditionChange, ...]:
+        felt = self._feelings.last(snapshot.event.symbol)
+        nothing: tuple[ConditionChange, ...] = ()
+        return self._fail_safe.fall_back(
+            lambda: market_analysis.changes_since(snapshot, market, felt),
+            nothing,
+            where="condition changes",
         )
 
     def _views(self, snapshot: Snapshot, chain: Chain) -> dict[str, Callable[[], object]]:
@@ -307,6 +324,7 @@ class Pipeline:
             chain.records(),
             settled,
             evolved,
+            (analysis.symbol, analysis.market),
         )
 
     def apply_learning(self, result: LearningResult) -> None:
@@ -323,6 +341,8 @@ class Pipeline:
             self._pending.apply(learned)
         if result.evolution is not None:
             self._evolution.apply(result.evolution)
+        if result.felt is not None:
+            self._feelings.note(*result.felt)
 
     def _teach(self, source: LearnedSource, lesson: learning.Lesson) -> None:
         self._fail_safe.fall_back(
@@ -340,6 +360,7 @@ class Pipeline:
             "learned": {source.code: source.state() for source in self._learned},
             "pending": self._pending.state(),
             "evolution": self._evolution.state(),
+            "feelings": self._feelings.state(),
             "order_flow": self._tape.state(),
         }
 
@@ -358,6 +379,7 @@ class Pipeline:
         for source in self._learned:
             if source.code in learned:
                 source.restore(_part(learned, source.code))
+        self._feelings.restore(state.get("feelings"))
         self._believer.forget_standings()
 
 

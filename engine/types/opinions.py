@@ -70,14 +70,45 @@ class MarketView:
     dwell_bars: int
 
 
+class ConditionKind(StrEnum):
+    """What changed about a market's condition (ORC-84)."""
+
+    REGIME_CHANGE = "regime_change"
+    VOLATILITY_SHIFT = "volatility_shift"
+    LIQUIDITY_SHIFT = "liquidity_shift"
+    RISK_SHIFT = "risk_shift"
+    SENTIMENT_FLIP = "sentiment_flip"
+    GAP = "gap"
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionChange:
+    """One change, on the bar that closed at ``at_ms``, from ``was`` to ``now``.
+
+    ``magnitude`` is in [0, 1]: of a regime the probability of the new one less that of the old
+    one; of a level the steps over the most there are; of sentiment half the distance; of a gap
+    the part of an hour's worth of 60 bars that is missing, at most 1.
+    """
+
+    kind: ConditionKind
+    magnitude: float
+    was: str
+    now: str
+    at_ms: int
+
+
 @dataclass(frozen=True, slots=True)
 class FeatureView:
-    """Phase 2: one finite feature row (n_features,) of a versioned frame; ready once warm."""
+    """Phase 2: one finite feature row (n_features,) of a versioned frame; ready once warm.
+
+    ``notes`` say what is not there although the row is ready: its features are 0.
+    """
 
     version: str
     names: tuple[str, ...]
     values: FloatColumn
     ready: bool
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
