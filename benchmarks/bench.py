@@ -29,6 +29,7 @@ from benchmarks import (  # noqa: E402
     layer_fuzz,
     performance,
     platform_run,
+    predictors,
     replays,
 )
 from benchmarks.figures import ROOT, Benchmark, BenchmarkFailed, Options, machine  # noqa: E402
@@ -39,6 +40,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "features": features.columns_and_rows,
     "live-decision": decisions.live_decision,
     "replay-speed": replays.speed,
+    "predictors": predictors.predictors,
     "trade-performance": performance.decomposition,
     "fuzzed-weights": performance.fuzzed_weights,
     "start-and-memory": platform_run.start_and_memory,

@@ -136,7 +136,10 @@ def build_pipeline(
             horizon_bars=config.trading.horizon_bars, ensemble_trades=ENSEMBLE in strategies
         ),
         rules=rule_sources(params, rules),
-        learned=learned_sources(enabled_predictors(config)),
+        learned=learned_sources(
+            enabled_predictors(config),
+            params={code: config.predictor(code).parameters for code in PREDICTOR_CODES},
+        ),
         scoreboard=Scoreboard(),
         executor=executor(fail_safe),
         recorder=recorder,
