@@ -162,7 +162,7 @@ class TradingSession:
                     self._account.note_entry(snapshot.event.ts_ms)
             decisions.append(decision)
         if not proposals:
-            decisions.append(pipeline.hold(snapshot, analysis))
+            decisions.append(pipeline.hold(snapshot, analysis, holdings))
         learned = pipeline.after(snapshot, analysis, decisions)
         self._journal.record_analysis(analysis, learned.records)
         for decision in decisions:

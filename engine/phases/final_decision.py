@@ -204,6 +204,8 @@ def _sizes(answer: Answer) -> list[Reason]:
     return [Reason("SIZE", text, float(sizing.quantity_base), sizing.base_quantity)]
 
 
-def with_records(decision: Decision, records: tuple[PhaseRecord, ...]) -> Decision:
-    """Return the decision with the records of phases 7 and 8."""
-    return replace(decision, records=records) if records else decision
+def with_records(
+    decision: Decision, records: tuple[PhaseRecord, ...], inputs: dict[str, JsonValue]
+) -> Decision:
+    """Return the decision with the records of phases 7 and 8 and what they were given."""
+    return replace(decision, records=records, inputs=inputs) if records else decision

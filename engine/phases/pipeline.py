@@ -20,9 +20,12 @@ from engine.phases import (
     evolution,
     feature_engineering,
     final_decision,
+    gate_table,
+    inputs,
     learning,
     market_analysis,
     microstructure,
+    near_misses,
     proposals,
     risk_and_sizing,
     tracing,
@@ -35,6 +38,7 @@ from engine.phases.rule_board import RuleBoard
 from engine.ports import Executor, LearnedSource, OptimizationPolicy, RuleSource
 from engine.scoreboard import Scoreboard
 from engine.types.bars import ColumnStore, Snapshot
+from engine.types.conditions import NearMiss
 from engine.types.decisions import (
     PHASES,
     Analysis,
@@ -91,6 +95,7 @@ class Pipeline:
         monotonic: Callable[[], float],
     ) -> None:
         self._config = config
+        self._rules = tuple(rules)
         self._learned = tuple(learned)
         self._scoreboard = scoreboard
         self._policy = policy
@@ -186,7 +191,10 @@ class Pipeline:
 
         Exits of what is held are decided even where an earlier phase failed or time ran out.
         """
-        chain = self._recorder.begin(lambda: tracing.proposal(analysis, proposal))
+        given: dict[str, JsonValue] = {}
+        chain = self._given(
+            analysis, proposal, given, lambda: inputs.of_proposal(snapshot, proposal, context)
+        )
         stage = Stage(7)
         # never skipped in a cool-off: an exit must be tried every time
         decision = self._fail_safe.attempt(
@@ -198,7 +206,23 @@ class Pipeline:
             tracing.add_failure(chain, stage.number, 8, decision.text)
             reason = tracing.failure_reason(stage.number, decision.text)
             decision = self._hold(proposal, snapshot, reason, stage.number)
-        return final_decision.with_records(decision, chain.records())
+        return final_decision.with_records(decision, chain.records(), given)
+
+    def _given(
+        self,
+        analysis: Analysis,
+        proposal: Proposal | None,
+        given: dict[str, JsonValue],
+        build: Callable[[], dict[str, JsonValue]],
+    ) -> Chain:
+        """Begin the chain of phases 7 and 8; ``given`` is filled where records are kept."""
+
+        def first() -> JsonValue:
+            made = self._fail_safe.attempt(build, where="inputs of a decision")
+            given.update({} if isinstance(made, Failure) else made)
+            return tracing.proposal(analysis, proposal, given)
+
+        return self._recorder.begin(first)
 
     def _decide(
         self,
@@ -220,7 +244,8 @@ class Pipeline:
         answer = chain.timed(
             7, lambda: risk_and_sizing.assess_risk_and_size(question, self._policy)
         )()
-        tracing.add_sizing(chain, answer)
+        gates = chain.detail(lambda: gate_table.recorded(question, answer, self._fail_safe))
+        tracing.add_sizing(chain, answer, gates)
         stage.number = 8
         late = self._too_late() if is_entry else None
         if late is not None:
@@ -253,9 +278,12 @@ class Pipeline:
             blocking_phase=phase,
         )
 
-    def hold(self, snapshot: Snapshot, analysis: Analysis) -> Decision:
-        """Return the HOLD of a bar on which nobody proposed, with the reason."""
-        chain = self._recorder.begin(lambda: tracing.proposal(analysis, None))
+    def hold(
+        self, snapshot: Snapshot, analysis: Analysis, positions: Positions | None = None
+    ) -> Decision:
+        """Return the HOLD of a bar on which nobody proposed, with the reason and who was close."""
+        given: dict[str, JsonValue] = {}
+        chain = self._given(analysis, None, given, lambda: inputs.of_bar(snapshot, positions or {}))
         failed = tracing.failed_phase(analysis)
         if failed is None:
             reason, phase = tracing.silence(analysis), None
@@ -264,9 +292,15 @@ class Pipeline:
         decision = final_decision.hold(
             final_decision.PLATFORM, snapshot, reason, self._config, blocking_phase=phase
         )
-        tracing.add_skipped(chain, 7, 7, (reason,))
+        lacked = chain.detail(lambda: self._near_misses(snapshot, analysis))
+        tracing.add_silence(chain, reason, lacked)
         tracing.add_decision(chain, decision, analysis)
-        return final_decision.with_records(decision, chain.records())
+        return final_decision.with_records(decision, chain.records(), given)
+
+    def _near_misses(self, snapshot: Snapshot, analysis: Analysis) -> tuple[NearMiss, ...]:
+        return near_misses.near_misses(
+            self._rules, snapshot, analysis.validation, analysis.consensus, self._config
+        )
 
     # -- phases 9-10, applied between events ---------------------------------------------------
 
