@@ -174,6 +174,27 @@ def _intent(
     )
 
 
+def pending_intent(
+    client_order_id: str, strategy: str, symbol: str, side: Side, purpose: Purpose
+) -> OrderIntent:
+    """Return an order on its way of which only this much is kept; the gates look at no more."""
+    return OrderIntent(
+        client_order_id=client_order_id,
+        strategy=strategy,
+        symbol=symbol,
+        side=side,
+        purpose=purpose,
+        order_type=OrderType.MARKET,
+        quantity_base=ZERO,
+        limit_price=None,
+        stop_price=None,
+        target_price=None,
+        reference_price=ZERO,
+        decided_at_ms=0,
+        regime="",
+    )
+
+
 def _belief(analysis: Analysis) -> list[Reason]:
     reasons: list[Reason] = []
     market, consensus, validation = analysis.market, analysis.consensus, analysis.validation

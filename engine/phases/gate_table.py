@@ -55,8 +55,26 @@ def _row(name: str, denied: Reason | None) -> GateAnswer:
 
 
 def describe(rows: Sequence[GateAnswer]) -> list[JsonValue]:
-    """Return the table as JSON rows: name, passed, value, limit, margin, code, text."""
-    return [[r.name, r.passed, r.value, r.limit, r.margin, r.code, r.text] for r in rows]
+    """Return the table as JSON rows; what is empty at a row's end is left out (see ``read``)."""
+    return [_short(row) for row in rows]
+
+
+def read(rows: Sequence[Sequence[JsonValue]]) -> tuple[GateAnswer, ...]:
+    """Return the table that ``describe`` wrote."""
+    return tuple(GateAnswer(*row) for row in rows)  # type: ignore[arg-type]
+
+
+def _short(row: GateAnswer) -> JsonValue:
+    numbers = [_digits(row.value), _digits(row.limit), _digits(row.margin)]
+    cells: list[JsonValue] = [row.name, row.passed, *numbers, row.code, row.text]
+    while cells[-1] in (None, ""):
+        cells.pop()
+    return cells
+
+
+def _digits(value: float | None) -> float | None:
+    """Eight significant digits: what is told, not what was decided with."""
+    return None if value is None else float(f"{value:.8g}")
 
 
 def _not_again(failure: Failure) -> None:

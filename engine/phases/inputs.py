@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from decimal import Decimal
+from hashlib import blake2b
 
 from engine.failsafe import Failure, attempt
+from engine.phases import final_decision
 from engine.phases.context import DecisionContext, Holding, Positions
 from engine.ports import StrategyStatus, TradingState
 from engine.risk import RiskLimits, RiskView
-from engine.types.bars import Book, Instrument, Snapshot, TradeFlow
+from engine.types.bars import BarColumns, Book, Instrument, Snapshot, TradeFlow
 from engine.types.decisions import JsonValue
 from engine.types.opinions import Proposal, Side
-from engine.types.orders import OrderIntent, OrderType, Purpose
+from engine.types.orders import OrderIntent, Purpose
 
 _COUNTS = (
     "open_orders",
@@ -58,6 +60,7 @@ def of_bar(snapshot: Snapshot, positions: Positions) -> Json:
         "bars": snapshot.row + 1,
         "first_ms": int(bars.ts_ms[0]),
         "now_ms": snapshot.event.now_ms,
+        "window": window_digest(bars, snapshot.row),
     }
     if flow is not None:
         given["flow"] = [flow.buy_volume_base, flow.sell_volume_base, flow.trade_count]
@@ -65,6 +68,15 @@ def of_bar(snapshot: Snapshot, positions: Positions) -> Json:
     if held:
         given["positions"] = held
     return given
+
+
+def window_digest(bars: BarColumns, row: int) -> str:
+    """Return 16 hex characters over every number of the bars up to and including ``row``."""
+    state = blake2b(digest_size=8)
+    columns = (bars.ts_ms, bars.open, bars.high, bars.low, bars.close, bars.volume)
+    for column in columns:
+        state.update(column[: row + 1].tobytes())
+    return state.hexdigest()
 
 
 def of_proposal(snapshot: Snapshot, proposal: Proposal, context: DecisionContext) -> Json:
@@ -304,21 +316,11 @@ def _risk_of(row: Mapping[str, JsonValue]) -> RiskView:
 
 def _intent(row: JsonValue) -> OrderIntent:
     """Only who, what and why are kept: the gates look at nothing else of a pending order."""
-    strategy, symbol, side, purpose, client_order_id = _list(row, 5, "pending")
-    return OrderIntent(
-        client_order_id=str(client_order_id),
-        strategy=str(strategy),
-        symbol=str(symbol),
-        side=Side(str(side)),
-        purpose=Purpose(str(purpose)),
-        order_type=OrderType.MARKET,
-        quantity_base=Decimal(0),
-        limit_price=None,
-        stop_price=None,
-        target_price=None,
-        reference_price=Decimal(0),
-        decided_at_ms=0,
-        regime="",
+    strategy, symbol, side, purpose, client_order_id = (
+        str(part) for part in _list(row, 5, "pending")
+    )
+    return final_decision.pending_intent(
+        client_order_id, strategy, symbol, Side(side), Purpose(purpose)
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from math import isfinite
+from typing import Any, Protocol, runtime_checkable
 
 from engine.failsafe import Failure, attempt
 from engine.phases.config import PipelineConfig
@@ -14,6 +15,9 @@ from engine.types.bars import ColumnStore, Instrument, Snapshot
 from engine.types.conditions import Condition, NearMiss, Setup, Wants
 from engine.types.decisions import JsonValue
 from engine.types.opinions import Consensus, Side, Validation
+
+# Whoever is further off than these was not near.
+CLOSEST = 4
 
 
 @runtime_checkable
@@ -31,7 +35,7 @@ def near_misses(
     consensus: Consensus | None,
     config: PipelineConfig,
 ) -> tuple[NearMiss, ...]:
-    """Return each source's closest setup, the closest source first; met setups are left out.
+    """Return the closest setup of the closest sources, nearest first; met ones are left out.
 
     A rule that cannot say, is not warm or fails to say is left out: this only explains.
     """
@@ -39,15 +43,30 @@ def near_misses(
     if config.ensemble_trades:
         found.append(_ensemble(snapshot.instrument, validation, consensus, config))
     told = [near for near in found if near is not None]
-    return tuple(sorted(told, key=lambda near: near.setup.distance))
+    return tuple(sorted(told, key=lambda near: near.setup.distance)[:CLOSEST])
 
 
 def describe(near: NearMiss) -> JsonValue:
     """Return one as JSON: source, side, setup and each condition that was not met."""
     unmet: list[JsonValue] = [
-        [c.name, c.value, c.wants.value, c.limit, c.unit] for c in near.setup.unmet
+        [c.name, _digits(c.value), c.wants.value, c.limit, *([c.unit] if c.unit else [])]
+        for c in near.setup.unmet
     ]
     return [near.source, near.setup.side.value, near.setup.name, unmet]
+
+
+def read(row: Sequence[Any]) -> NearMiss:
+    """Return what ``describe`` wrote; conditions that were met are not kept."""
+    source, side, name, unmet = row
+    conditions = tuple(
+        Condition(cells[0], cells[1], Wants(cells[2]), cells[3], *cells[4:]) for cells in unmet
+    )
+    return NearMiss(source, Setup(name, Side(side), conditions))
+
+
+def _digits(value: float | None) -> float | None:
+    """Six significant digits; what is no number is nothing measured."""
+    return float(f"{value:.6g}") if value is not None and isfinite(value) else None
 
 
 def _nearest(rule: RuleSource, snapshot: Snapshot) -> NearMiss | None:

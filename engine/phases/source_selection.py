@@ -50,6 +50,7 @@ class Selection:
     scores: FloatColumn
     place: IntColumn
     count: int
+    latencies_us: FloatColumn
 
     @property
     def chosen(self) -> tuple[int, ...]:
@@ -74,11 +75,22 @@ def standings(scoreboard: Scoreboard, sources: Sequence[str], regime: str) -> St
     if not all(0.0 < weight < inf for weight in weights):
         raise ValueError(f"weights must be positive and finite, were {weights}")
     skill = np.array(weights, dtype=np.float64)
+    briers = tuple(scoreboard.brier(s, regime) for s in sources)
+    return standings_of(tuple(sources), briers, settled, skill)
+
+
+def standings_of(
+    sources: tuple[str, ...],
+    briers: tuple[float | None, ...],
+    settled: IntColumn,
+    skill: FloatColumn,
+) -> Standings:
+    """Return the standings that follow from what the scoreboard said."""
     performance = skill / (1.0 + skill)
     reliability = settled / (settled + PRIOR_SETTLEMENTS)
     return Standings(
-        sources=tuple(sources),
-        brier=tuple(scoreboard.brier(s, regime) for s in sources),
+        sources=sources,
+        brier=briers,
         settled=settled,
         skill=skill,
         performance=performance,
@@ -105,7 +117,8 @@ def select_sources(
         config.minimum_score,
         config.max_sources,
     )
-    return Selection(scores, place, count)
+    # a copy: latencies are measured anew while the sources are asked
+    return Selection(scores, place, count, latencies_us.copy())
 
 
 @kernel
@@ -151,6 +164,8 @@ def explain(
             brier=standing.brier[i],
             settled=int(standing.settled[i]),
             regime_fit=float(fits[i]),
+            skill=float(standing.skill[i]),
+            latency_us=float(selection.latencies_us[i]),
             reason=_reason(
                 float(standing.performance[i]),
                 float(selection.scores[i]),

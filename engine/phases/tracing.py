@@ -51,9 +51,16 @@ def event(snapshot: Snapshot) -> JsonValue:
 
 def proposal(analysis: Analysis, asked: Proposal | None, inputs: dict[str, JsonValue]) -> JsonValue:
     """Return what phases 7 and 8 were given."""
-    given: JsonValue = None
+    return given(_digests(analysis.records), asked, inputs)
+
+
+def given(
+    digests: list[JsonValue], asked: Proposal | None, inputs: dict[str, JsonValue]
+) -> JsonValue:
+    """Return what phases 7 and 8 were given, the analysis by the digests of its outputs."""
+    question: JsonValue = None
     if asked is not None:
-        given = [
+        question = [
             asked.strategy,
             asked.kind.value,
             asked.side.value,
@@ -63,7 +70,7 @@ def proposal(analysis: Analysis, asked: Proposal | None, inputs: dict[str, JsonV
             asked.target_price,
             asked.reason_code,
         ]
-    return {"analysis": _digests(analysis.records), "proposal": given, "inputs": inputs}
+    return {"analysis": digests, "proposal": question, "inputs": inputs}
 
 
 def decisions(analysis: Analysis, made: Sequence[Decision]) -> JsonValue:

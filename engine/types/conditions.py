@@ -80,10 +80,12 @@ class Setup:
         return tuple(condition for condition in self.conditions if not condition.met)
 
     @property
-    def distance(self) -> tuple[int, float]:
-        """Return how far it is from entering, for comparing: unmet conditions, then how far."""
-        unmet = self.unmet
-        return len(unmet), sum(min(c.missing / c.scale, 1e6) for c in unmet)
+    def distance(self) -> float:
+        """Return how far it is from entering, for comparing setups of different rules.
+
+        Each unmet condition counts one half and its distance in its own scale, at most ten.
+        """
+        return sum(0.5 + min(c.missing / c.scale, 10.0) for c in self.unmet)
 
 
 @dataclass(frozen=True, slots=True)

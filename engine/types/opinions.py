@@ -149,7 +149,11 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class SourceScore:
-    """Why a source was selected or left out in phase 4 (ORC-10)."""
+    """Why a source was selected or left out in phase 4 (ORC-10).
+
+    ``skill`` is the scoreboard's weight (1 = knows nothing) and ``latency_us`` what was remembered
+    of the source's answers when it was judged.
+    """
 
     source: str
     score: float
@@ -158,6 +162,8 @@ class SourceScore:
     settled: int
     regime_fit: float
     reason: str
+    skill: float = 1.0
+    latency_us: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

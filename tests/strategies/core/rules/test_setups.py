@@ -75,8 +75,11 @@ def test_a_condition_is_met_on_its_good_side(
     assert not Condition("x", float("nan"), wants, 1.0).met
 
 
-def test_fewer_unmet_conditions_are_closer_than_small_distances() -> None:
-    far = Setup("far", Side.BUY, (Condition("a", -5.0, Wants.ABOVE, 0.0),))
-    near = Condition("a", -0.01, Wants.ABOVE, 0.0)
-    two = Setup("two", Side.BUY, (near, near))
-    assert far.distance < two.distance
+def test_many_small_steps_are_closer_than_one_long_way() -> None:
+    """ORC-59: the nearest miss is the one that lacked least, not the one with fewest names."""
+    far = Setup("far", Side.BUY, (Condition("a", -5.0, Wants.ABOVE, 0.0, "ATR"),))
+    small = Condition("a", -0.01, Wants.ABOVE, 0.0, "ATR")
+    two = Setup("two", Side.BUY, (small, small))
+    one = Setup("one", Side.BUY, (small,))
+    unmeasured = Setup("none", Side.BUY, (Condition("a", None, Wants.ABOVE, 0.0),))
+    assert one.distance < two.distance < far.distance < unmeasured.distance
