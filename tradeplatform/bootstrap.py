@@ -34,8 +34,9 @@ from engine.ports import (
     StrategyStatus,
 )
 from engine.scoreboard import Scoreboard
-from engine.session import RunIdentity, TradingSession
+from engine.session import TradingSession
 from engine.simulated_operator import SimulatedOperator
+from engine.trading_book import RunIdentity, TradingBook
 from engine.types.bars import MarketEvent
 from engine.window import HistoryWindow
 from market.sources.history import HistorySource
@@ -108,7 +109,6 @@ def build_pipeline(
         rules=rule_sources(params, rules),
         learned=learned_sources(enabled_predictors(config)),
         scoreboard=Scoreboard(),
-        policy=policy,
         executor=executor(fail_safe),
         recorder=recorder,
         fail_safe=fail_safe,
@@ -177,17 +177,22 @@ def replay(
         kind=ReplayPipeline,
     )
     shortable = [i.symbol for i in instruments.values() if i.shortable]
-    session = TradingSession(
+    book = TradingBook(
         identity=RunIdentity("000000", "replay", "replay", source.timeframe_ms),
-        instruments=instruments,
-        windows={s: HistoryWindow(source.columns(s), source.first_row(s)) for s in instruments},
-        pipeline=pipeline,
         account=Account(Ledger(quote, {quote: cash_quote}, shortable=shortable)),
         limits=limits,
         broker=PaperBroker(instruments, FeeIn.QUOTE, slippage_bps),
         journal=journal,
         gatekeeper=operator,
         policy=policy,
+    )
+    session = TradingSession(
+        timeframe_ms=source.timeframe_ms,
+        instruments=instruments,
+        windows={s: HistoryWindow(source.columns(s), source.first_row(s)) for s in instruments},
+        pipeline=pipeline,
+        book=book,
+        journal=journal,
         announcer=SilentAnnouncer(),
     )
     return Replay(source, session, journal, operator)

@@ -14,7 +14,7 @@ from hashlib import blake2b
 from engine.failsafe import Failure, attempt
 from engine.phases import final_decision
 from engine.phases.context import DecisionContext, Holding, Positions
-from engine.ports import StrategyStatus, TradingState
+from engine.ports import OptimizationPolicy, StrategyStatus, TradingState
 from engine.risk import RiskLimits, RiskView
 from engine.types.bars import BarColumns, Book, Instrument, Snapshot, TradeFlow
 from engine.types.decisions import JsonValue
@@ -253,8 +253,8 @@ def instrument_of(given: Json, symbol: str) -> Instrument:
     )
 
 
-def context_of(given: Json, symbol: str) -> DecisionContext:
-    """Return the account's side of the decision as it was.
+def context_of(given: Json, symbol: str, policy: OptimizationPolicy) -> DecisionContext:
+    """Return the account's side of the decision as it was; ``policy`` says what it said then.
 
     Raises:
         BadInputs: a part is missing or is not what ``of_proposal`` wrote.
@@ -276,6 +276,7 @@ def context_of(given: Json, symbol: str) -> DecisionContext:
         account=str(account),
         run_code=str(run_code),
         gatekeeper=gatekeeper,
+        policy=policy,
         risk=_risk_of(_mapping(given.get("risk"), "risk")),
         limits=RiskLimits.parse(limits),
         positions=positions_of(given, symbol),

@@ -35,7 +35,7 @@ from engine.phases.config import PipelineConfig
 from engine.phases.context import DecisionContext, Positions
 from engine.phases.recorder import Chain, Recorder
 from engine.phases.rule_board import RuleBoard
-from engine.ports import Executor, LearnedSource, OptimizationPolicy, RuleSource
+from engine.ports import Executor, LearnedSource, RuleSource
 from engine.scoreboard import Scoreboard
 from engine.types.bars import ColumnStore, Snapshot
 from engine.types.conditions import NearMiss
@@ -75,8 +75,9 @@ class LearningResult:
 
 
 class Pipeline:
-    """Runs the ten phases for one session. Give it a ``FailSafePolicy``, never a bare layer.
+    """Runs the ten phases for one session.
 
+    The policy comes with each decision's context: give it a ``FailSafePolicy``, never a bare layer.
     ``executor`` runs what is independent; ``monotonic`` is wall time in live wirings and stands
     still in replay, where no duration may change a decision.
     """
@@ -88,7 +89,6 @@ class Pipeline:
         rules: Sequence[RuleSource],
         learned: Sequence[LearnedSource],
         scoreboard: Scoreboard,
-        policy: OptimizationPolicy,
         executor: Executor,
         recorder: Recorder,
         fail_safe: FailSafe,
@@ -98,7 +98,6 @@ class Pipeline:
         self._rules = tuple(rules)
         self._learned = tuple(learned)
         self._scoreboard = scoreboard
-        self._policy = policy
         self._executor = executor
         self._recorder = recorder
         self._fail_safe = fail_safe
@@ -115,10 +114,11 @@ class Pipeline:
         self._believer.board(store)
         self._believer.warm_up()
 
-    def quiet(self, snapshot: Snapshot, positions: Positions) -> Decision | None:
+    def quiet(self, snapshot: Snapshot, held: Sequence[Positions]) -> Decision | None:
         """Return a bar's HOLD where the phases need not run, None where they must: always here.
 
-        What is stored and shown has all ten records; only a replay, which keeps none, may answer.
+        ``held`` are this symbol's positions in each book of the run. What is stored and shown has
+        all ten records; only a replay, which keeps none, may answer.
         """
         return None
 
@@ -242,7 +242,7 @@ class Pipeline:
             proposal, snapshot, analysis, context, self._config, self._fail_safe.failed
         )
         answer = chain.timed(
-            7, lambda: risk_and_sizing.assess_risk_and_size(question, self._policy)
+            7, lambda: risk_and_sizing.assess_risk_and_size(question, context.policy)
         )()
         gates = chain.detail(lambda: gate_table.recorded(question, answer, self._fail_safe))
         tracing.add_sizing(chain, answer, gates)

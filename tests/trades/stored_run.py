@@ -15,7 +15,8 @@ from engine.executors import SerialExecutor
 from engine.ledger import Ledger
 from engine.phases.recorder import FullRecorder
 from engine.quality import bar_at
-from engine.session import RunIdentity, TradingSession
+from engine.session import TradingSession
+from engine.trading_book import RunIdentity, TradingBook
 from engine.types.bars import BarColumns, Book, EventKind, Instrument, MarketEvent, TradeFlow
 from engine.window import RollingWindow
 from market.models import Instrument as InstrumentRow
@@ -119,21 +120,28 @@ class StoredRun:
             pipeline.warm_up(window.store())
         rows = {s: InstrumentRow.objects.get(venue=VENUE, symbol=s) for s in bars}
         self.pipeline = pipeline
-        self.session = TradingSession(
+        journal = DatabaseJournal(self.run, fence, rows)
+        ledger = Ledger(
+            "USDT", {"USDT": Decimal(10_000)}, shortable=list(bars) if shortable else []
+        )
+        book = TradingBook(
             identity=RunIdentity(
                 "0a1b2c", self.run.account, str(self.run.code), self.run.timeframe_ms
             ),
+            account=Account(ledger),
+            limits=bootstrap.risk_limits(config),
+            broker=StoredPaperBroker(self.run, fence, traded),
+            journal=journal,
+            gatekeeper=self.gate,
+            policy=policy,
+        )
+        self.session = TradingSession(
+            timeframe_ms=self.run.timeframe_ms,
             instruments=traded,
             windows=windows,
             pipeline=pipeline,
-            account=Account(
-                Ledger("USDT", {"USDT": Decimal(10_000)}, shortable=list(bars) if shortable else [])
-            ),
-            limits=bootstrap.risk_limits(config),
-            broker=StoredPaperBroker(self.run, fence, traded),
-            journal=DatabaseJournal(self.run, fence, rows),
-            gatekeeper=self.gate,
-            policy=policy,
+            book=book,
+            journal=journal,
             announcer=SilentAnnouncer(),
         )
 

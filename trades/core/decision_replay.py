@@ -159,20 +159,22 @@ class _Comparison:
 
     def _pipeline(self) -> Pipeline:
         stored = self._stored
-        output = self._records.get(7, {}).get("output", {})
-        said = stored.document.get("policy") or {}
         fail_safe = FailSafe(unheard, standstill)
         return Pipeline(
             config=stored.config,
             rules=stored.rules,
             learned=(),
             scoreboard=Scoreboard(),
-            policy=RecordedPolicy(said, float(output.get("multiplier_raw", 1.0))),
             executor=SerialExecutor(fail_safe),
             recorder=FullRecorder(standstill),
             fail_safe=fail_safe,
             monotonic=standstill,
         )
+
+    def _policy(self) -> RecordedPolicy:
+        output = self._records.get(7, {}).get("output", {})
+        said = self._stored.document.get("policy") or {}
+        return RecordedPolicy(said, float(output.get("multiplier_raw", 1.0)))
 
     def _first_phases(self) -> None:
         snapshot = self._snapshot()
@@ -268,7 +270,7 @@ class _Comparison:
         if asked is None:
             decision = pipeline.hold(snapshot, analysis, positions)
         else:
-            context = stored_inputs.context_of(self._given, stored.symbol)
+            context = stored_inputs.context_of(self._given, stored.symbol, self._policy())
             decision = pipeline.decide(asked, snapshot, analysis, context)
         if stored.reason_code == "DEADLINE":
             note = "time ran out then; time is no input and cannot be repeated"

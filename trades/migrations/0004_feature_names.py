@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('trades', '0002_run_opening_balances'),
+        ('trades', '0003_side_books'),
     ]
 
     operations = [
