@@ -17,6 +17,8 @@ from trades.stored import analysis_document
 # Bars looked at, newest; opinions of the last ``horizon`` of them have no outcome yet.
 BARS_LOOKED_AT = 1_000
 BINS = 10
+# a share of fewer outcomes than these is chance, not calibration
+LEAST_IN_A_BIN = 20
 DEFAULT_HORIZON = 12
 BLOCKS = 20
 
@@ -75,7 +77,8 @@ def _source(code: str, opinions: list[tuple[int, str, float, float]]) -> dict[st
 def _calibration(said: Any, came: Any) -> list[dict[str, Any]]:
     """Return bins of equal count, so that opinions near 0.5 do not all fall into one."""
     order = np.argsort(said, kind="stable")
-    parts = [part for part in np.array_split(order, BINS) if part.size]
+    bins = min(BINS, said.size // LEAST_IN_A_BIN)
+    parts = np.array_split(order, bins) if bins else []
     return [
         {"said": float(said[p].mean()), "came": float(came[p].mean()), "n": int(p.size)}
         for p in parts
@@ -83,7 +86,8 @@ def _calibration(said: Any, came: Any) -> list[dict[str, Any]]:
 
 
 def _over_time(times: list[int], brier: Any) -> list[dict[str, Any]]:
-    blocks = [b for b in np.array_split(np.arange(len(times)), BLOCKS) if b.size]
+    n_blocks = min(BLOCKS, len(times) // LEAST_IN_A_BIN)
+    blocks = np.array_split(np.arange(len(times)), n_blocks) if n_blocks else []
     return [{"at_ms": times[int(b[-1])], "brier": float(brier[b].mean())} for b in blocks]
 
 

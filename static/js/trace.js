@@ -61,7 +61,8 @@
 
   fill("facts", TP.trace.facts(detail));
   fill("why", ...why());
-  fill("sizing", TP.trace.sizing(detail));
+  /* what was stopped before its size was worked out has none */
+  fill("sizing", detail.sizing && detail.sizing.steps.length ? TP.trace.sizing(detail) : null);
   fill("votes", TP.trace.opinions(detail));
   fill("phases", ...detail.phases.map((row) => TP.trace.phase(row, detail.blocking_phase)));
   fill("orders", TP.trace.orders(detail));

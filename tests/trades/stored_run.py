@@ -104,6 +104,7 @@ class StoredRun:
         self.run = make_run(config, list(bars))
         fence = lease_acquire(run=self.run, holder="test", code_version="test")
         assert fence is not None
+        self.fence = fence
         traded = {symbol: instrument(symbol, shortable=shortable) for symbol in bars}
         history = {symbol: cut(columns, 0, warm_up_bars) for symbol, columns in bars.items()}
         for symbol, columns in history.items():
@@ -147,6 +148,8 @@ class StoredRun:
 
     def trade(self, n_bars: int) -> StoredRun:
         for _ in range(n_bars):
+            # as the loop does: a slow machine must not lose the lease on the way
+            self.fence.renew()
             for symbol in self.bars:
                 self.session.on_event(self.event(symbol))
             self.row += 1
