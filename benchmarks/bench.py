@@ -22,12 +22,13 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tradeplatform.settings")
 django.setup()
 
-from benchmarks import decisions, performance, platform_run, replays  # noqa: E402
+from benchmarks import decisions, features, performance, platform_run, replays  # noqa: E402
 from benchmarks.figures import ROOT, Benchmark, BenchmarkFailed, Options, machine  # noqa: E402
 from tradeplatform.version import code_version  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results.json"
 BENCHMARKS: dict[str, Benchmark] = {
+    "features": features.columns_and_rows,
     "live-decision": decisions.live_decision,
     "replay-speed": replays.speed,
     "trade-performance": performance.decomposition,

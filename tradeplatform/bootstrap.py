@@ -38,7 +38,7 @@ from engine.session import TradingSession
 from engine.simulated_operator import SimulatedOperator
 from engine.trading_book import RunIdentity, TradingBook
 from engine.types.bars import MarketEvent
-from engine.window import HistoryWindow
+from engine.window import HistoryWindow, with_references
 from market.sources.history import HistorySource
 from research.core.journal import MemoryJournal
 from strategies.core.registry import learned_sources, rule_sources
@@ -189,7 +189,9 @@ def replay(
     session = TradingSession(
         timeframe_ms=source.timeframe_ms,
         instruments=instruments,
-        windows={s: HistoryWindow(source.columns(s), source.first_row(s)) for s in instruments},
+        windows=with_references(
+            {s: HistoryWindow(source.columns(s), source.first_row(s)) for s in instruments}
+        ),
         pipeline=pipeline,
         book=book,
         journal=journal,

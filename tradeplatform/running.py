@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -27,7 +28,7 @@ from engine.session import TradingSession
 from engine.side_books import SideMarket
 from engine.trading_book import RunIdentity, TradingBook
 from engine.types.bars import Instrument
-from engine.window import RollingWindow
+from engine.window import RollingWindow, with_references
 from market.ccxt_client import build_client
 from market.models import Instrument as InstrumentRow
 from market.services import candles_backfill
@@ -113,7 +114,7 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
     client = venue_client(config)
     source = CcxtPollSource(client, run.symbols, timeframe_from_ms(run.timeframe_ms), _cursors(run))
     instruments = source.instruments()
-    windows = {s: _window(run, source, s) for s in run.symbols}
+    windows = with_references({s: _window(run, source, s) for s in run.symbols})
     broker, reconciler, gatekeeper = _order_path(run, fence, client, instruments, watch)
     pipeline, policy = bootstrap.build_pipeline(
         config,
@@ -224,7 +225,7 @@ def _cursors(run: TradingRun) -> dict[str, int]:
 def _account(
     run: TradingRun,
     instruments: dict[str, Instrument],
-    windows: dict[str, RollingWindow],
+    windows: Mapping[str, RollingWindow],
     state: dict[str, Any],
 ) -> Account:
     ledger = records.restore_ledger(run, instruments.values())

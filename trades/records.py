@@ -17,7 +17,14 @@ from engine.ledger import Ledger
 from engine.types.bars import Instrument
 from engine.types.decisions import Analysis, Decision, PhaseRecord
 from engine.types.ledger import Lot, Trade
-from engine.types.opinions import Consensus, MarketView, Side
+from engine.types.opinions import (
+    Consensus,
+    FeatureView,
+    MarketView,
+    Missing,
+    OrderFlowView,
+    Side,
+)
 from engine.types.orders import Fill, OrderIntent, OrderType, Purpose
 from trades import models
 from trades.payloads import Legend, legend_in, opinions_in, pack_analysis, pack_decision
@@ -43,11 +50,12 @@ def analysis_payload(analysis: Analysis, learning: Sequence[PhaseRecord]) -> dic
     return {
         "records": [_plain(record) for record in (*analysis.records, *learning)],
         "market": _plain(analysis.market),
-        "order_flow": _plain(analysis.order_flow),
+        "order_flow": _order_flow(analysis.order_flow),
         "sources": [_plain(source) for source in analysis.sources],
         "opinions": [_plain(opinion) for opinion in analysis.opinions],
         "validation": _plain(analysis.validation),
         "consensus": _plain(analysis.consensus),
+        "conditions": [_plain(change) for change in analysis.conditions],
     }
 
 
@@ -279,6 +287,28 @@ def trade_value(row: models.Trade | models.SideTrade) -> Trade:
         entry_order_id=row.entry_order_id,
         exit_order_id=row.exit_order_id,
     )
+
+
+def _features(features: FeatureView | Missing) -> Any:
+    if isinstance(features, Missing):
+        return _plain(features)
+    return {
+        "version": features.version,
+        "ready": features.ready,
+        "notes": list(features.notes),
+        "values": {
+            name: round(float(value), 6)
+            for name, value in zip(features.names, features.values, strict=True)
+        },
+    }
+
+
+def _order_flow(flow: OrderFlowView | Missing) -> Any:
+    if isinstance(flow, Missing):
+        return _plain(flow)
+    # inputs hold an array, which has no JSON of its own
+    plain = _plain(replace(flow, inputs=Missing("told apart")))
+    return {**plain, "inputs": _features(flow.inputs)}
 
 
 def _plain(value: object) -> Any:

@@ -12,9 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from engine.conditions import Feelings
 from engine.failsafe import FailSafe, Failure
-from engine.features import feature_frame
+from engine.features import feature_row
 from engine.market_columns import market_columns
+from engine.order_flow import OrderFlowTape
 from engine.phases import (
     entry_gates,
     evolution,
@@ -50,6 +52,7 @@ from engine.types.decisions import (
     Settlement,
 )
 from engine.types.opinions import (
+    ConditionChange,
     FeatureView,
     MarketView,
     Missing,
@@ -72,6 +75,7 @@ class LearningResult:
     records: tuple[PhaseRecord, ...]
     learned: learning.Learned | None = None
     evolution: evolution.EvolutionStep | None = None
+    felt: tuple[str, MarketView | Missing] | None = None
 
 
 class Pipeline:
@@ -105,12 +109,14 @@ class Pipeline:
         self._believer = Believer(config, rules, learned, scoreboard, fail_safe, monotonic)
         self._pending = learning.PendingOpinions(config, keep_features=bool(learned))
         self._evolution = evolution.EvolutionWatch([s.code for s in learned], config)
+        self._feelings = Feelings()
+        self._tape = OrderFlowTape()
         self._started_s = 0.0
 
     def warm_up(self, store: ColumnStore) -> None:
         """Evaluate every column once, so that compiling them costs no event its deadline."""
         market_columns(store)
-        feature_frame(store)
+        feature_row(store, len(store.bars) - 1)
         self._believer.board(store)
         self._believer.warm_up()
 
@@ -132,7 +138,8 @@ class Pipeline:
         market = cast("MarketView | Missing", views[PHASES[0]])
         features = cast("FeatureView | Missing", views[PHASES[1]])
         order_flow = cast("OrderFlowView | Missing", views[PHASES[2]])
-        tracing.add_view(chain, 1, market, market_analysis.describe)
+        changes = self._changes(snapshot, market)
+        tracing.add_view(chain, 1, market, lambda view: market_analysis.describe(view, changes))
         tracing.add_view(chain, 2, features, feature_engineering.describe)
         tracing.add_view(chain, 3, order_flow, microstructure.describe)
         stage = Stage(4)
@@ -154,14 +161,29 @@ class Pipeline:
             beliefs.validation,
             beliefs.consensus,
             chain.records(),
+            changes,
+        )
+
+    def _changes(
+        self, snapshot: Snapshot, market: MarketView | Missing
+    ) -> tuple[ConditionChange, ...]:
+        felt = self._feelings.last(snapshot.event.symbol)
+        nothing: tuple[ConditionChange, ...] = ()
+        return self._fail_safe.fall_back(
+            lambda: market_analysis.changes_since(snapshot, market, felt),
+            nothing,
+            where="condition changes",
         )
 
     def _views(self, snapshot: Snapshot, chain: Chain) -> dict[str, Callable[[], object]]:
         config = self._config
+        flow = self._tape.observe(snapshot.event, snapshot.store.bars.timeframe_ms)
         return {
             PHASES[0]: chain.timed(1, lambda: market_analysis.analyse_market(snapshot)),
             PHASES[1]: chain.timed(2, lambda: feature_engineering.build_features(snapshot)),
-            PHASES[2]: chain.timed(3, lambda: microstructure.read_order_flow(snapshot, config)),
+            PHASES[2]: chain.timed(
+                3, lambda: microstructure.read_order_flow(snapshot, config, flow)
+            ),
         }
 
     def board(self, store: ColumnStore) -> RuleBoard:
@@ -336,6 +358,7 @@ class Pipeline:
             chain.records(),
             settled,
             evolved,
+            (analysis.symbol, analysis.market),
         )
 
     def apply_learning(self, result: LearningResult) -> None:
@@ -352,6 +375,8 @@ class Pipeline:
             self._pending.apply(learned)
         if result.evolution is not None:
             self._evolution.apply(result.evolution)
+        if result.felt is not None:
+            self._feelings.note(*result.felt)
 
     def _teach(self, source: LearnedSource, lesson: learning.Lesson) -> None:
         self._fail_safe.fall_back(
@@ -369,6 +394,8 @@ class Pipeline:
             "learned": {source.code: source.state() for source in self._learned},
             "pending": self._pending.state(),
             "evolution": self._evolution.state(),
+            "feelings": self._feelings.state(),
+            "order_flow": self._tape.state(),
         }
 
     def restore(self, state: Mapping[str, JsonValue]) -> None:
@@ -381,9 +408,12 @@ class Pipeline:
         self._scoreboard.restore(_part(state, "scoreboard"))
         self._pending.restore(_part(state, "pending"))
         self._evolution.restore(_part(state, "evolution"))
+        # a state stored before books were remembered has none: one bar without order flow
+        self._tape.restore(_part(state, "order_flow") if "order_flow" in state else {})
         for source in self._learned:
             if source.code in learned:
                 source.restore(_part(learned, source.code))
+        self._feelings.restore(state.get("feelings"))
         self._believer.forget_standings()
 
 

@@ -7,6 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from engine.types.opinions import (
+    ConditionChange,
     Consensus,
     FeatureView,
     MarketView,
@@ -141,6 +142,7 @@ class Analysis:
     validation: Validation | None
     consensus: Consensus | None
     records: tuple[PhaseRecord, ...]
+    conditions: tuple[ConditionChange, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

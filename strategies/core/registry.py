@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from engine.ports import LearnedSource, RuleSource
 from strategies.core.errors import StrategyError
+from strategies.core.predictors.microstructure import Microstructure
 from strategies.core.predictors.online_linear import OnlineLinear
 from strategies.core.rules.breakout import Breakout, BreakoutParams
 from strategies.core.rules.continuation import Continuation, ContinuationParams
@@ -107,4 +108,7 @@ RULES: Mapping[str, Callable[[Params], RuleSource]] = {
     "range-reversion": _rule("range-reversion", RangeReversionParams, RangeReversion),
     "breakout": _rule("breakout", BreakoutParams, Breakout),
 }
-PREDICTORS: Mapping[str, Callable[[], LearnedSource]] = {"online-linear": OnlineLinear}
+PREDICTORS: Mapping[str, Callable[[], LearnedSource]] = {
+    "online-linear": OnlineLinear,
+    "microstructure": Microstructure,
+}

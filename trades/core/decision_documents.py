@@ -94,7 +94,8 @@ def _order_flow(document: Json) -> OrderFlowView | Missing:
         return missing
     # what predictors of order flow read is no input of phases 7 and 8; views may grow
     known = {part.name for part in fields(OrderFlowView)} - {"inputs"}
-    return OrderFlowView(**{key: value for key, value in document.items() if key in known})
+    told = {key: value for key, value in document.items() if key in known}
+    return OrderFlowView(**told, inputs=Missing("no input of phases 7 and 8"))
 
 
 class RecordedPolicy:

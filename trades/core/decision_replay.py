@@ -3,7 +3,7 @@
 What is recomputed, and from what:
 
 phases 1, 2   from the stored candles of the same window
-phase 3       from the stored book, where one was stored (bars on which somebody proposed)
+phase 3       taken from the record: it remembers the books of earlier bars, which are not kept
 phases 4-6    from the stored standings and opinions; the opinions of rules are compared with the
               candles' own, those of learned sources are taken from the record, for what they had
               learned by then is not kept for every bar
@@ -181,13 +181,12 @@ class _Comparison:
         if snapshot is None:
             return
         made = self._pipeline().analyse(snapshot)
-        has_book = "book" in self._given
         for record in made.records[:3]:
             then = self._records.get(record.number)
             if then is None:
                 continue
-            if record.number == 3 and not has_book and then["status"] != "missing":
-                note = "the book is kept only where somebody proposed"
+            if record.number == 3:
+                note = "order flow remembers the books of earlier bars, which are not kept"
                 self._note(3, RECORDED, None, then["output_digest"], "", note)
                 continue
             self._compare(record, then)

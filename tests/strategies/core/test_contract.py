@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from engine.features import feature_frame
-from engine.ports import LearnedSource, RuleSource
+from engine.ports import LearnedSource, RuleSource, SourceInput
 from engine.types.bars import BarColumns, ColumnStore
 from engine.types.opinions import REGIMES, RuleColumns
 from strategies.core.registry import PREDICTORS, RULES, learned_sources, rule_sources
@@ -293,6 +293,11 @@ class TestEveryPredictor:
         with pytest.raises(ValueError, match="was 2"):
             source_of(name).learn(np.ones(3), 2)
 
+
+@pytest.mark.parametrize(
+    "name", [name for name in PREDICTORS if source_of(name).reads is SourceInput.FEATURES]
+)
+class TestEveryPredictorOfFeatures:
     def test_it_learns_from_the_platforms_own_features(self, name: str) -> None:
         """A market that swings back: what to expect follows from where it stands."""
         rng = np.random.default_rng(82)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from strategies.core.errors import StrategyError
-from strategies.core.registry import learned_sources, parameter_defaults, rule_sources
+from strategies.core.registry import PREDICTORS, learned_sources, parameter_defaults, rule_sources
 
 CODES = ("ema-trend", "fair-value-gap", "continuation", "range-reversion", "breakout")
 
@@ -21,7 +21,7 @@ def test_all_rules_come_in_declared_order() -> None:
 
 def test_predictors_come_fresh_each_time() -> None:
     first, second = learned_sources(), learned_sources()
-    assert [source.code for source in first] == ["online-linear"]
+    assert [source.code for source in first] == list(PREDICTORS)
     assert first[0] is not second[0]
     assert learned_sources([]) == ()
 
