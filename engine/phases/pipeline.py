@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import cast
 
 from engine.conditions import Feelings
@@ -32,24 +31,22 @@ from engine.phases import (
     risk_and_sizing,
     tracing,
 )
+from engine.phases import given as given_inputs
 from engine.phases.beliefs import NO_BELIEFS, Beliefs, Believer, Stage
 from engine.phases.config import PipelineConfig
 from engine.phases.context import DecisionContext, Positions
 from engine.phases.recorder import Chain, Recorder
+from engine.phases.results import LearningResult, part_of
 from engine.phases.rule_board import RuleBoard
 from engine.ports import Executor, LearnedSource, RuleSource
 from engine.scoreboard import Scoreboard
 from engine.types.bars import ColumnStore, Snapshot
-from engine.types.conditions import NearMiss
 from engine.types.decisions import (
     PHASES,
     Analysis,
     Decision,
-    EvolutionTrigger,
     JsonValue,
-    PhaseRecord,
     Reason,
-    Settlement,
 )
 from engine.types.opinions import (
     ConditionChange,
@@ -64,18 +61,6 @@ from engine.types.opinions import (
 __all__ = ["DecisionContext", "LearningResult", "Pipeline"]
 
 _BELIEFS = "phases 4-6"
-
-
-@dataclass(frozen=True, slots=True)
-class LearningResult:
-    """Phases 9 and 10 of one bar, as proposals: nothing has changed until they are applied."""
-
-    settlements: tuple[Settlement, ...]
-    triggers: tuple[EvolutionTrigger, ...]
-    records: tuple[PhaseRecord, ...]
-    learned: learning.Learned | None = None
-    evolution: evolution.EvolutionStep | None = None
-    felt: tuple[str, MarketView | Missing] | None = None
 
 
 class Pipeline:
@@ -214,8 +199,13 @@ class Pipeline:
         Exits of what is held are decided even where an earlier phase failed or time ran out.
         """
         given: dict[str, JsonValue] = {}
-        chain = self._given(
-            analysis, proposal, given, lambda: inputs.of_proposal(snapshot, proposal, context)
+        chain = given_inputs.begin(
+            self._recorder,
+            self._fail_safe,
+            analysis,
+            proposal,
+            given,
+            lambda: inputs.of_proposal(snapshot, proposal, context),
         )
         stage = Stage(7)
         # never skipped in a cool-off: an exit must be tried every time
@@ -229,22 +219,6 @@ class Pipeline:
             reason = tracing.failure_reason(stage.number, decision.text)
             decision = self._hold(proposal, snapshot, reason, stage.number)
         return final_decision.with_records(decision, chain.records(), given)
-
-    def _given(
-        self,
-        analysis: Analysis,
-        proposal: Proposal | None,
-        given: dict[str, JsonValue],
-        build: Callable[[], dict[str, JsonValue]],
-    ) -> Chain:
-        """Begin the chain of phases 7 and 8; ``given`` is filled where records are kept."""
-
-        def first() -> JsonValue:
-            made = self._fail_safe.attempt(build, where="inputs of a decision")
-            given.update({} if isinstance(made, Failure) else made)
-            return tracing.proposal(analysis, proposal, given)
-
-        return self._recorder.begin(first)
 
     def _decide(
         self,
@@ -305,7 +279,14 @@ class Pipeline:
     ) -> Decision:
         """Return the HOLD of a bar on which nobody proposed, with the reason and who was close."""
         given: dict[str, JsonValue] = {}
-        chain = self._given(analysis, None, given, lambda: inputs.of_bar(snapshot, positions or {}))
+        chain = given_inputs.begin(
+            self._recorder,
+            self._fail_safe,
+            analysis,
+            None,
+            given,
+            lambda: inputs.of_bar(snapshot, positions or {}),
+        )
         failed = tracing.failed_phase(analysis)
         if failed is None:
             reason, phase = tracing.silence(analysis), None
@@ -314,15 +295,14 @@ class Pipeline:
         decision = final_decision.hold(
             final_decision.PLATFORM, snapshot, reason, self._config, blocking_phase=phase
         )
-        lacked = chain.detail(lambda: self._near_misses(snapshot, analysis))
+        lacked = chain.detail(
+            lambda: near_misses.near_misses(
+                self._rules, snapshot, analysis.validation, analysis.consensus, self._config
+            )
+        )
         tracing.add_silence(chain, reason, lacked)
         tracing.add_decision(chain, decision, analysis)
         return final_decision.with_records(decision, chain.records(), given)
-
-    def _near_misses(self, snapshot: Snapshot, analysis: Analysis) -> tuple[NearMiss, ...]:
-        return near_misses.near_misses(
-            self._rules, snapshot, analysis.validation, analysis.consensus, self._config
-        )
 
     # -- phases 9-10, applied between events ---------------------------------------------------
 
@@ -404,21 +384,14 @@ class Pipeline:
         Raises:
             ValueError: the state is not one that ``state`` wrote.
         """
-        learned = _part(state, "learned")
-        self._scoreboard.restore(_part(state, "scoreboard"))
-        self._pending.restore(_part(state, "pending"))
-        self._evolution.restore(_part(state, "evolution"))
+        learned = part_of(state, "learned")
+        self._scoreboard.restore(part_of(state, "scoreboard"))
+        self._pending.restore(part_of(state, "pending"))
+        self._evolution.restore(part_of(state, "evolution"))
         # a state stored before books were remembered has none: one bar without order flow
-        self._tape.restore(_part(state, "order_flow") if "order_flow" in state else {})
+        self._tape.restore(part_of(state, "order_flow") if "order_flow" in state else {})
         for source in self._learned:
             if source.code in learned:
-                source.restore(_part(learned, source.code))
+                source.restore(part_of(learned, source.code))
         self._feelings.restore(state.get("feelings"))
         self._believer.forget_standings()
-
-
-def _part(state: Mapping[str, JsonValue], name: str) -> Mapping[str, JsonValue]:
-    part = state.get(name)
-    if not isinstance(part, dict):
-        raise ValueError(f"pipeline state must have a mapping {name}, was {part!r}")
-    return part
