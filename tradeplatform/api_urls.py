@@ -39,6 +39,13 @@ urlpatterns = [
     path("weights/", strategies.WeightListApi.as_view(), name="weights"),
     path("health-changes/", strategies.HealthChangeListApi.as_view(), name="health-changes"),
     path("decisions/", decisions.DecisionListApi.as_view(), name="decisions"),
+    path("decisions/funnel", decisions.DecisionFunnelApi.as_view(), name="funnel"),
+    path(
+        "decisions/performance",
+        decisions.DecisionPerformanceApi.as_view(),
+        name="decision-performance",
+    ),
+    path("decisions/<uuid:code>/replay", decisions.DecisionReplayApi.as_view(), name="replay"),
     path("decisions/<uuid:code>/", decisions.DecisionDetailApi.as_view(), name="decision"),
     path("decisions/<uuid:code>/why-not", decisions.DecisionWhyNotApi.as_view(), name="why-not"),
     path("orders/", ledger.OrderListApi.as_view(), name="orders"),

@@ -179,10 +179,16 @@ class Optimization(Section, frozen=True):
 
 
 class Monitoring(Section, frozen=True):
-    """When silence becomes an alert, and when a silent worker is restarted."""
+    """When silence becomes an alert, when a silent worker is restarted, how long holds are kept.
+
+    Bars on which nobody proposed, older than ``holds_kept_days`` of venue time, keep one in
+    ``holds_kept_one_in``; decisions on a proposal are always kept.
+    """
 
     heartbeat_grace_seconds: Annotated[float, Meta(ge=1.0, le=3600.0)] = 15.0
     restart_silent_after_seconds: Annotated[float, Meta(ge=30.0, le=3600.0)] = 90.0
+    holds_kept_days: Annotated[float, Meta(ge=0.1, le=3650.0)] = 7.0
+    holds_kept_one_in: Annotated[int, Meta(ge=1, le=100_000)] = 20
 
 
 class Notifications(Section, frozen=True):

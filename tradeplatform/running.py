@@ -214,10 +214,11 @@ def _order_path(
 
 
 def _window(run: TradingRun, source: CcxtPollSource, symbol: str) -> RollingWindow:
-    """Return a symbol's recent bars, kept as candles too: what closed between the last candle
-    and this session's first bar would else be a hole in the charts."""
+    """Return a symbol's recent bars, all of them kept as candles too: what closed between the last
+    candle and this session's first bar would else be a hole in the charts, and a decision is made
+    again from the very window it was made on."""
     history = source.history(symbol, WINDOW_BARS)
-    candles_backfill(venue=run.venue, symbol=symbol, bars=history)
+    candles_backfill(venue=run.venue, symbol=symbol, bars=history, limit=WINDOW_BARS)
     return RollingWindow(history, WINDOW_BARS)
 
 

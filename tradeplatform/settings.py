@@ -159,6 +159,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 1.0,
         "options": {"queue": "trading", "expires": 1},
     },
+    "thin old holds": {
+        "task": "trades.tasks.thin_holds",
+        "schedule": 900.0,
+        "options": {"queue": "io", "expires": 600},
+    },
     "heartbeat of the trading worker": {
         "task": "tradeplatform.tasks.heartbeat_trading",
         "schedule": 10.0,

@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import cast
 
 from engine.conditions import Feelings
@@ -22,17 +21,22 @@ from engine.phases import (
     evolution,
     feature_engineering,
     final_decision,
+    gate_table,
+    inputs,
     learning,
     market_analysis,
     microstructure,
+    near_misses,
     proposals,
     risk_and_sizing,
     tracing,
 )
+from engine.phases import given as given_inputs
 from engine.phases.beliefs import NO_BELIEFS, Beliefs, Believer, Stage
 from engine.phases.config import PipelineConfig
 from engine.phases.context import DecisionContext, Positions
 from engine.phases.recorder import Chain, Recorder
+from engine.phases.results import LearningResult, part_of
 from engine.phases.rule_board import RuleBoard
 from engine.ports import Executor, LearnedSource, RuleSource
 from engine.scoreboard import Scoreboard
@@ -41,11 +45,8 @@ from engine.types.decisions import (
     PHASES,
     Analysis,
     Decision,
-    EvolutionTrigger,
     JsonValue,
-    PhaseRecord,
     Reason,
-    Settlement,
 )
 from engine.types.opinions import (
     ConditionChange,
@@ -60,18 +61,6 @@ from engine.types.opinions import (
 __all__ = ["DecisionContext", "LearningResult", "Pipeline"]
 
 _BELIEFS = "phases 4-6"
-
-
-@dataclass(frozen=True, slots=True)
-class LearningResult:
-    """Phases 9 and 10 of one bar, as proposals: nothing has changed until they are applied."""
-
-    settlements: tuple[Settlement, ...]
-    triggers: tuple[EvolutionTrigger, ...]
-    records: tuple[PhaseRecord, ...]
-    learned: learning.Learned | None = None
-    evolution: evolution.EvolutionStep | None = None
-    felt: tuple[str, MarketView | Missing] | None = None
 
 
 class Pipeline:
@@ -95,6 +84,7 @@ class Pipeline:
         monotonic: Callable[[], float],
     ) -> None:
         self._config = config
+        self._rules = tuple(rules)
         self._learned = tuple(learned)
         self._scoreboard = scoreboard
         self._executor = executor
@@ -208,7 +198,15 @@ class Pipeline:
 
         Exits of what is held are decided even where an earlier phase failed or time ran out.
         """
-        chain = self._recorder.begin(lambda: tracing.proposal(analysis, proposal))
+        given: dict[str, JsonValue] = {}
+        chain = given_inputs.begin(
+            self._recorder,
+            self._fail_safe,
+            analysis,
+            proposal,
+            given,
+            lambda: inputs.of_proposal(snapshot, proposal, context),
+        )
         stage = Stage(7)
         # never skipped in a cool-off: an exit must be tried every time
         decision = self._fail_safe.attempt(
@@ -220,7 +218,7 @@ class Pipeline:
             tracing.add_failure(chain, stage.number, 8, decision.text)
             reason = tracing.failure_reason(stage.number, decision.text)
             decision = self._hold(proposal, snapshot, reason, stage.number)
-        return final_decision.with_records(decision, chain.records())
+        return final_decision.with_records(decision, chain.records(), given)
 
     def _decide(
         self,
@@ -242,7 +240,8 @@ class Pipeline:
         answer = chain.timed(
             7, lambda: risk_and_sizing.assess_risk_and_size(question, context.policy)
         )()
-        tracing.add_sizing(chain, answer)
+        gates = chain.detail(lambda: gate_table.recorded(question, answer, self._fail_safe))
+        tracing.add_sizing(chain, answer, gates)
         stage.number = 8
         late = self._too_late() if is_entry else None
         if late is not None:
@@ -275,9 +274,19 @@ class Pipeline:
             blocking_phase=phase,
         )
 
-    def hold(self, snapshot: Snapshot, analysis: Analysis) -> Decision:
-        """Return the HOLD of a bar on which nobody proposed, with the reason."""
-        chain = self._recorder.begin(lambda: tracing.proposal(analysis, None))
+    def hold(
+        self, snapshot: Snapshot, analysis: Analysis, positions: Positions | None = None
+    ) -> Decision:
+        """Return the HOLD of a bar on which nobody proposed, with the reason and who was close."""
+        given: dict[str, JsonValue] = {}
+        chain = given_inputs.begin(
+            self._recorder,
+            self._fail_safe,
+            analysis,
+            None,
+            given,
+            lambda: inputs.of_bar(snapshot, positions or {}),
+        )
         failed = tracing.failed_phase(analysis)
         if failed is None:
             reason, phase = tracing.silence(analysis), None
@@ -286,9 +295,14 @@ class Pipeline:
         decision = final_decision.hold(
             final_decision.PLATFORM, snapshot, reason, self._config, blocking_phase=phase
         )
-        tracing.add_skipped(chain, 7, 7, (reason,))
+        lacked = chain.detail(
+            lambda: near_misses.near_misses(
+                self._rules, snapshot, analysis.validation, analysis.consensus, self._config
+            )
+        )
+        tracing.add_silence(chain, reason, lacked)
         tracing.add_decision(chain, decision, analysis)
-        return final_decision.with_records(decision, chain.records())
+        return final_decision.with_records(decision, chain.records(), given)
 
     # -- phases 9-10, applied between events ---------------------------------------------------
 
@@ -370,21 +384,14 @@ class Pipeline:
         Raises:
             ValueError: the state is not one that ``state`` wrote.
         """
-        learned = _part(state, "learned")
-        self._scoreboard.restore(_part(state, "scoreboard"))
-        self._pending.restore(_part(state, "pending"))
-        self._evolution.restore(_part(state, "evolution"))
+        learned = part_of(state, "learned")
+        self._scoreboard.restore(part_of(state, "scoreboard"))
+        self._pending.restore(part_of(state, "pending"))
+        self._evolution.restore(part_of(state, "evolution"))
         # a state stored before books were remembered has none: one bar without order flow
-        self._tape.restore(_part(state, "order_flow") if "order_flow" in state else {})
+        self._tape.restore(part_of(state, "order_flow") if "order_flow" in state else {})
         for source in self._learned:
             if source.code in learned:
-                source.restore(_part(learned, source.code))
+                source.restore(part_of(learned, source.code))
         self._feelings.restore(state.get("feelings"))
         self._believer.forget_standings()
-
-
-def _part(state: Mapping[str, JsonValue], name: str) -> Mapping[str, JsonValue]:
-    part = state.get(name)
-    if not isinstance(part, dict):
-        raise ValueError(f"pipeline state must have a mapping {name}, was {part!r}")
-    return part

@@ -227,7 +227,11 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class SourceScore:
-    """Why a source was selected or left out in phase 4 (ORC-10)."""
+    """Why a source was selected or left out in phase 4 (ORC-10).
+
+    ``skill`` is the scoreboard's weight (1 = knows nothing), ``latency_us`` what was remembered
+    of the source's answers when it was judged, ``voice`` how much of its lean was believed.
+    """
 
     source: str
     score: float
@@ -236,6 +240,9 @@ class SourceScore:
     settled: int
     regime_fit: float
     reason: str
+    skill: float = 1.0
+    latency_us: float = 0.0
+    voice: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
