@@ -22,13 +22,13 @@ from engine.session import TradingSession
 from engine.simulated_operator import SimulatedOperator
 from engine.trading_book import RunIdentity, TradingBook
 from engine.types.bars import BarColumns
-from engine.window import RollingWindow
+from engine.window import WINDOW_BARS, RollingWindow
 from market.sources.history import HistorySource, load_history
 from research.core.journal import MemoryJournal
 from tradeplatform import bootstrap
 from tradeplatform.configuration import STRATEGY_CODES, Configuration
 from tradeplatform.reporters import LogReporter
-from tradeplatform.running import PHASES_DEADLINE_S, WINDOW_BARS
+from tradeplatform.running import PHASES_DEADLINE_S
 
 # numba compiles and caches on the first events; they are no part of a decision's cost
 WARM_UP_EVENTS = 50

@@ -13,9 +13,8 @@ from engine.features import BLOCK_ROWS, FEATURES, feature_frame, feature_row
 from engine.market_columns import market_columns
 from engine.quality import bar_at
 from engine.types.bars import ColumnStore
-from engine.window import RollingWindow, with_references
+from engine.window import WINDOW_BARS, RollingWindow, with_references
 from market.sources.synthetic_path import synthetic_bars
-from tradeplatform.running import WINDOW_BARS
 
 # numba compiles and caches on the first rows; that is no part of a row's cost
 WARM_UP_ROWS = 50

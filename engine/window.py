@@ -10,6 +10,9 @@ import numpy as np
 from engine.quality import bar_at
 from engine.types.bars import Bar, BarColumns, ColumnMemory, ColumnStore
 
+# What a live session keeps: at least 40 times the longest recursive span, so that what was cut off
+# no longer shows.
+WINDOW_BARS = 2_500
 # A store shows at least this many bars; its columns remember the whole window. Whoever computes
 # from bars himself (rules) looks back less than that, and pays for no more.
 VISIBLE_BARS = 1_024

@@ -28,7 +28,7 @@ from engine.session import TradingSession
 from engine.side_books import SideMarket
 from engine.trading_book import RunIdentity, TradingBook
 from engine.types.bars import Instrument
-from engine.window import RollingWindow, with_references
+from engine.window import WINDOW_BARS, RollingWindow, with_references
 from market.ccxt_client import build_client
 from market.models import Instrument as InstrumentRow
 from market.services import candles_backfill
@@ -53,8 +53,6 @@ from trades.reconcile import RunReconciler, is_reconciled
 from trades.runner import RunningSession
 from trades.side_books import shadow_plan, side_books
 
-# At least 40 times the longest recursive span, so that what was cut off no longer shows.
-WINDOW_BARS = 2_500
 PHASES_DEADLINE_S = 1.0
 PRACTICE_PROTOCOL = "binance"
 

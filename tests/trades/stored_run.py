@@ -18,7 +18,7 @@ from engine.quality import bar_at
 from engine.session import TradingSession
 from engine.trading_book import RunIdentity, TradingBook
 from engine.types.bars import BarColumns, Book, EventKind, Instrument, MarketEvent, TradeFlow
-from engine.window import RollingWindow
+from engine.window import RollingWindow, with_references
 from market.models import Instrument as InstrumentRow
 from market.services import candles_backfill
 from market.sources.synthetic_path import synthetic_bars
@@ -91,6 +91,7 @@ class StoredRun:
         gate: Gate | None = None,
         shortable: bool = False,
         warm_up_bars: int = WARM_UP_BARS,
+        has_reference: bool = True,
     ) -> None:
         config = config or Configuration()
         for code in ("ensemble", *bootstrap.enabled_strategies(config)):
@@ -117,6 +118,8 @@ class StoredRun:
             reporter=LogReporter(),
         )
         windows = {symbol: RollingWindow(columns, 2_500) for symbol, columns in history.items()}
+        if has_reference:
+            with_references(windows)
         for window in windows.values():
             pipeline.warm_up(window.store())
         rows = {s: InstrumentRow.objects.get(venue=VENUE, symbol=s) for s in bars}

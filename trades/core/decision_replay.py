@@ -2,7 +2,8 @@
 
 What is recomputed, and from what:
 
-phases 1, 2   from the stored candles of the same window
+phases 1, 2   from the stored candles of the same window and of the bars that its columns remember,
+              within 1e-9: that is what older bars still weigh
 phase 3       taken from the record: it remembers the books of earlier bars, which are not kept
 phases 4-6    from the stored standings and opinions; the opinions of rules are compared with the
               candles' own, those of learned sources are taken from the record, for what they had
@@ -12,7 +13,8 @@ phases 7, 8   from the stored analysis, proposal, account, limits and answers of
               same pipeline that decides
 phases 9, 10  not recomputed: they follow the decision
 
-Differences carry the label of what explains them: ``price`` (the candles are not those of then),
+Differences carry the label of what explains them: ``price`` (the candles are not those of then:
+by their digest within the window, else by the first phases of unchanged code),
 ``state`` (the stored record or inputs were changed, or are missing), ``config`` (the settings of
 the run changed) and ``code`` (everything given is the same, the code is not).
 """
@@ -64,6 +66,7 @@ from trades.core.replay_report import (
     StoredDecision,
 )
 from trades.core.replay_values import (
+    apart,
     brief,
     combined,
     json,
@@ -76,7 +79,10 @@ from trades.core.replay_values import (
     verdict_then,
 )
 
+# Columns of a window of 2,500 bars are those of the whole history within this.
 _CLOSE = 1e-9
+_SIX_DIGITS = 1e-6
+_OF_CANDLES = (1, 2)
 
 
 def replay_decision(stored: StoredDecision) -> DecisionReplay:
@@ -146,7 +152,8 @@ class _Comparison:
             stored_inputs.book_of(self._given),
             stored_inputs.flow_of(self._given),
         )
-        return Snapshot(instrument, event, ColumnStore(bars), row)
+        whole = ColumnStore(stored.history, stored.reference)
+        return Snapshot(instrument, event, whole.tail(len(bars)), row)
 
     def _analysis(self) -> Analysis:
         stored = self._stored
@@ -254,7 +261,7 @@ class _Comparison:
             then = said.get(rule.code, 0.5)
             if not isclose(heard, then, rel_tol=0.0, abs_tol=_CLOSE):
                 what = f"opinion of {rule.code}"
-                self._differs(self._label(), 4, what, f"{then:.9f}", f"{heard:.9f}")
+                self._differs(self._label(4), 4, what, f"{then:.9f}", f"{heard:.9f}")
 
     def _decide(self) -> None:
         stored, snapshot = self._stored, self._snapshot()
@@ -321,29 +328,41 @@ class _Comparison:
 
     # -- notes -------------------------------------------------------------------------------------
 
-    def _label(self) -> str:
+    def _label(self, phase: int | None = None) -> str:
         """What explains a difference in something that was recomputed."""
+        stored = self._stored
         if self._is_tampered:
             return STATE
         if not self._is_window_same:
             return PRICE
-        return CONFIG if self._stored.config_then != self._stored.config_now else CODE
+        if stored.config_then != stored.config_now:
+            return CONFIG
+        is_of_candles = phase in (1, 2, 4) and stored.code_then == stored.code_now
+        return PRICE if is_of_candles else CODE
 
     def _compare(self, record: PhaseRecord, then: Json) -> None:
         before = record_of(then)
-        is_same = (record.output_digest, record.status) == (before.output_digest, before.status)
-        self._note(record.number, RECOMPUTED, is_same, before.output_digest, record.output_digest)
-        if is_same:
-            return
-        for name in sorted({*before.output, *record.output}):
-            old, new = before.output.get(name), record.output.get(name)
-            if old != new and not (record.number == 2 and name == "values" and near(old, new)):
-                what = name.replace("_", " ")
-                self._differs(self._label(), record.number, what, brief(old), brief(new))
+        label = self._label(record.number)
+        found = [
+            (name.replace("_", " "), *apart(before.output.get(name), record.output.get(name)))
+            for name in sorted({*before.output, *record.output})
+            if not self._is_near(record, name, before.output.get(name))
+        ]
         if record.status is not before.status:
-            self._differs(
-                self._label(), record.number, "status", before.status.value, record.status.value
-            )
+            found.append(("status", before.status.value, record.status.value))
+        then_digest, now_digest = before.output_digest, record.output_digest
+        # digests tell what the lists of changed numbers do not: a record that says the same
+        # within what older bars weigh is the same
+        is_same = not found and (then_digest == now_digest or record.number in _OF_CANDLES)
+        self._note(record.number, RECOMPUTED, is_same, then_digest, now_digest)
+        for what, old, new in found:
+            self._differs(label, record.number, what, brief(old), brief(new))
+
+    def _is_near(self, record: PhaseRecord, name: str, then: object) -> bool:
+        now = record.output.get(name)
+        if record.number not in _OF_CANDLES:
+            return then == now
+        return near(then, now, _SIX_DIGITS if (record.number, name) == (2, "values") else _CLOSE)
 
     def _compare_values(self, number: int, then: object, now: object) -> None:
         before, after = digest(json(then)), digest(json(now))

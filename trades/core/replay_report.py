@@ -20,7 +20,8 @@ class StoredDecision:
     """Everything that is on record of one decision, and the settings and code of today.
 
     ``bars`` are the candles that are stored now for the window of then; the row of the decision
-    is the last one.
+    is the last one. ``history`` are they and those before, as far back as columns remember, and
+    ``reference`` those of the run's reference symbol, None where it has one symbol.
     """
 
     strategy: str
@@ -34,6 +35,8 @@ class StoredDecision:
     document: Json
     analysis: Json
     bars: BarColumns
+    history: BarColumns
+    reference: BarColumns | None
     instrument: Instrument
     rules: Sequence[RuleSource]
     config: PipelineConfig

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from math import isclose
 from typing import Any
 
 from engine.digest import decision_line
@@ -64,11 +65,24 @@ def json(value: Any) -> Any:
     return f"{value:.12g}" if isinstance(value, float) else value
 
 
-def near(old: Any, new: Any) -> bool:
-    """Stored feature values have six decimals."""
-    if not isinstance(old, dict) or not isinstance(new, dict) or list(old) != list(new):
-        return False
-    return all(abs(old[name] - new[name]) <= 1e-6 for name in old)
+def near(old: Any, new: Any, tolerance: float) -> bool:
+    """True where two values have the same shape and every number of it is within ``tolerance``."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        return list(old) == list(new) and all(near(old[k], new[k], tolerance) for k in old)
+    if isinstance(old, list) and isinstance(new, list):
+        pairs = zip(old, new, strict=False)
+        return len(old) == len(new) and all(near(a, b, tolerance) for a, b in pairs)
+    if isinstance(old, float) and isinstance(new, float):
+        return isclose(old, new, rel_tol=tolerance, abs_tol=tolerance)
+    return bool(old == new)
+
+
+def apart(old: Any, new: Any) -> tuple[Any, Any]:
+    """Return what differs: of two mappings only the keys whose values are not the same."""
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return old, new
+    keys = [k for k in {**old, **new} if not near(old.get(k), new.get(k), 1e-6)]
+    return {k: old[k] for k in keys if k in old}, {k: new[k] for k in keys if k in new}
 
 
 def brief(value: object) -> str:

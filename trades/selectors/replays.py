@@ -12,6 +12,7 @@ from engine.phases.config import PipelineConfig
 from engine.phases.ensemble import ENSEMBLE
 from engine.ports import RuleSource
 from engine.types.bars import BarColumns, Instrument
+from engine.window import VISIBLE_BARS, WINDOW_BARS
 from market.models import Candle
 from market.models import Instrument as InstrumentRow
 from strategies.core.registry import RULES, rule_sources
@@ -29,6 +30,7 @@ def decision_replay(decision: Decision) -> DecisionReplay:
     run = decision.run
     document = decision_document(decision)
     given = document.get("inputs") or {}
+    history = _candles(decision, decision.symbol)
     return replay_decision(
         StoredDecision(
             strategy=decision.strategy,
@@ -41,7 +43,9 @@ def decision_replay(decision: Decision) -> DecisionReplay:
             price=decision.price,
             document=document,
             analysis=analysis_document(decision.analysis),
-            bars=_window(decision, given.get("first_ms")),
+            bars=_window(decision, history, given.get("first_ms")),
+            history=history,
+            reference=_reference(decision),
             instrument=_instrument(run, decision.symbol),
             rules=run_rules(run),
             config=run_pipeline_config(run),
@@ -101,22 +105,34 @@ def _instrument(run: TradingRun, symbol: str) -> Instrument:
     )
 
 
-def _window(decision: Decision, first_ms: object) -> BarColumns:
-    """Return the stored candles from the window's first bar to the decision's own."""
+def _window(decision: Decision, history: BarColumns, first_ms: object) -> BarColumns:
+    """Return the candles from the window's first bar to the decision's own."""
+    opened_ms = milliseconds(decision.bar_close_at) - decision.run.timeframe_ms
+    start_ms = first_ms if isinstance(first_ms, int) else opened_ms
+    first = int(np.searchsorted(history.ts_ms, start_ms))
+    return history.rows(first, len(history))
+
+
+def _reference(decision: Decision) -> BarColumns | None:
+    """Return the candles of the run's first other symbol, as a session's windows follow it."""
+    others = [symbol for symbol in decision.run.symbols if symbol != decision.symbol]
+    return _candles(decision, others[0]) if others else None
+
+
+def _candles(decision: Decision, symbol: str) -> BarColumns:
+    """Return the stored candles up to the decision's bar: what is shown, and remembered before."""
     run = decision.run
     opened_ms = milliseconds(decision.bar_close_at) - run.timeframe_ms
-    start_ms = first_ms if isinstance(first_ms, int) else opened_ms
     rows = list(
         Candle.objects.filter(
             instrument__venue=run.venue,
-            instrument__symbol=decision.symbol,
+            instrument__symbol=symbol,
             timeframe_ms=run.timeframe_ms,
-            opened_at__gte=datetime.fromtimestamp(start_ms / 1000, UTC),
             opened_at__lte=datetime.fromtimestamp(opened_ms / 1000, UTC),
         )
-        .order_by("opened_at")
-        .values_list("opened_at", *_COLUMNS)
-    )
+        .order_by("-opened_at")
+        .values_list("opened_at", *_COLUMNS)[: WINDOW_BARS + VISIBLE_BARS]
+    )[::-1]
     ts_ms = np.array([milliseconds(row[0]) for row in rows], dtype=np.int64)
     values = [np.array([row[i + 1] for row in rows], dtype=np.float64) for i in range(5)]
     return BarColumns(ts_ms, *values, timeframe_ms=run.timeframe_ms)

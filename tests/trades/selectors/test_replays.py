@@ -165,3 +165,30 @@ def test_the_settings_of_a_replay_are_those_of_the_session(run: StoredRun) -> No
     pipeline = run.pipeline
     assert run_pipeline_config(run.run) == pipeline._config
     assert run_rules(run.run) == pipeline._rules
+
+
+@pytest.fixture
+def pair() -> StoredRun:
+    """Two symbols, and more history than a window shows: what columns remember matters."""
+    bars = market("BTC/USDT", "ETH/USDT", n_bars=1_900)
+    return StoredRun(bars, warm_up_bars=1_800).trade(60)
+
+
+def test_a_run_of_two_symbols_comes_out_the_same(pair: StoredRun) -> None:
+    """ORC-14, ORC-59: the reference symbol and the bars before the window are given again."""
+    rows = list(Decision.objects.select_related("run", "analysis").order_by("-pk")[:60])
+    assert {row.symbol for row in rows} == {"BTC/USDT", "ETH/USDT"}
+    for row in rows:
+        assert row.payload["inputs"]["bars"] == 1_024
+        assert decision_replay(row).differences == [], row
+        assert decision_replay(row).same
+
+
+def test_changed_candles_before_the_window_are_a_difference_of_price(pair: StoredRun) -> None:
+    """ORC-59: their digest is not kept, but unchanged code tells no other market by itself."""
+    decision = again(Decision.objects.latest("pk"))
+    older = Candle.objects.filter(instrument__symbol=decision.symbol).order_by("opened_at")[:500]
+    for candle in older:
+        candle.high, candle.low = candle.high * 3, candle.low / 3
+        candle.save()
+    assert labels(decision) == {"price"}
