@@ -119,6 +119,9 @@ class TradingSession:
             for trade in effect.trades:
                 self._account.note_trade(trade)
                 self._journal.record_trade(trade)
+                credit = self._pipeline.closed(trade)
+                if credit is not None:
+                    self._journal.record_credit(credit)
                 self._policy.record_outcome(trade)
                 outcome.trades.append(trade)
                 self._judge_streak(trade, event)
@@ -137,9 +140,9 @@ class TradingSession:
         self._account.ledger.mark(event.symbol, bar.close)
         self._journal.record_bar(event)
         snapshot = Snapshot(self._instruments[event.symbol], event, store, row)
-        outcome.decisions = self._decide(snapshot)
+        outcome.decisions = self._decide(snapshot, outcome)
 
-    def _decide(self, snapshot: Snapshot) -> tuple[Decision, ...]:
+    def _decide(self, snapshot: Snapshot, outcome: EventOutcome) -> tuple[Decision, ...]:
         pipeline = self._pipeline
         holdings = self._account.holdings(snapshot.event.symbol)
         quiet = pipeline.quiet(snapshot, holdings)
@@ -163,12 +166,13 @@ class TradingSession:
             decisions.append(decision)
         if not proposals:
             decisions.append(pipeline.hold(snapshot, analysis))
-        learned = pipeline.after(snapshot, analysis, decisions)
+        # nothing of it can change this event's decisions any more, and what fails is on record
+        learned = pipeline.apply_learning(pipeline.after(snapshot, analysis, decisions))
+        outcome.triggers, outcome.trials = learned.triggers, learned.trials
         self._journal.record_analysis(analysis, learned.records)
         for decision in decisions:
             self._journal.record_decision(decision)
-        self._journal.record_learning(learned.settlements, learned.triggers)
-        pipeline.apply_learning(learned)
+        self._journal.record_learning(learned.settlements, learned.triggers, learned.trials)
         return tuple(decisions)
 
     def _context(

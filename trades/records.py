@@ -59,6 +59,7 @@ def analysis_payload(analysis: Analysis, learning: Sequence[PhaseRecord]) -> dic
         "opinions": [_plain(opinion) for opinion in analysis.opinions],
         "validation": _plain(analysis.validation),
         "consensus": _plain(analysis.consensus),
+        "panel": _plain(analysis.panel),
     }
 
 

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import cast
 
 from engine.failsafe import FailSafe, Failure
@@ -17,34 +17,41 @@ from engine.features import feature_frame
 from engine.market_columns import market_columns
 from engine.phases import (
     entry_gates,
-    evolution,
     feature_engineering,
     final_decision,
-    learning,
     market_analysis,
     microstructure,
     proposals,
     risk_and_sizing,
     tracing,
 )
-from engine.phases.beliefs import NO_BELIEFS, Beliefs, Believer, Stage
+from engine.phases.asking import Inputs, Notebook, note_answers
+from engine.phases.beliefs import NO_BELIEFS, Beliefs, Believer, Stage, fewer_models
 from engine.phases.config import PipelineConfig
 from engine.phases.context import DecisionContext, Positions
+from engine.phases.learner import Learner, LearningResult
 from engine.phases.recorder import Chain, Recorder
-from engine.phases.rule_board import RuleBoard
-from engine.ports import Executor, LearnedSource, OptimizationPolicy, RuleSource
+from engine.phases.rule_board import RuleBoard, empty_board
+from engine.ports import (
+    Executor,
+    InsightSource,
+    LearnedSource,
+    OptimizationPolicy,
+    RuleSource,
+    SourceInput,
+)
 from engine.scoreboard import Scoreboard
+from engine.seats import Seated, SourcePanel, champions
 from engine.types.bars import ColumnStore, Snapshot
 from engine.types.decisions import (
     PHASES,
     Analysis,
     Decision,
-    EvolutionTrigger,
     JsonValue,
-    PhaseRecord,
     Reason,
-    Settlement,
 )
+from engine.types.learned import TradeCredit
+from engine.types.ledger import Trade
 from engine.types.opinions import (
     FeatureView,
     MarketView,
@@ -59,22 +66,12 @@ __all__ = ["DecisionContext", "LearningResult", "Pipeline"]
 _BELIEFS = "phases 4-6"
 
 
-@dataclass(frozen=True, slots=True)
-class LearningResult:
-    """Phases 9 and 10 of one bar, as proposals: nothing has changed until they are applied."""
-
-    settlements: tuple[Settlement, ...]
-    triggers: tuple[EvolutionTrigger, ...]
-    records: tuple[PhaseRecord, ...]
-    learned: learning.Learned | None = None
-    evolution: evolution.EvolutionStep | None = None
-
-
 class Pipeline:
     """Runs the ten phases for one session. Give it a ``FailSafePolicy``, never a bare layer.
 
     ``executor`` runs what is independent; ``monotonic`` is wall time in live wirings and stands
-    still in replay, where no duration may change a decision.
+    still in replay, where no duration may change a decision. ``seats`` replaces ``learned``,
+    whose sources all vote.
     """
 
     def __init__(
@@ -83,6 +80,8 @@ class Pipeline:
         config: PipelineConfig,
         rules: Sequence[RuleSource],
         learned: Sequence[LearnedSource],
+        seats: Sequence[Seated] | None = None,
+        observers: Sequence[InsightSource] = (),
         scoreboard: Scoreboard,
         policy: OptimizationPolicy,
         executor: Executor,
@@ -91,17 +90,17 @@ class Pipeline:
         monotonic: Callable[[], float],
     ) -> None:
         self._config = config
-        self._learned = tuple(learned)
-        self._scoreboard = scoreboard
         self._policy = policy
         self._executor = executor
         self._recorder = recorder
         self._fail_safe = fail_safe
         self._monotonic = monotonic
-        self._believer = Believer(config, rules, learned, scoreboard, fail_safe, monotonic)
-        self._pending = learning.PendingOpinions(config, keep_features=bool(learned))
-        self._evolution = evolution.EvolutionWatch([s.code for s in learned], config)
+        self._panel = SourcePanel(champions(learned) if seats is None else seats)
+        self._believer = Believer(config, rules, self._panel, scoreboard, fail_safe, monotonic)
+        self._learner = Learner(config, self._panel, scoreboard, observers, fail_safe)
         self._started_s = 0.0
+        # why the last bar's proposals could not be made, empty where they could
+        self._unproposed = ""
 
     def warm_up(self, store: ColumnStore) -> None:
         """Evaluate every column once, so that compiling them costs no event its deadline."""
@@ -130,12 +129,7 @@ class Pipeline:
         tracing.add_view(chain, 1, market, market_analysis.describe)
         tracing.add_view(chain, 2, features, feature_engineering.describe)
         tracing.add_view(chain, 3, order_flow, microstructure.describe)
-        stage = Stage(4)
-        call = {_BELIEFS: lambda: self._believer.believe(snapshot, market, features, chain, stage)}
-        beliefs: Beliefs | Missing = self._executor.run(call)[_BELIEFS]
-        if isinstance(beliefs, Missing):
-            tracing.add_failure(chain, stage.number, 6, beliefs.reason)
-            beliefs = NO_BELIEFS
+        beliefs = self._believe(snapshot, market, features, order_flow, chain)
         event = snapshot.event
         return Analysis(
             event.symbol,
@@ -149,7 +143,40 @@ class Pipeline:
             beliefs.validation,
             beliefs.consensus,
             chain.records(),
+            beliefs.panel,
         )
+
+    def _believe(
+        self,
+        snapshot: Snapshot,
+        market: MarketView | Missing,
+        features: FeatureView | Missing,
+        order_flow: OrderFlowView | Missing,
+        chain: Chain,
+    ) -> Beliefs:
+        inputs: Inputs = {
+            SourceInput.FEATURES: features,
+            SourceInput.ORDER_FLOW: (
+                order_flow if isinstance(order_flow, Missing) else order_flow.inputs
+            ),
+        }
+        self._learner.note_inputs(inputs)
+        event, notebook = snapshot.event, Notebook()
+        insights = self._learner.insights(event.symbol, market, event.ts_ms)
+        believer = self._believer
+        call = {
+            _BELIEFS: lambda: believer.believe(snapshot, market, inputs, insights, chain, notebook)
+        }
+        beliefs: Beliefs | Missing = self._executor.run(call)[_BELIEFS]
+        # read once: what comes later comes too late (ORC-18)
+        lines = tuple(notebook.lines)
+        note_answers(self._fail_safe, notebook)
+        for line in lines:
+            chain.add(*line)
+        if isinstance(beliefs, Missing):
+            tracing.add_failure(chain, 4 + len(lines), 6, beliefs.reason)
+            return NO_BELIEFS
+        return beliefs
 
     def _views(self, snapshot: Snapshot, chain: Chain) -> dict[str, Callable[[], object]]:
         config = self._config
@@ -170,8 +197,40 @@ class Pipeline:
 
         ``positions`` are this symbol's, by strategy code.
         """
-        board = self.board(snapshot.store)
-        return proposals.propose(snapshot, analysis, board, positions, self._config)
+        self._unproposed = ""
+
+        def propose() -> tuple[Proposal, ...]:
+            board = self.board(snapshot.store)
+            return proposals.propose(snapshot, analysis, board, positions, self._config)
+
+        found = self._fail_safe.attempt(propose, where="proposals", always=True)
+        if not isinstance(found, Failure):
+            return found
+        self._unproposed = found.text
+        return self._exits(snapshot, analysis, positions)
+
+    def _exits(
+        self, snapshot: Snapshot, analysis: Analysis, positions: Positions
+    ) -> tuple[Proposal, ...]:
+        """Return exits of what is held, each asked on its own: nobody is locked in (ORC-17)."""
+        board = self._fail_safe.attempt(
+            lambda: self.board(snapshot.store), where="rules", always=True
+        )
+        if isinstance(board, Failure):
+            board = empty_board(len(snapshot.store.bars))
+        found: list[Proposal] = []
+        for strategy in sorted(positions):
+            held = positions[strategy]
+            leaving = self._fail_safe.attempt(
+                lambda h=held: proposals.exit_proposal(  # type: ignore[misc]
+                    snapshot, analysis, board, h, self._config
+                ),
+                where=f"exit of {strategy}",
+                always=True,
+            )
+            if held.quantity_base != 0 and isinstance(leaving, Proposal):
+                found.append(leaving)
+        return tuple(found)
 
     # -- phases 7-8, once a proposal ---------------------------------------------------------
 
@@ -198,7 +257,7 @@ class Pipeline:
             tracing.add_failure(chain, stage.number, 8, decision.text)
             reason = tracing.failure_reason(stage.number, decision.text)
             decision = self._hold(proposal, snapshot, reason, stage.number)
-        return final_decision.with_records(decision, chain.records())
+        return final_decision.with_records(_tagged(decision, analysis), chain.records())
 
     def _decide(
         self,
@@ -255,16 +314,36 @@ class Pipeline:
 
     def hold(self, snapshot: Snapshot, analysis: Analysis) -> Decision:
         """Return the HOLD of a bar on which nobody proposed, with the reason."""
+        made = self._fail_safe.attempt(
+            lambda: self._silent(snapshot, analysis), where="hold", always=True
+        )
+        if not isinstance(made, Failure):
+            return _tagged(made, analysis)
+        chain = self._recorder.begin(dict)
+        reason = tracing.failure_reason(8, made.text)
+        tracing.add_skipped(chain, 7, 7, (reason,))
+        tracing.add_failure(chain, 8, 8, made.text)
+        decision = final_decision.hold(
+            final_decision.PLATFORM, snapshot, reason, self._config, blocking_phase=8
+        )
+        return final_decision.with_records(decision, chain.records())
+
+    def _silent(self, snapshot: Snapshot, analysis: Analysis) -> Decision:
         chain = self._recorder.begin(lambda: tracing.proposal(analysis, None))
         failed = tracing.failed_phase(analysis)
-        if failed is None:
-            reason, phase = tracing.silence(analysis), None
-        else:
+        if failed is not None:
             reason, phase = failed.reasons[0], failed.number
+        elif self._unproposed:
+            reason, phase = tracing.failure_reason(7, self._unproposed), 7
+        else:
+            reason, phase = tracing.silence(analysis), None
         decision = final_decision.hold(
             final_decision.PLATFORM, snapshot, reason, self._config, blocking_phase=phase
         )
-        tracing.add_skipped(chain, 7, 7, (reason,))
+        if phase == 7:
+            tracing.add_failure(chain, 7, 7, self._unproposed)
+        else:
+            tracing.add_skipped(chain, 7, 7, (reason,))
         tracing.add_decision(chain, decision, analysis)
         return final_decision.with_records(decision, chain.records())
 
@@ -278,83 +357,48 @@ class Pipeline:
         Nothing changes before ``apply_learning``; a failure here leaves the decisions as they are.
         """
         chain = self._recorder.begin(lambda: tracing.decisions(analysis, decisions))
-        has_order = any(decision.intent is not None for decision in decisions)
-        learned = self._fail_safe.attempt(
-            chain.timed(9, lambda: self._pending.due(snapshot, analysis, has_order)),
-            where=PHASES[8],
-        )
-        tracing.add_learning(chain, learned)
-        step = self._fail_safe.attempt(
-            chain.timed(
-                10,
-                lambda: self._evolution.due(
-                    snapshot.event.ts_ms, analysis.market, self._scoreboard
-                ),
-            ),
-            where=PHASES[9],
-        )
-        tracing.add_evolution(chain, step)
-        settled = None if isinstance(learned, Failure) else learned
-        evolved = None if isinstance(step, Failure) else step
-        return LearningResult(
-            () if settled is None else settled.settlements,
-            () if evolved is None else evolved.triggers,
-            chain.records(),
-            settled,
-            evolved,
-        )
+        return self._learner.after(snapshot, analysis, decisions, chain)
 
-    def apply_learning(self, result: LearningResult) -> None:
-        """Make phases 9 and 10 true: scores, lessons, pending opinions, watches (D-18)."""
-        learned = result.learned
-        if learned is not None:
-            for settlement in learned.settlements:
-                self._scoreboard.record(settlement)
-            if learned.settlements:
-                self._believer.forget_standings()
-            for lesson in learned.lessons:
-                for source in self._learned:
-                    self._teach(source, lesson)
-            self._pending.apply(learned)
-        if result.evolution is not None:
-            self._evolution.apply(result.evolution)
+    def apply_learning(self, result: LearningResult) -> LearningResult:
+        """Make phases 9 and 10 true (D-18); the records then also say what could not be."""
+        applied = self._learner.apply(result)
+        if result.settlements:
+            self._believer.forget_standings()
+        return applied
 
-    def _teach(self, source: LearnedSource, lesson: learning.Lesson) -> None:
-        self._fail_safe.fall_back(
-            lambda: source.learn(lesson.features, lesson.outcome_up),
-            None,
-            where=f"learning {source.code}",
-        )
+    def closed(self, trade: Trade) -> TradeCredit | None:
+        """Return who leaned which way when a trade was opened; its PnL is booked to them."""
+        return self._learner.closed(trade)
+
+    def reseat(self, seated: Sequence[Seated], at_ms: int) -> None:
+        """Let other models speak or be tried, between events; see ``Learner.reseat``."""
+        self._learner.reseat(seated, at_ms)
+        self._believer.reseated()
+
+    @property
+    def seated(self) -> tuple[Seated, ...]:
+        """Who sits at the table now."""
+        return self._panel.everyone
 
     # -- what survives a restart ---------------------------------------------------------------
 
     def state(self) -> dict[str, JsonValue]:
         """Return everything learned as JSON values; ``restore`` of it gives equal decisions."""
-        return {
-            "scoreboard": self._scoreboard.state(),
-            "learned": {source.code: source.state() for source in self._learned},
-            "pending": self._pending.state(),
-            "evolution": self._evolution.state(),
-        }
+        return self._learner.state()
 
     def restore(self, state: Mapping[str, JsonValue]) -> None:
-        """Replace everything learned by a stored state; a source it does not name starts anew.
+        """Replace everything learned by a stored state; a source it does not name starts anew,
+        and so does one that cannot take what is stored.
 
         Raises:
             ValueError: the state is not one that ``state`` wrote.
         """
-        learned = _part(state, "learned")
-        self._scoreboard.restore(_part(state, "scoreboard"))
-        self._pending.restore(_part(state, "pending"))
-        self._evolution.restore(_part(state, "evolution"))
-        for source in self._learned:
-            if source.code in learned:
-                source.restore(_part(learned, source.code))
+        self._learner.restore(state)
         self._believer.forget_standings()
 
 
-def _part(state: Mapping[str, JsonValue], name: str) -> Mapping[str, JsonValue]:
-    part = state.get(name)
-    if not isinstance(part, dict):
-        raise ValueError(f"pipeline state must have a mapping {name}, was {part!r}")
-    return part
+def _tagged(decision: Decision, analysis: Analysis) -> Decision:
+    """Return the decision with a word on the models that were not asked (ORC-74)."""
+    if not analysis.panel.shed:
+        return decision
+    return replace(decision, reasons=(*decision.reasons, fewer_models(analysis.panel.shed)))

@@ -1,0 +1,78 @@
+"""A candidate is trained on the past and held against the champion on what came after."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.ports import LearnedSource
+from engine.types.bars import FloatColumn
+from strategies.core.evolution import Pairs
+from strategies.core.predictors.load import source_of
+from strategies.core.trained import TrainedModel
+from strategies.core.training.dataset import Dataset
+from strategies.core.training.families import Progress
+from strategies.core.training.train import train
+
+# The newest quarter of the moments is kept out of every training and decides about the seat.
+HOLDOUT_SHARE = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A model and the predictor it makes."""
+
+    model: TrainedModel
+    source: LearnedSource
+
+
+def cutoff_ms(dataset: Dataset) -> int:
+    """Return the moment up to which outcomes may be learned; later rows are the holdout."""
+    moments = np.unique(dataset.ts_ms)
+    return int(moments[int(len(moments) * (1.0 - HOLDOUT_SHARE))]) if len(moments) else 0
+
+
+def train_candidate(
+    family: str,
+    dataset: Dataset,
+    *,
+    seed: int,
+    progress: Progress | None = None,
+    code_version: str = "",
+    parent: str = "",
+) -> Trained:
+    """Train on rows whose outcome was known before the holdout begins: no label reaches into it.
+
+    What is judged is what is seated: the model is not fitted anew on the holdout afterwards.
+
+    Raises:
+        StrategyError: an unknown family, too few rows, or only one outcome.
+    """
+    model = train(
+        family,
+        dataset.known_by(cutoff_ms(dataset)),
+        seed=seed,
+        progress=progress,
+        code_version=code_version,
+        parent=parent,
+    )
+    return Trained(model, source_of(model))
+
+
+def held_out(dataset: Dataset, candidate: Trained, champion: Trained | None) -> Pairs:
+    """Return both models' probabilities on rows that neither was trained on.
+
+    ``champion`` None is the untrained source: 0.5 throughout.
+    """
+    seen_ms = candidate.model.lineage.trained_to_ms
+    if champion is not None:
+        seen_ms = max(seen_ms, champion.model.lineage.trained_to_ms)
+    rows = dataset.rows(dataset.ts_ms >= max(seen_ms, cutoff_ms(dataset)))
+    old = np.full(len(rows), 0.5) if champion is None else _probabilities(champion, rows)
+    return Pairs(rows.ts_ms, old, _probabilities(candidate, rows), rows.outcome_up)
+
+
+def _probabilities(trained: Trained, rows: Dataset) -> FloatColumn:
+    predict = trained.source.predict
+    return np.array([predict(row) for row in rows.matrix], dtype=np.float64)
