@@ -6,14 +6,22 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from typing import TypeVar
 
+from engine.features import FEATURES
 from engine.ports import LearnedSource, RuleSource
 from strategies.core.errors import StrategyError
+from strategies.core.predictors.baselines import RunningRate
+from strategies.core.predictors.load import source_of
 from strategies.core.predictors.online_linear import OnlineLinear
+from strategies.core.predictors.trained_source import TrainedSource
 from strategies.core.rules.breakout import Breakout, BreakoutParams
 from strategies.core.rules.continuation import Continuation, ContinuationParams
 from strategies.core.rules.ema_trend import EmaTrend, EmaTrendParams
 from strategies.core.rules.fair_value_gap import FairValueGap, FairValueGapParams
 from strategies.core.rules.range_reversion import RangeReversion, RangeReversionParams
+from strategies.core.trained import TrainedModel
+
+# The feature whose sign is the last bar's.
+LAST_RETURN = "return_1_z"
 
 P = TypeVar("P")
 Params = Mapping[str, float]
@@ -36,15 +44,38 @@ def rule_sources(
     return tuple(build(given.get(code, {})) for code, build in RULES.items() if code in wanted)
 
 
-def learned_sources(names: Iterable[str] | None = None) -> tuple[LearnedSource, ...]:
-    """Return fresh, untrained predictors in declared order; left out means all of them.
+def learned_sources(
+    names: Iterable[str] | None = None, models: Mapping[str, TrainedModel] | None = None
+) -> tuple[LearnedSource, ...]:
+    """Return predictors in declared order; ``names`` left out means all of them.
+
+    One whose model is in ``models`` (by name) is that model; every other is fresh and untrained,
+    without an opinion until it has learned or is trained.
 
     Raises:
-        StrategyError: an unknown name.
+        StrategyError: an unknown name, or a model that is not whole or of another family.
     """
     wanted = set(PREDICTORS) if names is None else set(names)
+    given = {} if models is None else models
     _known("predictor", wanted, PREDICTORS)
-    return tuple(build() for name, build in PREDICTORS.items() if name in wanted)
+    _known("predictor", given, PREDICTORS)
+    return tuple(
+        _trained(name, given[name]) if name in given else build()
+        for name, build in PREDICTORS.items()
+        if name in wanted
+    )
+
+
+def control_sources() -> tuple[LearnedSource, ...]:
+    """Return fresh baselines: what a predictor must beat. They are scored and never vote."""
+    return tuple(build() for build in CONTROLS.values())
+
+
+def _trained(name: str, model: TrainedModel) -> LearnedSource:
+    source = source_of(model)
+    if source.code != name:
+        raise StrategyError(f"model of predictor {name} must be of its family, was {source.code}")
+    return source
 
 
 def parameter_defaults() -> dict[str, dict[str, float]]:
@@ -53,6 +84,10 @@ def parameter_defaults() -> dict[str, dict[str, float]]:
         code: {field.name: float(getattr(kind(), field.name)) for field in fields(kind)}
         for code, kind in PARAMS.items()
     }
+
+
+def _column(feature: str) -> int:
+    return [name for name, *_ in FEATURES].index(feature)
 
 
 def _rule(
@@ -107,4 +142,13 @@ RULES: Mapping[str, Callable[[Params], RuleSource]] = {
     "range-reversion": _rule("range-reversion", RangeReversionParams, RangeReversion),
     "breakout": _rule("breakout", BreakoutParams, Breakout),
 }
-PREDICTORS: Mapping[str, Callable[[], LearnedSource]] = {"online-linear": OnlineLinear}
+PREDICTORS: Mapping[str, Callable[[], LearnedSource]] = {
+    "online-linear": OnlineLinear,
+    "gradient-boosting": lambda: TrainedSource("gradient-boosting"),
+    "forest": lambda: TrainedSource("forest"),
+    "neural-network": lambda: TrainedSource("neural-network"),
+}
+CONTROLS: Mapping[str, Callable[[], LearnedSource]] = {
+    "base-rate": lambda: RunningRate("base-rate"),
+    "last-return": lambda: RunningRate("last-return", _column(LAST_RETURN)),
+}

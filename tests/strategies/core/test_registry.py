@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from strategies.core.errors import StrategyError
-from strategies.core.registry import learned_sources, parameter_defaults, rule_sources
+from strategies.core.registry import (
+    PREDICTORS,
+    control_sources,
+    learned_sources,
+    parameter_defaults,
+    rule_sources,
+)
+from tests.strategies.core.training.datasets import planted, planted_model
+from tradeplatform.configuration import PREDICTOR_CODES
 
 CODES = ("ema-trend", "fair-value-gap", "continuation", "range-reversion", "breakout")
 
@@ -21,9 +30,27 @@ def test_all_rules_come_in_declared_order() -> None:
 
 def test_predictors_come_fresh_each_time() -> None:
     first, second = learned_sources(), learned_sources()
-    assert [source.code for source in first] == ["online-linear"]
+    assert tuple(source.code for source in first) == tuple(PREDICTORS) == PREDICTOR_CODES
     assert first[0] is not second[0]
     assert learned_sources([]) == ()
+
+
+def test_a_trained_model_takes_its_predictors_seat_and_no_other() -> None:
+    """ORC-81, ORC-85"""
+    model = planted_model("forest")
+    sources = learned_sources(models={"forest": model})
+    row = np.ones(len(planted(1, 1, 1.0).names))
+    assert [source.predict(row) != 0.5 for source in sources] == [
+        source.code == "forest" for source in sources
+    ]
+    with pytest.raises(StrategyError, match="gradient-boosting must be of its family, was forest"):
+        learned_sources(models={"gradient-boosting": model})
+
+
+def test_controls_are_no_predictors() -> None:
+    controls = [source.code for source in control_sources()]
+    assert controls == ["base-rate", "last-return"]
+    assert not set(controls) & set(PREDICTORS)
 
 
 def test_parameters_reach_their_rule_and_no_other() -> None:
