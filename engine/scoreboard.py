@@ -147,6 +147,10 @@ class Scoreboard:
         """Return the regimes a source was scored under, in order."""
         return tuple(sorted(r for s, r in self._rings if s == source and r != ALL_REGIMES))
 
+    def forget(self, source: str) -> None:
+        """Drop a source's scores: they were another model's."""
+        self._rings = {key: ring for key, ring in self._rings.items() if key[0] != source}
+
     def rename(self, names: Mapping[str, str]) -> None:
         """Give scores to other names, all at once; scores of a name taken over are forgotten.
 

@@ -111,6 +111,24 @@ class SourcePanel:
         """Return what everybody has learned, by name, with the model it belongs to."""
         return {s.name: {"version": s.version, "state": s.source.state()} for s in self.everyone}
 
+    def moved_since(self, state: Mapping[str, JsonValue]) -> tuple[dict[str, str], list[str]]:
+        """Compare a stored state with who sits now: names that changed (old: new), and names that
+        now stand for a model the state knows nothing of."""
+        stored = {
+            (name.split("@")[0], part.get("version", "")): name
+            for name, part in state.items()
+            if isinstance(part, dict)
+        }
+        names: dict[str, str] = {}
+        strangers: list[str] = []
+        for s in self.everyone:
+            old = stored.get((s.source.code, s.version))
+            if old is None:
+                strangers.append(s.name)
+            elif old != s.name:
+                names[old] = s.name
+        return names, [name for name in strangers if name in state and name not in names.values()]
+
     def restore(
         self, state: Mapping[str, JsonValue], told: Callable[[str, ValueError], None]
     ) -> None:

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
-from math import ceil
 
 import numpy as np
 from django.db import transaction
@@ -14,7 +13,8 @@ from django.utils import timezone
 
 from accounts.services import audit_record
 from engine.features import FEATURES_VERSION
-from engine.seats import Seat, Seated, champions, shadow_name
+from engine.seats import Seated, champions, shadow_name
+from engine.types.learned import Seat
 from strategies.core.errors import StrategyError
 from strategies.core.evolution import (
     EvolutionRules,
@@ -23,6 +23,7 @@ from strategies.core.evolution import (
     Table,
     judge_probation,
     judge_trial,
+    overlap_of,
 )
 from strategies.core.predictors.load import source_of
 from strategies.core.registry import CONTROLS, PREDICTORS
@@ -107,9 +108,7 @@ def table_of(*, code: str, scope: str) -> Table:
     untrained_ensure(code=code, scope=scope)
     rows = PredictorModel.objects.filter(code=code, scope=scope, stage__in=_SEATS)
     held = {Stage(row.stage): row.version for row in rows}
-    return Table(
-        held.get(Stage.CHAMPION, ""), held.get(Stage.CHALLENGER), held.get(Stage.GUARD)
-    )
+    return Table(held.get(Stage.CHAMPION, ""), held.get(Stage.CHALLENGER), held.get(Stage.GUARD))
 
 
 def moves_apply(*, code: str, scope: str, moves: Sequence[Move], actor: str) -> None:
@@ -122,9 +121,7 @@ def moves_apply(*, code: str, scope: str, moves: Sequence[Move], actor: str) -> 
         after = SettledBar.objects.order_by("-id").values_list("id", flat=True).first() or 0
         for move in moves:
             row = _row(code, scope, move.version)
-            changed = PredictorModel.objects.filter(
-                pk=row.pk, stage=move.from_stage.value
-            ).update(
+            changed = PredictorModel.objects.filter(pk=row.pk, stage=move.from_stage.value).update(
                 stage=move.to_stage.value, stage_changed_at=timezone.now(), seated_after=after
             )
             if changed != 1:
@@ -265,9 +262,5 @@ def trial_pairs(row: PredictorModel) -> tuple[Pairs, int]:
         np.array([float(r[3][name]) for r in rows]),
         np.array([r[2] for r in rows], dtype=np.int64),
     )
-    spacing = np.diff(np.unique(at_ms))
-    if not len(spacing):
-        return pairs, 1
-    horizon_ms = max((r[1] - r[0]).total_seconds() * 1000 for r in rows)
-    return pairs, max(1, ceil(horizon_ms / float(np.median(spacing))))
-
+    horizon_ms = max([(r[1] - r[0]).total_seconds() * 1000 for r in rows], default=0.0)
+    return pairs, overlap_of(at_ms, horizon_ms)

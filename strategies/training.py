@@ -19,7 +19,7 @@ from engine.failsafe import Failure, attempt
 from engine.types.bars import BarColumns, ColumnStore
 from engine.types.decisions import EvolutionTrigger
 from market.models import Candle
-from strategies.core.candidates import Trained, held_out, train_candidate
+from strategies.core.candidates import Trained, held_out, row_overlap, thinned, train_candidate
 from strategies.core.errors import StrategyError
 from strategies.core.evolution import EvolutionRules, judge_candidate
 from strategies.core.predictors.load import READERS, source_of
@@ -68,6 +68,8 @@ def training_request(
     with transaction.atomic():
         if TrainingJob.objects.filter(code=code, scope=scope, status__in=_OPEN).exists():
             return None
+        if not is_manual and not _is_worth_it(code, scope, trigger.at_ms, timeframe_ms):
+            return None
         job, is_new = TrainingJob.objects.get_or_create(
             code=code,
             scope=scope,
@@ -100,6 +102,16 @@ def training_request(
             after={"job": job.pk, "scope": scope, "kind": trigger.kind},
         )
     return job
+
+
+def _is_worth_it(code: str, scope: str, at_ms: int, timeframe_ms: int) -> bool:
+    """True where enough bars closed since the last candidate of this source and market."""
+    seen = TrainingJob.objects.filter(code=code, scope=scope, model__isnull=False)
+    last = seen.order_by("-until_at").values_list("until_at", flat=True).first()
+    if last is None:
+        return True
+    new_bars = (at_ms - round(last.timestamp() * 1000)) // timeframe_ms
+    return new_bars >= EvolutionRules().min_new_bars
 
 
 def check_trainable(code: str) -> None:
@@ -155,9 +167,7 @@ def training_claim() -> TrainingJob | None:
     job = waiting.first()
     if job is None:
         return None
-    taken = TrainingJob.objects.filter(
-        pk=job.pk, status=job.status, attempts=job.attempts
-    ).update(
+    taken = TrainingJob.objects.filter(pk=job.pk, status=job.status, attempts=job.attempts).update(
         status=JobStatus.RUNNING,
         attempts=job.attempts + 1,
         claimed_until_at=now + CLAIM,
@@ -179,10 +189,13 @@ def training_run(
     outcome = attempt(lambda: _work(job, monotonic, rules or EvolutionRules()), "training")
     if not isinstance(outcome, Failure):
         return outcome
-    status = JobStatus.FAILED
-    if isinstance(outcome.error, TrainingStopped):
-        status = JobStatus.ABORTED
-    _finish(job, status, error=outcome.text)
+    if isinstance(outcome.error, StrategyError):
+        # too few rows, one outcome only: nothing is broken
+        result = {"verdict": "not trained", "reason": str(outcome.error)}
+        _finish(job, JobStatus.DONE, result=result)
+    else:
+        stopped = isinstance(outcome.error, TrainingStopped)
+        _finish(job, JobStatus.ABORTED if stopped else JobStatus.FAILED, error=outcome.text)
     return f"{job.code}: {outcome.text}"
 
 
@@ -223,8 +236,7 @@ def _judge(job: TrainingJob, dataset: Dataset, rules: EvolutionRules) -> str:
     trained = Trained(model_of(row), source_of(model_of(row)))
     old = None if champion is None else model_of(champion)
     pairs = held_out(dataset, trained, None if old is None else Trained(old, source_of(old)))
-    # neighbouring rows are one bar apart
-    move = judge_candidate(table, row.version, pairs, dataset.horizon_bars, rules)
+    move = judge_candidate(table, row.version, pairs, row_overlap(dataset), rules)
     with transaction.atomic():
         if row.stage == Stage.CANDIDATE:
             moves_apply(code=job.code, scope=job.scope, moves=[move], actor=job.actor)
@@ -257,9 +269,7 @@ def _finish(
     result: dict[str, object] | None = None,
 ) -> None:
     # an abort by a person stands, whatever the worker found meanwhile
-    TrainingJob.objects.filter(
-        pk=job.pk, status=JobStatus.RUNNING, attempts=job.attempts
-    ).update(
+    TrainingJob.objects.filter(pk=job.pk, status=JobStatus.RUNNING, attempts=job.attempts).update(
         status=status,
         error=error[:500],
         result=result or {},
@@ -270,10 +280,8 @@ def _finish(
 
 def _dataset(job: TrainingJob) -> Dataset:
     each = MAX_BARS // max(1, len(job.symbols))
-    stores = {
-        symbol: ColumnStore(_bars(job, symbol, each, job.until_at)) for symbol in job.symbols
-    }
-    return dataset_of(stores, job.horizon_bars)
+    stores = {symbol: ColumnStore(_bars(job, symbol, each, job.until_at)) for symbol in job.symbols}
+    return thinned(dataset_of(stores, job.horizon_bars))
 
 
 def _bars(job: TrainingJob, symbol: str, n_bars: int, until: datetime) -> BarColumns:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -34,13 +34,17 @@ from engine.ports import (
     StrategyStatus,
 )
 from engine.scoreboard import Scoreboard
+from engine.seats import Seated, champions
 from engine.session import RunIdentity, TradingSession
 from engine.simulated_operator import SimulatedOperator
 from engine.types.bars import MarketEvent
+from engine.types.learned import Seat
 from engine.window import HistoryWindow
 from market.sources.history import HistorySource
 from research.core.journal import MemoryJournal
-from strategies.core.registry import learned_sources, rule_sources
+from strategies.core.desk import EvolutionDesk
+from strategies.core.observers import observers
+from strategies.core.registry import CONTROLS, learned_sources, rule_sources
 from tradeplatform.configuration import PREDICTOR_CODES, STRATEGY_CODES, Configuration
 
 ENSEMBLE = "ensemble"
@@ -86,6 +90,13 @@ def policy_from_settings(config: Configuration, fail_safe: FailSafe) -> Optimiza
     return FailSafePolicy(BasePolicy(weights), fail_safe)
 
 
+def untrained_seats(config: Configuration) -> tuple[Seated, ...]:
+    """Return the seating of a first start: everybody votes untrained, the controls look on."""
+    sources = learned_sources(enabled_predictors(config))
+    controls = [Seated(build(), Seat.CONTROL) for build in CONTROLS.values()] if sources else []
+    return (*champions(sources), *controls)
+
+
 def build_pipeline(
     config: Configuration,
     *,
@@ -94,8 +105,12 @@ def build_pipeline(
     monotonic: Callable[[], float],
     reporter: Reporter,
     kind: type[Pipeline] = Pipeline,
+    seats: Sequence[Seated] | None = None,
 ) -> tuple[Pipeline, OptimizationPolicy]:
-    """Return the ten phases with their sources, and the policy they ask."""
+    """Return the ten phases with their sources, and the policy they ask.
+
+    ``seats`` left out: every predictor as it is before any training, beside the controls.
+    """
     strategies = enabled_strategies(config)
     rules = tuple(code for code in strategies if code != ENSEMBLE)
     params = {code: config.strategy(code).parameters for code in rules}
@@ -106,7 +121,9 @@ def build_pipeline(
             horizon_bars=config.trading.horizon_bars, ensemble_trades=ENSEMBLE in strategies
         ),
         rules=rule_sources(params, rules),
-        learned=learned_sources(enabled_predictors(config)),
+        learned=(),
+        seats=untrained_seats(config) if seats is None else seats,
+        observers=observers(),
         scoreboard=Scoreboard(),
         policy=policy,
         executor=executor(fail_safe),
@@ -125,6 +142,8 @@ class Replay:
     session: TradingSession
     journal: MemoryJournal
     operator: SimulatedOperator
+    pipeline: Pipeline
+    desk: EvolutionDesk | None
 
     def run(self, every: int = 0, progress: Callable[[int], None] | None = None) -> float:
         """Process every event; returns the seconds it took. ``progress`` hears each ``every``."""
@@ -135,12 +154,20 @@ class Replay:
         gc.set_threshold(_REPLAY_GC_OBJECTS, *usual[1:])
         try:
             for number, event in enumerate(self.source.events(), start=1):
-                self.session.on_event(event)
+                self.step(event)
                 if progress is not None and every and number % every == 0:
                     progress(number)
         finally:
             gc.set_threshold(*usual)
         return time.monotonic() - started_s
+
+    def step(self, event: MarketEvent) -> None:
+        """Process one event; what it taught decides, before the next, who sits from then on."""
+        outcome = self.session.on_event(event)
+        if self.desk is not None and (outcome.triggers or outcome.trials):
+            seats = self.desk.after(outcome.triggers, outcome.trials, event.ts_ms)
+            if seats is not None:
+                self.pipeline.reseat(seats, event.ts_ms)
 
     def events(self) -> Iterator[MarketEvent]:
         """Yield the events without processing them."""
@@ -155,11 +182,15 @@ def replay(
     reporter: Reporter,
     slippage_bps: Decimal = Decimal(0),
     resume_after_days: int = 1,
+    seed: int = 1,
+    evolve: bool = True,
+    told: Callable[[str], None] = lambda _: None,
 ) -> Replay:
     """Return the wiring ``replay``: history, paper broker, memory, a stated operator.
 
     ``slippage_bps`` applies where the source brings no book. Wall time stands still for the
-    pipeline: in replay no duration may change a decision.
+    pipeline: in replay no duration may change a decision. With ``evolve`` models are trained,
+    tried and promoted between events on the bars seen so far (ORC-16); ``seed`` seeds them.
     """
     limits = risk_limits(config)
     instruments = source.instruments
@@ -190,4 +221,14 @@ def replay(
         policy=policy,
         announcer=SilentAnnouncer(),
     )
-    return Replay(source, session, journal, operator)
+    predictors = enabled_predictors(config)
+    desk = EvolutionDesk(
+        predictors,
+        {symbol: source.columns(symbol) for symbol in instruments},
+        horizon_bars=config.trading.horizon_bars,
+        seed=seed,
+        progress=told,
+    )
+    return Replay(
+        source, session, journal, operator, pipeline, desk if evolve and predictors else None
+    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -20,9 +21,11 @@ from engine.account import Account
 from engine.announce import PublishingAnnouncer
 from engine.executors import ThreadedExecutor
 from engine.failsafe import FailSafe
+from engine.phases.pipeline import Pipeline
 from engine.phases.recorder import FullRecorder
 from engine.ports import Broker
 from engine.risk import OrderThrottle
+from engine.seats import Seated
 from engine.session import RunIdentity, TradingSession
 from engine.types.bars import Instrument
 from engine.window import RollingWindow
@@ -32,6 +35,7 @@ from market.services import candles_backfill
 from market.sources.ccxt_poll import CcxtPollSource
 from market.sources.instruments import timeframe_from_ms
 from monitoring.publish import StreamPublisher
+from strategies.lifecycle import scope_of, seated_sources, seats_signature
 from tradeplatform import bootstrap
 from tradeplatform.configuration import PRACTICE, Configuration, from_mapping
 from tradeplatform.watch import RunWatch
@@ -47,6 +51,7 @@ from trades.loop import Reconciler, TradingLoop
 from trades.models import Mode, Order, SessionState, SymbolCursor, TradingRun
 from trades.reconcile import RunReconciler, is_reconciled
 from trades.runner import RunningSession
+from trades.services import seats_taken
 
 # At least 40 times the longest recursive span, so that what was cut off no longer shows.
 WINDOW_BARS = 2_500
@@ -95,6 +100,32 @@ class VenueSource:
         return None
 
 
+class RunSeats:
+    """Who sits in a run: read from rows at its start, and again between events (ORC-16, D-18)."""
+
+    def __init__(self, run: TradingRun, codes: Sequence[str], watch: RunWatch) -> None:
+        self._run = run
+        self._scope = scope_of(run.venue, run.timeframe_ms)
+        self._codes = tuple(codes)
+        self._watch = watch
+        self._signature: tuple[tuple[str, str, str], ...] = ()
+
+    def read(self) -> tuple[Seated, ...]:
+        """Return the seating as the rows have it now."""
+        self._signature = seats_signature(self._scope)
+        return seated_sources(scope=self._scope, codes=self._codes, told=self._watch.incident)
+
+    def refresh(self, pipeline: Pipeline) -> None:
+        """Take a new seating, if there is one, and say so in the run's journal of evolution."""
+        if seats_signature(self._scope) == self._signature:
+            return
+        before = {seated.name: seated.version for seated in pipeline.seated}
+        last = SymbolCursor.objects.filter(run=self._run).order_by("-last_bar_close_at").first()
+        at = timezone.now() if last is None else last.last_bar_close_at
+        pipeline.reseat(self.read(), records.milliseconds(at))
+        seats_taken(run=self._run, before=before, after=pipeline.seated, at=at)
+
+
 class NothingToReconcile:
     """The reconciler of paper runs: the venue knows none of our orders."""
 
@@ -112,12 +143,14 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
     instruments = source.instruments()
     windows = {s: _window(run, source, s) for s in run.symbols}
     broker, reconciler, gatekeeper = _order_path(run, fence, client, instruments, watch)
+    seats = RunSeats(run, bootstrap.enabled_predictors(config), watch)
     pipeline, policy = bootstrap.build_pipeline(
         config,
         executor=_threaded,
         recorder=FullRecorder(time.monotonic),
         monotonic=time.monotonic,
         reporter=watch,
+        seats=seats.read(),
     )
     for window in windows.values():
         pipeline.warm_up(window.store())
@@ -135,7 +168,9 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
         account=_account(run, instruments, windows, state.get("account", {})),
         limits=bootstrap.risk_limits(config),
         broker=broker,
-        journal=DatabaseJournal(run, fence, _instrument_rows(run)),
+        journal=DatabaseJournal(
+            run, fence, _instrument_rows(run), horizon_bars=config.trading.horizon_bars
+        ),
         gatekeeper=gatekeeper,
         policy=policy,
         announcer=PublishingAnnouncer(publisher, str(run.code), watch),
@@ -149,6 +184,7 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
         reconciler=reconciler,
         has_open_intents=lambda: bool(broker.open_intents()),
         watch=watch,
+        between_events=lambda: seats.refresh(pipeline),
     )
 
 

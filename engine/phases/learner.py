@@ -280,7 +280,16 @@ class Learner:
         self._entries.restore(_part({"entries": {}, **state}, "entries"))
         self.credits.restore(state.get("credits", []))
         self._marks = _marks(state.get("inputs", {}))
-        self._panel.restore(_part(state, "learned"), lambda _, error: self._tell(error))
+        learned = _part(state, "learned")
+        # a promotion may have come after the state was stored
+        names, strangers = self._panel.moved_since(learned)
+        for name in strangers:
+            self._scoreboard.forget(name)
+        self._scoreboard.rename(names)
+        self.pending.rename(names)
+        kept = {name: part for name, part in learned.items() if name not in names.values()}
+        moved = {names[name]: part for name, part in learned.items() if name in names}
+        self._panel.restore({**kept, **moved}, lambda _, error: self._tell(error))
 
 
 def _with_error(

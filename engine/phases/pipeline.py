@@ -31,7 +31,8 @@ from engine.phases.config import PipelineConfig
 from engine.phases.context import DecisionContext, Positions
 from engine.phases.learner import Learner, LearningResult
 from engine.phases.recorder import Chain, Recorder
-from engine.phases.rule_board import RuleBoard, empty_board
+from engine.phases.rule_board import RuleBoard
+from engine.phases.way_out import exits_alone
 from engine.ports import (
     Executor,
     InsightSource,
@@ -207,30 +208,7 @@ class Pipeline:
         if not isinstance(found, Failure):
             return found
         self._unproposed = found.text
-        return self._exits(snapshot, analysis, positions)
-
-    def _exits(
-        self, snapshot: Snapshot, analysis: Analysis, positions: Positions
-    ) -> tuple[Proposal, ...]:
-        """Return exits of what is held, each asked on its own: nobody is locked in (ORC-17)."""
-        board = self._fail_safe.attempt(
-            lambda: self.board(snapshot.store), where="rules", always=True
-        )
-        if isinstance(board, Failure):
-            board = empty_board(len(snapshot.store.bars))
-        found: list[Proposal] = []
-        for strategy in sorted(positions):
-            held = positions[strategy]
-            leaving = self._fail_safe.attempt(
-                lambda h=held: proposals.exit_proposal(  # type: ignore[misc]
-                    snapshot, analysis, board, h, self._config
-                ),
-                where=f"exit of {strategy}",
-                always=True,
-            )
-            if held.quantity_base != 0 and isinstance(leaving, Proposal):
-                found.append(leaving)
-        return tuple(found)
+        return exits_alone(snapshot, analysis, positions, self.board, self._config, self._fail_safe)
 
     # -- phases 7-8, once a proposal ---------------------------------------------------------
 

@@ -8,13 +8,15 @@ import numpy as np
 
 from engine.ports import LearnedSource
 from engine.types.bars import FloatColumn
-from strategies.core.evolution import Pairs
+from strategies.core.evolution import Pairs, overlap_of
 from strategies.core.predictors.load import source_of
 from strategies.core.trained import TrainedModel
 from strategies.core.training.dataset import Dataset
 from strategies.core.training.families import Progress
 from strategies.core.training.train import train
 
+# Neighbouring rows share most of their outcome: every quarter horizon loses little and costs less.
+ROWS_A_HORIZON = 4
 # The newest quarter of the moments is kept out of every training and decides about the seat.
 HOLDOUT_SHARE = 0.25
 
@@ -25,6 +27,17 @@ class Trained:
 
     model: TrainedModel
     source: LearnedSource
+
+
+def thinned(dataset: Dataset) -> Dataset:
+    """Return the rows of every few bars, by the clock: another start of history keeps the same."""
+    stride = max(1, dataset.horizon_bars // ROWS_A_HORIZON)
+    return dataset.rows((dataset.ts_ms // dataset.timeframe_ms) % stride == 0)
+
+
+def row_overlap(dataset: Dataset) -> int:
+    """Return how many neighbouring rows of a thinned dataset share part of their horizon."""
+    return overlap_of(dataset.ts_ms, dataset.horizon_ms)
 
 
 def cutoff_ms(dataset: Dataset) -> int:

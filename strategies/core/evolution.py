@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from math import erfc, sqrt
+from math import ceil, erfc, sqrt
 
 import numpy as np
 
@@ -40,12 +40,16 @@ class ModelStage(StrEnum):
 class EvolutionRules:
     """``looks`` and ``probation`` are counts of settled bars at which a trial is looked at; each
     look spends an equal share of ``alpha`` (Bonferroni), so that looking often finds nothing by
-    itself."""
+    itself. A candidate is worth its training once ``min_new_bars`` have closed since the last
+    one, and a share ``growth`` of those it saw.
+    """
 
     alpha: float = 0.05
     looks: tuple[int, ...] = (100, 200, 400)
     probation: tuple[int, ...] = (100, 200, 400)
     min_holdout_rows: int = 200
+    min_new_bars: int = 2_000
+    growth: float = 0.25
 
     def __post_init__(self) -> None:
         if not 0.0 < self.alpha < 0.5:
@@ -54,6 +58,13 @@ class EvolutionRules:
             sizes = getattr(self, name)
             if not sizes or list(sizes) != sorted(set(sizes)) or sizes[0] < 20:
                 raise StrategyError(f"{name} must rise from 20 or more, was {sizes}")
+
+    def is_worth_training(self, bars_now: int, bars_then: int | None) -> bool:
+        """True where enough is new since the last candidate saw ``bars_then`` bars of a symbol;
+        None means there was none."""
+        if bars_then is None:
+            return True
+        return bars_now - bars_then >= max(self.min_new_bars, self.growth * bars_then)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +146,12 @@ def compare(pairs: Pairs, overlap: int) -> Comparison:
     return Comparison(len(pairs), gain, error, _upper_tail(z), _upper_tail(-z))
 
 
+def overlap_of(at_ms: IntColumn, horizon_ms: float) -> int:
+    """Return how many moments in a row share part of their horizon; 1 where they do not."""
+    spacing = np.diff(np.unique(at_ms))
+    return max(1, ceil(horizon_ms / float(np.median(spacing)))) if len(spacing) else 1
+
+
 def _long_run_variance(centred: FloatColumn, overlap: int) -> float:
     n = centred.shape[0]
     # Bartlett weights halve what lies at half the lag: twice the overlap keeps most of it
@@ -144,11 +161,11 @@ def _long_run_variance(centred: FloatColumn, overlap: int) -> float:
         weight = 1.0 - lag / (lags + 1.0)
         total += 2.0 * weight * float(centred[lag:] @ centred[:-lag]) / n
     # fewer degrees of freedom than rows: the same mean and lags were taken from them
-    return total * n / (n - lags - 1)
+    return float(total * n / (n - lags - 1))
 
 
 def _upper_tail(z: float) -> float:
-    return 0.5 * erfc(z / sqrt(2.0))
+    return float(0.5 * erfc(z / sqrt(2.0)))
 
 
 # -- moves -----------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ class Command(BaseCommand):
         parser.add_argument("--strategies", metavar="a,b")
         parser.add_argument("--predictors", default="all", metavar="all|none|a,b")
         parser.add_argument("--layer", choices=["on", "off"], default="off")
-        parser.add_argument("--seed", type=int, default=1, help="of the synthetic book")
+        parser.add_argument("--seed", type=int, default=1, help="of synthetic book and training")
         parser.add_argument("--cash", default=None)
         parser.add_argument("--book", choices=["synthetic", "none"], default="none")
         parser.add_argument("--slippage-bps", default="2", help="where there is no book")
@@ -90,6 +90,8 @@ class Command(BaseCommand):
             source,
             cash_quote=cash,
             reporter=LogReporter(),
+            seed=options["seed"],
+            told=lambda line: self.stderr.write(line),
             slippage_bps=_amount("--slippage-bps", options["slippage_bps"]),
         )
         elapsed_s = wiring.run(PROGRESS_EVERY, _progress(len(source)))
