@@ -118,10 +118,13 @@ class Asker:
     def _planned(self, everyone: tuple[Seated, ...], bar_number: int) -> list[bool]:
         config = self._config
         left_us = config.panel_budget_us
-        planned, slow = [], []
+        planned, slow, is_full = [], [], False
         for index, seated in enumerate(everyone):
             latency_us = self.latency_us(seated.name)
-            fits = latency_us <= min(config.latency_budget_us, left_us)
+            is_quick = latency_us <= config.latency_budget_us
+            # nobody is asked in the place of one who comes before
+            is_full = is_full or (is_quick and latency_us > left_us)
+            fits = is_quick and not is_full
             planned.append(fits)
             if fits:
                 left_us -= latency_us

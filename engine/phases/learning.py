@@ -225,7 +225,14 @@ def _pending(
     }
     if not opinions and not rows:
         return None
-    return Pending(snapshot.event.ts_ms, snapshot.close, market.regime.value, tuple(opinions), rows)
+    return Pending(
+        snapshot.event.ts_ms,
+        snapshot.close,
+        market.regime.value,
+        tuple(opinions),
+        rows,
+        analysis.panel.asked,
+    )
 
 
 def _to_json(pending: Pending) -> dict[str, JsonValue]:
