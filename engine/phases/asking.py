@@ -15,8 +15,9 @@ from engine.types.bars import FloatColumn
 from engine.types.decisions import JsonValue, PhaseStatus, Reason
 from engine.types.opinions import FeatureView, Missing, Opinion
 
-# How much one new measurement moves the remembered latency of a source.
-_LATENCY_STEP = 0.1
+# How much one new measurement moves the remembered latency of a source: it is slow once it has
+# been slow for a while, and quick again soon, for who is slow is measured seldom.
+_LATENCY_STEP, _RECOVERY_STEP = 0.1, 0.5
 Inputs = Mapping[SourceInput, FeatureView | Missing]
 Line = tuple[int, PhaseStatus, Callable[[], dict[str, JsonValue]], tuple[Reason, ...]]
 
@@ -74,6 +75,13 @@ class Asker:
         self._fail_safe = fail_safe
         self._monotonic = monotonic
         self._latencies_us: dict[str, float] = {}
+
+    def warm_up(self, rows: Mapping[SourceInput, FloatColumn]) -> None:
+        """Ask everybody once for nothing, so that compiling costs no bar its budget."""
+        for seated in self._panel.everyone:
+            row = rows.get(seated.source.reads)
+            if row is not None:
+                attempt(lambda s=seated, r=row: s.source.predict(r), "warm up")  # type: ignore[misc]
 
     def latency_us(self, name: str) -> float:
         """Return the remembered latency of a source, 0 before it was ever asked."""
@@ -144,7 +152,8 @@ class Asker:
         answer = attempt(lambda: _probability(source, source.predict(values)), where)
         took_us = (self._monotonic() - started_s) * 1e6
         before_us = self.latency_us(name)
-        self._latencies_us[name] = before_us + _LATENCY_STEP * (took_us - before_us)
+        step = _LATENCY_STEP if took_us > before_us else _RECOVERY_STEP
+        self._latencies_us[name] = before_us + step * (took_us - before_us)
         failure = answer if isinstance(answer, Failure) else None
         notebook.answers.append((where, failure))
         return 0.5 if isinstance(answer, Failure) else answer

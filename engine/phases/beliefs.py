@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +26,7 @@ from engine.phases.source_selection import (
     select_sources,
     standings,
 )
-from engine.ports import RuleSource
+from engine.ports import RuleSource, SourceInput
 from engine.scoreboard import ALL_REGIMES, Scoreboard
 from engine.seats import SourcePanel
 from engine.types.bars import ColumnStore, FloatColumn, Snapshot
@@ -107,13 +107,18 @@ class Believer:
         # a new one: a late computation may still write into the old
         self._standings = {}
 
-    def reseated(self) -> None:
+    def reseated(self, rows: Mapping[SourceInput, FloatColumn]) -> None:
         """Look at the panel again: somebody else may speak for a code."""
+        self._asker.warm_up(rows)
         self._fit_key = object()
         self.forget_standings()
 
-    def warm_up(self) -> None:
-        """Run every compiled kernel once, so that compiling costs no event its deadline."""
+    def warm_up(self, rows: Mapping[SourceInput, FloatColumn]) -> None:
+        """Run every compiled kernel once, so that compiling costs no event its deadline.
+
+        ``rows`` are any rows of the right length, by input.
+        """
+        self._asker.warm_up(rows)
         n = len(self._names)
         standing = self._standing(self._standings, ALL_REGIMES)
         selection = select_sources(standing, self._unknown_fits, np.zeros(n), self._config)

@@ -43,7 +43,7 @@ from engine.ports import (
 )
 from engine.scoreboard import Scoreboard
 from engine.seats import Seated, SourcePanel, champions
-from engine.types.bars import ColumnStore, Snapshot
+from engine.types.bars import ColumnStore, FloatColumn, Snapshot
 from engine.types.decisions import (
     PHASES,
     Analysis,
@@ -100,15 +100,19 @@ class Pipeline:
         self._believer = Believer(config, rules, self._panel, scoreboard, fail_safe, monotonic)
         self._learner = Learner(config, self._panel, scoreboard, observers, fail_safe)
         self._started_s = 0.0
+        # the last row of each input: what new sources are warmed up with
+        self._rows: dict[SourceInput, FloatColumn] = {}
         # why the last bar's proposals could not be made, empty where they could
         self._unproposed = ""
 
     def warm_up(self, store: ColumnStore) -> None:
         """Evaluate every column once, so that compiling them costs no event its deadline."""
         market_columns(store)
-        feature_frame(store)
+        matrix = feature_frame(store).matrix
+        if len(matrix):
+            self._rows[SourceInput.FEATURES] = matrix[-1]
         self._believer.board(store)
-        self._believer.warm_up()
+        self._believer.warm_up(self._rows)
 
     def quiet(self, snapshot: Snapshot, positions: Positions) -> Decision | None:
         """Return a bar's HOLD where the phases need not run, None where they must: always here.
@@ -162,6 +166,9 @@ class Pipeline:
             ),
         }
         self._learner.note_inputs(inputs)
+        for reads, view in inputs.items():
+            if isinstance(view, FeatureView):
+                self._rows[reads] = view.values
         event, notebook = snapshot.event, Notebook()
         insights = self._learner.insights(event.symbol, market, event.ts_ms)
         believer = self._believer
@@ -351,7 +358,7 @@ class Pipeline:
     def reseat(self, seated: Sequence[Seated], at_ms: int) -> None:
         """Let other models speak or be tried, between events; see ``Learner.reseat``."""
         self._learner.reseat(seated, at_ms)
-        self._believer.reseated()
+        self._believer.reseated(self._rows)
 
     @property
     def seated(self) -> tuple[Seated, ...]:

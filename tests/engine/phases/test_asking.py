@@ -101,12 +101,13 @@ def test_with_time_enough_everybody_is_asked_and_nothing_is_told() -> None:
 def test_a_late_answer_writes_neither_into_the_chain_nor_into_the_next_bar() -> None:
     """ORC-18: the first bar's thread wakes while the second is decided."""
     go, woken = threading.Event(), threading.Event()
-    answers = [lambda: (go.wait(20.0), woken.set(), 0.99)[2], lambda: 0.6]
+    # the first is the warm-up's
+    answers = [lambda: 0.6, lambda: (go.wait(20.0), woken.set(), 0.99)[2], lambda: 0.6]
 
     class Once(Predictor):
         def predict(self, features: Any) -> float:
             self.asked += 1
-            return answers[min(self.asked - 1, 1)]()
+            return answers[min(self.asked - 1, 2)]()
 
     incidents = Incidents()
     safe = FailSafe(incidents.incident, time.monotonic)
