@@ -18,8 +18,9 @@ from engine.matching import FeeIn
 from engine.paper import PaperBroker
 from engine.phases.recorder import FullRecorder
 from engine.ports import StrategyStatus
-from engine.session import RunIdentity, TradingSession
+from engine.session import TradingSession
 from engine.simulated_operator import SimulatedOperator
+from engine.trading_book import RunIdentity, TradingBook
 from engine.types.bars import BarColumns
 from engine.window import RollingWindow
 from market.sources.history import HistorySource, load_history
@@ -77,17 +78,23 @@ def _session(source: HistorySource, symbol: str) -> TradingSession:
     )
     pipeline.warm_up(window.store())
     quote = instruments[symbol].quote
-    return TradingSession(
+    journal = MemoryJournal(list(instruments), limits)
+    book = TradingBook(
         identity=RunIdentity("000000", "bench", "bench", source.timeframe_ms),
-        instruments=instruments,
-        windows={symbol: window},
-        pipeline=pipeline,
         account=Account(Ledger(quote, {quote: Decimal(10_000)}, shortable=[])),
         limits=limits,
         broker=PaperBroker(instruments, FeeIn.QUOTE, Decimal(0)),
-        journal=MemoryJournal(list(instruments), limits),
+        journal=journal,
         gatekeeper=SimulatedOperator(dict.fromkeys(STRATEGY_CODES, StrategyStatus.ACTIVE), 1),
         policy=policy,
+    )
+    return TradingSession(
+        timeframe_ms=source.timeframe_ms,
+        instruments=instruments,
+        windows={symbol: window},
+        pipeline=pipeline,
+        book=book,
+        journal=journal,
         announcer=SilentAnnouncer(),
     )
 

@@ -28,6 +28,16 @@ class Account:
         self._streaks = dict(streaks or {})
         self._seen_resets = dict(seen_resets or {})
 
+    @property
+    def streaks(self) -> Mapping[str, int]:
+        """Losing trades in a row by strategy."""
+        return dict(self._streaks)
+
+    @property
+    def seen_resets(self) -> Mapping[str, int]:
+        """Resets by scope that were already forgiven."""
+        return dict(self._seen_resets)
+
     def note_trade(self, trade: Trade) -> None:
         """Count a closed trade; a loss lengthens its strategy's streak, a win ends it."""
         lost = trade.pnl_quote < 0

@@ -71,8 +71,10 @@ class PaperBroker:
         fee_in: FeeIn = FeeIn.QUOTE,
         slippage_bps: Decimal = ZERO,
         resting: Sequence[Resting] = (),
+        due: Sequence[tuple[Fill, OrderIntent]] = (),
     ) -> None:
-        """``resting`` are orders accepted before a restart whose fills are not all booked.
+        """``resting`` are orders accepted before a restart whose fills are not all booked; ``due``
+        are fills of before it that nobody was told of.
 
         Raises:
             ValueError: the slippage is not finite or negative.
@@ -84,7 +86,7 @@ class PaperBroker:
         self._slippage_bps = slippage_bps
         self._orders: dict[str, _Order] = {}
         self._waiting: dict[str, list[_Order]] = {}
-        self._due: list[tuple[Fill, OrderIntent]] = []
+        self._due: list[tuple[Fill, OrderIntent]] = list(due)
         for known in resting:
             self._wait(_restored(known))
 
@@ -131,6 +133,18 @@ class PaperBroker:
             for symbol in sorted(self._waiting)
             for order in self._waiting[symbol]
         )
+
+    def resting(self) -> tuple[Resting, ...]:
+        """Return what waits, as a broker of after a restart needs it."""
+        return tuple(
+            Resting(order.intent, order.filled_base, order.cost_quote, order.fills)
+            for symbol in sorted(self._waiting)
+            for order in self._waiting[symbol]
+        )
+
+    def due(self) -> tuple[tuple[Fill, OrderIntent], ...]:
+        """Return fills that ``fills_at`` has not told of yet."""
+        return tuple(self._due)
 
     def _wait(self, order: _Order) -> None:
         self._orders[order.intent.client_order_id] = order

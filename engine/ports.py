@@ -129,6 +129,11 @@ class Journal(Protocol):
 
     def record_equity(self, point: EquityPoint, event: MarketEvent) -> None: ...
 
+    def record_side_trade(self, book: str, trade: Trade) -> None:
+        """Write a closed trade of a virtual book; ``book`` is its name."""
+
+    def record_side_equity(self, book: str, point: EquityPoint) -> None: ...
+
     def record_state(
         self, state: Callable[[], Mapping[str, JsonValue]], event: MarketEvent
     ) -> None:

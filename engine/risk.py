@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 
@@ -224,8 +224,14 @@ class Breach:
 class OrderThrottle:
     """Counts entries in the last hour and day of event time, the event's own time included."""
 
-    def __init__(self) -> None:
-        self._sent_ms: deque[int] = deque()
+    def __init__(self, sent_ms: Iterable[int] = ()) -> None:
+        """``sent_ms`` are entries of before, oldest first."""
+        self._sent_ms: deque[int] = deque(sent_ms)
+
+    @property
+    def sent_ms(self) -> tuple[int, ...]:
+        """Entries still counted, oldest first."""
+        return tuple(self._sent_ms)
 
     def note(self, ts_ms: int) -> None:
         """Remember one entry; times never go back."""

@@ -35,8 +35,9 @@ from engine.ports import (
 )
 from engine.scoreboard import Scoreboard
 from engine.seats import Seated, champions
-from engine.session import RunIdentity, TradingSession
+from engine.session import TradingSession
 from engine.simulated_operator import SimulatedOperator
+from engine.trading_book import RunIdentity, TradingBook
 from engine.types.bars import MarketEvent
 from engine.types.learned import Seat
 from engine.window import HistoryWindow
@@ -125,7 +126,6 @@ def build_pipeline(
         seats=untrained_seats(config) if seats is None else seats,
         observers=observers(),
         scoreboard=Scoreboard(),
-        policy=policy,
         executor=executor(fail_safe),
         recorder=recorder,
         fail_safe=fail_safe,
@@ -208,17 +208,22 @@ def replay(
         kind=ReplayPipeline,
     )
     shortable = [i.symbol for i in instruments.values() if i.shortable]
-    session = TradingSession(
+    book = TradingBook(
         identity=RunIdentity("000000", "replay", "replay", source.timeframe_ms),
-        instruments=instruments,
-        windows={s: HistoryWindow(source.columns(s), source.first_row(s)) for s in instruments},
-        pipeline=pipeline,
         account=Account(Ledger(quote, {quote: cash_quote}, shortable=shortable)),
         limits=limits,
         broker=PaperBroker(instruments, FeeIn.QUOTE, slippage_bps),
         journal=journal,
         gatekeeper=operator,
         policy=policy,
+    )
+    session = TradingSession(
+        timeframe_ms=source.timeframe_ms,
+        instruments=instruments,
+        windows={s: HistoryWindow(source.columns(s), source.first_row(s)) for s in instruments},
+        pipeline=pipeline,
+        book=book,
+        journal=journal,
         announcer=SilentAnnouncer(),
     )
     predictors = enabled_predictors(config)

@@ -26,7 +26,9 @@ from engine.phases.recorder import FullRecorder
 from engine.ports import Broker
 from engine.risk import OrderThrottle
 from engine.seats import Seated
-from engine.session import RunIdentity, TradingSession
+from engine.session import TradingSession
+from engine.side_books import SideMarket
+from engine.trading_book import RunIdentity, TradingBook
 from engine.types.bars import Instrument
 from engine.window import RollingWindow
 from market.ccxt_client import build_client
@@ -52,6 +54,7 @@ from trades.models import Mode, Order, SessionState, SymbolCursor, TradingRun
 from trades.reconcile import RunReconciler, is_reconciled
 from trades.runner import RunningSession
 from trades.services import seats_taken
+from trades.side_books import shadow_plan, side_books
 
 # At least 40 times the longest recursive span, so that what was cut off no longer shows.
 WINDOW_BARS = 2_500
@@ -158,23 +161,35 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
     state: dict[str, Any] = stored.payload if stored else {}
     if "pipeline" in state:
         pipeline.restore(state["pipeline"])
+    journal = DatabaseJournal(
+        run, fence, _instrument_rows(run), horizon_bars=config.trading.horizon_bars
+    )
+    identity = RunIdentity(settings.INSTALLATION_ID, run.account, str(run.code), run.timeframe_ms)
+    limits = bootstrap.risk_limits(config)
+    book = TradingBook(
+        identity=identity,
+        account=_account(run, instruments, windows, state.get("account", {})),
+        limits=limits,
+        broker=broker,
+        journal=journal,
+        gatekeeper=gatekeeper,
+        policy=policy,
+    )
     session = TradingSession(
-        identity=RunIdentity(
-            settings.INSTALLATION_ID, run.account, str(run.code), run.timeframe_ms
-        ),
+        timeframe_ms=run.timeframe_ms,
         instruments=instruments,
         windows=windows,
         pipeline=pipeline,
-        account=_account(run, instruments, windows, state.get("account", {})),
-        limits=bootstrap.risk_limits(config),
-        broker=broker,
-        journal=DatabaseJournal(
-            run, fence, _instrument_rows(run), horizon_bars=config.trading.horizon_bars
-        ),
-        gatekeeper=gatekeeper,
-        policy=policy,
+        book=book,
+        journal=journal,
         announcer=PublishingAnnouncer(publisher, str(run.code), watch),
         regimes=state.get("regimes", {}),
+        side_books=side_books(
+            (shadow_plan(gatekeeper, bootstrap.enabled_strategies(config)),),
+            SideMarket(identity=identity, instruments=instruments, limits=limits),
+            FailSafe(watch.incident, time.monotonic),
+            state.get("side_books", {}),
+        ),
     )
     return TradingLoop(
         run=run,

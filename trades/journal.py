@@ -178,6 +178,21 @@ class DatabaseJournal:
             },
         )
 
+    def record_side_trade(self, book: str, trade: Trade) -> None:
+        records.side_trade_row(self._run, book, trade).save(force_insert=True)
+
+    def record_side_equity(self, book: str, point: EquityPoint) -> None:
+        models.SideEquityPoint.objects.update_or_create(
+            run=self._run,
+            book=book,
+            at=records.moment(point.ts_ms),
+            defaults={
+                "equity_quote": point.equity_quote,
+                "exposure_quote": point.exposure_quote,
+                "drawdown_fraction": point.drawdown_fraction,
+            },
+        )
+
     def record_state(
         self, state: Callable[[], Mapping[str, JsonValue]], event: MarketEvent
     ) -> None:

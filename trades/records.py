@@ -236,30 +236,37 @@ def lot_value(row: models.Lot) -> Lot:
 
 
 def trade_row(run: models.TradingRun, trade: Trade) -> models.Trade:
-    return models.Trade(
-        run=run,
-        trade_id=trade.trade_id,
-        strategy=trade.strategy,
-        symbol=trade.symbol,
-        side=trade.side.value,
-        quantity_base=trade.quantity_base,
-        entry_price=trade.entry_price,
-        exit_price=trade.exit_price,
-        fees_quote=trade.fees_quote,
-        pnl_quote=trade.pnl_quote,
-        r_multiple=trade.r_multiple,
-        entry_regime=trade.entry_regime,
-        exit_regime=trade.exit_regime,
-        exit_reason=trade.exit_reason,
-        opened_at=moment(trade.opened_at_ms),
-        closed_at=moment(trade.closed_at_ms),
-        entry_order_id=trade.entry_order_id,
-        exit_order_id=trade.exit_order_id,
-    )
+    return models.Trade(run=run, **_trade_fields(trade))
 
 
-def trade_value(row: models.Trade) -> Trade:
-    """Return the trade that ``trade_row`` wrote."""
+def side_trade_row(run: models.TradingRun, book: str, trade: Trade) -> models.SideTrade:
+    return models.SideTrade(run=run, book=book, **_trade_fields(trade))
+
+
+def _trade_fields(trade: Trade) -> dict[str, Any]:
+    return {
+        "trade_id": trade.trade_id,
+        "strategy": trade.strategy,
+        "symbol": trade.symbol,
+        "side": trade.side.value,
+        "quantity_base": trade.quantity_base,
+        "entry_price": trade.entry_price,
+        "exit_price": trade.exit_price,
+        "fees_quote": trade.fees_quote,
+        "pnl_quote": trade.pnl_quote,
+        "r_multiple": trade.r_multiple,
+        "entry_regime": trade.entry_regime,
+        "exit_regime": trade.exit_regime,
+        "exit_reason": trade.exit_reason,
+        "opened_at": moment(trade.opened_at_ms),
+        "closed_at": moment(trade.closed_at_ms),
+        "entry_order_id": trade.entry_order_id,
+        "exit_order_id": trade.exit_order_id,
+    }
+
+
+def trade_value(row: models.Trade | models.SideTrade) -> Trade:
+    """Return the trade that ``trade_row`` or ``side_trade_row`` wrote."""
     return Trade(
         trade_id=row.trade_id,
         strategy=row.strategy,

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Protocol
 
 from engine.limits import RiskLimits, RiskView
-from engine.ports import Gatekeeper
+from engine.ports import Gatekeeper, OptimizationPolicy
 from engine.types.orders import OrderIntent
 
 
@@ -49,6 +49,7 @@ class DecisionContext:
     account: str
     run_code: str
     gatekeeper: Gatekeeper
+    policy: OptimizationPolicy
     risk: RiskView
     limits: RiskLimits
     positions: Positions

@@ -37,7 +37,6 @@ from engine.ports import (
     Executor,
     InsightSource,
     LearnedSource,
-    OptimizationPolicy,
     RuleSource,
     SourceInput,
 )
@@ -68,8 +67,9 @@ _BELIEFS = "phases 4-6"
 
 
 class Pipeline:
-    """Runs the ten phases for one session. Give it a ``FailSafePolicy``, never a bare layer.
+    """Runs the ten phases for one session.
 
+    The policy comes with each decision's context: give it a ``FailSafePolicy``, never a bare layer.
     ``executor`` runs what is independent; ``monotonic`` is wall time in live wirings and stands
     still in replay, where no duration may change a decision. ``seats`` replaces ``learned``,
     whose sources all vote.
@@ -84,14 +84,12 @@ class Pipeline:
         seats: Sequence[Seated] | None = None,
         observers: Sequence[InsightSource] = (),
         scoreboard: Scoreboard,
-        policy: OptimizationPolicy,
         executor: Executor,
         recorder: Recorder,
         fail_safe: FailSafe,
         monotonic: Callable[[], float],
     ) -> None:
         self._config = config
-        self._policy = policy
         self._executor = executor
         self._recorder = recorder
         self._fail_safe = fail_safe
@@ -114,10 +112,11 @@ class Pipeline:
         self._believer.board(store)
         self._believer.warm_up(self._rows)
 
-    def quiet(self, snapshot: Snapshot, positions: Positions) -> Decision | None:
+    def quiet(self, snapshot: Snapshot, held: Sequence[Positions]) -> Decision | None:
         """Return a bar's HOLD where the phases need not run, None where they must: always here.
 
-        What is stored and shown has all ten records; only a replay, which keeps none, may answer.
+        ``held`` are this symbol's positions in each book of the run. What is stored and shown has
+        all ten records; only a replay, which keeps none, may answer.
         """
         return None
 
@@ -262,7 +261,7 @@ class Pipeline:
             proposal, snapshot, analysis, context, self._config, self._fail_safe.failed
         )
         answer = chain.timed(
-            7, lambda: risk_and_sizing.assess_risk_and_size(question, self._policy)
+            7, lambda: risk_and_sizing.assess_risk_and_size(question, context.policy)
         )()
         tracing.add_sizing(chain, answer)
         stage.number = 8

@@ -8,6 +8,7 @@ Every other bar runs through all ten. That both give the same decisions is teste
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from engine.failsafe import Failure
@@ -37,7 +38,7 @@ class ReplayPipeline(Pipeline):
         # by symbol: the store asked about last, and its answer
         self._known: dict[str, tuple[ColumnStore, BoolColumn]] = {}
 
-    def quiet(self, snapshot: Snapshot, positions: Positions) -> Decision | None:
+    def quiet(self, snapshot: Snapshot, held: Sequence[Positions]) -> Decision | None:
         """Return the HOLD of a quiet bar, None where the phases must run.
 
         A learned source must be asked on every bar, for it learns from what it said; with one
@@ -51,11 +52,13 @@ class ReplayPipeline(Pipeline):
             known = self._known[event.symbol] = (store, self._silence(store, snapshot))
         if not known[1][row]:
             return None
-        for strategy, held in positions.items():
-            if strategy == ENSEMBLE:
-                return None
-            if exit_from_columns(snapshot, self.board(store), held, self._config) is not None:
-                return None
+        for positions in held:
+            for strategy, position in positions.items():
+                if strategy == ENSEMBLE:
+                    return None
+                board = self.board(store)
+                if exit_from_columns(snapshot, board, position, self._config) is not None:
+                    return None
         if self._learner.pending.is_due(event, store.bars.timeframe_ms):
             learned = self._fail_safe.attempt(
                 lambda: self._settled(snapshot), where="quiet bar", always=True

@@ -134,6 +134,12 @@ class MemoryJournal(AbstractContextManager[None]):
             self._count(decision, point)
         decisions.clear()
 
+    def record_side_trade(self, book: str, trade: Trade) -> None:
+        return None
+
+    def record_side_equity(self, book: str, point: EquityPoint) -> None:
+        return None
+
     def record_state(
         self, state: Callable[[], Mapping[str, JsonValue]], event: MarketEvent
     ) -> None:

@@ -16,7 +16,8 @@ from engine.paper import PaperBroker
 from engine.phases.pipeline import Pipeline
 from engine.policy import BasePolicy
 from engine.quality import bar_at
-from engine.session import RunIdentity, TradingSession
+from engine.session import TradingSession
+from engine.trading_book import RunIdentity, TradingBook
 from engine.types.bars import BarColumns, Book, EventKind, Instrument, MarketEvent
 from engine.types.decisions import Analysis, Decision, JsonValue
 from engine.types.ledger import EquityPoint, Lot, Trade
@@ -37,6 +38,8 @@ class Recording:
     analyses: list[Analysis] = field(default_factory=list)
     points: list[EquityPoint] = field(default_factory=list)
     rejected: list[str] = field(default_factory=list)
+    side_trades: list[tuple[str, Trade]] = field(default_factory=list)
+    side_points: list[tuple[str, EquityPoint]] = field(default_factory=list)
     bars: int = 0
     fails_at: str = ""
 
@@ -78,6 +81,14 @@ class Recording:
 
     def record_credit(self, credit: Any) -> None:
         self._write("credit")
+
+    def record_side_trade(self, book: str, trade: Trade) -> None:
+        self._write("side trade")
+        self.side_trades.append((book, trade))
+
+    def record_side_equity(self, book: str, point: EquityPoint) -> None:
+        self._write("side equity")
+        self.side_points.append((book, point))
 
     def record_equity(self, point: EquityPoint, event: MarketEvent) -> None:
         self._write("equity")
@@ -149,10 +160,6 @@ def scene(
 ) -> Scene:
     traded = of or instrument()
     fields: dict[str, Any] = {
-        "identity": RunIdentity("0a1b2c", "main", "run", bars.timeframe_ms),
-        "instruments": {BTC: traded},
-        "windows": {BTC: HistoryWindow(bars, first_row)},
-        "pipeline": phases,
         "account": Account(
             Ledger("USDT", {"USDT": D(cash)}, shortable=[BTC] if traded.shortable else [])
         ),
@@ -161,17 +168,27 @@ def scene(
         "journal": Recording(),
         "gatekeeper": Gate(),
         "policy": BasePolicy(),
-        "announcer": SilentAnnouncer(),
-        **changes,
+        **{name: value for name, value in changes.items() if name in _OF_THE_BOOK},
     }
-    return Scene(
-        TradingSession(**fields),
-        fields["journal"],
-        fields["gatekeeper"],
-        fields["broker"],
-        fields["account"],
-        phases,
+    identity = RunIdentity("0a1b2c", "main", "run", bars.timeframe_ms)
+    of_session: dict[str, Any] = {
+        "instruments": {BTC: traded},
+        "windows": {BTC: HistoryWindow(bars, first_row)},
+        "announcer": SilentAnnouncer(),
+        **{name: value for name, value in changes.items() if name not in _OF_THE_BOOK},
+    }
+    session = TradingSession(
+        timeframe_ms=bars.timeframe_ms,
+        pipeline=phases,
+        book=TradingBook(identity=identity, **fields),
+        journal=fields["journal"],
+        **of_session,
     )
+    parts = (fields[name] for name in ("journal", "gatekeeper", "broker", "account"))
+    return Scene(session, *parts, phases)
+
+
+_OF_THE_BOOK = {"account", "limits", "broker", "journal", "gatekeeper", "policy"}
 
 
 def event_at(

@@ -336,6 +336,6 @@ def test_what_a_rebuilt_session_needs_is_in_its_state() -> None:
     session = opened()
     play(session, BARS, range(FIRST, FIRST + 3))
     state = session.session.state()
-    assert set(state) == {"pipeline", "account", "regimes"}
+    assert set(state) == {"pipeline", "account", "regimes", "side_books"}
     assert state["pipeline"] == session.phases.state()
     assert state["regimes"] == {BTC: session.journal.analyses[-1].market.regime.value}  # type: ignore[union-attr]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from engine.digest import decision_line
+from engine.types.ledger import Trade as ClosedTrade
 from market.sources.history import HistorySource, load_history
 from market.sources.synthetic_path import synthetic_bars
 from monitoring.models import Incident
@@ -96,7 +98,9 @@ def trade_on_practice(
     return run
 
 
-def replay_of(run: TradingRun, file: Path) -> bootstrap.Replay:
+def replay_of(
+    run: TradingRun, file: Path, on_trade: Callable[[ClosedTrade], None] | None = None
+) -> bootstrap.Replay:
     """Replay the very bars that the run decided on, with the same book."""
     closes = Decision.objects.filter(run=run).order_by("bar_close_at")
     first, last = closes.first(), closes.last()
@@ -110,6 +114,8 @@ def replay_of(run: TradingRun, file: Path) -> bootstrap.Replay:
     wiring = bootstrap.replay(
         Configuration(), source, cash_quote=Decimal(10_000), reporter=LogReporter()
     )
+    if on_trade is not None:
+        wiring.journal.record_trade = on_trade  # type: ignore[method-assign]
     wiring.run()
     return wiring
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from engine.executors import SerialExecutor
-from engine.failsafe import FailSafe, FailSafePolicy
+from engine.failsafe import FailSafe
 from engine.limits import RiskLimits, RiskView
 from engine.phases.config import PipelineConfig
 from engine.phases.context import DecisionContext
@@ -276,6 +276,7 @@ def context(**changes: Any) -> DecisionContext:
         "account": "main",
         "run_code": "run",
         "gatekeeper": Gate(),
+        "policy": BasePolicy(),
         "risk": risk(),
         "limits": RiskLimits(),
         "positions": {},
@@ -406,7 +407,6 @@ def pipeline(
     safe = fail_safe(incidents, clock)
     fields: dict[str, Any] = {
         "scoreboard": Scoreboard(),
-        "policy": FailSafePolicy(BasePolicy(), safe),
         "executor": SerialExecutor(safe),
         "recorder": FullRecorder(clock),
         "fail_safe": safe,

@@ -136,17 +136,17 @@ def test_with_a_learned_source_no_bar_is_quiet() -> None:
     played = same(random_walk(8, 700, sigma=0.002), learned=True)
     assert skipped(played) == 0.0
     learning = pipeline([Rule("one", 0.5)], [Predictor()], kind=ReplayPipeline)
-    assert learning.quiet(snapshot(650), {}) is None
+    assert learning.quiet(snapshot(650), [{}]) is None
 
 
 def test_the_ten_phases_never_answer_early() -> None:
     """ORC-06: what is stored and shown has all its records."""
-    assert pipeline([Rule("one", 0.5)]).quiet(snapshot(650), {}) is None
+    assert pipeline([Rule("one", 0.5)]).quiet(snapshot(650), [{}]) is None
 
 
 def quiet_row(phases: Pipeline) -> int:
     store = ColumnStore(BARS)
-    return next(r for r in range(600, 640) if phases.quiet(snapshot(r, store=store), {}))
+    return next(r for r in range(600, 640) if phases.quiet(snapshot(r, store=store), [{}]))
 
 
 def test_a_bar_on_which_something_may_happen_is_not_quiet() -> None:
@@ -155,13 +155,13 @@ def test_a_bar_on_which_something_may_happen_is_not_quiet() -> None:
     phases = pipeline(silent, kind=ReplayPipeline)
     row = quiet_row(phases)
     held = holding("2")["positions"]["one"]
-    assert phases.quiet(snapshot(row), {"one": held}) is not None
+    assert phases.quiet(snapshot(row), [{"one": held}]) is not None
     held.stop_price = D("100000")
-    assert phases.quiet(snapshot(row), {"one": held}) is None
+    assert phases.quiet(snapshot(row), [{"one": held}]) is None
     held.stop_price = None
-    assert phases.quiet(snapshot(row), {"ensemble": replace(held, strategy="ensemble")}) is None
+    assert phases.quiet(snapshot(row), [{"ensemble": replace(held, strategy="ensemble")}]) is None
     for loud in (Rule("one", 0.51, side=1), Rule("one", 0.53)):
-        assert pipeline([loud], kind=ReplayPipeline).quiet(snapshot(row), {}) is None
+        assert pipeline([loud], kind=ReplayPipeline).quiet(snapshot(row), [{}]) is None
 
 
 def test_a_strong_opinion_downwards_is_quiet_only_where_nobody_can_go_short() -> None:
@@ -169,4 +169,4 @@ def test_a_strong_opinion_downwards_is_quiet_only_where_nobody_can_go_short() ->
     down = [Rule("one", 0.3)]
     phases = pipeline(down, kind=ReplayPipeline)
     row = quiet_row(phases)
-    assert phases.quiet(snapshot(row, shortable=True), {}) is None
+    assert phases.quiet(snapshot(row, shortable=True), [{}]) is None

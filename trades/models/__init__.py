@@ -10,6 +10,9 @@ from engine.ports import TradingState
 from engine.types.decisions import Action
 from engine.types.opinions import Side
 from engine.types.orders import OrderStatus, OrderType, Purpose
+from trades.models.closed_trades import ClosedTrade
+from trades.models.closed_trades import SideEquityPoint as SideEquityPoint
+from trades.models.closed_trades import SideTrade as SideTrade
 
 
 class Mode(models.TextChoices):
@@ -300,27 +303,10 @@ class Lot(models.Model):
         indexes = [models.Index(fields=["run", "is_open"], name="lot_open")]
 
 
-class Trade(models.Model):
-    """A closed round trip, or part of one. PnL is net of fees, in quote."""
+class Trade(ClosedTrade):
+    """A closed trade of the run's own book."""
 
     run = models.ForeignKey(TradingRun, on_delete=models.CASCADE, related_name="trades")
-    trade_id = models.CharField(max_length=120)
-    strategy = models.CharField(max_length=40)
-    symbol = models.CharField(max_length=40)
-    side = models.CharField(max_length=4)
-    quantity_base = ExactDecimalField()
-    entry_price = ExactDecimalField()
-    exit_price = ExactDecimalField()
-    fees_quote = ExactDecimalField()
-    pnl_quote = ExactDecimalField()
-    r_multiple = models.FloatField(null=True)
-    entry_regime = models.CharField(max_length=10, blank=True)
-    exit_regime = models.CharField(max_length=10, blank=True)
-    exit_reason = models.CharField(max_length=60)
-    opened_at = models.DateTimeField()
-    closed_at = models.DateTimeField()
-    entry_order_id = models.CharField(max_length=40)
-    exit_order_id = models.CharField(max_length=40)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["run", "trade_id"], name="trade_once")]

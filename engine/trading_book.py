@@ -1,0 +1,212 @@
+"""One account and everything that judges it: books, limits, broker, gate and policy.
+
+A run trades one such book. Beside it may stand others (see ``engine.side_books``) that judge the
+same analyses with another account: it is this one class that trades in all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Protocol
+
+from engine.account import Account
+from engine.announce import EventOutcome
+from engine.limits import RiskLimits, breakers
+from engine.phases.context import DecisionContext, Positions
+from engine.phases.pipeline import Pipeline
+from engine.ports import Broker, Gatekeeper, OptimizationPolicy, TradingState
+from engine.types.bars import EventKind, MarketEvent, Snapshot
+from engine.types.decisions import Analysis, Decision, Reason
+from engine.types.ledger import EquityPoint, Lot, Trade
+from engine.types.opinions import Proposal
+from engine.types.orders import Fill, OrderIntent, Purpose
+
+
+@dataclass(frozen=True, slots=True)
+class RunIdentity:
+    """What an order's id is made of, and the length of a bar."""
+
+    installation: str
+    account: str
+    run_code: str
+    timeframe_ms: int
+
+
+class BookJournal(Protocol):
+    """What a book writes down of itself; the run's ``Journal`` is one."""
+
+    def record_fill(self, fill: Fill, intent: OrderIntent) -> None: ...
+
+    def record_lots(self, opened: Sequence[Lot], changed: Sequence[Lot]) -> None: ...
+
+    def record_trade(self, trade: Trade) -> None: ...
+
+    def record_equity(self, point: EquityPoint, event: MarketEvent) -> None: ...
+
+
+class TradingBook:
+    """Books fills, decides on proposals within the limits, and marks equity."""
+
+    def __init__(
+        self,
+        *,
+        identity: RunIdentity,
+        account: Account,
+        limits: RiskLimits,
+        broker: Broker,
+        journal: BookJournal,
+        gatekeeper: Gatekeeper,
+        policy: OptimizationPolicy,
+    ) -> None:
+        self.account = account
+        self.broker = broker
+        self._identity = identity
+        self._limits = limits
+        self._journal = journal
+        self._gatekeeper = gatekeeper
+        self._policy = policy
+        self._judged: tuple[Decimal, Decimal, Decimal] | None = None
+
+    def observe(self, event: MarketEvent) -> None:
+        """Read the gate once for this event and forgive what a person has reset."""
+        self._gatekeeper.observe(event.now_ms)
+        self.account.note_resets(self._gatekeeper.resets())
+
+    def book(
+        self,
+        fills: Sequence[tuple[Fill, OrderIntent]],
+        event: MarketEvent,
+        outcome: EventOutcome,
+        regimes: Mapping[str, str],
+    ) -> None:
+        """Book fills; ``regimes`` are the markets' by symbol, as last seen."""
+        ledger = self.account.ledger
+        for fill, intent in fills:
+            regime = regimes.get(fill.symbol, intent.regime)
+            effect = ledger.apply_fill(fill, intent, regime, intent.reason_code)
+            if effect.duplicate:
+                continue
+            self._journal.record_fill(fill, intent)
+            self._journal.record_lots(effect.opened, effect.changed)
+            outcome.fills.append((fill, intent))
+            self._note_odd_fill(effect.reasons, intent, event, outcome)
+            for trade in effect.trades:
+                self.account.note_trade(trade)
+                self._journal.record_trade(trade)
+                self._policy.record_outcome(trade)
+                outcome.trades.append(trade)
+                self._judge_streak(trade, event)
+
+    def holdings(self, symbol: str) -> Positions:
+        """Return the open positions in one symbol by strategy code."""
+        return self.account.holdings(symbol)
+
+    def decide(
+        self,
+        pipeline: Pipeline,
+        snapshot: Snapshot,
+        analysis: Analysis,
+        may_propose: Callable[[Proposal], bool] | None = None,
+    ) -> list[Decision]:
+        """Run phases 7 and 8 on each proposal; empty where nobody proposed.
+
+        ``may_propose`` leaves proposals out of this book; left out, all of them count.
+        """
+        holdings = self.holdings(snapshot.event.symbol)
+        proposals = pipeline.proposals(snapshot, analysis, holdings)
+        if may_propose is not None:
+            proposals = tuple(p for p in proposals if may_propose(p))
+        decisions: list[Decision] = []
+        pending = list(self.broker.open_intents()) if proposals else []
+        for proposal in proposals:
+            context = self._context(proposal, holdings, pending, snapshot.event.ts_ms)
+            decision = pipeline.decide(proposal, snapshot, analysis, context)
+            if decision.intent is not None:
+                # the next proposal of this bar must see what this one is about to take
+                pending.append(decision.intent)
+                if decision.intent.purpose is Purpose.ENTRY:
+                    self.account.note_entry(snapshot.event.ts_ms)
+            decisions.append(decision)
+        return decisions
+
+    def submit(
+        self, decisions: Sequence[Decision], event: MarketEvent, outcome: EventOutcome
+    ) -> None:
+        """Send what was decided; what an intent became is in the outcome."""
+        for decision in decisions:
+            if decision.intent is not None:
+                result = self.broker.submit(decision.intent, event)
+                outcome.submitted.append((decision.intent, result))
+
+    def mark(self, event: MarketEvent, outcome: EventOutcome) -> bool:
+        """Take an equity point and let the breakers look; False where nothing can have moved."""
+        if event.kind is not EventKind.BAR and not outcome.fills:
+            return False
+        point = self.account.ledger.equity_point(event.ts_ms)
+        outcome.equity = point
+        self._journal.record_equity(point, event)
+        self._judge(point, event)
+        return True
+
+    def _context(
+        self,
+        proposal: Proposal,
+        holdings: Positions,
+        pending: Sequence[OrderIntent],
+        now_ms: int,
+    ) -> DecisionContext:
+        return DecisionContext(
+            installation=self._identity.installation,
+            account=self._identity.account,
+            run_code=self._identity.run_code,
+            gatekeeper=self._gatekeeper,
+            policy=self._policy,
+            risk=self.account.view(proposal.strategy, pending, now_ms),
+            limits=self._limits,
+            positions=holdings,
+            pending=tuple(pending),
+        )
+
+    def _note_odd_fill(
+        self,
+        reasons: Sequence[Reason],
+        intent: OrderIntent,
+        event: MarketEvent,
+        outcome: EventOutcome,
+    ) -> None:
+        """An overfill is booked, told, and stops the strategy from taking new risk (F-017)."""
+        outcome.alerts.extend(reasons)
+        for reason in reasons:
+            if reason.code in ("OVERFILL", "OVERSOLD"):
+                self._gatekeeper.escalate(
+                    TradingState.REDUCING,
+                    reason.code,
+                    reason.text,
+                    event.ts_ms,
+                    scope=f"strategy:{intent.strategy}",
+                )
+
+    def _judge_streak(self, trade: Trade, event: MarketEvent) -> None:
+        losses, limit = self.account.losing_streak(trade.strategy), self._limits.loss_streak
+        if losses >= limit:
+            text = f"{trade.strategy} lost {losses} trades in a row, limit was {limit}"
+            self._gatekeeper.escalate(
+                TradingState.REDUCING,
+                "LOSS_STREAK",
+                text,
+                event.ts_ms,
+                scope=f"strategy:{trade.strategy}",
+            )
+
+    def _judge(self, point: EquityPoint, event: MarketEvent) -> None:
+        """Let the account's breakers look, unless nothing moved since they last did."""
+        seen = (point.equity_quote, point.peak_equity_quote, point.day_pnl_quote)
+        if seen == self._judged:
+            return
+        self._judged = seen
+        breach = breakers(self.account.standing(point), self._limits)
+        if breach is not None:
+            self._judged = None
+            self._gatekeeper.escalate(breach.state, breach.code, breach.text, event.ts_ms)

@@ -1,0 +1,39 @@
+"""The virtual books of a stored run (D-07)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from engine.failsafe import FailSafe
+from engine.policy import BasePolicy
+from engine.ports import Gatekeeper, StrategyStatus
+from engine.side_books import SHADOW, SideBooks, SideMarket, SidePlan
+from engine.side_gates import ShadowGate
+from trades.side_book_state import JsonCodec
+
+
+def shadow_plan(gatekeeper: Gatekeeper, strategies: tuple[str, ...]) -> SidePlan:
+    """Return the plan of the shadow book: suspended strategies trade there, for nothing."""
+
+    def is_suspended(code: str) -> bool:
+        return gatekeeper.strategy_status(code) is StrategyStatus.SUSPENDED
+
+    return SidePlan(
+        name=SHADOW,
+        wanted=lambda: any(is_suspended(code) for code in strategies),
+        may_enter=is_suspended,
+        copies_account=False,
+        gatekeeper=ShadowGate(gatekeeper),
+        policy=BasePolicy(),
+    )
+
+
+def side_books(
+    plans: tuple[SidePlan, ...],
+    market: SideMarket,
+    fail_safe: FailSafe,
+    stored: Mapping[str, Any],
+) -> SideBooks:
+    """Return the side books of a run as they were at its last committed event."""
+    return SideBooks(plans, market, fail_safe, JsonCodec(), stored)
