@@ -22,7 +22,7 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tradeplatform.settings")
 django.setup()
 
-from benchmarks import decisions, performance, platform_run, replays  # noqa: E402
+from benchmarks import decisions, performance, platform_run, predictors, replays  # noqa: E402
 from benchmarks.figures import ROOT, Benchmark, BenchmarkFailed, Options, machine  # noqa: E402
 from tradeplatform.version import code_version  # noqa: E402
 
@@ -32,6 +32,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "replay-speed": replays.speed,
     "trade-performance": performance.decomposition,
     "fuzzed-weights": performance.fuzzed_weights,
+    "predictors": predictors.predictors,
     "start-and-memory": platform_run.start_and_memory,
     "bar-to-order": platform_run.bar_to_order,
 }

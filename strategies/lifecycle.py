@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 
 import numpy as np
@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from accounts.services import audit_record
 from engine.features import FEATURES_VERSION
+from engine.ports import LearnedSource
 from engine.seats import Seated, champions, shadow_name
 from engine.types.learned import Seat
 from strategies.core.errors import StrategyError
@@ -26,7 +27,7 @@ from strategies.core.evolution import (
     overlap_of,
 )
 from strategies.core.predictors.load import source_of
-from strategies.core.registry import CONTROLS, PREDICTORS
+from strategies.core.registry import PREDICTORS, Params, control_sources, learned_sources
 from strategies.core.trained import Lineage, TrainedModel
 from strategies.errors import StrategyRefused
 from strategies.models import VERSION_DIGITS, PredictorEvent, PredictorModel, SettledBar, Stage
@@ -180,12 +181,18 @@ def seats_signature(scope: str) -> tuple[tuple[str, str, str], ...]:
 
 
 def seated_sources(
-    *, scope: str, codes: Iterable[str], told: Told, features_version: str = FEATURES_VERSION
+    *,
+    scope: str,
+    codes: Iterable[str],
+    told: Told,
+    features_version: str = FEATURES_VERSION,
+    params: Mapping[str, Params] | None = None,
 ) -> tuple[Seated, ...]:
     """Return a session's learned sources: who votes in declared order, then who is tried.
 
     A stored model that was changed, is not whole, or was trained on other features does not sit;
-    ``told`` hears of it, and where it was to vote the untrained source does.
+    ``told`` hears of it, and where it was to vote the untrained source does. ``params`` are those
+    of sources that learn as they go.
     """
     wanted = set(codes)
     seated: list[Seated] = []
@@ -193,13 +200,14 @@ def seated_sources(
         if code in wanted:
             rows = PredictorModel.objects.filter(code=code, scope=scope, stage__in=_SEATS)
             of_code = {Stage(row.stage): row for row in rows}
-            seated += _seated(code, of_code, features_version, told)
-    seated += [Seated(build(), Seat.CONTROL) for build in CONTROLS.values()] if wanted else []
+            (untrained,) = learned_sources([code], params=params)
+            seated += _seated(untrained, of_code, features_version, told)
+    seated += [Seated(source, Seat.CONTROL) for source in control_sources()] if wanted else []
     return tuple(seated)
 
 
 def _seated(
-    code: str, rows: dict[Stage, PredictorModel], features_version: str, told: Told
+    untrained: LearnedSource, rows: dict[Stage, PredictorModel], features_version: str, told: Told
 ) -> list[Seated]:
     found: list[Seated] = []
     for stage, seat in (
@@ -210,7 +218,7 @@ def _seated(
         row = rows.get(stage)
         if row is None or not row.payload:
             if row is not None or seat is Seat.CHAMPION:
-                found.append(Seated(PREDICTORS[code](), seat))
+                found.append(Seated(untrained, seat))
             continue
         try:
             model = model_of(row)
@@ -221,12 +229,12 @@ def _seated(
                 )
             found.append(Seated(source_of(model), seat, row.version))
         except StrategyError as error:
-            told(f"model of {code}", error)
+            told(f"model of {untrained.code}", error)
             if seat is Seat.CHAMPION:
-                found += champions([PREDICTORS[code]()])
-    names = [s.name for s in found]
+                found += champions([untrained])
     # a champion that could not sit and its untrained guard would be the same source twice
-    return [s for index, s in enumerate(found) if s.name not in names[:index]]
+    sources = [s.source for s in found]
+    return [s for index, s in enumerate(found) if s.source not in sources[:index]]
 
 
 # -- trials ----------------------------------------------------------------------------------------

@@ -187,7 +187,9 @@ class TrainingJob(models.Model):
     value = models.FloatField(null=True)
     limit = models.FloatField(null=True)
     actor = models.CharField(max_length=120)
-    seed = models.PositiveIntegerField()
+    # crc32: up to 2**32 - 1
+    seed = models.PositiveBigIntegerField()
+    parameters = models.JSONField(default=dict)
     status = models.CharField(max_length=8, choices=JobStatus.choices, default=JobStatus.QUEUED)
     progress_fraction = models.FloatField(default=0.0)
     attempts = models.PositiveIntegerField(default=0)

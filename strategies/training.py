@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 from zlib import crc32
@@ -55,6 +55,7 @@ def training_request(
     timeframe_ms: int,
     horizon_bars: int,
     actor: str,
+    parameters: Mapping[str, float] | None = None,
 ) -> TrainingJob | None:
     """Make a job of a trigger; None where there is nothing to train, or a job is there already.
 
@@ -88,6 +89,7 @@ def training_request(
                 "actor": actor[:120],
                 # the same job trains the same model, wherever and whenever
                 "seed": crc32(f"{code} {scope} {period}".encode()),
+                "parameters": dict(parameters or {}),
                 "created_at": timezone.now(),
             },
         )
@@ -218,6 +220,7 @@ def _work(job: TrainingJob, monotonic: Callable[[], float], rules: EvolutionRule
             job.code,
             dataset,
             seed=job.seed,
+            parameters=job.parameters,
             progress=tell,
             code_version=settings.CODE_VERSION,
             parent="" if parent is None else parent.digest,

@@ -45,7 +45,7 @@ from market.sources.history import HistorySource
 from research.core.journal import MemoryJournal
 from strategies.core.desk import EvolutionDesk
 from strategies.core.observers import observers
-from strategies.core.registry import CONTROLS, learned_sources, rule_sources
+from strategies.core.registry import control_sources, learned_sources, rule_sources
 from tradeplatform.configuration import PREDICTOR_CODES, STRATEGY_CODES, Configuration
 
 ENSEMBLE = "ensemble"
@@ -91,10 +91,15 @@ def policy_from_settings(config: Configuration, fail_safe: FailSafe) -> Optimiza
     return FailSafePolicy(BasePolicy(weights), fail_safe)
 
 
+def predictor_parameters(config: Configuration) -> dict[str, dict[str, float]]:
+    """Return the parameters of every predictor, by code."""
+    return {code: config.predictor(code).parameters for code in PREDICTOR_CODES}
+
+
 def untrained_seats(config: Configuration) -> tuple[Seated, ...]:
     """Return the seating of a first start: everybody votes untrained, the controls look on."""
-    sources = learned_sources(enabled_predictors(config))
-    controls = [Seated(build(), Seat.CONTROL) for build in CONTROLS.values()] if sources else []
+    sources = learned_sources(enabled_predictors(config), params=predictor_parameters(config))
+    controls = [Seated(s, Seat.CONTROL) for s in control_sources()] if sources else []
     return (*champions(sources), *controls)
 
 
@@ -232,6 +237,7 @@ def replay(
         {symbol: source.columns(symbol) for symbol in instruments},
         horizon_bars=config.trading.horizon_bars,
         seed=seed,
+        params=predictor_parameters(config),
         progress=told,
     )
     return Replay(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -106,17 +105,23 @@ class VenueSource:
 class RunSeats:
     """Who sits in a run: read from rows at its start, and again between events (ORC-16, D-18)."""
 
-    def __init__(self, run: TradingRun, codes: Sequence[str], watch: RunWatch) -> None:
+    def __init__(self, run: TradingRun, config: Configuration, watch: RunWatch) -> None:
         self._run = run
         self._scope = scope_of(run.venue, run.timeframe_ms)
-        self._codes = tuple(codes)
+        self._codes = bootstrap.enabled_predictors(config)
+        self._params = bootstrap.predictor_parameters(config)
         self._watch = watch
         self._signature: tuple[tuple[str, str, str], ...] = ()
 
     def read(self) -> tuple[Seated, ...]:
         """Return the seating as the rows have it now."""
         self._signature = seats_signature(self._scope)
-        return seated_sources(scope=self._scope, codes=self._codes, told=self._watch.incident)
+        return seated_sources(
+            scope=self._scope,
+            codes=self._codes,
+            told=self._watch.incident,
+            params=self._params,
+        )
 
     def refresh(self, pipeline: Pipeline) -> None:
         """Take a new seating, if there is one, and say so in the run's journal of evolution."""
@@ -146,7 +151,7 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
     instruments = source.instruments()
     windows = {s: _window(run, source, s) for s in run.symbols}
     broker, reconciler, gatekeeper = _order_path(run, fence, client, instruments, watch)
-    seats = RunSeats(run, bootstrap.enabled_predictors(config), watch)
+    seats = RunSeats(run, config, watch)
     pipeline, policy = bootstrap.build_pipeline(
         config,
         executor=_threaded,

@@ -26,6 +26,7 @@ from strategies.training import training_request
 from trades import models, oms, records
 from trades.failpoints import failpoint
 from trades.lease import Fence
+from trades.services import predictor_parameters
 
 
 class DatabaseJournal:
@@ -159,6 +160,7 @@ class DatabaseJournal:
                 timeframe_ms=self._run.timeframe_ms,
                 horizon_bars=self._horizon_bars,
                 actor="system",
+                parameters=predictor_parameters(self._run, trigger.source),
             )
 
     def record_credit(self, credit: TradeCredit) -> None:

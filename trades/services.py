@@ -179,6 +179,12 @@ def seats_taken(
         return EvolutionEvent.objects.bulk_create(rows)
 
 
+def predictor_parameters(run: TradingRun, code: str) -> dict[str, float]:
+    """Return a predictor's own parameters in a run's configuration; empty where none are set."""
+    predictors = run.config.get("predictors", {})
+    return dict(predictors.get(code, {}).get("parameters", {}))
+
+
 def predictor_evolve(*, code: str, actor: str, reason: str) -> list[TrainingJob]:
     """Ask by hand for a new model of one predictor, for every open run; return the jobs made.
 
@@ -205,6 +211,7 @@ def predictor_evolve(*, code: str, actor: str, reason: str) -> list[TrainingJob]
                 timeframe_ms=run.timeframe_ms,
                 horizon_bars=int(run.config.get("trading", {}).get("horizon_bars", 12)),
                 actor=actor,
+                parameters=predictor_parameters(run, code),
             )
             if job is None:
                 continue

@@ -135,6 +135,7 @@ class Believer:
             standing.skill,
             standing.settled,
             validated.validation.verdict,
+            standing.voice,
         )
 
     def board(self, store: ColumnStore) -> RuleBoard:
@@ -179,6 +180,7 @@ class Believer:
                 standing.skill * trust,
                 standing.settled,
                 validation.verdict,
+                standing.voice,
             ),
         )()
         _record_consensus(notebook, consensus)
@@ -213,7 +215,7 @@ class Believer:
     def _standing(self, cache: dict[str, Standings], regime: str) -> Standings:
         known = cache.get(regime)
         if known is None:
-            known = cache[regime] = standings(self._scoreboard, self._names, regime)
+            known = cache[regime] = standings(self._scoreboard, self._names, regime, self._groups)
         return known
 
     def _fits(self, snapshot: Snapshot, market: MarketView | Missing) -> FloatColumn:

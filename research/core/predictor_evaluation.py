@@ -14,12 +14,11 @@ import numpy as np
 from numpy.random import PCG64, Generator
 
 from engine.executors import SerialExecutor
-from engine.failsafe import FailSafe, FailSafePolicy
+from engine.failsafe import FailSafe
 from engine.phases.config import PipelineConfig
 from engine.phases.ensemble import ENSEMBLE
 from engine.phases.pipeline import Pipeline
 from engine.phases.recorder import CountingRecorder
-from engine.policy import BasePolicy
 from engine.ports import LearnedSource, SourceInput
 from engine.quality import bar_at
 from engine.scoreboard import Scoreboard
@@ -95,7 +94,9 @@ class SourceResult:
 
     @property
     def verdict(self) -> str:
-        """Return ``beats``, ``does not beat`` or, proven worse, ``loses to``."""
+        """Return ``beats``, ``does not beat``, proven worse ``loses to``; the base rate ``is``."""
+        if self.name == BASE_RATE:
+            return "is"
         if self.against_base_rate.high < 0.0:
             return "beats"
         return "loses to" if self.against_base_rate.low > 0.0 else "does not beat"
@@ -306,7 +307,6 @@ def _pipeline(chairs: Sequence[_Chair], settings: EvaluationSettings) -> Pipelin
         rules=rules,
         learned=chairs,
         scoreboard=Scoreboard(),
-        policy=FailSafePolicy(BasePolicy({}), fail_safe),
         executor=SerialExecutor(fail_safe),
         recorder=CountingRecorder(),
         fail_safe=fail_safe,

@@ -12,7 +12,7 @@ from strategies.core.evolution import Pairs, overlap_of
 from strategies.core.predictors.load import source_of
 from strategies.core.trained import TrainedModel
 from strategies.core.training.dataset import Dataset
-from strategies.core.training.families import Progress
+from strategies.core.training.families import Parameters, Progress
 from strategies.core.training.train import train
 
 # Neighbouring rows share most of their outcome: every quarter horizon loses little and costs less.
@@ -51,6 +51,7 @@ def train_candidate(
     dataset: Dataset,
     *,
     seed: int,
+    parameters: Parameters | None = None,
     progress: Progress | None = None,
     code_version: str = "",
     parent: str = "",
@@ -66,6 +67,7 @@ def train_candidate(
         family,
         dataset.known_by(cutoff_ms(dataset)),
         seed=seed,
+        parameters=parameters,
         progress=progress,
         code_version=code_version,
         parent=parent,

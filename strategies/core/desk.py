@@ -36,7 +36,7 @@ from strategies.core.evolution import (
     overlap_of,
 )
 from strategies.core.predictors.load import READERS
-from strategies.core.registry import CONTROLS, PREDICTORS
+from strategies.core.registry import PREDICTORS, Params, control_sources, learned_sources
 from strategies.core.training.dataset import Dataset, dataset_of
 
 VERSION_DIGITS = 12
@@ -84,6 +84,7 @@ class EvolutionDesk:
         horizon_bars: int,
         seed: int,
         rules: EvolutionRules | None = None,
+        params: Mapping[str, Params] | None = None,
         progress: Callable[[str], None] = lambda _: None,
     ) -> None:
         """``history`` holds whole histories by symbol; only what closed is ever read."""
@@ -93,6 +94,7 @@ class EvolutionDesk:
         self._horizon_bars = horizon_bars
         self._seed = seed
         self._rules = rules or EvolutionRules()
+        self._params = {} if params is None else params
         self._progress = progress
         self.made: list[Made] = []
 
@@ -127,9 +129,10 @@ class EvolutionDesk:
             for seat, version in held:
                 if version is not None:
                     trained = life.models.get(version)
-                    source = PREDICTORS[code]() if trained is None else trained.source
+                    (untrained,) = learned_sources([code], params=self._params)
+                    source = untrained if trained is None else trained.source
                     seated.append(Seated(source, seat, version))
-        controls = [Seated(build(), Seat.CONTROL) for build in CONTROLS.values()]
+        controls = [Seated(source, Seat.CONTROL) for source in control_sources()]
         return (*seated, *(controls if seated else ()))
 
     def _hear(self, trial: Trial) -> None:
@@ -168,7 +171,10 @@ class EvolutionDesk:
         try:
             dataset = self._dataset(bars)
             trained = train_candidate(
-                code, dataset, seed=crc32(f"{self._seed} {code} {at_ms}".encode())
+                code,
+                dataset,
+                seed=crc32(f"{self._seed} {code} {at_ms}".encode()),
+                parameters=self._params.get(code),
             )
         except StrategyError:
             # too few rows yet: a later trigger tries again

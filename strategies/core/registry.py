@@ -11,7 +11,7 @@ from engine.ports import LearnedSource, RuleSource
 from strategies.core.errors import StrategyError
 from strategies.core.predictors.baselines import RunningRate
 from strategies.core.predictors.load import source_of
-from strategies.core.predictors.online_linear import OnlineLinear
+from strategies.core.predictors.online_linear import OnlineLinear, OnlineLinearParams
 from strategies.core.predictors.trained_source import TrainedSource
 from strategies.core.rules.breakout import Breakout, BreakoutParams
 from strategies.core.rules.continuation import Continuation, ContinuationParams
@@ -19,6 +19,8 @@ from strategies.core.rules.ema_trend import EmaTrend, EmaTrendParams
 from strategies.core.rules.fair_value_gap import FairValueGap, FairValueGapParams
 from strategies.core.rules.range_reversion import RangeReversion, RangeReversionParams
 from strategies.core.trained import TrainedModel
+from strategies.core.training.families import checked_parameters
+from strategies.core.training.train import TRAINING_DEFAULTS
 
 # The feature whose sign is the last bar's.
 LAST_RETURN = "return_1_z"
@@ -45,23 +47,28 @@ def rule_sources(
 
 
 def learned_sources(
-    names: Iterable[str] | None = None, models: Mapping[str, TrainedModel] | None = None
+    names: Iterable[str] | None = None,
+    models: Mapping[str, TrainedModel] | None = None,
+    params: Mapping[str, Params] | None = None,
 ) -> tuple[LearnedSource, ...]:
     """Return predictors in declared order; ``names`` left out means all of them.
 
     One whose model is in ``models`` (by name) is that model; every other is fresh and untrained,
-    without an opinion until it has learned or is trained.
+    without an opinion until it has learned or is trained. ``params`` by name: of those that learn
+    as they go here and now, of those that are trained checked, and used by ``train``.
 
     Raises:
-        StrategyError: an unknown name, or a model that is not whole or of another family.
+        StrategyError: an unknown name or parameter, or a model that is not whole or of another
+            family.
     """
     wanted = set(PREDICTORS) if names is None else set(names)
     given = {} if models is None else models
-    _known("predictor", wanted, PREDICTORS)
-    _known("predictor", given, PREDICTORS)
+    values = {} if params is None else params
+    for known in (wanted, given, values):
+        _known("predictor", known, PREDICTORS)
     return tuple(
-        _trained(name, given[name]) if name in given else build()
-        for name, build in PREDICTORS.items()
+        _trained(name, given[name]) if name in given else _untrained(name, values.get(name, {}))
+        for name in PREDICTORS
         if name in wanted
     )
 
@@ -69,6 +76,17 @@ def learned_sources(
 def control_sources() -> tuple[LearnedSource, ...]:
     """Return fresh baselines: what a predictor must beat. They are scored and never vote."""
     return tuple(build() for build in CONTROLS.values())
+
+
+def _untrained(name: str, params: Params) -> LearnedSource:
+    if name in TRAINING_DEFAULTS:
+        checked_parameters(TRAINING_DEFAULTS[name], params, name)
+        return PREDICTORS[name]()
+    if name == "online-linear":
+        return OnlineLinear(_params(name, OnlineLinearParams, params, "predictors"))
+    if params:
+        raise StrategyError(f"predictors.{name}: unknown parameter {min(params)!r}, known are none")
+    return PREDICTORS[name]()
 
 
 def _trained(name: str, model: TrainedModel) -> LearnedSource:
@@ -99,27 +117,27 @@ def _rule(
     return make
 
 
-def _params(code: str, kind: type[P], values: Params) -> P:
+def _params(code: str, kind: type[P], values: Params, section: str = "strategies") -> P:
     types = {field.name: field.type for field in fields(kind)}  # type: ignore[arg-type]
     checked: dict[str, float] = {}
     for name, value in values.items():
         if name not in types:
             raise StrategyError(
-                f"strategies.{code}: unknown parameter {name!r}, known are {', '.join(types)}"
+                f"{section}.{code}: unknown parameter {name!r}, known are {', '.join(types)}"
             )
         # A bool is an int to Python; in a file of parameters it is a slip.
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise StrategyError(f"strategies.{code}.{name} must be a number, was {value!r}")
+            raise StrategyError(f"{section}.{code}.{name} must be a number, was {value!r}")
         if types[name] == "int":
             if value != value or value in (float("inf"), float("-inf")) or int(value) != value:
-                raise StrategyError(f"strategies.{code}.{name} must be whole, was {value!r}")
+                raise StrategyError(f"{section}.{code}.{name} must be whole, was {value!r}")
             checked[name] = int(value)
         else:
             checked[name] = float(value)
     try:
         return kind(**checked)
     except StrategyError as error:
-        raise StrategyError(f"strategies.{code}.{error}") from error
+        raise StrategyError(f"{section}.{code}.{error}") from error
 
 
 def _known(what: str, names: Iterable[str], known: Iterable[str]) -> None:

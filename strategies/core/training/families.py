@@ -63,7 +63,9 @@ class Family(Protocol):
         """Fit; with ``unseen`` stop where its loss is lowest, without use ``rounds`` rounds."""
 
 
-def merged(defaults: Mapping[str, float], given: Parameters, family: str) -> dict[str, float]:
+def checked_parameters(
+    defaults: Mapping[str, float], given: Parameters, family: str
+) -> dict[str, float]:
     """Return the defaults overridden by what was given.
 
     Raises:

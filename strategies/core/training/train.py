@@ -24,7 +24,7 @@ from strategies.core.training.families import (
     Fitted,
     Parameters,
     Progress,
-    merged,
+    checked_parameters,
     raw_logits,
 )
 from strategies.core.training.forest import Forest
@@ -36,6 +36,9 @@ FAMILIES: Mapping[str, Family] = {
     "gradient-boosting": Boosting(),
     "forest": Forest(),
     "neural-network": NeuralNetwork(),
+}
+TRAINING_DEFAULTS: Mapping[str, Mapping[str, float]] = {
+    name: family.defaults for name, family in FAMILIES.items()
 }
 # Fewer labelled rows than this say nothing that would outlive the next week.
 MIN_TRAIN_ROWS = 500
@@ -80,7 +83,7 @@ def train(
     chosen = FAMILIES.get(family)
     if chosen is None:
         raise StrategyError(f"unknown model family {family!r}, known are {', '.join(FAMILIES)}")
-    settings = merged(chosen.defaults, {} if parameters is None else parameters, family)
+    settings = checked_parameters(chosen.defaults, {} if parameters is None else parameters, family)
     if len(dataset) < MIN_TRAIN_ROWS:
         raise StrategyError(f"{family} needs {MIN_TRAIN_ROWS} labelled rows, was {len(dataset)}")
     if len(np.unique(dataset.outcome_up)) < 2:

@@ -361,6 +361,14 @@ def settled(
         )
 
 
+def proven(*sources: str) -> Scoreboard:
+    """A board on which these sources were right whenever they spoke: they are believed."""
+    board = Scoreboard()
+    for source in sources:
+        settled(source, 1.0, 1, 400, board)
+    return board
+
+
 # -- the pipeline ----------------------------------------------------------------------------------
 
 

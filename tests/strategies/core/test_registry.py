@@ -47,6 +47,29 @@ def test_a_trained_model_takes_its_predictors_seat_and_no_other() -> None:
         learned_sources(models={"gradient-boosting": model})
 
 
+def test_parameters_reach_the_predictor_that_learns_as_it_goes() -> None:
+    (linear,) = learned_sources(["online-linear"], params={"online-linear": {"max_lean": 0.1}})
+    assert linear.params.max_lean == 0.1  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("params", "line"),
+    [
+        ({"oracle": {}}, "unknown predictor 'oracle', known are online-linear"),
+        ({"forest": {"trees": 3}}, "predictors.forest: unknown parameter 'trees', known are rou"),
+        ({"forest": {"depth": -1.0}}, "predictors.forest.depth must be above 0, was -1"),
+        ({"online-linear": {"max_lean": 0.9}}, "predictors.online-linear.max_lean must be at most"),
+        ({"online-linear": {"rate": 1.0}}, "predictors.online-linear: unknown parameter 'rate'"),
+    ],
+)
+def test_wrong_predictor_parameters_are_refused_in_one_line(
+    params: dict[str, dict[str, float]], line: str
+) -> None:
+    with pytest.raises(StrategyError, match=line) as caught:
+        learned_sources(params=params)
+    assert "\n" not in str(caught.value)
+
+
 def test_controls_are_no_predictors() -> None:
     controls = [source.code for source in control_sources()]
     assert controls == ["base-rate", "last-return"]
