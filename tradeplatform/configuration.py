@@ -28,7 +28,13 @@ STRATEGY_CODES = (
     "breakout",
     "ensemble",
 )
-PREDICTOR_CODES = ("online-linear", "gradient-boosting", "forest", "neural-network")
+PREDICTOR_CODES = (
+    "online-linear",
+    "gradient-boosting",
+    "forest",
+    "neural-network",
+    "microstructure",
+)
 
 Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
 PositiveFraction = Annotated[float, Meta(gt=0.0, le=1.0)]

@@ -16,7 +16,14 @@ from engine.ledger import Ledger
 from engine.types.bars import Instrument
 from engine.types.decisions import Analysis, Decision, PhaseRecord
 from engine.types.ledger import Lot, Trade
-from engine.types.opinions import Consensus, FeatureView, MarketView, Side
+from engine.types.opinions import (
+    Consensus,
+    FeatureView,
+    MarketView,
+    Missing,
+    OrderFlowView,
+    Side,
+)
 from engine.types.orders import Fill, OrderIntent, OrderType, Purpose
 from trades import models
 
@@ -38,23 +45,11 @@ def decision_code(run: models.TradingRun, decision: Decision) -> uuid.UUID:
 
 def analysis_payload(analysis: Analysis, learning: Sequence[PhaseRecord]) -> dict[str, Any]:
     """Return the JSON document of one analysis; ``learning`` holds the records of phases 9-10."""
-    features = analysis.features
     return {
         "records": [_plain(record) for record in (*analysis.records, *learning)],
         "market": _plain(analysis.market),
-        "features": (
-            {
-                "version": features.version,
-                "ready": features.ready,
-                "values": {
-                    name: round(float(value), 6)
-                    for name, value in zip(features.names, features.values, strict=True)
-                },
-            }
-            if isinstance(features, FeatureView)
-            else _plain(features)
-        ),
-        "order_flow": _plain(analysis.order_flow),
+        "features": _features(analysis.features),
+        "order_flow": _order_flow(analysis.order_flow),
         "sources": [_plain(source) for source in analysis.sources],
         "opinions": [_plain(opinion) for opinion in analysis.opinions],
         "validation": _plain(analysis.validation),
@@ -286,6 +281,27 @@ def trade_value(row: models.Trade | models.SideTrade) -> Trade:
         entry_order_id=row.entry_order_id,
         exit_order_id=row.exit_order_id,
     )
+
+
+def _features(features: FeatureView | Missing) -> Any:
+    if isinstance(features, Missing):
+        return _plain(features)
+    return {
+        "version": features.version,
+        "ready": features.ready,
+        "values": {
+            name: round(float(value), 6)
+            for name, value in zip(features.names, features.values, strict=True)
+        },
+    }
+
+
+def _order_flow(flow: OrderFlowView | Missing) -> Any:
+    if isinstance(flow, Missing):
+        return _plain(flow)
+    # inputs hold an array, which has no JSON of its own
+    plain = _plain(replace(flow, inputs=Missing("told apart")))
+    return {**plain, "inputs": _features(flow.inputs)}
 
 
 def _plain(value: object) -> Any:

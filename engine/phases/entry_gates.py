@@ -15,6 +15,8 @@ from engine.failsafe import Failure, attempt
 from engine.phases.config import PipelineConfig
 from engine.phases.context import DecisionContext
 from engine.phases.cross_validation import UNRELIABLE, WEAK, sentence
+from engine.phases.execution import WAIT
+from engine.phases.microstructure import NO_BOOK
 from engine.phases.readiness import readiness
 from engine.ports import StrategyStatus, TradingState
 from engine.quality import stale_reason
@@ -110,11 +112,19 @@ def _ready(question: Question) -> Reason | None:
 
 
 def _liquidity(question: Question) -> Reason | None:
+    """Deny where the book says wait, or should be there and cannot be read (D-22).
+
+    A source that never gave a book, a replay of candles, is not judged by one.
+    """
     flow = question.analysis.order_flow
-    if isinstance(flow, Missing) or flow.advice != "wait":
+    if isinstance(flow, Missing):
+        if flow == NO_BOOK:
+            return None
+        return Reason("BOOK_UNAVAILABLE", f"spread and impact cannot be judged: {flow.reason}")
+    if flow.advice != WAIT:
         return None
     least = question.config.wait_liquidity_score
-    text = f"liquidity score {flow.liquidity_score:.3f} too low, minimum was {least:g}"
+    text = f"the book says wait: {flow.execution.reason}"
     return Reason("LIQUIDITY_WAIT", text, flow.liquidity_score, least)
 
 

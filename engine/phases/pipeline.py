@@ -15,6 +15,7 @@ from typing import cast
 from engine.failsafe import FailSafe, Failure
 from engine.features import feature_frame
 from engine.market_columns import market_columns
+from engine.order_flow import OrderFlowTape
 from engine.phases import (
     entry_gates,
     feature_engineering,
@@ -97,6 +98,7 @@ class Pipeline:
         self._panel = SourcePanel(champions(learned) if seats is None else seats)
         self._believer = Believer(config, rules, self._panel, scoreboard, fail_safe, monotonic)
         self._learner = Learner(config, self._panel, scoreboard, observers, fail_safe)
+        self._tape = OrderFlowTape()
         self._started_s = 0.0
         # the last row of each input: what new sources are warmed up with
         self._rows: dict[SourceInput, FloatColumn] = {}
@@ -187,10 +189,13 @@ class Pipeline:
 
     def _views(self, snapshot: Snapshot, chain: Chain) -> dict[str, Callable[[], object]]:
         config = self._config
+        flow = self._tape.observe(snapshot.event, snapshot.store.bars.timeframe_ms)
         return {
             PHASES[0]: chain.timed(1, lambda: market_analysis.analyse_market(snapshot)),
             PHASES[1]: chain.timed(2, lambda: feature_engineering.build_features(snapshot)),
-            PHASES[2]: chain.timed(3, lambda: microstructure.read_order_flow(snapshot, config)),
+            PHASES[2]: chain.timed(
+                3, lambda: microstructure.read_order_flow(snapshot, config, flow)
+            ),
         }
 
     def board(self, store: ColumnStore) -> RuleBoard:
@@ -368,7 +373,7 @@ class Pipeline:
 
     def state(self) -> dict[str, JsonValue]:
         """Return everything learned as JSON values; ``restore`` of it gives equal decisions."""
-        return self._learner.state()
+        return {**self._learner.state(), "order_flow": self._tape.state()}
 
     def restore(self, state: Mapping[str, JsonValue]) -> None:
         """Replace everything learned by a stored state; a source it does not name starts anew,
@@ -378,6 +383,11 @@ class Pipeline:
             ValueError: the state is not one that ``state`` wrote.
         """
         self._learner.restore(state)
+        # a state stored before books were remembered has none: one bar without order flow
+        tape = state.get("order_flow", {})
+        if not isinstance(tape, dict):
+            raise ValueError(f"pipeline state must have a mapping order_flow, was {tape!r}")
+        self._tape.restore(tape)
         self._believer.forget_standings()
 
 

@@ -45,6 +45,8 @@ class ReplayPipeline(Pipeline):
         no bar is quiet.
         """
         store, row, event = snapshot.store, snapshot.row, snapshot.event
+        # the next bar compares its book with this one's, whoever answers for this bar
+        self._tape.observe(event, store.bars.timeframe_ms)
         if self._panel.everyone or (event.book is not None and self._learner.reads_book):
             return None
         known = self._known.get(event.symbol)

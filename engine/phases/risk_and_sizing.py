@@ -26,7 +26,7 @@ from engine.phases.entry_gates import (
 from engine.ports import Assessment, OptimizationPolicy, StrategyStatus, TradingState
 from engine.types.decisions import CapStep, JsonValue, Reason, Sizing
 from engine.types.ledger import ZERO
-from engine.types.opinions import Level, Missing, OrderFlowView, ProposalKind
+from engine.types.opinions import Level, Missing, OrderFlowView, ProposalKind, Side
 from engine.types.orders import Purpose
 
 # A riskier market never gets a larger size; a market that cannot be judged is not entered.
@@ -160,6 +160,7 @@ def _entry(
     wanted = base * multiplier
     text = f"times {multiplier:.4g}, policy's was {raw:.4g}, status {status.value}"
     steps.append(CapStep("MULTIPLIER", base, wanted, text))
+    wanted = _within_book(steps, question, wanted)
     capped = hard_limits.apply(
         hard_limits.SizeRequest(
             instrument=instrument,
@@ -189,14 +190,35 @@ def _entry(
     return Answer(sizing, stop, target, tuple(notes), said)
 
 
+def _within_book(steps: list[CapStep], question: Question, wanted: float) -> float:
+    """Return ``wanted``, cut to what this side of the book takes within the impact limit.
+
+    Never more than ``wanted``; without a book nothing is claimed and nothing cut (D-22).
+    """
+    flow = question.analysis.order_flow
+    if isinstance(flow, Missing):
+        return wanted
+    buys = question.proposal.side is Side.BUY
+    room = flow.buy_capacity_base if buys else flow.sell_capacity_base
+    if wanted <= room:
+        return wanted
+    limit = question.config.split_impact_bps
+    text = f"the book takes {room:.8g} within {limit:g} bps beyond the spread, advice split"
+    steps.append(CapStep("BOOK_IMPACT", wanted, room, text))
+    return room
+
+
 def _book_note(flow: OrderFlowView | Missing) -> list[Reason]:
     """Say how the book bears on the order; without one nothing is claimed (D-22)."""
     if isinstance(flow, Missing):
         return [Reason("BOOK_NOT_APPLICABLE", f"book not judged: {flow.reason}")]
     if flow.advice == "market":
         return []
+    plan = flow.execution
+    slices = f", {plan.slices} slices by {plan.schedule}" if plan.slices > 1 else ""
     text = (
-        f"advice {flow.advice}: spread {flow.spread_bps:.2f} bps, impact {flow.impact_bps:.2f} bps"
+        f"advice {flow.advice}{slices}: spread {flow.spread_bps:.2f} bps, "
+        f"impact {flow.impact_bps:.2f} bps"
     )
     return [Reason(f"ADVICE_{flow.advice.upper()}", text, flow.impact_bps, flow.spread_bps)]
 

@@ -81,12 +81,38 @@ class FeatureView:
 
 
 @dataclass(frozen=True, slots=True)
+class OfiImpact:
+    """What a base unit of order-flow imbalance moved the middle lately, by regression.
+
+    ``bps_per_unit`` in basis points, ``r2`` in [0, 1] of the fit, ``observations`` in bars.
+    """
+
+    bps_per_unit: float
+    r2: float
+    observations: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionAdvice:
+    """How to trade (ORC-86): ``style`` is market, limit, split or wait; ``slices`` is 0 for wait;
+    ``schedule`` is once, twap (by the clock) or vwap (by volume)."""
+
+    style: str
+    slices: int
+    schedule: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class OrderFlowView:
     """Phase 3: what the order book says (ORC-09). Depth in quote, costs in basis points.
 
-    ``imbalance`` is (bid - ask) / (bid + ask) depth in [-1, 1]; ``liquidity_score`` in [0, 1],
-    never lowered by a tighter or deeper book; ``advice`` is market, limit, split or wait.
-    ``inputs`` is the row that predictors of order flow read.
+    Imbalances are (bid - ask) / (bid + ask) in [-1, 1]: of the band, of the best level, of all
+    levels weighted by nearness. ``liquidity_score`` in [0, 1] is never lowered by a tighter or
+    deeper book. ``depth_bands`` holds (band in bps, bid depth, ask depth). ``ofi_levels`` is what
+    orders added at each level since the bar before, in base units. The capacities are the largest
+    orders in base units that cost at most the configured impact beyond the spread. ``advice`` is
+    that of ``execution``. ``inputs`` is the row that predictors of order flow read.
     """
 
     spread_bps: float
@@ -96,7 +122,17 @@ class OrderFlowView:
     impact_bps: float
     liquidity_score: float
     advice: str
-    inputs: FeatureView | Missing = Missing("no order-flow inputs")
+    inputs: FeatureView | Missing
+    best_imbalance: float
+    weighted_imbalance: float
+    depth_bands: tuple[tuple[float, float, float], ...]
+    ofi_levels: tuple[float, ...] | Missing
+    ofi_impact: OfiImpact | Missing
+    short_volatility_bps: float | Missing
+    taker_imbalance: float | Missing
+    buy_capacity_base: float
+    sell_capacity_base: float
+    execution: ExecutionAdvice
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from engine.ports import LearnedSource, RuleSource
 from strategies.core.errors import StrategyError
 from strategies.core.predictors.baselines import RunningRate
 from strategies.core.predictors.load import source_of
+from strategies.core.predictors.microstructure import Microstructure
 from strategies.core.predictors.online_linear import OnlineLinear, OnlineLinearParams
 from strategies.core.predictors.trained_source import TrainedSource
 from strategies.core.rules.breakout import Breakout, BreakoutParams
@@ -165,6 +166,7 @@ PREDICTORS: Mapping[str, Callable[[], LearnedSource]] = {
     "gradient-boosting": lambda: TrainedSource("gradient-boosting"),
     "forest": lambda: TrainedSource("forest"),
     "neural-network": lambda: TrainedSource("neural-network"),
+    "microstructure": Microstructure,
 }
 CONTROLS: Mapping[str, Callable[[], LearnedSource]] = {
     "base-rate": lambda: RunningRate("base-rate"),
