@@ -18,6 +18,7 @@ from engine.types.opinions import FeatureView, Missing, Opinion
 # How much one new measurement moves the remembered latency of a source: it is slow once it has
 # been slow for a while, and quick again soon, for who is slow is measured seldom.
 _LATENCY_STEP, _RECOVERY_STEP = 0.1, 0.5
+_WORST_OF_BUDGET = 8.0
 Inputs = Mapping[SourceInput, FeatureView | Missing]
 Line = tuple[int, PhaseStatus, Callable[[], dict[str, JsonValue]], tuple[Reason, ...]]
 
@@ -150,7 +151,9 @@ class Asker:
             return 0.5
         started_s = self._monotonic()
         answer = attempt(lambda: _probability(source, source.predict(values)), where)
-        took_us = (self._monotonic() - started_s) * 1e6
+        # one hitch of the machine says nothing of the source: it takes two to call it slow
+        worst_us = _WORST_OF_BUDGET * self._config.latency_budget_us
+        took_us = min((self._monotonic() - started_s) * 1e6, worst_us)
         before_us = self.latency_us(name)
         step = _LATENCY_STEP if took_us > before_us else _RECOVERY_STEP
         self._latencies_us[name] = before_us + step * (took_us - before_us)

@@ -47,7 +47,7 @@ class PipelineConfig:
     minimum_score: float = 0.25
     latency_budget_us: float = 2_000.0
     # all learned sources of a bar together: over it fewer are asked, shadows go first (ORC-74)
-    panel_budget_us: float = 20_000.0
+    panel_budget_us: float = 200_000.0
     # an opinion closer to 0.5 than this is none
     opinion_margin: float = 0.005
 
