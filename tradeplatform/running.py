@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -29,12 +30,13 @@ from engine.session import TradingSession
 from engine.side_books import SideMarket
 from engine.trading_book import RunIdentity, TradingBook
 from engine.types.bars import Instrument
-from engine.window import RollingWindow
+from engine.window import RollingWindow, with_references
 from market.ccxt_client import build_client
 from market.models import Instrument as InstrumentRow
 from market.services import candles_backfill
 from market.sources.ccxt_poll import CcxtPollSource
 from market.sources.instruments import timeframe_from_ms
+from monitoring.layer import layer
 from monitoring.publish import StreamPublisher
 from strategies.lifecycle import scope_of, seated_sources, seats_signature
 from tradeplatform import bootstrap
@@ -149,7 +151,7 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
     client = venue_client(config)
     source = CcxtPollSource(client, run.symbols, timeframe_from_ms(run.timeframe_ms), _cursors(run))
     instruments = source.instruments()
-    windows = {s: _window(run, source, s) for s in run.symbols}
+    windows = with_references({s: _window(run, source, s) for s in run.symbols})
     broker, reconciler, gatekeeper = _order_path(run, fence, client, instruments, watch)
     seats = RunSeats(run, config, watch)
     pipeline, policy = bootstrap.build_pipeline(
@@ -159,6 +161,12 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
         monotonic=time.monotonic,
         reporter=watch,
         seats=seats.read(),
+        policy=lambda fail_safe: layer().live_policy(
+            base_weights=bootstrap.base_weights(config),
+            favourable=bootstrap.favourable_regimes(config),
+            run=run,
+            fail_safe=fail_safe,
+        ),
     )
     for window in windows.values():
         pipeline.warm_up(window.store())
@@ -187,7 +195,9 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
         pipeline=pipeline,
         book=book,
         journal=journal,
-        announcer=PublishingAnnouncer(publisher, str(run.code), watch),
+        announcer=layer().live_announcer(
+            PublishingAnnouncer(publisher, str(run.code), watch), watch
+        ),
         regimes=state.get("regimes", {}),
         side_books=side_books(
             (shadow_plan(gatekeeper, bootstrap.enabled_strategies(config)),),
@@ -245,10 +255,11 @@ def _order_path(
 
 
 def _window(run: TradingRun, source: CcxtPollSource, symbol: str) -> RollingWindow:
-    """Return a symbol's recent bars, kept as candles too: what closed between the last candle
-    and this session's first bar would else be a hole in the charts."""
+    """Return a symbol's recent bars, all of them kept as candles too: what closed between the last
+    candle and this session's first bar would else be a hole in the charts, and a decision is made
+    again from the very window it was made on."""
     history = source.history(symbol, WINDOW_BARS)
-    candles_backfill(venue=run.venue, symbol=symbol, bars=history)
+    candles_backfill(venue=run.venue, symbol=symbol, bars=history, limit=WINDOW_BARS)
     return RollingWindow(history, WINDOW_BARS)
 
 
@@ -264,7 +275,7 @@ def _cursors(run: TradingRun) -> dict[str, int]:
 def _account(
     run: TradingRun,
     instruments: dict[str, Instrument],
-    windows: dict[str, RollingWindow],
+    windows: Mapping[str, RollingWindow],
     state: dict[str, Any],
 ) -> Account:
     ledger = records.restore_ledger(run, instruments.values())

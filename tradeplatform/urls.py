@@ -3,6 +3,8 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+from monitoring.layer import layer
+
 admin.autodiscover()
 
 urlpatterns = [
@@ -12,4 +14,5 @@ urlpatterns = [
     path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}img/favicon.svg")),
     path("", include("accounts.urls")),
     path("", include("monitoring.urls")),
+    *layer().page_patterns(),
 ]

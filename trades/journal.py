@@ -25,6 +25,7 @@ from strategies.scores import credit_record, settled_record
 from strategies.training import training_request
 from trades import models, oms, records
 from trades.failpoints import failpoint
+from trades.feature_names import feature_names_keep
 from trades.lease import Fence
 from trades.services import predictor_parameters
 
@@ -45,6 +46,7 @@ class DatabaseJournal:
         self._instruments = instruments
         self._horizon_bars = horizon_bars
         self._analysis: models.Analysis | None = None
+        self._legends: set[str] = set()
 
     @contextmanager
     def event(self, event: MarketEvent) -> Iterator[None]:
@@ -107,7 +109,10 @@ class DatabaseJournal:
         records.trade_row(self._run, trade).save(force_insert=True)
 
     def record_analysis(self, analysis: Analysis, learning: Sequence[PhaseRecord]) -> None:
-        row = records.analysis_row(self._run, analysis, learning, timezone.now())
+        row, legend = records.analysis_row(self._run, analysis, learning, timezone.now())
+        if legend is not None and legend.key not in self._legends:
+            feature_names_keep(legend=legend)
+            self._legends.add(legend.key)
         row.save(force_insert=True)
         self._analysis = row
 

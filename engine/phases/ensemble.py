@@ -128,6 +128,7 @@ def propose_ensemble(
     validation: Validation | None,
     consensus: Consensus | None,
     config: PipelineConfig,
+    bar_close_ms: int = 0,
 ) -> Proposal | None:
     """Return the ensemble's own entry, None where it has none.
 
@@ -165,4 +166,5 @@ def propose_ensemble(
             f"probability {probability:.3f} reached {config.entry_probability:g} with "
             f"{confluence} sources agreeing, needed were {config.min_confluence}"
         ),
+        bar_close_ms=bar_close_ms,
     )

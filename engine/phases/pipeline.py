@@ -9,27 +9,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import cast
 
+from engine.conditions import Feelings
 from engine.failsafe import FailSafe, Failure
-from engine.features import feature_frame
+from engine.features import feature_row
 from engine.market_columns import market_columns
 from engine.order_flow import OrderFlowTape
 from engine.phases import (
-    entry_gates,
     feature_engineering,
-    final_decision,
     market_analysis,
     microstructure,
     proposals,
-    risk_and_sizing,
     tracing,
 )
 from engine.phases.asking import Inputs, Notebook, note_answers
-from engine.phases.beliefs import NO_BELIEFS, Beliefs, Believer, Stage, fewer_models
+from engine.phases.beliefs import NO_BELIEFS, Beliefs, Believer
 from engine.phases.config import PipelineConfig
 from engine.phases.context import DecisionContext, Positions
+from engine.phases.judge import Judge
 from engine.phases.learner import Learner, LearningResult
 from engine.phases.recorder import Chain, Recorder
 from engine.phases.rule_board import RuleBoard
@@ -49,17 +47,16 @@ from engine.types.decisions import (
     Analysis,
     Decision,
     JsonValue,
-    Reason,
 )
 from engine.types.learned import TradeCredit
 from engine.types.ledger import Trade
 from engine.types.opinions import (
+    ConditionChange,
     FeatureView,
     MarketView,
     Missing,
     OrderFlowView,
     Proposal,
-    ProposalKind,
 )
 
 __all__ = ["DecisionContext", "LearningResult", "Pipeline"]
@@ -94,12 +91,12 @@ class Pipeline:
         self._executor = executor
         self._recorder = recorder
         self._fail_safe = fail_safe
-        self._monotonic = monotonic
+        self._judge = Judge(config, rules, recorder, fail_safe, monotonic)
         self._panel = SourcePanel(champions(learned) if seats is None else seats)
         self._believer = Believer(config, rules, self._panel, scoreboard, fail_safe, monotonic)
         self._learner = Learner(config, self._panel, scoreboard, observers, fail_safe)
+        self._feelings = Feelings()
         self._tape = OrderFlowTape()
-        self._started_s = 0.0
         # the last row of each input: what new sources are warmed up with
         self._rows: dict[SourceInput, FloatColumn] = {}
         # why the last bar's proposals could not be made, empty where they could
@@ -108,9 +105,8 @@ class Pipeline:
     def warm_up(self, store: ColumnStore) -> None:
         """Evaluate every column once, so that compiling them costs no event its deadline."""
         market_columns(store)
-        matrix = feature_frame(store).matrix
-        if len(matrix):
-            self._rows[SourceInput.FEATURES] = matrix[-1]
+        if len(store.bars):
+            self._rows[SourceInput.FEATURES], _ = feature_row(store, len(store.bars) - 1)
         self._believer.board(store)
         self._believer.warm_up(self._rows)
 
@@ -126,13 +122,14 @@ class Pipeline:
 
     def analyse(self, snapshot: Snapshot) -> Analysis:
         """Run phases 1-6; what a failed phase would have given is missing and on record."""
-        self._started_s = self._monotonic()
+        self._judge.start()
         chain = self._recorder.begin(lambda: tracing.event(snapshot))
         views = self._executor.run(self._views(snapshot, chain))
         market = cast("MarketView | Missing", views[PHASES[0]])
         features = cast("FeatureView | Missing", views[PHASES[1]])
         order_flow = cast("OrderFlowView | Missing", views[PHASES[2]])
-        tracing.add_view(chain, 1, market, market_analysis.describe)
+        changes = self._changes(snapshot, market)
+        tracing.add_view(chain, 1, market, lambda view: market_analysis.describe(view, changes))
         tracing.add_view(chain, 2, features, feature_engineering.describe)
         tracing.add_view(chain, 3, order_flow, microstructure.describe)
         beliefs = self._believe(snapshot, market, features, order_flow, chain)
@@ -149,7 +146,19 @@ class Pipeline:
             beliefs.validation,
             beliefs.consensus,
             chain.records(),
+            changes,
             beliefs.panel,
+        )
+
+    def _changes(
+        self, snapshot: Snapshot, market: MarketView | Missing
+    ) -> tuple[ConditionChange, ...]:
+        felt = self._feelings.last(snapshot.event.symbol)
+        nothing: tuple[ConditionChange, ...] = ()
+        return self._fail_safe.fall_back(
+            lambda: market_analysis.changes_since(snapshot, market, felt),
+            nothing,
+            where="condition changes",
         )
 
     def _believe(
@@ -234,107 +243,13 @@ class Pipeline:
 
         Exits of what is held are decided even where an earlier phase failed or time ran out.
         """
-        chain = self._recorder.begin(lambda: tracing.proposal(analysis, proposal))
-        stage = Stage(7)
-        # never skipped in a cool-off: an exit must be tried every time
-        decision = self._fail_safe.attempt(
-            lambda: self._decide(proposal, snapshot, analysis, context, chain, stage),
-            where="phases 7-8",
-            always=True,
-        )
-        if isinstance(decision, Failure):
-            tracing.add_failure(chain, stage.number, 8, decision.text)
-            reason = tracing.failure_reason(stage.number, decision.text)
-            decision = self._hold(proposal, snapshot, reason, stage.number)
-        return final_decision.with_records(_tagged(decision, analysis), chain.records())
+        return self._judge.decide(proposal, snapshot, analysis, context)
 
-    def _decide(
-        self,
-        proposal: Proposal,
-        snapshot: Snapshot,
-        analysis: Analysis,
-        context: DecisionContext,
-        chain: Chain,
-        stage: Stage,
+    def hold(
+        self, snapshot: Snapshot, analysis: Analysis, positions: Positions | None = None
     ) -> Decision:
-        is_entry = proposal.kind is ProposalKind.ENTRY
-        failed = tracing.failed_phase(analysis) if is_entry else None
-        if failed is not None:
-            tracing.add_skipped(chain, 7, 8, failed.reasons)
-            return self._hold(proposal, snapshot, failed.reasons[0], failed.number)
-        question = entry_gates.Question(
-            proposal, snapshot, analysis, context, self._config, self._fail_safe.failed
-        )
-        answer = chain.timed(
-            7, lambda: risk_and_sizing.assess_risk_and_size(question, context.policy)
-        )()
-        tracing.add_sizing(chain, answer)
-        stage.number = 8
-        late = self._too_late() if is_entry else None
-        if late is not None:
-            decision = self._hold(proposal, snapshot, late, 8)
-        else:
-            decision = chain.timed(
-                8,
-                lambda: final_decision.finalise(
-                    proposal, snapshot, analysis, answer, context, self._config
-                ),
-            )()
-        tracing.add_decision(chain, decision, analysis)
-        return decision
-
-    def _too_late(self) -> Reason | None:
-        took_s = self._monotonic() - self._started_s
-        limit_s = self._config.total_deadline_s
-        if took_s <= limit_s:
-            return None
-        text = f"deciding took {took_s:.3f} s, deadline was {limit_s:g} s"
-        return Reason("DEADLINE", text, took_s, limit_s)
-
-    def _hold(self, proposal: Proposal, snapshot: Snapshot, reason: Reason, phase: int) -> Decision:
-        return final_decision.hold(
-            proposal.strategy,
-            snapshot,
-            reason,
-            self._config,
-            proposal=proposal,
-            blocking_phase=phase,
-        )
-
-    def hold(self, snapshot: Snapshot, analysis: Analysis) -> Decision:
-        """Return the HOLD of a bar on which nobody proposed, with the reason."""
-        made = self._fail_safe.attempt(
-            lambda: self._silent(snapshot, analysis), where="hold", always=True
-        )
-        if not isinstance(made, Failure):
-            return _tagged(made, analysis)
-        chain = self._recorder.begin(dict)
-        reason = tracing.failure_reason(8, made.text)
-        tracing.add_skipped(chain, 7, 7, (reason,))
-        tracing.add_failure(chain, 8, 8, made.text)
-        decision = final_decision.hold(
-            final_decision.PLATFORM, snapshot, reason, self._config, blocking_phase=8
-        )
-        return final_decision.with_records(decision, chain.records())
-
-    def _silent(self, snapshot: Snapshot, analysis: Analysis) -> Decision:
-        chain = self._recorder.begin(lambda: tracing.proposal(analysis, None))
-        failed = tracing.failed_phase(analysis)
-        if failed is not None:
-            reason, phase = failed.reasons[0], failed.number
-        elif self._unproposed:
-            reason, phase = tracing.failure_reason(7, self._unproposed), 7
-        else:
-            reason, phase = tracing.silence(analysis), None
-        decision = final_decision.hold(
-            final_decision.PLATFORM, snapshot, reason, self._config, blocking_phase=phase
-        )
-        if phase == 7:
-            tracing.add_failure(chain, 7, 7, self._unproposed)
-        else:
-            tracing.add_skipped(chain, 7, 7, (reason,))
-        tracing.add_decision(chain, decision, analysis)
-        return final_decision.with_records(decision, chain.records())
+        """Return the HOLD of a bar on which nobody proposed, with the reason and who was close."""
+        return self._judge.hold(snapshot, analysis, positions or {}, self._unproposed)
 
     # -- phases 9-10, applied between events ---------------------------------------------------
 
@@ -353,6 +268,8 @@ class Pipeline:
         applied = self._learner.apply(result)
         if result.settlements:
             self._believer.forget_standings()
+        if result.analysis is not None:
+            self._feelings.note(result.analysis.symbol, result.analysis.market)
         return applied
 
     def closed(self, trade: Trade) -> TradeCredit | None:
@@ -373,7 +290,11 @@ class Pipeline:
 
     def state(self) -> dict[str, JsonValue]:
         """Return everything learned as JSON values; ``restore`` of it gives equal decisions."""
-        return {**self._learner.state(), "order_flow": self._tape.state()}
+        return {
+            **self._learner.state(),
+            "feelings": self._feelings.state(),
+            "order_flow": self._tape.state(),
+        }
 
     def restore(self, state: Mapping[str, JsonValue]) -> None:
         """Replace everything learned by a stored state; a source it does not name starts anew,
@@ -388,11 +309,5 @@ class Pipeline:
         if not isinstance(tape, dict):
             raise ValueError(f"pipeline state must have a mapping order_flow, was {tape!r}")
         self._tape.restore(tape)
+        self._feelings.restore(state.get("feelings"))
         self._believer.forget_standings()
-
-
-def _tagged(decision: Decision, analysis: Analysis) -> Decision:
-    """Return the decision with a word on the models that were not asked (ORC-74)."""
-    if not analysis.panel.shed:
-        return decision
-    return replace(decision, reasons=(*decision.reasons, fewer_models(analysis.panel.shed)))

@@ -67,6 +67,8 @@ def assess_risk_and_size(question: Question, policy: OptimizationPolicy) -> Answ
         "reason_code": assessment.reason_code,
         "reason": assessment.reason,
         "confluence": confluence,
+        "signal_id": proposal.signal_id,
+        "detail": dict(assessment.detail),
     }
     if not assessment.accepted:
         reason = Reason(assessment.reason_code, assessment.reason, assessment.quality)
@@ -226,14 +228,12 @@ def _book_note(flow: OrderFlowView | Missing) -> list[Reason]:
 def _exit(question: Question) -> Answer:
     """Close the strategy's whole position; only HALTED and the venue's filters can stop it."""
     proposal, context = question.proposal, question.context
-    held = context.positions.get(proposal.strategy)
-    if held is None or held.quantity_base == 0:
-        return Answer(denial(Reason("NO_POSITION", "nothing to close, position was 0", 0.0)))
-    denied = _halted(question) or _exit_pending(question)
-    if denied is not None:
-        return Answer(denial(denied))
+    for _, denied in exit_gates(question):
+        if denied is not None:
+            return Answer(denial(denied))
     instrument = question.snapshot.instrument
-    price, quantity = instrument.price(proposal.price), abs(held.quantity_base)
+    quantity = abs(context.positions[proposal.strategy].quantity_base)
+    price = instrument.price(proposal.price)
     capped = hard_limits.apply(
         hard_limits.SizeRequest(
             instrument=instrument,
@@ -253,6 +253,22 @@ def _exit(question: Question) -> Answer:
         capped.denied,
     )  # fmt: skip
     return Answer(sizing)
+
+
+def exit_gates(question: Question) -> tuple[tuple[str, Reason | None], ...]:
+    """Return every gate of an exit by name with its denial, in the order in which they decide."""
+    return (
+        ("position held", _nothing_held(question)),
+        ("trading state", _halted(question)),
+        ("exit on its way", _exit_pending(question)),
+    )
+
+
+def _nothing_held(question: Question) -> Reason | None:
+    held = question.context.positions.get(question.proposal.strategy)
+    if held is not None and held.quantity_base != 0:
+        return None
+    return Reason("NO_POSITION", "nothing to close, position was 0", 0.0)
 
 
 def _halted(question: Question) -> Reason | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from hashlib import blake2b
 
 from engine.types.bars import BoolColumn, FloatColumn, IntColumn
 
@@ -70,14 +71,45 @@ class MarketView:
     dwell_bars: int
 
 
+class ConditionKind(StrEnum):
+    """What changed about a market's condition (ORC-84)."""
+
+    REGIME_CHANGE = "regime_change"
+    VOLATILITY_SHIFT = "volatility_shift"
+    LIQUIDITY_SHIFT = "liquidity_shift"
+    RISK_SHIFT = "risk_shift"
+    SENTIMENT_FLIP = "sentiment_flip"
+    GAP = "gap"
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionChange:
+    """One change, on the bar that closed at ``at_ms``, from ``was`` to ``now``.
+
+    ``magnitude`` is in [0, 1]: of a regime the probability of the new one less that of the old
+    one; of a level the steps over the most there are; of sentiment half the distance; of a gap
+    the part of an hour's worth of 60 bars that is missing, at most 1.
+    """
+
+    kind: ConditionKind
+    magnitude: float
+    was: str
+    now: str
+    at_ms: int
+
+
 @dataclass(frozen=True, slots=True)
 class FeatureView:
-    """Phase 2: one finite feature row (n_features,) of a versioned frame; ready once warm."""
+    """Phase 2: one finite feature row (n_features,) of a versioned frame; ready once warm.
+
+    ``notes`` say what is not there although the row is ready: its features are 0.
+    """
 
     version: str
     names: tuple[str, ...]
     values: FloatColumn
     ready: bool
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +205,10 @@ class ProposalKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A strategy asks to open a position, or to close its own. Prices are estimates in quote."""
+    """A strategy asks to open a position, or to close its own. Prices are estimates in quote.
+
+    ``bar_close_ms`` is the bar it was made on: one proposal a strategy, symbol and bar.
+    """
 
     strategy: str
     symbol: str
@@ -185,11 +220,22 @@ class Proposal:
     target_price: float | None
     reason_code: str
     reason: str
+    bar_close_ms: int = 0
+
+    @property
+    def signal_id(self) -> str:
+        """16 hex characters that name this signal in every run and wiring (OPT-08)."""
+        text = f"{self.symbol}|{self.strategy}|{self.bar_close_ms}"
+        return blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class SourceScore:
-    """Why a source was selected or left out in phase 4 (ORC-10)."""
+    """Why a source was selected or left out in phase 4 (ORC-10).
+
+    ``skill`` is the scoreboard's weight (1 = knows nothing), ``latency_us`` what was remembered
+    of the source's answers when it was judged, ``voice`` how much of its lean was believed.
+    """
 
     source: str
     score: float
@@ -198,6 +244,9 @@ class SourceScore:
     settled: int
     regime_fit: float
     reason: str
+    skill: float = 1.0
+    latency_us: float = 0.0
+    voice: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

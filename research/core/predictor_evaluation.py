@@ -199,7 +199,12 @@ class _Walk:
     ) -> None:
         self._instrument, self._store, self._dataset = instrument, store, dataset
         self._settings, self._progress = settings, progress
-        self._chairs = [_Chair(source) for source in learned_sources(settings.predictors)]
+        # candles bring no order book: who reads one has nothing to say here
+        self._chairs = [
+            _Chair(source)
+            for source in learned_sources(settings.predictors)
+            if source.reads is SourceInput.FEATURES
+        ]
         self._controls = control_sources()
         self._rules = [rule.code for rule in rule_sources()] if settings.with_rules else []
         self._pipeline = _pipeline(self._chairs, settings)

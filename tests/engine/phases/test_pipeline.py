@@ -252,7 +252,7 @@ def test_a_warmed_up_pipeline_and_its_board_are_ready_before_the_first_event() -
     phases = pipeline([BUYER])
     phases.warm_up(store)
     known = dict(store._cache)
-    decide(phases, at=snapshot(650, store=store))
+    decide(phases, at=snapshot(len(BARS) - 1, store=store))
     added = store._cache.keys() - known.keys()
     assert len(added) <= 2, added
 

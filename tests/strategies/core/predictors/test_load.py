@@ -63,7 +63,13 @@ def test_flattened_forest_is_scikit_learns_own_answer() -> None:
     for kind in (ExtraTreesClassifier, RandomForestClassifier):
         forest = kind(n_estimators=40, max_depth=9, random_state=1, n_jobs=1)
         forest.fit(dataset.matrix, dataset.outcome_up)
-        ours = probabilities_of(raw_logits(trees_of_forest(forest), rows))
+        trees = trees_of_forest(forest)
+        # so near a threshold that rounding to 32 bits decides the side
+        inner = np.flatnonzero(trees.feature >= 0)[:600]
+        near = np.repeat(dataset.matrix[:1], len(inner), axis=0)
+        near[np.arange(len(inner)), trees.feature[inner]] = trees.threshold[inner] * (1.0 + 1e-9)
+        rows = np.concatenate((rows, near))
+        ours = probabilities_of(raw_logits(trees, rows))
         np.testing.assert_allclose(ours, forest.predict_proba(rows)[:, 1], atol=1e-6)
 
 
