@@ -24,6 +24,7 @@ from tradeplatform.running import running_session
 from trades.lease import lease_acquire
 from trades.models import Analysis, EvolutionEvent, SymbolCursor, TradingRun
 from trades.runner import RunningSession
+from trades.stored import analysis_document
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -124,9 +125,9 @@ def test_a_promotion_is_taken_between_events_and_said_with_its_moment(
     }
     analysis = Analysis.objects.filter(run=run).order_by("-bar_close_at").first()
     assert analysis is not None
-    asked = [name for name, _ in analysis.payload["panel"]["asked"]]
+    asked = [name for name, _ in analysis_document(analysis)["panel"]["asked"]]
     assert CODE in asked and f"{CODE}@base" in asked
-    spoke = {o["source"]: o["version"] for o in analysis.payload["opinions"]}
+    spoke = {o["source"]: o["version"] for o in analysis_document(analysis)["opinions"]}
     assert spoke.get(CODE, row.version) == row.version
     # a rebuilt session sits as the rows say, and says nothing new
     again = started(run)
