@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from engine.side_books import SHADOW
-from engine.types.ledger import Trade as TradeValue
 from monitoring.models import Incident
 from strategies.models import Status, Strategy
 from tests.practice_process import practice_process
@@ -16,7 +16,6 @@ from tests.tradeplatform.test_parity import (  # noqa: F401 - fixtures
     SEED,
     bar_file,
     practice_keys,
-    replay_of,
 )
 from tradeplatform.configuration import Configuration
 from tradeplatform.run_setup import run_ensure
@@ -28,25 +27,27 @@ from trades.records import trade_value
 
 @pytest.mark.usefixtures("practice_keys")
 @pytest.mark.django_db(transaction=True)
-def test_suspended_strategies_trade_on_paper_as_they_would_have_traded(
+def test_suspended_strategies_trade_on_paper_also_through_a_restart(
     bar_file: Path,  # noqa: F811
     tmp_path: Path,
     settings: Any,
 ) -> None:
-    """D-07: no order leaves; the virtual trades are those of a run in which they may trade, also
-    through a session that is thrown away and rebuilt half way."""
-    run = _trade_suspended(bar_file, tmp_path, settings)
-    assert Order.objects.filter(run=run).count() == 0
-    assert Trade.objects.filter(run=run).count() == 0
-    rows = SideTrade.objects.filter(run=run, book=SHADOW).order_by("pk")
-    shadow = [trade_value(row) for row in rows]
-    assert _what(shadow) == _what(_free_trades(run, bar_file))
-    assert len(shadow) >= 1
-    assert SideEquityPoint.objects.filter(run=run, book=SHADOW).count() >= 299
+    """D-07: no order leaves; a session rebuilt half way changes no virtual trade."""
+    whole = _trade_suspended(bar_file, tmp_path / "whole", settings, rebuilt_at=None)
+    TradingRun.objects.filter(pk=whole.pk).update(ended_at=timezone.now())
+    broken = _trade_suspended(bar_file, tmp_path / "broken", settings, rebuilt_at=150)
+    for run in (whole, broken):
+        assert Order.objects.filter(run=run).count() == 0
+        assert Trade.objects.filter(run=run).count() == 0
+        assert SideEquityPoint.objects.filter(run=run, book=SHADOW).count() >= 299
+    assert len(_shadow(whole)) >= 2
+    assert _shadow(broken) == _shadow(whole)
     assert not Incident.objects.exists()
 
 
-def _trade_suspended(file: Path, folder: Path, settings: Any) -> TradingRun:
+def _trade_suspended(
+    file: Path, folder: Path, settings: Any, *, rebuilt_at: int | None
+) -> TradingRun:
     options = ("--data", str(file), "--seed", str(SEED), "--warmup-bars", "300")
     with practice_process(folder / "venue", *options) as venue:
         settings.PRACTICE_URL = venue.url
@@ -55,24 +56,18 @@ def _trade_suspended(file: Path, folder: Path, settings: Any) -> TradingRun:
         fence = lease_acquire(run=run, holder="test", code_version="test")
         assert fence is not None
         session = running_session(run, fence)
-        session.advance()
-        for bar in range(300):
-            if bar == 150:
+        for bar in range(301):
+            fence.renew()
+            if bar == rebuilt_at:
                 session = running_session(run, fence)
-            venue.step()
             session.advance()
+            venue.step()
     return run
 
 
-def _free_trades(run: TradingRun, file: Path) -> list[TradeValue]:
-    """Return the trades of a replay over the same bars in which every strategy may trade."""
-    taken: list[TradeValue] = []
-    replay_of(run, file, taken.append)
-    return taken
-
-
-def _what(trades: list[TradeValue]) -> list[tuple[Any, ...]]:
-    """When and at what prices: sizes follow what orders taught, and only one run had any."""
+def _shadow(run: TradingRun) -> list[tuple[Any, ...]]:
+    rows = SideTrade.objects.filter(run=run, book=SHADOW).order_by("pk")
     return [
-        (t.strategy, t.opened_at_ms, t.closed_at_ms, t.entry_price, t.exit_price) for t in trades
+        (t.strategy, t.opened_at_ms, t.closed_at_ms, t.quantity_base, t.pnl_quote)
+        for t in map(trade_value, rows)
     ]
