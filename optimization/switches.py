@@ -76,7 +76,7 @@ KEYS: tuple[Key, ...] = (
         "quality_threshold",
         0.60,
         "Quality threshold",
-        "An entry needs at least this quality, from 0 to 1.",
+        "An entry needs at least this quality.",
         0.0,
         1.0,
     ),

@@ -120,11 +120,11 @@ def strategy_move(request: HttpRequest) -> HttpResponse:
     try:
         given = {"override_until": _until(request)} if verb in HOLDING else {}
         actor, reason = request.user.get_username(), request.POST.get("reason", "")
-        act(code=code, actor=actor, reason=reason, **given)
+        change = act(code=code, actor=actor, reason=reason, **given)
     except Refused as refused:
         messages.error(request, f"Nothing was changed: {refused}")
     else:
-        messages.success(request, f"{code}: {verb} done.")
+        messages.success(request, f"{code} is {change.to_status} from the next event on.")
     return back_to(request, PAGE)
 
 

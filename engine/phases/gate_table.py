@@ -99,9 +99,17 @@ def _layer(answer: Answer) -> GateAnswer:
         return GateAnswer(LAYER, None, text=text)
     quality = said["quality"]
     value = quality if isinstance(quality, float) else None
+    detail = said.get("detail")
+    threshold = detail.get("threshold") if isinstance(detail, dict) else None
+    limit = threshold if isinstance(threshold, float) and value is not None else None
+    margin = None if value is None or limit is None else value - limit
     if said["accepted"]:
-        return GateAnswer(LAYER, True, value)
-    return GateAnswer(LAYER, False, value, code=str(said["reason_code"]), text=str(said["reason"]))
+        if margin is not None and margin < 0.0:
+            # what passed below the threshold was not held against it: the filter is off
+            limit = margin = None
+        return GateAnswer(LAYER, True, value, limit, margin)
+    code, text = str(said["reason_code"]), str(said["reason"])
+    return GateAnswer(LAYER, False, value, limit, margin, code, text)
 
 
 def _limits(question: Question, answer: Answer) -> tuple[GateAnswer, ...]:

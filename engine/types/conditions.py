@@ -98,4 +98,4 @@ class NearMiss:
     @property
     def sentence(self) -> str:
         lacks = "; ".join(condition.sentence for condition in self.setup.unmet)
-        return f"{self.source} {self.setup.side.value} by {self.setup.name} lacked {lacks}"
+        return f"{self.source} {self.setup.side.value} by {self.setup.name}, which lacked {lacks}"

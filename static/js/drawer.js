@@ -42,7 +42,7 @@
     for (const [name, value] of rows) {
       list.append(el("dt", null, name.replaceAll("_", " ")), el("dd", null, plain(value)));
     }
-    return el("details", null, el("summary", null, "Output, " + rows.length + " values"), list);
+    return el("details", null, el("summary", null, "Output, " + rows.length + (rows.length === 1 ? " value" : " values")), list);
   }
 
   /* Where a phase gave no reason its first plain values say what it found. */
@@ -82,12 +82,6 @@
     const trace = detail.sizing;
     if (!trace) return null;
     const steps = [
-      { name: "Base size", value: Number(trace.base_quantity), note: "risk-based, before the multiplier" },
-      {
-        name: "× " + format.number(trace.multiplier_applied, 3),
-        value: trace.base_quantity * trace.multiplier_applied,
-        note: "multiplier, raw " + format.number(trace.multiplier_raw, 3),
-      },
       ...(trace.steps || []).map((step) => ({ name: step.code.replaceAll("_", " "), value: Number(step.after_base), note: step.text })),
       { name: "Final size", value: Number(trace.quantity_base), note: format.number(trace.notional_quote, 2) + " " + detail.quote + " notional, " + format.number(trace.stop_risk_quote, 2) + " at the stop" },
     ];

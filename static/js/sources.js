@@ -29,7 +29,7 @@
     const ends = said.length ? [Math.min(...said), Math.max(...said)] : [0, 1];
     bins.push({ type: "scatter", mode: "lines", name: "as often as said", x: ends, y: ends, line: { color: token("--muted"), width: 1, dash: "dot" } });
     const time = board.sources.map((s, i) => line(s, i, s.over_time, (b) => new Date(b.at_ms), (b) => b.brier));
-    window.Plotly.react("calibration", bins, layout(["probability said", { tickformat: ".2f" }], ["share that came true", { tickformat: ".0%", rangemode: "tozero" }]), config);
+    window.Plotly.react("calibration", bins, layout(["probability of a rise that was said", { tickformat: ".1%" }], ["share that rose", { tickformat: ".0%", rangemode: "tozero" }]), config);
     window.Plotly.react("brier", time, layout(["venue time, UTC", {}], ["Brier score", { tickformat: ".3f" }]), config);
   }
 

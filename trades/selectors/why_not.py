@@ -152,4 +152,6 @@ def _summary(decision: Decision, traded: bool, failing: list[dict[str, Any]], ne
         told = "; ".join(reason["text"] for reason in failing) or "no order was stored for it"
         return f"The decision was {decision.action}, but {told}."
     closest = f". Closest was {nearest}." if nearest else ""
-    return f"Nobody proposed a trade: {decision.reason or decision.reason_code}{closest}"
+    # the reason of such a bar begins with the same words
+    told = (decision.reason or decision.reason_code).removeprefix("nobody proposed").lstrip(", ")
+    return f"Nobody proposed a trade{': ' if told else ''}{told}{closest or '.'}"

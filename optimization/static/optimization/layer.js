@@ -17,6 +17,7 @@
     return el("table", null, el("thead", null, el("tr", null, ...head)), el("tbody", null, ...rows));
   }
 
+  const counted = (n, what) => n + " " + what + (n === 1 ? "" : "s");
   const reasonCell = (text) => el("td", { class: "reason", title: text }, el("span", null, text));
   const fact = (label, value) => el("li", null, el("span", null, label), el("b", null, value));
   const r = (value) => (format.isNumber(value) ? format.signed(value, 2) + " R" : TP.NONE);
@@ -46,7 +47,7 @@
     const rows = state.updates.slice(0, 6).map((row) => {
       const made = row.summary || {};
       const moved = (made.weights || []).filter((one) => !one.regime).length;
-      const words = row.error || (made.taken || 0) + " trades, " + moved + " weights, " + (made.edges || []).length + " edges";
+      const words = row.error || [counted(made.taken || 0, "new trade"), counted(moved, "weight change"), counted((made.edges || []).length, "status change")].join(", ");
       return el("tr", null, cell(format.moment(row.period_at_ms).slice(0, 16)), cell(el("span", { class: "status " + (row.status === "FAILED" ? "error" : "") }, row.status)), reasonCell(words));
     });
     byId("updates").replaceChildren(rows.length ? table([["Period"], ["Status"], ["What it did"]], rows, []) : "");
@@ -66,7 +67,7 @@
 
   function evidence(row) {
     if (!row.trades) return "no closed trade yet";
-    const parts = [row.trades + " trades", "win rate " + format.percent(row.win_rate_fraction, 0), "PF " + format.number(row.profit_factor, 2), "drawdown " + format.number(row.max_drawdown_r, 1) + " R"];
+    const parts = [counted(row.trades, "trade"), "win rate " + format.percent(row.win_rate_fraction, 0), "PF " + format.number(row.profit_factor, 2), "drawdown " + format.number(row.max_drawdown_r, 1) + " R"];
     if (row.streak < -1) parts.push(-row.streak + " losses in a row");
     return parts.join(", ");
   }
@@ -108,7 +109,7 @@
 
   function showChanges() {
     const rows = state.changes.map((row) => el("tr", null, el("td", null, format.moment(row.at_ms).slice(0, 16), el("small", null, row.actor)), el("td", null, row.strategy, el("small", null, row.kind)), cell(row.what), reasonCell(row.reason)));
-    byId("changes").replaceChildren(table([["At, UTC"], ["Strategy"], ["Change"], ["Reason"]], rows, ["Nothing has changed yet", "Each change of a weight or a status is listed with its reason."]));
+    byId("changes").replaceChildren(table([["At"], ["Strategy"], ["Change"], ["Reason"]], rows, ["Nothing has changed yet", "Each change of a weight or a status is listed with its reason."]));
   }
 
   /* --- charts ------------------------------------------------------------------------------------ */
@@ -170,9 +171,9 @@
       ...found.edges.map((row) => el("li", null, el("b", null, row.strategy + ": " + row.from + " → " + row.to), el("small", null, row.reason))),
       ...moved.map((row) => el("li", null, el("b", null, row.strategy + ": " + format.number(row.old, 3) + " → " + format.number(row.new, 3)), el("small", null, row.reason))),
     ];
-    const none = el("li", null, "Nothing: no weight would move and no status would change.");
+    const none = el("li", null, "Nothing: no weight would move and no status would change.", el("small", null, "A weight needs 10 closed trades of its strategy, 5 of them since it last moved; a status needs more than chance explains."));
     byId("preview-result").replaceChildren(
-      el("p", { class: "muted" }, "At " + moment(found.at) + " venue time, with " + found.taken + " new closed trades; nothing was written."),
+      el("p", { class: "muted" }, "At " + moment(found.at) + " venue time, with " + counted(found.taken, "new closed trade") + "; nothing was written."),
       el("ul", null, ...(items.length ? items : [none]))
     );
   }

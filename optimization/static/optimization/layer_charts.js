@@ -38,10 +38,11 @@
 
   /* One stepped line a strategy; a mark where that strategy itself changed, with its reason. */
   function drawAllocation(node, series, kind) {
-    const at = series.ts_ms.map((ms) => new Date(ms));
+    /* what was changed last holds until now */
+    const at = [...series.ts_ms.map((ms) => new Date(ms)), new Date()];
     const narrow = node.clientWidth < 520;
     const traces = series.strategies.map((code, index) => {
-      const values = series[kind][code];
+      const values = [...series[kind][code], series[kind][code][series.ts_ms.length - 1]];
       return {
         type: "scatter",
         mode: "lines+markers",
@@ -49,8 +50,8 @@
         x: at,
         y: kind === "share" ? values.map((value) => 100 * value) : values,
         line: { shape: "hv", width: 1.8, color: TP.charts.seriesColor(index) },
-        marker: { color: TP.charts.seriesColor(index), size: series.changed.map((one) => (one === code ? 7 : 0)) },
-        text: series.reasons.map((reason, i) => (series.changed[i] === code ? wrapped(reason, narrow ? 34 : 60) : "unchanged")),
+        marker: { color: TP.charts.seriesColor(index), size: [...series.changed.map((one) => (one === code ? 7 : 0)), 0] },
+        text: [...series.reasons.map((reason, i) => (series.changed[i] === code ? wrapped(reason, narrow ? 34 : 60) : "unchanged")), "now"],
         hovertemplate: "<b>" + code + "</b> " + TITLES[kind] + (kind === "share" ? " %{y:.1f} %" : " %{y:.3f}") + "<br>%{text}<extra></extra>",
       };
     });

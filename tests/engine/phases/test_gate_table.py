@@ -121,3 +121,17 @@ def test_a_table_is_rows_of_json() -> None:
     assert isinstance(row, list)
     assert row[:2] == ["order on its way", False]
     assert row[5] == "DUPLICATE"
+
+
+def test_a_refusal_below_the_threshold_tells_how_much_was_missing() -> None:
+    """ORC-59: the layer's threshold is a limit like any other, and its lack can be the nearest."""
+    detail = {"threshold": 0.6}
+    refused = Assessment(False, 0.4, "LOW_QUALITY", "quality 0.4 of 0.6", detail=detail)
+    row = named(table(Layer(assessment=lambda: refused)), LAYER)
+    assert (row.limit, row.margin) == (0.6, pytest.approx(-0.2))
+
+
+def test_a_filter_that_is_off_has_no_limit() -> None:
+    passed = Assessment(True, 0.4, "UNFILTERED", "filter off", detail={"threshold": 0.6})
+    row = named(table(Layer(assessment=lambda: passed)), LAYER)
+    assert (row.passed, row.value, row.limit, row.margin) == (True, 0.4, None, None)

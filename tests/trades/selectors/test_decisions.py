@@ -87,7 +87,7 @@ def test_a_blocked_decision_names_its_first_gate_and_every_gate_that_failed():
 
 def test_a_quiet_bar_says_that_nobody_proposed():
     answer = decision_why_not(reload(make_decision(make_run())))
-    assert answer.summary == "Nobody proposed a trade: nobody proposed"
+    assert answer.summary == "Nobody proposed a trade."
     assert answer.failing == []
 
 
