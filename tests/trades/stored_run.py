@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 
 from django.utils import timezone
@@ -14,6 +14,7 @@ from engine.announce import SilentAnnouncer
 from engine.executors import SerialExecutor
 from engine.ledger import Ledger
 from engine.phases.recorder import FullRecorder
+from engine.ports import OptimizationPolicy
 from engine.quality import bar_at
 from engine.session import TradingSession
 from engine.trading_book import RunIdentity, TradingBook
@@ -81,7 +82,10 @@ def make_run(config: Configuration, symbols: list[str]) -> TradingRun:
 
 
 class StoredRun:
-    """A session over rows; ``trade`` feeds it the next bars of every symbol, in turn."""
+    """A session over rows; ``trade`` feeds it the next bars of every symbol, in turn.
+
+    ``buyers`` is the share of takers who buy, and of the book that bids, by row.
+    """
 
     def __init__(
         self,
@@ -92,6 +96,8 @@ class StoredRun:
         shortable: bool = False,
         warm_up_bars: int = WARM_UP_BARS,
         has_reference: bool = True,
+        policy: OptimizationPolicy | None = None,
+        buyers: Callable[[int], float] | None = None,
     ) -> None:
         config = config or Configuration()
         for code in ("ensemble", *bootstrap.enabled_strategies(config)):
@@ -102,6 +108,7 @@ class StoredRun:
         self.bars = dict(bars)
         self.row = warm_up_bars
         self.gate = gate or Gate()
+        self.buyers = buyers
         self.run = make_run(config, list(bars))
         fence = lease_acquire(run=self.run, holder="test", code_version="test")
         assert fence is not None
@@ -110,12 +117,13 @@ class StoredRun:
         history = {symbol: cut(columns, 0, warm_up_bars) for symbol, columns in bars.items()}
         for symbol, columns in history.items():
             candles_backfill(venue=VENUE, symbol=symbol, bars=columns, limit=warm_up_bars)
-        pipeline, policy = bootstrap.build_pipeline(
+        pipeline, asked = bootstrap.build_pipeline(
             config,
             executor=SerialExecutor,
             recorder=FullRecorder(time.monotonic),
             monotonic=time.monotonic,
             reporter=LogReporter(),
+            policy=None if policy is None else lambda _: policy,
         )
         windows = {symbol: RollingWindow(columns, 2_500) for symbol, columns in history.items()}
         if has_reference:
@@ -137,7 +145,7 @@ class StoredRun:
             broker=StoredPaperBroker(self.run, fence, traded),
             journal=journal,
             gatekeeper=self.gate,
-            policy=policy,
+            policy=asked,
         )
         self.session = TradingSession(
             timeframe_ms=self.run.timeframe_ms,
@@ -163,8 +171,12 @@ class StoredRun:
         bar = bar_at(bars, self.row)
         close_ms = bar.ts_ms + bars.timeframe_ms
         levels = book_at(bar.close)
-        book = Book(close_ms, levels.bids, levels.asks)
-        flow = TradeFlow(bar.volume * 0.6, bar.volume * 0.4, 12)
+        share = 0.6 if self.buyers is None else self.buyers(self.row)
+        bids = levels.bids
+        if self.buyers is not None:
+            bids = tuple((price, size * share / (1.0 - share)) for price, size in bids)
+        book = Book(close_ms, bids, levels.asks)
+        flow = TradeFlow(bar.volume * share, bar.volume * (1.0 - share), 12)
         return MarketEvent(EventKind.BAR, symbol, close_ms, close_ms + 250, bar, book, flow)
 
 

@@ -118,7 +118,12 @@ class RecordedPolicy:
         if not said:
             return Assessment(True, None, "NOT_ASKED", "the layer was not asked then")
         return Assessment(
-            bool(said["accepted"]), said["quality"], said["reason_code"], said["reason"]
+            bool(said["accepted"]),
+            said["quality"],
+            said["reason_code"],
+            said["reason"],
+            said.get("signal_id", ""),
+            said.get("detail") or {},
         )
 
     def size_multiplier(

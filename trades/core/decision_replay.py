@@ -3,7 +3,8 @@
 What is recomputed, and from what:
 
 phases 1, 2   from the stored candles of the same window and of the bars that its columns remember,
-              within 1e-9: that is what older bars still weigh
+              within 1e-9: that is what older bars still weigh; a flip of sentiment is left out,
+              for it is against an earlier bar's trade flow, which is not kept
 phase 3       taken from the record: it remembers the books of earlier bars, which are not kept
 phases 4-6    from the stored standings and opinions; the opinions of rules are compared with the
               candles' own, those of learned sources are taken from the record, for what they had
@@ -38,7 +39,7 @@ from engine.phases.pipeline import Pipeline
 from engine.phases.proposals import propose
 from engine.phases.recorder import FullRecorder, digest
 from engine.phases.rule_board import RuleBoard
-from engine.phases.source_selection import LEFT_OUT, select_sources, standings_of
+from engine.phases.source_selection import LEFT_OUT, select_sources
 from engine.quality import bar_at
 from engine.scoreboard import Scoreboard
 from engine.types.bars import ColumnStore, EventKind, MarketEvent, Snapshot
@@ -73,6 +74,8 @@ from trades.core.replay_values import (
     judged,
     near,
     probability,
+    remembered,
+    standing_then,
     standstill,
     unheard,
     verdict,
@@ -206,13 +209,9 @@ class _Comparison:
         self._compare_rules(analysis, board)
         opinions = {opinion.source: opinion for opinion in analysis.opinions}
         sources = tuple(score.source for score in analysis.sources)
-        standing = standings_of(
-            sources,
-            tuple(score.brier for score in analysis.sources),
-            np.array([score.settled for score in analysis.sources], dtype=np.int64),
-            np.array([score.skill for score in analysis.sources]),
-            np.array([score.voice for score in analysis.sources]),
-        )
+        standing = standing_then(analysis.sources)
+        doubted = self._records.get(5, {}).get("output", {}).get("trust") or {}
+        trust = np.array([float(doubted.get(source, 1.0)) for source in sources])
         config = self._stored.config
         selection = select_sources(
             standing,
@@ -229,7 +228,7 @@ class _Comparison:
         probabilities = np.array([probability(opinions.get(source)) for source in sources])
         given = [opinions.get(source) for source in sources]
         validated = cross_validate(
-            given, probabilities, selection.place, standing.performance, config
+            given, probabilities, selection.place, standing.performance * trust, config
         )
         then, now = analysis.validation, validated.validation
         self._compare_values(5, judged(then), judged(now))
@@ -239,7 +238,7 @@ class _Comparison:
             probabilities,
             validated.kept,
             np.array([int(source not in rules) for source in sources], dtype=np.int64),
-            standing.skill,
+            standing.skill * trust,
             standing.settled,
             now.verdict,
             standing.voice,
@@ -362,6 +361,8 @@ class _Comparison:
         now = record.output.get(name)
         if record.number not in _OF_CANDLES:
             return then == now
+        if name == "changes":
+            return near(remembered(then), remembered(now), _CLOSE)
         return near(then, now, _SIX_DIGITS if (record.number, name) == (2, "values") else _CLOSE)
 
     def _compare_values(self, number: int, then: object, now: object) -> None:

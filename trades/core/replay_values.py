@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from math import isclose
 from typing import Any
 
+import numpy as np
+
 from engine.digest import decision_line
 from engine.phases.recorder import digest
-from engine.types.opinions import Opinion
+from engine.phases.source_selection import Standings, standings_of
+from engine.types.opinions import ConditionKind, Opinion, SourceScore
 from trades.core.replay_report import StoredDecision, Verdict
 
 
@@ -83,6 +87,24 @@ def apart(old: Any, new: Any) -> tuple[Any, Any]:
         return old, new
     keys = [k for k in {**old, **new} if not near(old.get(k), new.get(k), 1e-6)]
     return {k: old[k] for k in keys if k in old}, {k: new[k] for k in keys if k in new}
+
+
+def remembered(changes: Any) -> Any:
+    """Return the changes of condition that candles tell: those of sentiment need past flow."""
+    if not isinstance(changes, list):
+        return changes
+    return [one for one in changes if one.get("type") != ConditionKind.SENTIMENT_FLIP.value]
+
+
+def standing_then(scores: Sequence[SourceScore]) -> Standings:
+    """Return the standings that a decision's sources had, from what is stored of each."""
+    return standings_of(
+        tuple(score.source for score in scores),
+        tuple(score.brier for score in scores),
+        np.array([score.settled for score in scores], dtype=np.int64),
+        np.array([score.skill for score in scores]),
+        np.array([score.voice for score in scores]),
+    )
 
 
 def brief(value: object) -> str:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import io
 import json
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
 
+from engine.policy import BasePolicy
+from engine.ports import Assessment
+from engine.types.opinions import Proposal
 from market.models import Candle
 from tests.trades.stored_run import StoredRun, market
 from trades.models import Analysis, Decision
 from trades.selectors import decision_get, decision_replay
 from trades.selectors.replays import run_pipeline_config, run_rules
+from trades.stored import analysis_document, decision_document
 
 pytestmark = pytest.mark.django_db
 
@@ -169,15 +174,35 @@ def test_the_settings_of_a_replay_are_those_of_the_session(run: StoredRun) -> No
 
 @pytest.fixture
 def pair() -> StoredRun:
-    """Two symbols, and more history than a window shows: what columns remember matters."""
+    """Two symbols, more history than a window shows, buyers and sellers who change places, and a
+    layer that scores: what is remembered between bars matters."""
     bars = market("BTC/USDT", "ETH/USDT", n_bars=1_900)
-    return StoredRun(bars, warm_up_bars=1_800).trade(60)
+    stored = StoredRun(
+        bars,
+        warm_up_bars=1_800,
+        policy=Scoring(),
+        buyers=lambda row: 0.9 if row // 7 % 2 else 0.1,
+    )
+    return stored.trade(60)
+
+
+class Scoring(BasePolicy):
+    """Says how it came to its answer, as the layer does."""
+
+    def assess(self, proposal: Proposal, market: Any, confluence: int) -> Assessment:
+        detail = {"scorer": "formula", "threshold": 0.6, "inputs": {"confluence": confluence}}
+        return Assessment(True, 0.7, "QUALITY_PASSED", "passed", "a1", detail)
 
 
 def test_a_run_of_two_symbols_comes_out_the_same(pair: StoredRun) -> None:
     """ORC-14, ORC-59: the reference symbol and the bars before the window are given again."""
     rows = list(Decision.objects.select_related("run", "analysis").order_by("-pk")[:60])
     assert {row.symbol for row in rows} == {"BTC/USDT", "ETH/USDT"}
+    documents = [analysis_document(row.analysis) for row in rows]
+    first, fifth = ([d["records"][i]["output"] for d in documents] for i in (0, 4))
+    assert any(c["type"] == "sentiment_flip" for output in first for c in output["changes"])
+    assert any(output["trust"] for output in fifth)
+    assert any(decision_document(row)["policy"].get("detail") for row in rows)
     for row in rows:
         assert row.payload["inputs"]["bars"] == 1_024
         assert decision_replay(row).differences == [], row
