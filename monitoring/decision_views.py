@@ -5,17 +5,22 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils.dateparse import parse_datetime
 from django.utils.timezone import make_aware
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_GET, require_POST
 
+from accounts.errors import Refused
 from accounts.models import Scope
+from accounts.pages import back_to
+from accounts.roles import reaches, user_scope
 from engine.types.decisions import PHASES, Action
 from monitoring import decisions, sources
 from monitoring.views import needs, page_of, query_of, run_asked
 from strategies.models import Strategy
+from strategies.selectors import predictor_list, training_job_list
 from trades.models import TradingRun
 from trades.selectors import (
     STAGES,
@@ -25,7 +30,9 @@ from trades.selectors import (
     decision_performance,
     decision_replay,
 )
+from trades.services import predictor_evolve
 
+JOBS_SHOWN = 20
 PHASE_NUMBERS = frozenset(str(n) for n in range(1, len(PHASES) + 1))
 FILTERS = ("strategy", "symbol", "action", "phase", "reason", "stage", "since", "until")
 
@@ -115,8 +122,26 @@ def evolution_page(request: HttpRequest) -> HttpResponse:
         "tab": "evolution",
         "rows": page_of(request, rows),
         "query": query_of(request),
+        "predictors": predictor_list(),
+        "jobs": training_job_list()[:JOBS_SHOWN],
+        "may_operate": reaches(user_scope(request.user), Scope.OPERATE),
     }
     return render(request, "monitoring/evolution.html", context)
+
+
+@require_POST
+@needs(Scope.OPERATE)
+def evolution_ask(request: HttpRequest) -> HttpResponse:
+    """Ask for a new model of one predictor; it is tried before it speaks, as any other."""
+    code, reason = request.POST.get("code", ""), request.POST.get("reason", "")
+    try:
+        jobs = predictor_evolve(code=code, actor=request.user.get_username(), reason=reason)
+    except Refused as refused:
+        messages.error(request, f"Nothing was asked for: {refused}")
+    else:
+        scopes = ", ".join(job.scope for job in jobs)
+        messages.success(request, f"A training of {code} was asked for: {scopes}.")
+    return back_to(request, "evolution")
 
 
 @require_GET

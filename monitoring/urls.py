@@ -10,6 +10,7 @@ urlpatterns = [
     path("decisions/performance/", decision_views.performance_page, name="performance"),
     path("decisions/sources/", decision_views.source_page, name="sources"),
     path("decisions/evolution/", decision_views.evolution_page, name="evolution"),
+    path("decisions/evolution/ask/", decision_views.evolution_ask, name="evolution-ask"),
     path("decisions/<uuid:code>/", decision_views.decision_trace, name="decision"),
     path("trades/", views.trade_page, name="trades"),
     path("orders/", views.order_page, name="orders"),

@@ -34,6 +34,8 @@ _SOURCE = (
 _OPINION = ("source", "probability_up", "latency_us", "version")
 _REASON = ("code", "text", "value", "limit")
 _STEP = ("code", "before_base", "after_base", "text")
+# What rows did not have at first, with what it was then.
+_ADDED: Mapping[str, Any] = {"voice": 1.0, "version": ""}
 # Stored instead of an output that the sections give.
 REBUILT = 0
 
@@ -97,7 +99,7 @@ def unpack_analysis(stored: Json, legends: Legends) -> Json:
     records = [_record(row) for row in stored["records"]]
     whole = {key: value for key, value in stored.items() if key not in ("v", "records")}
     for key, fields in (("sources", _SOURCE), ("opinions", _OPINION)):
-        whole[key] = [dict(zip(fields, row, strict=True)) for row in stored[key]]
+        whole[key] = [_named(row, fields) for row in stored[key]]
     for record in records:
         if record["number"] == 2:
             record["output"] = _features_output(record["output"], legends)
@@ -306,6 +308,12 @@ def _row(record: Json) -> list[Any]:
     row[2] = round(float(row[2]), 1)
     row[-1] = _rows(row[-1], _REASON)
     return row
+
+
+def _named(row: Sequence[Any], fields: Sequence[str]) -> Json:
+    """Return a row by name; one written before a field was added has it empty, or 1 for a voice."""
+    later = [_ADDED[name] for name in fields[len(row) :]]
+    return dict(zip(fields, [*row, *later], strict=True))
 
 
 def _record(row: Sequence[Any]) -> Json:

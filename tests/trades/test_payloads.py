@@ -75,3 +75,16 @@ def test_a_bar_takes_no_more_room_than_it_must(run: StoredRun) -> None:
     rows = [*Analysis.objects.all(), *Decision.objects.all()]
     size = sum(len(json.dumps(row.payload)) for row in rows)
     assert size / Analysis.objects.count() < MOST_BYTES_A_BAR
+
+
+def test_rows_from_before_a_field_was_added_are_read(run: StoredRun) -> None:
+    """A start with newer code must not lose the pages of what was stored before."""
+    row = Analysis.objects.latest("pk")
+    whole = analysis_document(row)
+    assert whole["opinions"]
+    row.payload["opinions"] = [opinion[:3] for opinion in row.payload["opinions"]]
+    row.payload["sources"] = [source[:9] for source in row.payload["sources"]]
+    read = analysis_document(row)
+    assert [one["version"] for one in read["opinions"]] == [""] * len(whole["opinions"])
+    assert {one["voice"] for one in read["sources"]} == {1.0}
+    assert [one["source"] for one in read["opinions"]] == [o["source"] for o in whole["opinions"]]

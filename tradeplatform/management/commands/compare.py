@@ -39,13 +39,17 @@ class Command(BaseCommand):
         self.stdout.write(orjson.dumps(plain).decode())
 
     def _tell(self, result: Comparison) -> None:
+        self.stdout.write(
+            f"at the ends of {result.periods} periods of {result.period_hours:.4g} h, with 95 %"
+            " intervals; a replay measures at every bar, so its Sharpe, Sortino and drawdown differ"
+        )
         for name, difference in result.differences.items():
             self.stdout.write(f"{name:24} {_sentence(difference)}")
         for code, kept_out in result.filtering.items():
             self.stdout.write(
-                f"kept out by {code}: {kept_out.signals} signals, {kept_out.traded} would have been"
-                f" trades; losses saved {kept_out.saved_quote:.2f}, wins missed"
-                f" {kept_out.missed_quote:.2f}"
+                f"kept out by {code}: {_counted(kept_out.signals, 'signal')}, without the layer"
+                f" {_counted(kept_out.traded, 'trade')}; losses saved {kept_out.saved_quote:.2f},"
+                f" wins missed {kept_out.missed_quote:.2f}"
             )
         self.stdout.write(
             f"sizing added {result.sizing.added_quote:.2f} over {result.sizing.trades} trades of"
@@ -77,6 +81,10 @@ def _journal(wiring: Replay) -> ComparisonJournal:
     if not isinstance(journal, ComparisonJournal):
         raise TypeError(f"a comparison needs its own journal, was {type(journal).__name__}")
     return journal
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
 def _sentence(of: MetricDifference) -> str:

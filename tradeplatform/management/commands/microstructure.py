@@ -13,7 +13,8 @@ from market.errors import DataError
 from research.core.order_flow_study import OrderFlowStudy
 from research.order_book_files import evaluate
 
-_COLUMNS = (
+# one row a figure, one column a horizon: a terminal is narrow
+_ROWS = (
     "horizon_s",
     "n",
     "ofi_r2",
@@ -52,12 +53,12 @@ class Command(BaseCommand):
 
     def _table(self, found: OrderFlowStudy) -> None:
         for name, value in asdict(found).items():
-            if name != "horizons":
-                self.stdout.write(f"{name:24} {value}")
-        self.stdout.write("".join(f"{name:>31}" for name in _COLUMNS))
-        for horizon in found.horizons:
-            cells = (getattr(horizon, name) for name in _COLUMNS)
-            self.stdout.write("".join(f"{_cell(cell):>31}" for cell in cells))
+            lines = value if isinstance(value, tuple) else (value,)
+            for line in () if name == "horizons" else lines:
+                self.stdout.write(f"{name:24} {line}")
+        for name in _ROWS:
+            cells = (getattr(horizon, name) for horizon in found.horizons)
+            self.stdout.write(f"{name:32}" + "".join(f"{_cell(cell):>10}" for cell in cells))
 
 
 def _cell(value: float | None) -> str:

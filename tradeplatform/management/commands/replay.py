@@ -32,5 +32,22 @@ class Command(BaseCommand):
         if options["json"]:
             self.stdout.write(orjson.dumps(asdict(result)).decode())
         else:
-            for name, value in asdict(result).items():
-                self.stdout.write(f"{name:24} {value}")
+            self._tell(asdict(result))
+
+    def _tell(self, values: dict[str, Any], indent: str = "") -> None:
+        """One line a figure; what the layer did stands indented below its name."""
+        for name, value in values.items():
+            if isinstance(value, dict):
+                self.stdout.write(f"{indent}{name}")
+                self._tell(value, f"{indent}  ")
+            elif isinstance(value, list):
+                self.stdout.write(f"{indent}{name:24} {len(value)}")
+                for row in value:
+                    words = ", ".join(f"{key} {one}" for key, one in row.items())
+                    self.stdout.write(f"{indent}  {words}")
+            else:
+                self.stdout.write(f"{indent}{name:24} {_figure(value)}")
+
+
+def _figure(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
