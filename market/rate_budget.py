@@ -204,6 +204,7 @@ class SharedBudget:
         self._hush = self._redis.register_script(_HUSH)
         self._alone_until_s = -math.inf
         self._quiet_until_s = -math.inf
+        self._was_alone = False
         self._own: dict[str, Bucket] = {}
 
     def gate(self, call: str, urgency: Urgency) -> Gate:
@@ -274,8 +275,9 @@ class SharedBudget:
         return self._clock.monotonic() < self._alone_until_s
 
     def _go_alone(self, error: Exception) -> None:
-        if not self._own:
+        if not self._was_alone:
             logger.warning("request budget not shared scope=%s error=%s", self._prefix, error)
+        self._was_alone = True
         self._alone_until_s = self._clock.monotonic() + _REDIS_PAUSE_S
 
 

@@ -23,7 +23,7 @@ from market.sources.instruments import timeframe_from_ms, timeframe_to_ms
 from strategies.core.registry import parameter_defaults
 from strategies.services import StrategyDefinition, strategies_ensure
 from tradeplatform.configuration import PRACTICE, STRATEGY_CODES, Configuration
-from tradeplatform.running import venue_client
+from tradeplatform.running import venue_budget, venue_client, venue_code
 from trades.brokers.venue_client import VenueClient
 from trades.errors import RunRefused
 from trades.models import Mode, TradingRun
@@ -73,7 +73,8 @@ def run_ensure(config: Configuration, *, actor: str) -> TradingRun:
         client.load_markets()
         symbols = sorted(client.symbols)
         timeframe = timeframe_from_ms(_practice_timeframe_ms() or timeframe_to_ms(timeframe))
-    source = CcxtPollSource(client, symbols, timeframe)
+    budget = venue_budget(config)
+    source = CcxtPollSource(client, symbols, timeframe, budget=budget)
     instruments = source.instruments()
     venue = venue_code(config)
     _write_instruments(venue, instruments.values(), is_simulated=config.exchange.id == PRACTICE)
@@ -84,16 +85,8 @@ def run_ensure(config: Configuration, *, actor: str) -> TradingRun:
     quote = instruments[symbols[0]].quote
     balances = {quote: Decimal(str(config.trading.cash))}
     if config.trading.mode != Mode.PAPER.value:
-        balances = VenueClient(client).balances()
+        balances = VenueClient(client, budget=budget).balances()
     return _open(config, venue, symbols, timeframe_ms, quote, balances, actor)
-
-
-def venue_code(config: Configuration) -> str:
-    """Return the name rows use: the exchange, or the practice exchange with its market."""
-    if config.exchange.id != PRACTICE:
-        return config.exchange.id
-    market = os.environ.get("TRADEPLATFORM_PRACTICE_MARKET", "")
-    return f"{PRACTICE}-{market}" if market else PRACTICE
 
 
 def _practice_timeframe_ms() -> int | None:
