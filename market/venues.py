@@ -133,6 +133,8 @@ class Venue:
     order_params: Mapping[str, Any] = field(default_factory=dict)
     market_params: Mapping[str, Any] = field(default_factory=dict)
     """What a market order carries so that its quantity is read in base, never in quote."""
+    fee_asset_field: str | None = None
+    """The field of a trade that names its fee's asset where ccxt does not read it."""
     paging: Paging = Paging.FORWARD
     page_rows: int = 500
     trades_span_ms: int | None = None
@@ -290,6 +292,7 @@ BYBIT = Venue(
     stop_query={"trigger": True},
     # the default unit of a spot market buy is the quote coin
     market_params={"marketUnit": "baseCoin"},
+    fee_asset_field="feeCurrency",
     paging=Paging.BACKWARD,
     page_rows=100,
     trades_span_ms=7 * DAY_MS,

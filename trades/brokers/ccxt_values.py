@@ -138,9 +138,13 @@ def order_word(exchange_id: str, row: Mapping[str, Any]) -> OrderState:
     )
 
 
-def trade_value(row: Mapping[str, Any], quote: str) -> VenueTrade:
-    """Return one execution; a trade without a stated fee cost nothing, in quote."""
-    fee = row.get("fee") or {}
+def trade_value(row: Mapping[str, Any], quote: str, exchange_id: str = "binance") -> VenueTrade:
+    """Return one execution; a trade without a stated fee cost nothing, in quote.
+
+    The asset of the fee is the venue's own word where it has one: ccxt guesses Bybit's by side.
+    """
+    fee, named = row.get("fee") or {}, venue_of(exchange_id).fee_asset_field
+    said = (row.get("info") or {}).get(named) if named else None
     return VenueTrade(
         trade_id=str(row["id"]),
         venue_order_id=str(row["order"]),
@@ -149,7 +153,7 @@ def trade_value(row: Mapping[str, Any], quote: str) -> VenueTrade:
         price=exact(row["price"]),
         quantity_base=exact(row["amount"]),
         fee=exact(fee.get("cost")),
-        fee_asset=fee.get("currency") or quote,
+        fee_asset=said or fee.get("currency") or quote,
         ts_ms=int(row["timestamp"]),
         is_maker=row.get("takerOrMaker") == "maker",
     )

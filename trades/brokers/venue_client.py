@@ -17,7 +17,7 @@ from engine.types.orders import OrderIntent, OrderState, Rejection, Unanswered
 from market.answers import Unavailable
 from market.ccxt_client import ask, is_clock_refusal
 from market.rate_budget import NO_BUDGET, SILENT, SPENT, Budget, Urgency
-from market.venues import KEY_CODES, venue_of
+from market.venues import KEY_CODES, Meaning, venue_of
 from trades.brokers import retry
 from trades.brokers.ccxt_values import (
     VenueTrade,
@@ -122,7 +122,7 @@ class VenueClient:
         if isinstance(row, Rejection | Unanswered):
             return row
         if not row.get("id"):
-            return Unanswered("the venue's answer named no order")
+            return self._without_id(row)
         return order_word(self._client.id, row)
 
     def cancel(
@@ -185,6 +185,15 @@ class VenueClient:
         """Return what the account holds of each asset, free and locked together."""
         answer = self._read("fetch_balance", self._client.fetch_balance)
         return {asset: exact(total) for asset, total in answer["total"].items() if total}
+
+    def _without_id(self, row: Mapping[str, Any]) -> Rejection | Unanswered:
+        """Judge an answer that names no order: OKX may refuse inside an answer that is good."""
+        info = row.get("info") or {}
+        code = str(info.get("sCode") or "")
+        perhaps = self._venue.meaning_of(code) in (Meaning.DUPLICATE, Meaning.UNKNOWN)
+        if row.get("status") == "rejected" and code and not perhaps:
+            return Rejection(code, str(info.get("sMsg") or "refused without a reason"))
+        return Unanswered(f"the venue's answer named no order, code was {code!r}")
 
     def _client_id_params(self, theirs: str, is_stop: bool) -> dict[str, Any]:
         query = self._venue.stop_query if is_stop else {}
