@@ -140,6 +140,7 @@ class Venue:
     trades_span_ms: int | None = None
     """The longest span of time one request for trades may ask for."""
     rights_call: str = ""
+    sandbox_tells_rights: bool = True
     read_rights: Callable[[Any], Rights] | None = None
     unified_call: str = ""
     """A ccxt method that asks what kind of account this is, made once before the first order."""
@@ -200,6 +201,7 @@ BINANCE = Venue(
     },
     has_sandbox=True,
     rights_call="sapi_get_account_apirestrictions",
+    sandbox_tells_rights=False,
     read_rights=binance_rights,
 )
 KRAKEN = Venue(

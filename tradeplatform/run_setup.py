@@ -17,9 +17,11 @@ from accounts.services import audit_record
 from engine.types.bars import Instrument as InstrumentValue
 from market.errors import SourceUnavailable
 from market.models import Instrument
+from market.preflight import rights_of
 from market.services import CHART_BARS, candles_backfill
 from market.sources.ccxt_poll import CcxtPollSource
 from market.sources.instruments import timeframe_from_ms, timeframe_to_ms
+from market.venues import venue_of
 from strategies.core.registry import parameter_defaults
 from strategies.services import StrategyDefinition, strategies_ensure
 from tradeplatform.configuration import PRACTICE, STRATEGY_CODES, Configuration
@@ -67,6 +69,8 @@ def run_ensure(config: Configuration, *, actor: str) -> TradingRun:
     _check_mode(config)
     strategies_ensure(strategy_definitions(config))
     client = venue_client(config)
+    if config.trading.mode == Mode.LIVE.value and not config.exchange.sandbox:
+        _refuse_withdrawing_key(config, client)
     timeframe: str = config.trading.timeframe
     symbols = list(config.trading.symbols)
     if config.exchange.id == PRACTICE:
@@ -110,6 +114,22 @@ def _check_mode(config: Configuration) -> None:
         )
     if not os.environ.get("TRADEPLATFORM_EXCHANGE_KEY"):
         raise RunRefused("trading.mode was live and TRADEPLATFORM_EXCHANGE_KEY was not set")
+
+
+def _refuse_withdrawing_key(config: Configuration, client: Any) -> None:
+    """A stolen key must not be able to take the money out (SEC-30); unknown rights are no right."""
+    venue = venue_of(config.exchange.id)
+    rights = rights_of(client, venue, venue_budget(config))
+    if rights is None:
+        raise RunRefused(
+            f"{venue.id} does not tell what a key may do; live needs a venue that does"
+        )
+    if isinstance(rights, str):
+        raise SourceUnavailable(f"the venue did not say what the key may do: {rights}")
+    if rights.may_withdraw:
+        raise RunRefused(
+            "TRADEPLATFORM_EXCHANGE_KEY may withdraw, allowed: a key that reads and trades only"
+        )
 
 
 def _open(
