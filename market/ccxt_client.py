@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from importlib import import_module
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -53,7 +54,7 @@ def build_client(
         "enableRateLimit": practice_url is None,
         # ``ask`` tells an unreadable answer from a readable one by it.
         "enableLastJsonResponse": True,
-        "options": {name: _copied(value) for name, value in venue.options.items()},
+        "options": deepcopy(dict(venue.options)),
         "has": dict(venue.features),
     }
     if practice_url is None:
@@ -67,10 +68,6 @@ def build_client(
     elif sandbox:
         _enter_sandbox(client, venue)
     return client
-
-
-def _copied(value: Any) -> Any:
-    return dict(value) if isinstance(value, dict) else value
 
 
 def _enter_sandbox(client: Any, venue: Venue) -> None:
@@ -186,7 +183,9 @@ def classify(
     """
     names = {cls.__name__ for cls in type(error).__mro__}
     text = str(error)
-    reason = f"{type(error).__name__}: {text}"[:_MAX_REASON]
+    # ccxt names the address only; why it was not reached (a certificate, a name) is the cause
+    cause = f" ({error.__cause__})" if "NetworkError" in names and error.__cause__ else ""
+    reason = f"{type(error).__name__}: {text}{cause}"[:_MAX_REASON]
     venue = venue_of(exchange_id)
     code = venue.code_of(text) or _status_of(text)
     meaning = _meaning(venue, code, names, text)
