@@ -217,6 +217,7 @@ def _keep(database: Path) -> Path:
             if log.exists():
                 log.rename(target.with_name(target.name + suffix))
         database.rename(target)
+        target.chmod(0o600)
     return target
 
 

@@ -32,7 +32,7 @@ from tests.tradeplatform.test_running import started
 from tests.trades.order_factory import World, held_fence, lose_lease, make_run
 from tradeplatform import backup
 from tradeplatform.configuration import Configuration
-from tradeplatform.preparation import hold_instance_lock
+from tradeplatform.preparation import NotPrepared, check_database_pages, hold_instance_lock
 from tradeplatform.run_setup import run_ensure
 from trades.brokers.venue_client import VenueClient
 from trades.invariants import check_all
@@ -202,6 +202,31 @@ def test_no_worker_of_the_replaced_database_can_commit_afterwards(saved: Path) -
     fresh = lease_acquire(run=run, holder="worker-4", code_version="test")
     assert fresh is not None
     assert fresh.token > fence.token
+
+
+@pytest.mark.parametrize("pages", [(0,), (1, 2, 3, 4, 5, 6, 7, 8)])
+def test_damaged_database_stops_the_start_and_the_restore_heals_it(
+    saved: Path, pages: tuple[int, ...]
+) -> None:
+    """F-038: with its header gone nothing in it can be asked; no token survives that."""
+    name = Path(connection.settings_dict["NAME"])
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    with name.open("r+b") as file:
+        for page in pages:
+            file.seek(page * 4096)
+            file.write(b"\xde\xad" * 2048)
+    try:
+        with pytest.raises(NotPrepared, match=r"is damaged .*; run: manage\.py restore FILE"):
+            check_database_pages()
+    finally:
+        done = run_restore(saved)
+    check_database_pages()
+    assert Path(done["replaced"]).exists()
+    assert Path(done["replaced"]).stat().st_mode & 0o077 == 0
+    assert ApiToken.objects.filter(name="kept").exists()
+    assert done["tokens_revoked"] in ((1,) if pages == (0,) else (0, 1))
 
 
 @pytest.fixture
