@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from accounts.admin_tools import AuditedAdmin, ReadOnlyAdmin, pretty_json
-from accounts.models import ApiToken, AuditEvent
+from accounts.models import ApiToken, AuditEvent, SettingsVersion
 from accounts.services import token_revoke
 
 admin.site.unregister(User)
@@ -80,3 +80,19 @@ class AuditEventAdmin(ReadOnlyAdmin):
     @admin.display(description="after")
     def after_json(self, event: AuditEvent) -> Any:
         return pretty_json(event.after)
+
+
+@admin.register(SettingsVersion)
+class SettingsVersionAdmin(ReadOnlyAdmin):
+    """What was set, by whom and why; the newest version of a section holds."""
+
+    list_display = ("section", "version", "source", "actor", "reason", "changed_at")
+    list_filter = ("section", "source")
+    search_fields = ("actor", "reason")
+    ordering = ("-changed_at",)
+    fields = (("section", "version", "source"), ("actor", "changed_at"), "reason", "values_json")
+    readonly_fields = ("values_json",)
+
+    @admin.display(description="values")
+    def values_json(self, version: SettingsVersion) -> Any:
+        return pretty_json(version.values)

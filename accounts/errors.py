@@ -29,3 +29,10 @@ class TokenRefused(Refused):
 
     status = 400
     reason_code = "token_refused"
+
+
+class SettingsRefused(Refused):
+    """Settings that are not changed as asked: a bad value, no reason, or somebody was faster."""
+
+    status = 400
+    reason_code = "settings_refused"

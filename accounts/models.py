@@ -114,3 +114,39 @@ class AuditEvent(models.Model):
 
     def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise AuditRefused(f"audit event {self.seq} was to be deleted; the log is append-only")
+
+
+class SettingsSource(models.TextChoices):
+    """Where a version of a section of settings came from."""
+
+    FILE = "file"
+    PAGE = "page"
+    ADMIN = "admin"
+    API = "api"
+
+
+class SettingsVersion(models.Model):
+    """One version of one section of the settings, append-only; the newest one holds (D-31).
+
+    ``values`` is the whole section. It is effective at each run's next event, because a session
+    asks for the newest version before it walks one.
+    """
+
+    section = models.CharField(max_length=40)
+    version = models.PositiveIntegerField()
+    values = models.JSONField()
+    actor = models.CharField(max_length=120)
+    reason = models.TextField()
+    source = models.CharField(max_length=10, choices=SettingsSource.choices)
+    digest = models.CharField(max_length=64)
+    changed_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["section", "-version"]
+        constraints = [
+            # two people who change the same version: one of them is told
+            models.UniqueConstraint(fields=["section", "version"], name="settings_version_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.section} version {self.version}"

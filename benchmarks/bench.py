@@ -22,18 +22,31 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tradeplatform.settings")
 django.setup()
 
-from benchmarks import decisions, performance, platform_run, replays  # noqa: E402
+from benchmarks import (  # noqa: E402
+    decisions,
+    features,
+    health_detectors,
+    layer_fuzz,
+    performance,
+    platform_run,
+    predictors,
+    replays,
+)
 from benchmarks.figures import ROOT, Benchmark, BenchmarkFailed, Options, machine  # noqa: E402
 from tradeplatform.version import code_version  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results.json"
 BENCHMARKS: dict[str, Benchmark] = {
+    "features": features.columns_and_rows,
     "live-decision": decisions.live_decision,
     "replay-speed": replays.speed,
+    "predictors": predictors.predictors,
     "trade-performance": performance.decomposition,
     "fuzzed-weights": performance.fuzzed_weights,
     "start-and-memory": platform_run.start_and_memory,
     "bar-to-order": platform_run.bar_to_order,
+    "health-detectors": health_detectors.health_detectors,
+    "layer-fuzz": layer_fuzz.layer_fuzz,
 }
 
 

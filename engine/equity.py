@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 
 from engine.types.ledger import ZERO, EquityPoint
 
@@ -48,7 +48,7 @@ class EquityCurve:
         """Note a deposit (> 0) or withdrawal (< 0) made while equity was ``equity_before``."""
         after = equity_before + amount_quote
         if equity_before > 0 and after > 0:
-            scaled = (self._peak * after / equity_before).quantize(_PEAK_STEP)
+            scaled = (self._peak * after / equity_before).quantize(_PEAK_STEP, ROUND_HALF_EVEN)
             self._peak = max(after, scaled)
         else:  # no factor exists from or to nothing: the curve starts again
             self._peak = after

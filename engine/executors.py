@@ -40,9 +40,10 @@ class ThreadedExecutor:
     """Runs calls side by side; what raises or is late becomes Failed, the others are kept.
 
     ``run`` returns at the latest ``deadline_s`` after it was called (``monotonic`` seconds). A
-    late call's result is dropped whenever it comes; its thread is a daemon of its own, so it can
-    hold up neither the next call nor the end of the process. While ``max_hanging`` late calls
-    are still running no new ones are started.
+    late call's result is dropped whenever it comes; its thread is a daemon that nothing else is
+    given before it is done, so it can hold up neither the next call nor the end of the process.
+    While ``max_hanging`` late calls are still running no new ones are started. Threads wait for
+    the next bar's calls: starting them anew cost more than what they compute.
     """
 
     def __init__(
@@ -53,29 +54,36 @@ class ThreadedExecutor:
         *,
         max_hanging: int = 8,
     ) -> None:
+        self._idle: list[_Worker] = []
+        self._late: list[_Worker] = []
         if not deadline_s > 0.0:
             raise ValueError(f"deadline_s must be positive, was {deadline_s}")
         self._deadline_s = deadline_s
         self._monotonic = monotonic
         self._fail_safe = fail_safe
         self._max_hanging = max_hanging
-        self._late: list[threading.Thread] = []
+
+    def __del__(self) -> None:
+        # a session that is thrown away must not leave threads that wait for ever
+        for worker in (*self._idle, *self._late):
+            worker.stop()
 
     @property
     def hanging(self) -> int:
         """How many late calls are still running."""
-        self._late = [thread for thread in self._late if thread.is_alive()]
+        self._idle += [worker for worker in self._late if not worker.busy]
+        self._late = [worker for worker in self._late if worker.busy]
         return len(self._late)
 
     def run(self, calls: Mapping[str, Callable[[], T]]) -> dict[str, T | Missing]:
         answers: queue.SimpleQueue[tuple[str, T | Failure]] = queue.SimpleQueue()
         until_s = self._monotonic() + self._deadline_s
         arrived: dict[str, T | Failure] = {}
-        running: dict[str, threading.Thread] = {}
+        running: dict[str, _Worker] = {}
         for name, call in calls.items():
             refused = self._refusal(name)
             if refused is None:
-                running[name] = _start(name, call, answers)
+                running[name] = self._ask(name, call, answers)
             else:
                 arrived[name] = refused
         while running:
@@ -83,14 +91,24 @@ class ThreadedExecutor:
                 name, answer = answers.get(timeout=max(0.0, until_s - self._monotonic()))
             except queue.Empty:
                 break
-            del running[name]
+            self._idle.append(running.pop(name))
             arrived[name] = self._noted(name, answer)
-        for name, thread in running.items():
-            self._late.append(thread)
+        for name, worker in running.items():
+            self._late.append(worker)
             late = Failure(name, TimeoutError(f"no answer, deadline was {self._deadline_s:g} s"))
             self._fail_safe.failed(late)
             arrived[name] = late
         return {name: _view(arrived[name]) for name in calls}
+
+    def _ask(
+        self,
+        name: str,
+        call: Callable[[], T],
+        answers: queue.SimpleQueue[tuple[str, T | Failure]],
+    ) -> _Worker:
+        worker = self._idle.pop() if self._idle else _Worker()
+        worker.ask(lambda: answers.put((name, attempt(call, name))))
+        return worker
 
     def _refusal(self, name: str) -> Failure | None:
         skipped = self._fail_safe.skipped(name)
@@ -113,16 +131,35 @@ class ThreadedExecutor:
         return answer
 
 
-def _start(
-    name: str,
-    call: Callable[[], T],
-    answers: queue.SimpleQueue[tuple[str, T | Failure]],
-) -> threading.Thread:
-    thread = threading.Thread(
-        target=lambda: answers.put((name, attempt(call, name))), name=f"phase {name}", daemon=True
-    )
-    thread.start()
-    return thread
+class _Worker:
+    """A daemon thread that does one thing after another."""
+
+    def __init__(self) -> None:
+        # each side counts for itself, so no order of events can hide a call that still runs
+        self._n_asked, self._n_done = 0, 0
+        self._asked: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self.thread = threading.Thread(target=self._work, name="phase worker", daemon=True)
+        self.thread.start()
+
+    @property
+    def busy(self) -> bool:
+        """True from being asked until it is done."""
+        return self._n_asked != self._n_done
+
+    def ask(self, do: Callable[[], None]) -> None:
+        self._n_asked += 1
+        self._asked.put(do)
+
+    def stop(self) -> None:
+        """End the thread once it has done what it was asked."""
+        self._asked.put(None)
+
+    def _work(self) -> None:
+        while (do := self._asked.get()) is not None:
+            do()
+            # what was asked holds a bar's store: not kept until the next bar comes
+            del do
+            self._n_done += 1
 
 
 def _view(answer: T | Failure) -> T | Missing:

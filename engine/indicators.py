@@ -1,5 +1,8 @@
 """Causal columns: every function maps (n,) to (n,), and row t depends on rows up to t only.
 
+Each has one definition with two doors: the function itself, and a kernel ``fill_*`` that writes
+rows ``start`` and later of a column whose earlier rows are known, so that a live bar costs one row.
+
 Inputs are float64, finite except for a prefix of NaN (the warm-up of the column they came from);
 outputs are NaN until warm. Windowed functions are computed afresh from each row's own window, so
 nothing drifts and a bounded history gives the same last row as the whole one. Recursive ones (ema,
@@ -25,77 +28,89 @@ def _first_finite(values: FloatColumn) -> int:
 
 
 @kernel
-def _recursive_mean(values: FloatColumn, alpha: float, warm_up: int) -> FloatColumn:
+def fill_recursive_mean(
+    values: FloatColumn, alpha: float, warm_up: int, out: FloatColumn, start: int
+) -> None:
+    """Write an exponential mean of weight ``alpha``, NaN for the first ``warm_up - 1`` values."""
     n = values.shape[0]
-    out = np.full(n, NAN)
     first = _first_finite(values)
+    for row in range(start, n):
+        out[row] = NAN
     if first >= n:
-        return out
-    level = values[first]
-    for row in range(first, n):
+        return
+    goes_on = start > 0 and not np.isnan(out[start - 1])
+    level = out[start - 1] if goes_on else values[first]
+    for row in range(start if goes_on else first, n):
         level += alpha * (values[row] - level)
-        if row - first + 1 >= warm_up:
+        if goes_on or (row >= start and row - first + 1 >= warm_up):
             out[row] = level
-    return out
+
+
+def ema_weight(span: int) -> float:
+    """Weight of the newest value in an exponential mean: 2 / (span + 1)."""
+    return 2.0 / (_window(span) + 1.0)
 
 
 def ema(values: FloatColumn, span: int) -> FloatColumn:
     """Exponential mean with weight 2 / (span + 1), begun at the first value; warm after span."""
-    return _recursive_mean(values, 2.0 / (_window(span) + 1.0), span)
+    out = np.empty(values.shape[0])
+    fill_recursive_mean(values, ema_weight(span), span, out, 0)
+    return out
 
 
 def wilder_mean(values: FloatColumn, span: int) -> FloatColumn:
     """Exponential mean with weight 1 / span. Source: Wilder, New Concepts (1978)."""
-    return _recursive_mean(values, 1.0 / _window(span), span)
+    out = np.empty(values.shape[0])
+    fill_recursive_mean(values, 1.0 / _window(span), span, out, 0)
+    return out
 
 
 @window_kernel
-def _rolling_mean(values: FloatColumn, window: int) -> FloatColumn:
-    n = values.shape[0]
-    out = np.full(n, NAN)
-    for row in range(window - 1, n):
+def fill_mean(values: FloatColumn, window: int, out: FloatColumn, start: int) -> None:
+    """Write the arithmetic mean of the last ``window`` values."""
+    for row in range(start, values.shape[0]):
+        if row < window - 1:
+            out[row] = NAN
+            continue
         total = 0.0
         for i in range(row - window + 1, row + 1):
             total += values[i]
         out[row] = total / window
-    return out
 
 
 def sma(values: FloatColumn, window: int) -> FloatColumn:
     """Arithmetic mean of the last ``window`` values."""
-    return _rolling_mean(values, _window(window))
+    out = np.empty(values.shape[0])
+    fill_mean(values, _window(window), out, 0)
+    return out
 
 
 @window_kernel
-def _rolling_std(values: FloatColumn, window: int) -> FloatColumn:
-    n = values.shape[0]
-    out = np.full(n, NAN)
-    for row in range(window - 1, n):
-        start = row - window + 1
+def fill_std(values: FloatColumn, window: int, out: FloatColumn, start: int) -> None:
+    """Write the population standard deviation of the last ``window`` values."""
+    for row in range(start, values.shape[0]):
+        if row < window - 1:
+            out[row] = NAN
+            continue
+        oldest = row - window + 1
         # Relative to the oldest value: a constant window then gives exactly 0.
-        origin = values[start]
+        origin = values[oldest]
         total = 0.0
-        for i in range(start, row + 1):
+        for i in range(oldest, row + 1):
             total += values[i] - origin
         mean = total / window
         squares = 0.0
-        for i in range(start, row + 1):
+        for i in range(oldest, row + 1):
             distance = values[i] - origin - mean
             squares += distance * distance
         out[row] = np.sqrt(squares / window)
-    return out
 
 
 def rolling_std(values: FloatColumn, window: int) -> FloatColumn:
     """Population standard deviation of the last ``window`` values; 0 where they are equal."""
-    return _rolling_std(values, _window(window))
-
-
-def zscore(values: FloatColumn, window: int) -> FloatColumn:
-    """(value - mean) / standard deviation of its own window; 0 where the window is constant."""
-    mean, deviation = sma(values, window), rolling_std(values, window)
-    # Below rounding of the values themselves a deviation is noise, and so would be the ratio.
-    return ratio(values - mean, deviation, floor=1e-12 * np.abs(mean))
+    out = np.empty(values.shape[0])
+    fill_std(values, _window(window), out, 0)
+    return out
 
 
 def ratio(
@@ -117,12 +132,41 @@ def log_returns(close: FloatColumn, lag: int = 1) -> FloatColumn:
     return out
 
 
+@kernel
+def fill_true_range(
+    high: FloatColumn, low: FloatColumn, close: FloatColumn, out: FloatColumn, start: int
+) -> None:
+    """Write the range of each bar including the gap from the previous close."""
+    for row in range(start, close.shape[0]):
+        top, bottom = high[row], low[row]
+        if row > 0:
+            top, bottom = max(top, close[row - 1]), min(bottom, close[row - 1])
+        out[row] = top - bottom
+
+
+@kernel
+def fill_log_true_range(
+    high: FloatColumn, low: FloatColumn, close: FloatColumn, out: FloatColumn, start: int
+) -> None:
+    """Write ln of the true range's top over its bottom."""
+    for row in range(start, close.shape[0]):
+        top, bottom = high[row], low[row]
+        if row > 0:
+            top, bottom = max(top, close[row - 1]), min(bottom, close[row - 1])
+        out[row] = np.log(top / bottom)
+
+
+@kernel
+def fill_change(values: FloatColumn, out: FloatColumn, start: int) -> None:
+    """Write each value less the one before; the first row is NaN."""
+    for row in range(start, values.shape[0]):
+        out[row] = values[row] - values[row - 1] if row > 0 else NAN
+
+
 def true_range(high: FloatColumn, low: FloatColumn, close: FloatColumn) -> FloatColumn:
     """Range of the bar including the gap from the previous close; the first row is high - low."""
-    out = high - low
-    if out.shape[0] > 1:
-        previous = close[:-1]
-        out[1:] = np.maximum(high[1:], previous) - np.minimum(low[1:], previous)
+    out = np.empty(close.shape[0])
+    fill_true_range(high, low, close, out, 0)
     return out
 
 
@@ -131,29 +175,56 @@ def atr(high: FloatColumn, low: FloatColumn, close: FloatColumn, span: int = 14)
     return wilder_mean(true_range(high, low, close), span)
 
 
+@kernel
+def fill_gains(close: FloatColumn, sign: float, out: FloatColumn, start: int) -> None:
+    """Write how far each close is above the one before (``sign`` 1) or below it (-1), at least 0.
+
+    The first row is NaN.
+    """
+    for row in range(start, close.shape[0]):
+        out[row] = max(sign * (close[row] - close[row - 1]), 0.0) if row > 0 else NAN
+
+
+@kernel
+def fill_rsi(
+    gain: FloatColumn, loss: FloatColumn, close: FloatColumn, out: FloatColumn, start: int
+) -> None:
+    """Write the index in [0, 100] from mean gains and losses; 50 where nothing moves."""
+    for row in range(start, close.shape[0]):
+        total = gain[row] + loss[row]
+        if np.isnan(total):
+            out[row] = NAN
+        # A market that stopped leaves vanishing gains and losses whose ratio means nothing.
+        elif total > 1e-12 * close[row]:
+            out[row] = 100.0 * (gain[row] / total)
+        else:
+            out[row] = 50.0
+
+
 def rsi(close: FloatColumn, span: int = 14) -> FloatColumn:
     """Relative strength index in [0, 100]; 50 where nothing moves. Source: Wilder (1978)."""
-    change = np.full(close.shape[0], NAN)
-    change[1:] = np.diff(close)
-    gain = wilder_mean(np.maximum(change, 0.0), span)
-    loss = wilder_mean(np.maximum(-change, 0.0), span)
-    # A market that stopped leaves vanishing gains and losses whose ratio means nothing.
-    share = ratio(gain, gain + loss, floor=1e-12 * close)
-    moving = (gain + loss) > 1e-12 * close
-    out = np.where(moving, 100.0 * share, 50.0)
-    out[np.isnan(share)] = NAN
+    out = np.empty(close.shape[0])
+    means = []
+    for sign in (1.0, -1.0):
+        fill_gains(close, sign, out, 0)
+        means.append(wilder_mean(out, span))
+    fill_rsi(means[0], means[1], close, out, 0)
     return out
 
 
 @kernel
-def _rolling_extreme(values: FloatColumn, window: int, sign: float) -> FloatColumn:
+def fill_extreme(
+    values: FloatColumn, window: int, sign: float, out: FloatColumn, start: int
+) -> None:
+    """Write the highest (``sign`` 1) or lowest (-1) of the last ``window`` values."""
     # Monotonic queue in a ring: every row enters and leaves once.
     n = values.shape[0]
-    out = np.full(n, NAN)
+    for row in range(start, n):
+        out[row] = NAN
     queue = np.empty(window, dtype=np.int64)
     head, size = 0, 0
     first = _first_finite(values)
-    for row in range(first, n):
+    for row in range(max(first, start - window + 1), n):
         if size > 0 and queue[head] <= row - window:
             head = (head + 1) % window
             size -= 1
@@ -161,40 +232,43 @@ def _rolling_extreme(values: FloatColumn, window: int, sign: float) -> FloatColu
             size -= 1
         queue[(head + size) % window] = row
         size += 1
-        if row - first + 1 >= window:
+        if row >= start and row - first + 1 >= window:
             out[row] = values[queue[head]]
-    return out
 
 
 def rolling_max(values: FloatColumn, window: int) -> FloatColumn:
     """Highest of the last ``window`` values, the current one included."""
-    return _rolling_extreme(values, _window(window), 1.0)
+    out = np.empty(values.shape[0])
+    fill_extreme(values, _window(window), 1.0, out, 0)
+    return out
 
 
 def rolling_min(values: FloatColumn, window: int) -> FloatColumn:
     """Lowest of the last ``window`` values, the current one included."""
-    return _rolling_extreme(values, _window(window), -1.0)
+    out = np.empty(values.shape[0])
+    fill_extreme(values, _window(window), -1.0, out, 0)
+    return out
 
 
 @window_kernel
-def _net_over_path(values: FloatColumn, window: int) -> FloatColumn:
+def fill_signed_efficiency(values: FloatColumn, window: int, out: FloatColumn, start: int) -> None:
+    """Write the net move over the path of ``window`` steps, in [-1, 1]."""
     n = values.shape[0]
-    out = np.full(n, NAN)
     moves = np.empty(n)
-    if n > 0:
-        moves[0] = NAN
-    for row in range(1, n):
+    for row in range(max(1, start - window), n):
         moves[row] = abs(values[row] - values[row - 1])
-    for row in range(window, n):
+    for row in range(start, n):
+        out[row] = NAN
+        if row < window:
+            continue
         path = 0.0
         for i in range(row - window + 1, row + 1):
             path += moves[i]
         net = values[row] - values[row - window]
         if path > 0.0:
-            out[row] = net / path
+            out[row] = min(1.0, max(-1.0, net / path))
         elif path == 0.0:
             out[row] = 0.0
-    return out
 
 
 def signed_efficiency(values: FloatColumn, window: int) -> FloatColumn:
@@ -203,126 +277,9 @@ def signed_efficiency(values: FloatColumn, window: int) -> FloatColumn:
     Its size is Kaufman's efficiency ratio; a random walk's is about 1 / sqrt(window).
     Source: Kaufman, Smarter Trading (1995).
     """
-    return np.clip(_net_over_path(values, _window(window)), -1.0, 1.0)
-
-
-def efficiency_ratio(values: FloatColumn, window: int) -> FloatColumn:
-    """Kaufman's efficiency ratio in [0, 1]; 1 = a straight line, 0 where flat."""
-    return np.abs(signed_efficiency(values, window))
-
-
-@window_kernel
-def _rolling_slope(values: FloatColumn, window: int) -> FloatColumn:
-    n = values.shape[0]
-    out = np.full(n, NAN)
-    middle = (window - 1) / 2.0
-    spread = window * (window * window - 1.0) / 12.0
-    for row in range(window - 1, n):
-        start = row - window + 1
-        origin = values[start]
-        total = 0.0
-        for i in range(window):
-            total += (i - middle) * (values[start + i] - origin)
-        out[row] = total / spread
+    out = np.empty(values.shape[0])
+    fill_signed_efficiency(values, _window(window), out, 0)
     return out
-
-
-def linear_slope(values: FloatColumn, window: int) -> FloatColumn:
-    """Least-squares slope per bar over the last ``window`` values, in units of the values.
-
-    Raises:
-        ValueError: the window is below 2.
-    """
-    return _rolling_slope(values, _window(window, lowest=2))
-
-
-@window_kernel
-def _signed_volume_share(close: FloatColumn, volume: FloatColumn, window: int) -> FloatColumn:
-    n = close.shape[0]
-    out = np.full(n, NAN)
-    signed = np.zeros(n)
-    for row in range(1, n):
-        signed[row] = np.sign(close[row] - close[row - 1]) * volume[row]
-    for row in range(window, n):
-        net, total = 0.0, 0.0
-        for i in range(row - window + 1, row + 1):
-            net += signed[i]
-            total += volume[i]
-        out[row] = net / total if total > 0.0 else 0.0
-    return out
-
-
-def on_balance_volume_share(close: FloatColumn, volume: FloatColumn, window: int) -> FloatColumn:
-    """Volume of rising less falling bars over all volume of ``window`` bars, in [-1, 1].
-
-    On-balance volume itself sums from the first bar on and so never forgets; this is its change
-    over the window as a share. 0 where nothing traded. Source: Granville (1963), windowed.
-    """
-    return _signed_volume_share(close, volume, _window(window))
-
-
-@window_kernel
-def _rolling_moments(values: FloatColumn, window: int, power: int) -> FloatColumn:
-    n = values.shape[0]
-    out = np.full(n, NAN)
-    for row in range(window - 1, n):
-        start = row - window + 1
-        total = 0.0
-        for i in range(start, row + 1):
-            total += values[i]
-        mean = total / window
-        second, higher, largest = 0.0, 0.0, 0.0
-        for i in range(start, row + 1):
-            d = values[i] - mean
-            second += d * d
-            higher += d * d * d if power == 3 else d * d * d * d
-            largest = max(largest, abs(values[i]))
-        second, higher = second / window, higher / window
-        if np.isnan(second):
-            continue
-        # Equal values leave a variance of rounding size; its third moment would be noise.
-        if second <= (1e-12 * largest) ** 2:
-            out[row] = 0.0
-        else:
-            out[row] = higher / second ** (power / 2.0)
-    return out
-
-
-def rolling_skewness(values: FloatColumn, window: int) -> FloatColumn:
-    """Third standardised moment of the last ``window`` values; 0 where they are equal."""
-    return _rolling_moments(values, _window(window), 3)
-
-
-def rolling_kurtosis(values: FloatColumn, window: int) -> FloatColumn:
-    """Fourth standardised moment (3 = Gaussian); 0 where the values are equal."""
-    return _rolling_moments(values, _window(window), 4)
-
-
-@window_kernel
-def _rolling_autocorrelation(values: FloatColumn, window: int) -> FloatColumn:
-    n = values.shape[0]
-    out = np.full(n, NAN)
-    for row in range(window - 1, n):
-        start = row - window + 1
-        total = 0.0
-        for i in range(start, row + 1):
-            total += values[i]
-        mean = total / window
-        own, cross, largest = 0.0, 0.0, 0.0
-        for i in range(start, row + 1):
-            own += (values[i] - mean) * (values[i] - mean)
-            largest = max(largest, abs(values[i]))
-        for i in range(start + 1, row + 1):
-            cross += (values[i] - mean) * (values[i - 1] - mean)
-        if np.isnan(own):
-            continue
-        out[row] = cross / own if own > window * (1e-12 * largest) ** 2 else 0.0
-    return out
-
-
-def rolling_autocorrelation(values: FloatColumn, window: int) -> FloatColumn:
-    """Lag-one autocorrelation within the last ``window`` values, in [-1, 1]; 0 where equal."""
-    return _rolling_autocorrelation(values, _window(window, lowest=2))
 
 
 def _window(window: int, *, lowest: int = 1) -> int:

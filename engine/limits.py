@@ -19,7 +19,7 @@ from engine.risk import (
     RiskView,
     SizeRequest,
 )
-from engine.types.decisions import CapStep, Reason
+from engine.types.decisions import CapStep, GateAnswer, Reason
 from engine.types.ledger import ZERO
 from engine.types.opinions import Side
 
@@ -34,6 +34,7 @@ __all__ = [
     "apply",
     "breakers",
     "notional_cap_quote",
+    "survey",
 ]
 
 # A quotient rounded up by its last digit could lift a quantity above its cap.
@@ -97,12 +98,20 @@ def _low_equity(view: RiskView, limits: RiskLimits) -> Breach | None:
 
 
 def _loss_limits(view: RiskView, limits: RiskLimits) -> Breach | None:
+    return _streak(view, limits) or _day_loss(view, limits)
+
+
+def _streak(view: RiskView, limits: RiskLimits) -> Breach | None:
     losses = view.consecutive_losses
-    if losses >= limits.loss_streak:
-        text = f"{losses} losing trades in a row, limit was {limits.loss_streak}"
-        return Breach(
-            TradingState.REDUCING, "LOSS_STREAK", text, float(losses), float(limits.loss_streak)
-        )
+    if losses < limits.loss_streak:
+        return None
+    text = f"{losses} losing trades in a row, limit was {limits.loss_streak}"
+    return Breach(
+        TradingState.REDUCING, "LOSS_STREAK", text, float(losses), float(limits.loss_streak)
+    )
+
+
+def _day_loss(view: RiskView, limits: RiskLimits) -> Breach | None:
     day_start = view.equity_quote - view.day_pnl_quote
     loss = -view.day_pnl_quote / day_start if day_start > 0 else ZERO
     if loss < limits.max_day_loss:
@@ -178,21 +187,32 @@ def _stop(request: SizeRequest, limits: RiskLimits, view: RiskView) -> Reason | 
     return Reason("INVALID_STOP", text)
 
 
-def _counts(request: SizeRequest, limits: RiskLimits, view: RiskView) -> Reason | None:
+def _counted(
+    request: SizeRequest, limits: RiskLimits, view: RiskView
+) -> tuple[tuple[str, int, int], ...]:
+    """What an order would bring each count to, and the most it may be."""
     on_symbol = view.open_orders_by_symbol.get(request.symbol, 0)
     held = view.positions_base.get((request.strategy, request.symbol), ZERO)
     opening = 1 if held == 0 else 0
-    for code, now, most in (
+    return (
         ("OPEN_ORDERS", view.open_orders + 1, limits.max_open_orders),
         ("OPEN_ORDERS_SYMBOL", on_symbol + 1, limits.max_open_orders_per_symbol),
         ("OPEN_POSITIONS", view.open_positions + opening, limits.max_open_positions),
         ("ORDERS_PER_HOUR", view.orders_last_hour + 1, limits.max_orders_per_hour),
         ("ORDERS_PER_DAY", view.orders_last_day + 1, limits.max_orders_per_day),
-    ):
+    )
+
+
+def _counts(request: SizeRequest, limits: RiskLimits, view: RiskView) -> Reason | None:
+    for code, now, most in _counted(request, limits, view):
         if now > most:
-            text = f"{code.lower().replace('_', ' ')} would be {now}, limit was {most}"
+            text = f"{_words(code)} would be {now}, limit was {most}"
             return Reason(code, text, float(now), float(most))
     return None
+
+
+def _words(code: str) -> str:
+    return code.lower().replace("_", " ")
 
 
 _Gate = Callable[[SizeRequest, RiskLimits, RiskView], Reason | None]
@@ -268,3 +288,96 @@ def _on_grid(request: SizeRequest, quantity: Decimal, steps: tuple[CapStep, ...]
         text = f"notional {notional:.2f} too small, minimum was {floor}"
         return CapResult(ZERO, steps, Reason("MIN_NOTIONAL", text, float(notional), float(floor)))
     return CapResult(rounded, steps)
+
+
+# -- every limit's answer, for the record ----------------------------------------------------------
+
+
+def survey(request: SizeRequest, limits: RiskLimits, view: RiskView) -> tuple[GateAnswer, ...]:
+    """Return what every limit says of an entry, in the order of ``apply``, which decides.
+
+    Caps come with the room that is left in base units; one that cuts and does not deny passes.
+    """
+    unusable = _unusable(request)
+    if unusable is not None:
+        return (GateAnswer("size", False, unusable.value, unusable.limit, None, *_why(unusable)),)
+    answers = [_plain_answer("books are known", _not_finite(request, limits, view))]
+    if not view.is_finite:
+        return tuple(answers)
+    answers.append(_plain_answer("state of the account", _reducing(request, limits, view)))
+    answers += _losses(view, limits)
+    answers.append(_plain_answer("may be sold short", _short(request, limits, view)))
+    answers.append(_plain_answer("stop is a stop", _stop(request, limits, view)))
+    for code, now, most in _counted(request, limits, view):
+        text = f"{_words(code)} would be {now}, limit was {most}"
+        answers.append(_at_most(_words(code), code, text, float(now), float(most)))
+    return (*answers, *_rooms(request, limits, view))
+
+
+def _losses(view: RiskView, limits: RiskLimits) -> list[GateAnswer]:
+    peak, equity = view.peak_equity_quote, view.equity_quote
+    drawdown = float((peak - equity) / peak) if peak > 0 else float(equity < 0)
+    day_start = equity - view.day_pnl_quote
+    day_loss = float(-view.day_pnl_quote / day_start) if day_start > 0 else 0.0
+    least, streak = float(limits.min_equity_quote), float(view.consecutive_losses)
+    breaches = (_drawdown(view, limits), _low_equity(view, limits), _streak(view, limits))
+    told = [*breaches, _day_loss(view, limits)]
+    measured = (
+        ("drawdown", drawdown, float(limits.max_drawdown), -1.0),
+        ("equity", float(equity), least, 1.0),
+        ("losses in a row", streak, float(limits.loss_streak), -1.0),
+        ("loss of the day", day_loss, float(limits.max_day_loss), -1.0),
+    )
+    return [
+        GateAnswer(
+            name,
+            breach is None,
+            value,
+            limit,
+            sign * (value - limit),
+            *(("", "") if breach is None else (breach.code, breach.text)),
+        )
+        for (name, value, limit, sign), breach in zip(measured, told, strict=True)
+    ]
+
+
+def _rooms(request: SizeRequest, limits: RiskLimits, view: RiskView) -> list[GateAnswer]:
+    wanted = float(request.quantity_base)
+    answers: list[GateAnswer] = []
+    left = _exact(request.quantity_base)
+    for code, most in _caps(request, limits, view):
+        room = float(most)
+        if most > 0:
+            answers.append(GateAnswer(f"room {_words(code)}", True, wanted, room, room))
+            left = min(left, most)
+        else:
+            text = f"no room left under {code}, wanted {wanted:.8g} at most {room:.8g}"
+            answers.append(
+                GateAnswer(f"room {_words(code)}", False, wanted, room, room, code, text)
+            )
+    fitting = _on_grid(request, left, ())
+    instrument = request.instrument
+    notional = float(instrument.quantity(left) * _exact(request.price))
+    floor = float(instrument.min_notional_quote)
+    why = ("", "") if fitting.denied is None else _why(fitting.denied)
+    passed = fitting.denied is None
+    return [
+        *answers,
+        GateAnswer("smallest order", passed, notional, floor, notional - floor, *why),
+    ]
+
+
+def _plain_answer(name: str, denied: Reason | None) -> GateAnswer:
+    if denied is None:
+        return GateAnswer(name, True)
+    return GateAnswer(name, False, denied.value, denied.limit, None, *_why(denied))
+
+
+def _at_most(name: str, code: str, text: str, value: float, limit: float) -> GateAnswer:
+    if value <= limit:
+        return GateAnswer(name, True, value, limit, limit - value)
+    return GateAnswer(name, False, value, limit, limit - value, code, text)
+
+
+def _why(reason: Reason) -> tuple[str, str]:
+    return reason.code, reason.text

@@ -11,62 +11,77 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from engine import indicators, shared_columns
+from engine import shared_columns
+from engine.baseline import BASELINE_MIN_SAMPLES, BASELINE_STRIDE, fill_baseline
 from engine.compiled import kernel
-from engine.types.bars import BoolColumn, ColumnStore, FloatColumn, IntColumn
+from engine.types.bars import BoolColumn, ColumnStore, FloatColumn
 from engine.types.opinions import REGIMES, Regime
 
+# The mean range says after 20 bars what a standard deviation says after 32, and one wild bar moves
+# it less.
+RANGE_WINDOW = 20
 VOLATILITY_WINDOW = 32
-TREND_WINDOW = 64
-# The past that "usual" refers to: 480 samples, one every fourth bar, so 1,920 bars. Bars are
-# picked by their time and not by their row, so every window picks the same ones.
-BASELINE_STRIDE = 4
-BASELINE_SAMPLES = 480
-BASELINE_MIN_SAMPLES = 32
+TREND_WINDOW = 48
 # A new label must win this many bars in a row, so no label lasts less: the hysteresis. The label
 # depends on the last such run only, which makes a bounded window agree with the whole history.
 MIN_DWELL_BARS = 8
 # Counted no further: a live window cannot know of a change before it began.
 MAX_DWELL_BARS = 250
 
-# Usual volatility times or divided by this separates VOLATILE and QUIET from the rest.
-VOLATILITY_RATIO = 1.7
+# The usual range times or divided by this separates VOLATILE and QUIET from the rest.
+VOLATILITY_RATIO = 1.6
 VOLATILITY_SHARPNESS = 6.0
 # Efficiency ratio times sqrt(window): 1 for a random walk whatever the window.
-TREND_STRENGTH = 1.8
+TREND_STRENGTH = 2.0
 TREND_SHARPNESS = 2.0
 _MAX_LOG_RATIO = 3.0
 _STILL_STD = 1e-9
 
 VOLATILITY_EDGES = (0.6, 1.5, 2.5)
-LIQUIDITY_SPAN = 12
+LIQUIDITY_SPAN = 20
 LIQUIDITY_QUANTILES = (0.25, 0.75, 0.95)
 RISK_EDGES = (0.3, 0.5, 0.75)
 RISK_WINDOW = 64
+# The worst of this many bars is the level: danger shows at once, calm must last. So no level moves
+# the careless way sooner than this after it moved the careful way.
+LEVEL_HOLD_BARS = 8
 
 WARM_UP_BARS = TREND_WINDOW + BASELINE_STRIDE * BASELINE_MIN_SAMPLES
 Matrix = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.int16]
+
+_TRENDING, _RANGING, _VOLATILE, _QUIET = (
+    REGIMES.index(regime)
+    for regime in (Regime.TRENDING, Regime.RANGING, Regime.VOLATILE, Regime.QUIET)
+)
+# columns of the two matrices that the kernels write
+_SCORE, _BAR = len(REGIMES), len(REGIMES) + 1
+_N_ESTIMATES = len(REGIMES) + 2
+_WINNER, _READY, _REGIME, _DWELL = 0, 1, 2, 3
+_RAW, _LEVEL, _N_CODES = 4, 7, 10
+_VOLATILITY, _LIQUIDITY, _RISK = 0, 1, 2
 
 
 @dataclass(frozen=True, slots=True)
 class MarketColumns:
     """The market's condition at every bar; each array has n_bars rows, all finite.
 
-    ``regime`` indexes REGIMES; ``volatility``, ``liquidity`` and ``risk`` index LEVELS.
+    ``regime`` indexes REGIMES; ``volatility``, ``liquidity`` and ``risk`` index LEVELS: the
+    highest volatility and risk, the lowest liquidity of the last LEVEL_HOLD_BARS bars.
     ``regime_probabilities`` has shape (n_bars, 4) and rows that sum to 1; the label follows their
     maximum once it has lasted MIN_DWELL_BARS. ``volatility_bar`` is the standard deviation of
     one bar's log return; ``dwell_bars`` counts bars since the label changed, up to MAX_DWELL_BARS.
     Where ``ready`` is False nothing is known yet: RANGING with probabilities of 1/4, levels medium.
     """
 
-    regime: IntColumn
+    regime: Codes
     regime_probabilities: Matrix
     volatility_bar: FloatColumn
-    volatility: IntColumn
-    liquidity: IntColumn
-    risk: IntColumn
+    volatility: Codes
+    liquidity: Codes
+    risk: Codes
     risk_score: FloatColumn
-    dwell_bars: IntColumn
+    dwell_bars: Codes
     ready: BoolColumn
 
 
@@ -75,180 +90,248 @@ def market_columns(store: ColumnStore) -> MarketColumns:
     return store.get(("market_columns",), _compute)
 
 
-def volatility_log_ratio(store: ColumnStore) -> FloatColumn:
-    """ln of volatility over its rolling median, within +-3; NaN until warm."""
-    return shared_columns.shared(store, ("volatility_log_ratio",), _volatility_log_ratio)
-
-
 def _compute(store: ColumnStore) -> MarketColumns:
-    log_ratio = volatility_log_ratio(store)
-    strength = np.abs(shared_columns.signed_efficiency(store, TREND_WINDOW))
-    strength = strength * np.sqrt(TREND_WINDOW)
-    ready = ~(np.isnan(log_ratio) | np.isnan(strength))
-    probabilities = _regime_probabilities(log_ratio, strength, ready)
-    regime, dwell_bars = _with_dwell(
-        probabilities.argmax(axis=1).astype(np.int64), ready, MIN_DWELL_BARS, MAX_DWELL_BARS
-    )
-    regime[~ready] = REGIMES.index(Regime.RANGING)
-    score = _risk_score(store, log_ratio, ready)
-    volatility_bar = np.nan_to_num(shared_columns.return_std(store, VOLATILITY_WINDOW), nan=0.0)
+    estimates, codes = _estimates(store), _codes(store)
     return MarketColumns(
-        regime=regime,
-        regime_probabilities=probabilities,
-        volatility_bar=volatility_bar,
-        volatility=_levels(np.exp(log_ratio), VOLATILITY_EDGES, ready),
-        liquidity=_liquidity(store, ready),
-        risk=_levels(score, RISK_EDGES, ready),
-        risk_score=score,
-        dwell_bars=dwell_bars,
-        ready=ready,
+        regime=codes[_REGIME],
+        regime_probabilities=estimates[: len(REGIMES)].T,
+        volatility_bar=estimates[_BAR],
+        volatility=codes[_LEVEL + _VOLATILITY],
+        liquidity=codes[_LEVEL + _LIQUIDITY],
+        risk=codes[_LEVEL + _RISK],
+        risk_score=estimates[_SCORE],
+        dwell_bars=codes[_DWELL],
+        ready=codes[_READY].astype(np.bool_),
     )
 
 
-def _volatility_log_ratio(store: ColumnStore) -> FloatColumn:
-    volatility = shared_columns.return_std(store, VOLATILITY_WINDOW)
-    usual = _usual_volatility(store)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        out = np.log(volatility / usual)
-    unknown = np.isnan(volatility) | np.isnan(usual)
-    # A market that stands still is quiet; one that begins to move after standing still is not.
-    out = np.where(usual <= _STILL_STD, _MAX_LOG_RATIO, out)
-    out = np.where(volatility <= _STILL_STD, -_MAX_LOG_RATIO, out)
-    out = np.clip(out, -_MAX_LOG_RATIO, _MAX_LOG_RATIO)
-    out[unknown] = np.nan
-    return out
+# -- volatility and liquidity against the symbol's own past ----------------------------------------
 
 
-def _usual_volatility(store: ColumnStore) -> FloatColumn:
-    def compute(s: ColumnStore) -> FloatColumn:
+def volatility_log_ratio(store: ColumnStore) -> FloatColumn:
+    """ln of the mean range over its rolling median, within +-3; NaN until warm."""
+
+    def fill(s: ColumnStore, out: FloatColumn, start: int) -> None:
+        spread = shared_columns.mean_range(s, RANGE_WINDOW)
+        _fill_log_ratio(spread, _usual_range(s)[0], out, start)
+
+    return shared_columns.shared(store, ("volatility_log_ratio",), fill)
+
+
+@kernel
+def _fill_log_ratio(spread: FloatColumn, usual: FloatColumn, out: FloatColumn, start: int) -> None:
+    for row in range(start, spread.shape[0]):
+        if np.isnan(spread[row]) or np.isnan(usual[row]):
+            out[row] = np.nan
+        # A market that stands still is quiet; one that begins to move after it is not.
+        elif spread[row] <= _STILL_STD:
+            out[row] = -_MAX_LOG_RATIO
+        elif usual[row] <= _STILL_STD:
+            out[row] = _MAX_LOG_RATIO
+        else:
+            ratio = np.log(spread[row] / usual[row])
+            out[row] = min(_MAX_LOG_RATIO, max(-_MAX_LOG_RATIO, ratio))
+
+
+def _usual_range(store: ColumnStore) -> Matrix:
+    def fill(s: ColumnStore, out: Matrix, start: int) -> None:
+        spread = shared_columns.mean_range(s, RANGE_WINDOW)
+        fill_baseline(s, spread, (0.5,), out, start)
+
+    return store.column(("usual_range",), fill, parts=1)
+
+
+def _usual_volatility(store: ColumnStore) -> Matrix:
+    def fill(s: ColumnStore, out: Matrix, start: int) -> None:
         volatility = shared_columns.return_std(s, VOLATILITY_WINDOW)
-        return _baseline(s, volatility, (0.5,))[:, 0].copy()
+        fill_baseline(s, volatility, (0.5,), out, start)
 
-    return shared_columns.shared(store, ("usual_volatility",), compute)
-
-
-def _regime_probabilities(
-    log_ratio: FloatColumn, strength: FloatColumn, ready: BoolColumn
-) -> Matrix:
-    edge = np.log(VOLATILITY_RATIO)
-    scores = np.zeros((log_ratio.shape[0], len(REGIMES)))
-    scores[:, REGIMES.index(Regime.TRENDING)] = TREND_SHARPNESS * (strength - TREND_STRENGTH)
-    scores[:, REGIMES.index(Regime.VOLATILE)] = VOLATILITY_SHARPNESS * (log_ratio - edge)
-    scores[:, REGIMES.index(Regime.QUIET)] = VOLATILITY_SHARPNESS * (-log_ratio - edge)
-    scores[~ready] = 0.0
-    weights: Matrix = np.exp(scores - scores.max(axis=1, keepdims=True))
-    weights /= weights.sum(axis=1, keepdims=True)
-    return weights
+    return store.column(("usual_volatility",), fill, parts=1)
 
 
-@kernel
-def _with_dwell(
-    winner: IntColumn, ready: BoolColumn, min_dwell: int, max_dwell: int
-) -> tuple[IntColumn, IntColumn]:
-    n = winner.shape[0]
-    label = np.zeros(n, dtype=np.int64)
-    dwell = np.zeros(n, dtype=np.int64)
-    current, since, run, started = -1, 0, 0, False
-    for row in range(n):
-        if not ready[row]:
-            run, started = 0, False
-            continue
-        run = run + 1 if started and winner[row] == winner[row - 1] else 1
-        if not started:
-            current, since, started = winner[row], row, True
-        elif winner[row] != current and run >= min_dwell:
-            current, since = winner[row], row
-        label[row] = current
-        dwell[row] = min(row - since, max_dwell)
-    return label, dwell
+def _volume_edges(store: ColumnStore) -> Matrix:
+    def fill(s: ColumnStore, out: Matrix, start: int) -> None:
+        volume = shared_columns.volume_ema(s, LIQUIDITY_SPAN)
+        fill_baseline(s, volume, LIQUIDITY_QUANTILES, out, start)
+
+    return store.column(("volume_edges",), fill, parts=len(LIQUIDITY_QUANTILES))
 
 
-def _liquidity(store: ColumnStore, ready: BoolColumn) -> IntColumn:
-    volume = indicators.ema(store.bars.volume, LIQUIDITY_SPAN)
-    edges = _baseline(store, volume, LIQUIDITY_QUANTILES)
-    level = np.zeros(volume.shape[0], dtype=np.int64)
-    for column in range(edges.shape[1]):
-        # Equal to a quantile is not beyond it, but for rounding: constant volume is medium.
-        slack = 1e-9 if column else -1e-9
-        level += volume > edges[:, column] * (1.0 + slack)
-    # An average that has decayed to nothing is nothing.
-    level[volume <= 1e-12 * np.nan_to_num(edges[:, -1])] = 0
-    level[~ready | np.isnan(volume) | np.isnan(edges[:, 0])] = 1
-    return level
+# -- regime probabilities and risk -----------------------------------------------------------------
 
 
-def _risk_score(store: ColumnStore, log_ratio: FloatColumn, ready: BoolColumn) -> FloatColumn:
-    """Volatility, fall from the window's high and worst bar, each in [0, 1]; high = dangerous.
-
-    Half the worst of the three and half their mean: never lowered by any of them rising.
-    """
-    usual = np.maximum(np.nan_to_num(_usual_volatility(store)), _STILL_STD)
-    log_close = shared_columns.log_close(store)
-    fall = indicators.rolling_max(log_close, RISK_WINDOW) - log_close
-    worst = -indicators.rolling_min(shared_columns.log_returns(store), RISK_WINDOW)
-    parts = np.stack(
-        (
-            # Usual volatility scores 1/4; four times as much scores 1.
-            (log_ratio / np.log(4.0) + 1.0 / 3.0) * 0.75,
-            # A random walk falls about 0.8 sigma sqrt(window) below its high on average.
-            fall / (usual * np.sqrt(RISK_WINDOW)) / 4.0,
-            # The worst of 64 Gaussian bars is about 2.4 sigma.
-            (worst / usual - 1.0) / 8.0,
+def _estimates(store: ColumnStore) -> Matrix:
+    def fill(s: ColumnStore, out: Matrix, start: int) -> None:
+        _fill_estimates(
+            volatility_log_ratio(s),
+            shared_columns.signed_efficiency(s, TREND_WINDOW),
+            _usual_volatility(s)[0],
+            shared_columns.return_std(s, VOLATILITY_WINDOW),
+            shared_columns.log_close(s),
+            shared_columns.log_returns(s),
+            out,
+            start,
         )
-    )
-    np.clip(parts, 0.0, 1.0, out=parts)
-    score: FloatColumn = 0.5 * parts.max(axis=0) + 0.5 * parts.mean(axis=0)
-    score[~ready] = 0.0
-    return score
 
-
-def _levels(values: FloatColumn, edges: tuple[float, ...], ready: BoolColumn) -> IntColumn:
-    level = np.zeros(values.shape[0], dtype=np.int64)
-    for edge in edges:
-        level += values >= edge
-    level[~ready] = 1
-    return level
-
-
-def _baseline(store: ColumnStore, values: FloatColumn, quantiles: tuple[float, ...]) -> Matrix:
-    """Quantiles (n_bars, n_quantiles) of the sampled past of a column, the current row included."""
-    bars = store.bars
-    sampled = (bars.ts_ms // bars.timeframe_ms) % BASELINE_STRIDE == 0
-    wanted = np.array(quantiles)
-    return _sampled_quantiles(values, sampled, wanted, BASELINE_SAMPLES, BASELINE_MIN_SAMPLES)
+    return store.column(("market_estimates",), fill, parts=_N_ESTIMATES)
 
 
 @kernel
-def _sampled_quantiles(
-    values: FloatColumn, sampled: BoolColumn, quantiles: FloatColumn, capacity: int, least: int
-) -> Matrix:
-    n, k = values.shape[0], quantiles.shape[0]
-    out = np.full((n, k), np.nan)
-    ordered = np.empty(capacity)
-    ring = np.empty(capacity)
-    size, oldest = 0, 0
-    for row in range(n):
-        value = values[row]
-        if sampled[row] and not np.isnan(value):
-            if size == capacity:
-                gone = np.searchsorted(ordered, ring[oldest])
-                for i in range(gone, size - 1):
-                    ordered[i] = ordered[i + 1]
-                size -= 1
-                ring[oldest] = value
-                oldest = (oldest + 1) % capacity
-            else:
-                ring[size] = value
-            place = np.searchsorted(ordered[:size], value)
-            for i in range(size, place, -1):
-                ordered[i] = ordered[i - 1]
-            ordered[place] = value
-            size += 1
-        if size >= least:
-            for j in range(k):
-                position = quantiles[j] * (size - 1)
-                below = int(position)
-                above = min(below + 1, size - 1)
-                part = position - below
-                out[row, j] = ordered[below] * (1.0 - part) + ordered[above] * part
-    return out
+def _fill_estimates(
+    log_ratio: FloatColumn,
+    efficiency: FloatColumn,
+    usual: FloatColumn,
+    volatility: FloatColumn,
+    log_close: FloatColumn,
+    returns: FloatColumn,
+    out: Matrix,
+    start: int,
+) -> None:
+    for row in range(start, log_ratio.shape[0]):
+        out[_BAR, row] = 0.0 if np.isnan(volatility[row]) else volatility[row]
+        if np.isnan(log_ratio[row]) or np.isnan(efficiency[row]):
+            for i in range(_SCORE):
+                out[i, row] = 0.25
+            out[_SCORE, row] = 0.0
+            continue
+        strength = abs(efficiency[row]) * np.sqrt(TREND_WINDOW)
+        _write_probabilities(log_ratio[row], strength, out, row)
+        out[_SCORE, row] = _risk_score(log_ratio[row], usual[row], log_close, returns, row)
+
+
+@kernel
+def _write_probabilities(log_ratio: float, strength: float, out: Matrix, row: int) -> None:
+    edge = np.log(VOLATILITY_RATIO)
+    out[_TRENDING, row] = TREND_SHARPNESS * (strength - TREND_STRENGTH)
+    out[_RANGING, row] = 0.0
+    out[_VOLATILE, row] = VOLATILITY_SHARPNESS * (log_ratio - edge)
+    out[_QUIET, row] = VOLATILITY_SHARPNESS * (-log_ratio - edge)
+    highest = out[0, row]
+    for i in range(1, _SCORE):
+        highest = max(highest, out[i, row])
+    total = 0.0
+    for i in range(_SCORE):
+        out[i, row] = np.exp(out[i, row] - highest)
+        total += out[i, row]
+    for i in range(_SCORE):
+        out[i, row] /= total
+
+
+@kernel
+def _risk_score(
+    log_ratio: float, usual: float, log_close: FloatColumn, returns: FloatColumn, row: int
+) -> float:
+    # Volatility, fall from the window's high and worst bar, each in [0, 1]; high = dangerous.
+    # Half the worst of the three and half their mean: never lowered by any of them rising.
+    unit = max(usual, _STILL_STD)
+    peak, worst = log_close[row], 0.0
+    for i in range(row - RISK_WINDOW + 1, row + 1):
+        peak = max(peak, log_close[i])
+        worst = max(worst, -returns[i])
+    # Usual volatility scores 1/4; four times as much scores 1.
+    turbulence = (log_ratio / np.log(4.0) + 1.0 / 3.0) * 0.75
+    # A random walk falls about 0.8 sigma sqrt(window) below its high on average.
+    fall = (peak - log_close[row]) / (unit * np.sqrt(RISK_WINDOW)) / 4.0
+    # The worst of 64 Gaussian bars is about 2.4 sigma.
+    shock = (worst / unit - 1.0) / 8.0
+    first = min(1.0, max(0.0, turbulence))
+    second = min(1.0, max(0.0, fall))
+    third = min(1.0, max(0.0, shock))
+    return float(0.5 * max(first, second, third) + 0.5 * (first + second + third) / 3.0)
+
+
+# -- labels and levels, with their hysteresis ------------------------------------------------------
+
+
+def _codes(store: ColumnStore) -> Codes:
+    def fill(s: ColumnStore, out: Codes, start: int) -> None:
+        log_ratio = volatility_log_ratio(s)
+        estimates = _estimates(s)
+        volume = shared_columns.volume_ema(s, LIQUIDITY_SPAN)
+        efficiency = shared_columns.signed_efficiency(s, TREND_WINDOW)
+        _fill_raw(log_ratio, efficiency, estimates, volume, _volume_edges(s), out, start)
+        _fill_regime(out, start)
+        _fill_levels(out, start)
+
+    return store.column(("market_codes",), fill, parts=_N_CODES, dtype=np.int16)
+
+
+@kernel
+def _fill_raw(
+    log_ratio: FloatColumn,
+    efficiency: FloatColumn,
+    estimates: Matrix,
+    volume: FloatColumn,
+    edges: Matrix,
+    out: Codes,
+    start: int,
+) -> None:
+    for row in range(start, log_ratio.shape[0]):
+        winner = 0
+        for i in range(1, _SCORE):
+            if estimates[i, row] > estimates[winner, row]:
+                winner = i
+        out[_WINNER, row] = winner
+        out[_READY, row] = not (np.isnan(log_ratio[row]) or np.isnan(efficiency[row]))
+        for part in range(3):
+            out[_RAW + part, row] = 1
+        if not out[_READY, row]:
+            continue
+        ratio, score = np.exp(log_ratio[row]), estimates[_SCORE, row]
+        risen, danger = 0, 0
+        for i in range(3):
+            risen += ratio >= VOLATILITY_EDGES[i]
+            danger += score >= RISK_EDGES[i]
+        out[_RAW + _VOLATILITY, row] = risen
+        out[_RAW + _RISK, row] = danger
+        if not (np.isnan(volume[row]) or np.isnan(edges[0, row])):
+            out[_RAW + _LIQUIDITY, row] = _liquidity(volume[row], edges, row)
+
+
+@kernel
+def _liquidity(volume: float, edges: Matrix, row: int) -> int:
+    # An average that has decayed to nothing is nothing.
+    if volume <= 1e-12 * edges[-1, row]:
+        return 0
+    level = 0
+    for i in range(edges.shape[0]):
+        # Equal to a quantile is not beyond it, but for rounding: constant volume is medium.
+        slack = 1e-9 if i else -1e-9
+        level += volume > edges[i, row] * (1.0 + slack)
+    return level
+
+
+@kernel
+def _fill_regime(codes: Codes, start: int) -> None:
+    run = 0
+    while run < min(start, MIN_DWELL_BARS):
+        row = start - 1 - run
+        if not codes[_READY, row] or codes[_WINNER, row] != codes[_WINNER, start - 1]:
+            break
+        run += 1
+    for row in range(start, codes.shape[1]):
+        if not codes[_READY, row]:
+            run = 0
+            codes[_REGIME, row], codes[_DWELL, row] = _RANGING, 0
+            continue
+        winner = codes[_WINNER, row]
+        started = row > 0 and codes[_READY, row - 1]
+        run = run + 1 if run > 0 and winner == codes[_WINNER, row - 1] else 1
+        if not started or (winner != codes[_REGIME, row - 1] and run >= MIN_DWELL_BARS):
+            codes[_REGIME, row], codes[_DWELL, row] = winner, 0
+        else:
+            codes[_REGIME, row] = codes[_REGIME, row - 1]
+            codes[_DWELL, row] = min(codes[_DWELL, row - 1] + 1, MAX_DWELL_BARS)
+
+
+@kernel
+def _fill_levels(codes: Codes, start: int) -> None:
+    for row in range(start, codes.shape[1]):
+        for part in range(3):
+            held = codes[_RAW + part, row]
+            for i in range(row - 1, max(-1, row - LEVEL_HOLD_BARS), -1):
+                if not (codes[_READY, row] and codes[_READY, i]):
+                    break
+                before = codes[_RAW + part, i]
+                held = min(held, before) if part == _LIQUIDITY else max(held, before)
+            codes[_LEVEL + part, row] = held

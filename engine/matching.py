@@ -5,7 +5,7 @@ Every function is pure and deterministic: the same book, bar and order always gi
 
 from __future__ import annotations
 
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
 from enum import StrEnum
 
 from engine.types.bars import Bar, Book, Instrument
@@ -69,12 +69,15 @@ def fee_of(
     is_maker: bool,
     fee_in: FeeIn,
 ) -> tuple[Decimal, str]:
-    """Return the fee (positive = a cost, to eight digits) and the asset it is charged in."""
+    """Return the fee (positive = a cost, to eight digits) and the asset it is charged in.
+
+    The rounding is said and not the context's: ccxt sets that one in threads that import it.
+    """
     fraction = instrument.maker_fee_fraction if is_maker else instrument.taker_fee_fraction
     in_base = fee_in is FeeIn.BASE or (fee_in is FeeIn.RECEIVED and side is Side.BUY)
     if in_base:
-        return (quantity_base * fraction).quantize(FEE_STEP), instrument.base
-    return (price * quantity_base * fraction).quantize(FEE_STEP), instrument.quote
+        return (quantity_base * fraction).quantize(FEE_STEP, ROUND_HALF_EVEN), instrument.base
+    return (price * quantity_base * fraction).quantize(FEE_STEP, ROUND_HALF_EVEN), instrument.quote
 
 
 def bar_path(bar: Bar) -> tuple[float, float, float, float]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol, TypeVar
 
@@ -182,30 +182,44 @@ class LearnedSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """The policy's answer before sizing (integration point 2)."""
+    """The policy's answer before sizing (integration point 2).
+
+    ``signal_id`` says which proposal was judged (OPT-16), empty where nobody looked; ``detail``
+    is stored with the decision.
+    """
 
     accepted: bool
     quality: float | None
     reason_code: str
     reason: str
+    signal_id: str = ""
+    detail: Mapping[str, JsonValue] = field(default_factory=dict)
 
 
 class OptimizationPolicy(Protocol):
-    """The seam of the optimization layer: five methods, off = BasePolicy."""
+    """The seam of the optimization layer: five methods, off = BasePolicy.
 
-    def weights(self, regime: Regime) -> Mapping[str, float]: ...
+    Each of them may raise: ``FailSafePolicy`` then answers as the base policy would.
+    """
+
+    def weights(self, regime: Regime) -> Mapping[str, float]:
+        """Return the weight of each strategy, every one finite and positive."""
 
     def assess(
         self, proposal: Proposal, market: MarketView | Missing, confluence: int
-    ) -> Assessment: ...
+    ) -> Assessment:
+        """Judge one entry; asked once a proposal, after every gate has let it through."""
 
     def size_multiplier(
         self, proposal: Proposal, assessment: Assessment, market: MarketView | Missing
-    ) -> float: ...
+    ) -> float:
+        """Return the factor on the base size, >= 0; phase 7 keeps it in [0.1, 2] (D-01)."""
 
-    def record_outcome(self, trade: Trade) -> None: ...
+    def record_outcome(self, trade: Trade) -> None:
+        """Hear of a closed trade (integration point 4)."""
 
-    def refresh(self, now_ms: int) -> None: ...
+    def refresh(self, now_ms: int) -> None:
+        """Look for newer weights; asked once an event, before anything of it is booked."""
 
 
 class Executor(Protocol):

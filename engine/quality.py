@@ -57,11 +57,16 @@ def stale_reason(event: MarketEvent, timeframe_ms: int) -> Reason | None:
     catching up after an outage leaves no gap (D-25). Only new risk needs a fresh bar.
     """
     age_ms = event.now_ms - event.ts_ms
-    limit_ms = STALE_BARS * timeframe_ms + STALE_GRACE_MS
+    limit_ms = stale_after_ms(timeframe_ms)
     if age_ms <= limit_ms:
         return None
     text = f"bar age {age_ms} ms above {limit_ms} ms"
     return Reason("STALE_BAR", text, float(age_ms), float(limit_ms))
+
+
+def stale_after_ms(timeframe_ms: int) -> int:
+    """Return the age above which a bar is too old to enter on."""
+    return STALE_BARS * timeframe_ms + STALE_GRACE_MS
 
 
 def validate_bar(bar: Bar, previous_bar: Bar | None, timeframe_ms: int) -> Reason | None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import exp
 
+from engine.calibration import Calibration, restored_calibration
 from engine.types.decisions import JsonValue, Settlement
 
 # Brier scores are kept as integers of this fraction: sums over a rolling window are then exact
@@ -54,6 +55,7 @@ class Scoreboard:
 
     window: int = 200
     _rings: dict[tuple[str, str], _Ring] = field(default_factory=dict)
+    _calibrations: dict[str, Calibration] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.window < 1:
@@ -68,6 +70,8 @@ class Scoreboard:
         brier = settlement.brier
         if not 0.0 <= brier <= 1.0:
             raise ValueError(f"Brier score of {settlement.source} must be in [0, 1], was {brier}")
+        known = self._calibrations.setdefault(settlement.source, Calibration())
+        known.record(settlement.probability_up, settlement.outcome_up)
         score = round(brier * _SCALE)
         # 0.5 takes no side; it is half a hit, so that silence is neither praised nor blamed.
         probability = settlement.probability_up
@@ -101,6 +105,11 @@ class Scoreboard:
         ring = self._rings.get((source, regime))
         return 0 if ring is None else ring.total
 
+    def slope(self, source: str) -> float:
+        """Return how far the source's lean was borne out, in [0, 1]; 0 before any settlement."""
+        known = self._calibrations.get(source)
+        return 0.0 if known is None else known.slope()
+
     def weight(self, source: str, regime: str = ALL_REGIMES) -> float:
         """Return a positive weight: 1 = knows nothing or unknown, above 1 = better than chance.
 
@@ -130,7 +139,11 @@ class Scoreboard:
             }
             for (source, regime), ring in sorted(self._rings.items())
         ]
-        return {"window": self.window, "rings": rings}
+        calibrations: dict[str, JsonValue] = {
+            source: calibration.state()
+            for source, calibration in sorted(self._calibrations.items())
+        }
+        return {"window": self.window, "rings": rings, "calibrations": calibrations}
 
     def restore(self, state: Mapping[str, JsonValue]) -> None:
         """Replace everything by a stored state; another window keeps its newest settlements.
@@ -145,7 +158,12 @@ class Scoreboard:
         for row in rows:
             key, ring = _restored(row, self.window)
             rings[key] = ring
-        self._rings = rings
+        # a state stored before there were any has none: they are learned anew
+        slopes = state.get("calibrations", {})
+        if not isinstance(slopes, dict):
+            raise ValueError(f"scoreboard calibrations must be a mapping, was {slopes!r}")
+        calibrations = {source: restored_calibration(row) for source, row in slopes.items()}
+        self._rings, self._calibrations = rings, calibrations
 
 
 def _restored(row: JsonValue, window: int) -> tuple[tuple[str, str], _Ring]:

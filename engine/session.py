@@ -102,7 +102,7 @@ class TradingSession:
             self._regimes[analysis.symbol] = analysis.market.regime.value
         decisions = self._book.decide(pipeline, snapshot, analysis)
         if not decisions:
-            decisions.append(pipeline.hold(snapshot, analysis))
+            decisions.append(pipeline.hold(snapshot, analysis, held[0]))
         self._learn(snapshot, analysis, decisions)
         self._side_books.decide(pipeline, snapshot, analysis)
         return tuple(decisions)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from functools import partial
 from typing import Protocol
 
@@ -28,7 +29,7 @@ from engine.risk import OrderThrottle
 from engine.trading_book import RunIdentity, TradingBook
 from engine.types.bars import Instrument, MarketEvent, Snapshot
 from engine.types.decisions import Analysis, JsonValue
-from engine.types.ledger import EquityPoint, Lot, Trade
+from engine.types.ledger import ZERO, EquityPoint, Lot, Trade
 from engine.types.opinions import Proposal
 from engine.types.orders import Fill, OrderIntent
 
@@ -79,12 +80,16 @@ class SidePlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SideMarket:
-    """What all side books of a run share: who they are, where and within what they trade."""
+    """What all side books of a run share: who they are, where and within what they trade.
+
+    ``slippage_bps`` is paid where an event brings no book.
+    """
 
     identity: RunIdentity
     instruments: Mapping[str, Instrument]
     limits: RiskLimits
     fee_in: FeeIn = FeeIn.QUOTE
+    slippage_bps: Decimal = ZERO
 
 
 @dataclass(slots=True)
@@ -117,7 +122,11 @@ class SideBook:
         self._since_ms = state.since_ms
         self._throttle = OrderThrottle(state.entries_ms)
         self._broker = PaperBroker(
-            market.instruments, market.fee_in, resting=state.resting, due=state.due
+            market.instruments,
+            market.fee_in,
+            market.slippage_bps,
+            resting=state.resting,
+            due=state.due,
         )
         self.account = Account(
             Ledger.restore(state.ledger, shortable=shortable),

@@ -73,6 +73,10 @@ class SimulatedOperator:
     def strategy_status(self, strategy: str) -> StrategyStatus:
         return self._statuses[strategy]
 
+    def set_status(self, strategy: str, status: StrategyStatus) -> None:
+        """Do as an edge of strategy health says, where a platform writes the strategy's row."""
+        self._statuses[strategy] = status
+
     def escalate(
         self, state: TradingState, reason_code: str, text: str, at_ms: int, scope: str = "global"
     ) -> None:

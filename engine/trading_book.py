@@ -70,9 +70,11 @@ class TradingBook:
         self._judged: tuple[Decimal, Decimal, Decimal] | None = None
 
     def observe(self, event: MarketEvent) -> None:
-        """Read the gate once for this event and forgive what a person has reset."""
+        """Read the gate once for this event, forgive what a person has reset, ask the policy to
+        look for newer weights: before anything of the event is booked."""
         self._gatekeeper.observe(event.now_ms)
         self.account.note_resets(self._gatekeeper.resets())
+        self._policy.refresh(event.now_ms)
 
     def book(
         self,

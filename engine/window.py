@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Protocol, TypeVar
 
 import numpy as np
 
 from engine.quality import bar_at
-from engine.types.bars import Bar, BarColumns, ColumnStore
+from engine.types.bars import Bar, BarColumns, ColumnMemory, ColumnStore
+
+# A store shows at least this many bars; its columns remember the whole window. Whoever computes
+# from bars himself (rules) looks back less than that, and pays for no more.
+VISIBLE_BARS = 1_024
 
 
 class Window(Protocol):
@@ -16,25 +21,51 @@ class Window(Protocol):
     @property
     def last_bar(self) -> Bar | None: ...
 
+    @property
+    def bars(self) -> BarColumns:
+        """Every bar kept now, oldest first, as views that later bars do not change."""
+
+    def follow(self, other: Window) -> None:
+        """Let stores from now on read ``other`` as their reference."""
+
     def append(self, bar: Bar) -> tuple[ColumnStore, int]: ...
 
 
-class RollingWindow:
-    """The last ``capacity`` bars, for live, paper and practice.
+W = TypeVar("W", bound=Window)
 
-    Columns are computed anew on each bar over this window: one definition of a feature, no
-    incremental twin. ``capacity`` must be at least 40 times the longest recursive span, so that
-    what was cut off no longer shows.
+
+def with_references(windows: Mapping[str, W]) -> Mapping[str, W]:
+    """Give each symbol's window its reference: the first other symbol in declared order.
+
+    A run of one symbol has none.
+    """
+    for symbol, window in windows.items():
+        others = [other for name, other in windows.items() if name != symbol]
+        if others:
+            window.follow(others[0])
+    return windows
+
+
+class RollingWindow:
+    """The last bars, for live, paper and practice: at least ``capacity`` once they are known.
+
+    Bars and the columns over them lie in blocks with room for as many appends as bars kept, so a
+    bar costs the rows it adds. ``capacity`` must be at least 40 times the longest recursive span:
+    a session that starts anew knows no more, and must not show it.
     """
 
-    def __init__(self, history: BarColumns, capacity: int) -> None:
+    def __init__(
+        self, history: BarColumns, capacity: int, *, visible_bars: int = VISIBLE_BARS
+    ) -> None:
         kept = min(len(history), capacity)
         self._capacity = capacity
+        self._visible = min(visible_bars, capacity)
         self._timeframe_ms = history.timeframe_ms
         self._end = kept
-        # room for as many appends as bars kept: the block moves once per ``capacity`` bars
         self._ts = np.zeros(2 * capacity, dtype=np.int64)
         self._values = np.zeros((5, 2 * capacity), dtype=np.float64)
+        self._memory = ColumnMemory(2 * capacity)
+        self._reference: Window | None = None
         if kept:
             self._ts[:kept] = history.ts_ms[-kept:]
             for row, column in enumerate(
@@ -47,12 +78,17 @@ class RollingWindow:
     def last_bar(self) -> Bar | None:
         return self._last
 
+    @property
+    def bars(self) -> BarColumns:
+        o, h, low, c, v = self._values[:, : self._end]
+        return BarColumns(self._ts[: self._end], o, h, low, c, v, self._timeframe_ms)
+
+    def follow(self, other: Window) -> None:
+        self._reference = other
+
     def append(self, bar: Bar) -> tuple[ColumnStore, int]:
         if self._end == 2 * self._capacity:
-            kept = self._capacity
-            self._ts[:kept] = self._ts[-kept:]
-            self._values[:, :kept] = self._values[:, -kept:]
-            self._end = kept
+            self._move()
         self._ts[self._end] = bar.ts_ms
         self._values[:, self._end] = (bar.open, bar.high, bar.low, bar.close, bar.volume)
         self._end += 1
@@ -60,12 +96,20 @@ class RollingWindow:
         store = self.store()
         return store, len(store.bars) - 1
 
+    def _move(self) -> None:
+        """Begin new blocks with the last bars; stores handed out go on reading the old ones."""
+        kept = self._capacity
+        ts, values = np.zeros_like(self._ts), np.zeros_like(self._values)
+        ts[:kept], values[:, :kept] = self._ts[-kept:], self._values[:, -kept:]
+        self._ts, self._values = ts, values
+        self._memory = self._memory.moved(self._end - kept, kept)
+        self._end = kept
+
     def store(self) -> ColumnStore:
-        """Return a fresh store over the bars kept now."""
-        start = max(0, self._end - self._capacity)
-        o, h, low, c, v = self._values[:, start : self._end].copy()
-        ts_ms = self._ts[start : self._end].copy()
-        return ColumnStore(BarColumns(ts_ms, o, h, low, c, v, self._timeframe_ms))
+        """Return a store over the newest bars, the same rows as any store that begins here."""
+        reference = None if self._reference is None else self._reference.bars
+        whole = ColumnStore(self.bars, reference, self._memory)
+        return whole.tail(self._visible)
 
 
 class HistoryWindow:
@@ -83,6 +127,13 @@ class HistoryWindow:
     @property
     def last_bar(self) -> Bar | None:
         return self._last
+
+    @property
+    def bars(self) -> BarColumns:
+        return self._store.bars
+
+    def follow(self, other: Window) -> None:
+        self._store = ColumnStore(self._store.bars, other.bars)
 
     def append(self, bar: Bar) -> tuple[ColumnStore, int]:
         self._row += 1

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db.models import Count, QuerySet
+from django.http import QueryDict
 
 from engine.types.decisions import PHASES, Action
 from monitoring.charts import as_float, as_ms, datetime_of
+from trades.core.replay_report import DecisionReplay
 from trades.models import Decision, Fill, Order, RejectedEvent, TradingRun
-from trades.selectors import decision_detail, decision_get, decision_list, decision_why_not
+from trades.selectors import (
+    DecisionFunnel,
+    decision_detail,
+    decision_get,
+    decision_list,
+    decision_why_not,
+)
 
 STREAM_SHOWN = 80
 # How far back "lately" reaches, in bars of the run.
@@ -80,14 +89,19 @@ def decision_view(code: UUID) -> dict[str, Any] | None:
     decision = decision_get(code)
     if decision is None:
         return None
-    detail = decision_detail(decision)
+    detail, answer = decision_detail(decision), decision_why_not(decision)
     return {
         **decision_row(decision),
         "run": str(decision.run.code),
         "mode": decision.run.mode,
         "is_simulated": decision.run.is_simulated,
         "quote": decision.run.quote,
-        "summary": decision_why_not(decision).summary,
+        "summary": answer.summary,
+        "traded": answer.traded,
+        "failing": answer.failing,
+        "gates": [asdict(gate) for gate in answer.gates],
+        "nearest_miss": answer.nearest_miss,
+        "near_misses": answer.near_misses,
         "stop_price": as_float(decision.stop_price),
         "target_price": as_float(decision.target_price),
         "regime": decision.analysis.regime,
@@ -101,6 +115,72 @@ def decision_view(code: UUID) -> dict[str, Any] | None:
         "consensus": detail.consensus,
         "orders": [_order(row) for row in detail.orders],
     }
+
+
+def replay_view(replay: DecisionReplay) -> dict[str, Any]:
+    """Return a replayed decision for the page."""
+    shown = asdict(replay) | {"same": replay.same, "same_verdict": replay.same_verdict}
+    for phase in shown["phases"]:
+        phase["title"] = phase_title(phase["number"])
+    return shown
+
+
+def funnel_rows(funnel: DecisionFunnel, given: QueryDict) -> list[dict[str, Any]]:
+    """Return each stage with its share of the one before and the address of its list."""
+    rows, before = [], None
+    for stage in funnel.stages:
+        share = stage.n / before if before else None
+        rows.append(
+            {
+                "title": STAGE_TITLES[stage.stage],
+                "stage": stage.stage,
+                "n": stage.n,
+                "share_percent": None if share is None else 100.0 * share,
+                "width": stage.n / funnel.stages[0].n if funnel.stages[0].n else 0.0,
+                "query": _narrowed(given, stage=stage.stage),
+                "strategies": [
+                    (code, n, _narrowed(given, stage=stage.stage, strategy=code))
+                    for code, n in stage.by_strategy.items()
+                ],
+            }
+        )
+        before = stage.n
+    return rows
+
+
+def loss_rows(funnel: DecisionFunnel, given: QueryDict) -> list[dict[str, Any]]:
+    """Return the commonest ends with the address of their list."""
+    return [
+        {
+            "title": phase_title(loss.blocking_phase) or "nobody proposed",
+            "reason_code": loss.reason_code,
+            "n": loss.n,
+            "query": _narrowed(
+                given, stage="", reason=loss.reason_code, phase=str(loss.blocking_phase or "")
+            ),
+        }
+        for loss in funnel.losses[:6]
+    ]
+
+
+def _narrowed(given: QueryDict, **filters: str) -> str:
+    """Return the address's query with these filters set and the page number left out."""
+    query = given.copy()
+    query.pop("page", None)
+    for name, value in filters.items():
+        query.pop(name, None)
+        if value:
+            query[name] = value
+    return query.urlencode()
+
+
+STAGE_TITLES = {
+    "evaluated": "Evaluated",
+    "proposed": "Proposed",
+    "approved": "Approved",
+    "ordered": "Sent",
+    "traded": "Traded",
+}
 
 
 def _order(order: Order) -> dict[str, Any]:

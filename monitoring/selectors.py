@@ -21,8 +21,8 @@ from monitoring.charts import (
 )
 from monitoring.components import ComponentState, component_list
 from monitoring.decisions import decision_stream, funnel, why_no_trade
+from monitoring.layer import layer
 from monitoring.models import Alert
-from optimization.selectors import get_optimization_status
 from strategies.models import Strategy
 from trades.models import (
     Analysis,
@@ -144,7 +144,7 @@ def limit_status(run: TradingRun, point: EquityPoint | None) -> dict[str, Any]:
 
 
 def layer_status() -> dict[str, Any]:
-    status = get_optimization_status()
+    status = layer().status()
     return {"enabled": status["enabled"], "status": status["status"]}
 
 

@@ -2,11 +2,15 @@
 
 from django.urls import path
 
-from monitoring import views
+from monitoring import decision_views, views
 
 urlpatterns = [
     path("", views.overview, name="overview"),
-    path("decisions/", views.decision_page, name="decisions"),
+    path("decisions/", decision_views.decision_page, name="decisions"),
+    path("decisions/performance/", decision_views.performance_page, name="performance"),
+    path("decisions/sources/", decision_views.source_page, name="sources"),
+    path("decisions/evolution/", decision_views.evolution_page, name="evolution"),
+    path("decisions/<uuid:code>/", decision_views.decision_trace, name="decision"),
     path("trades/", views.trade_page, name="trades"),
     path("orders/", views.order_page, name="orders"),
     path("control/", views.control, name="control"),
@@ -15,5 +19,6 @@ urlpatterns = [
     path("data/strip/", views.strip_data, name="strip-data"),
     path("data/price/", views.price_data, name="price-data"),
     path("data/decisions/", views.decision_by_key, name="decision-by-key"),
+    path("data/decisions/<uuid:code>/replay/", decision_views.replay_data, name="replay-data"),
     path("data/decisions/<uuid:code>/", views.decision_data, name="decision-data"),
 ]

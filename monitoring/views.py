@@ -3,63 +3,32 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
 from django.contrib import messages
-from django.contrib.auth import authenticate
-from django.contrib.auth.views import redirect_to_login
-from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import redirect, render
-from django.utils.http import url_has_allowed_host_and_scheme
+from django.shortcuts import render
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.models import Scope
-from accounts.roles import reaches, user_scope
+from accounts.pages import back_to, is_same_person, needs
 from engine.ports import TradingState
-from engine.types.decisions import PHASES, Action
 from monitoring import decisions, selectors
 from monitoring.models import Alert
 from monitoring.services import alert_acknowledge, control_change
-from strategies.models import Strategy
 from trades.errors import ControlRefused, LooseningRefused
 from trades.models import ControlState, TradingRun
-from trades.selectors import decision_list, order_list, trade_list
+from trades.selectors import order_list, trade_list
 from trades.services import GLOBAL_SCOPE
 
 PAGE_SIZE = 50
-PHASE_NUMBERS = frozenset(str(n) for n in range(1, len(PHASES) + 1))
-DECISION_FILTERS = ("strategy", "symbol", "action", "phase", "reason")
-
-View = Callable[..., HttpResponse]
-
-
-def needs(scope: Scope, *, is_data: bool = False) -> Callable[[View], View]:
-    """Ask for a login and a role; data answers with a status, a page with the login form."""
-
-    def decorate(view: View) -> View:
-        @wraps(view)
-        def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-            if not request.user.is_authenticated:
-                if is_data:
-                    return JsonResponse({"detail": "Log in first."}, status=401)
-                return redirect_to_login(request.get_full_path())
-            if not reaches(user_scope(request.user), scope):
-                raise PermissionDenied(f"this needs the scope {scope}")
-            return view(request, *args, **kwargs)
-
-        return checked
-
-    return decorate
 
 
 @require_GET
 @needs(Scope.READ)
 def overview(request: HttpRequest) -> HttpResponse:
-    run = _run(request)
+    run = run_asked(request)
     data = selectors.overview(run, request.GET.get("symbol"))
     return render(
         request,
@@ -70,69 +39,38 @@ def overview(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 @needs(Scope.READ)
-def decision_page(request: HttpRequest) -> HttpResponse:
-    run = _run(request)
-    filters = {name: request.GET.get(name, "") for name in DECISION_FILTERS}
-    if filters["phase"] not in PHASE_NUMBERS:
-        filters["phase"] = ""
-    rows = decision_list(
-        run=run,
-        strategy=filters["strategy"] or None,
-        symbol=filters["symbol"] or None,
-        action=filters["action"] or None,
-        blocking_phase=int(filters["phase"]) if filters["phase"] else None,
-        reason_code=filters["reason"] or None,
-    )
-    return render(
-        request,
-        "monitoring/decisions.html",
-        {
-            "page": "decisions",
-            "rows": _page(request, rows),
-            "filters": filters,
-            "query": _query(request),
-            "strategies": Strategy.objects.values_list("code", flat=True),
-            "symbols": run.symbols if run else [],
-            "actions": [action.value for action in Action],
-            "phases": [(n, decisions.phase_title(n)) for n in range(1, len(PHASES) + 1)],
-        },
-    )
-
-
-@require_GET
-@needs(Scope.READ)
 def trade_page(request: HttpRequest) -> HttpResponse:
-    run = _run(request)
+    run = run_asked(request)
     rows = trade_list(run=run)
-    context = {"page": "trades", "rows": _page(request, rows), "query": _query(request)}
+    context = {"page": "trades", "rows": page_of(request, rows), "query": query_of(request)}
     return render(request, "monitoring/trades.html", context)
 
 
 @require_GET
 @needs(Scope.READ)
 def order_page(request: HttpRequest) -> HttpResponse:
-    run = _run(request)
+    run = run_asked(request)
     rows = order_list(run=run)
-    context = {"page": "orders", "rows": _page(request, rows), "query": _query(request)}
+    context = {"page": "orders", "rows": page_of(request, rows), "query": query_of(request)}
     return render(request, "monitoring/orders.html", context)
 
 
 @require_GET
 @needs(Scope.READ, is_data=True)
 def overview_data(request: HttpRequest) -> HttpResponse:
-    return JsonResponse(selectors.overview(_run(request), request.GET.get("symbol")))
+    return JsonResponse(selectors.overview(run_asked(request), request.GET.get("symbol")))
 
 
 @require_GET
 @needs(Scope.READ, is_data=True)
 def strip_data(request: HttpRequest) -> HttpResponse:
-    return JsonResponse(selectors.strip(_run(request)))
+    return JsonResponse(selectors.strip(run_asked(request)))
 
 
 @require_GET
 @needs(Scope.READ, is_data=True)
 def price_data(request: HttpRequest) -> HttpResponse:
-    run, symbol = _run(request), request.GET.get("symbol", "")
+    run, symbol = run_asked(request), request.GET.get("symbol", "")
     if run is None or symbol not in run.symbols:
         raise Http404("no such symbol in this run")
     return JsonResponse(selectors.price_view(run, symbol))
@@ -148,7 +86,7 @@ def decision_data(request: HttpRequest, code: uuid.UUID) -> HttpResponse:
 @needs(Scope.READ, is_data=True)
 def decision_by_key(request: HttpRequest) -> HttpResponse:
     """Find a decision by what makes it unique: frames carry that, and not always the id."""
-    run, at_ms = _run(request), request.GET.get("at_ms", "")
+    run, at_ms = run_asked(request), request.GET.get("at_ms", "")
     if run is None or not at_ms.isdecimal() or len(at_ms) > 15:
         raise Http404("no such decision")
     code = decisions.decision_code_at(
@@ -167,7 +105,7 @@ def control(request: HttpRequest) -> HttpResponse:
     scope = request.POST.get("scope") or GLOBAL_SCOPE
     named = "Trading" if scope == GLOBAL_SCOPE else scope.partition(":")[2]
     # a halt that comes between this look and the change stays: the service looks again
-    is_confirmed = _loosens(scope, state) and _is_same_person(request)
+    is_confirmed = _loosens(scope, state) and is_same_person(request)
     try:
         is_changed = control_change(
             may_loosen=is_confirmed,
@@ -178,15 +116,15 @@ def control(request: HttpRequest) -> HttpResponse:
         )
     except LooseningRefused:
         messages.error(request, f"{named} was not set to {state}: the password was wrong.")
-        return _back(request)
+        return back_to(request, "overview")
     except ControlRefused as error:
         messages.error(request, f"Nothing was changed: {error}")
-        return _back(request)
+        return back_to(request, "overview")
     if is_changed:
         messages.success(request, f"{named} is now {state}.")
     else:
         messages.info(request, f"{named} was {state} already.")
-    return _back(request)
+    return back_to(request, "overview")
 
 
 @require_POST
@@ -196,7 +134,7 @@ def acknowledge(request: HttpRequest, alert_id: int) -> HttpResponse:
         alert_acknowledge(alert_id=alert_id, actor=request.user.get_username())
     except Alert.DoesNotExist:
         raise Http404("no such alert") from None
-    return _back(request)
+    return back_to(request, "overview")
 
 
 def _decision(code: uuid.UUID) -> HttpResponse:
@@ -214,25 +152,7 @@ def _loosens(scope: str, state: str) -> bool:
     return known and TradingState(state).severity < present.severity
 
 
-def _is_same_person(request: HttpRequest) -> bool:
-    """Through the login backends, so that wrong tries count towards the lock-out."""
-    user = authenticate(
-        request,
-        username=request.user.get_username(),
-        password=request.POST.get("password", ""),
-    )
-    return user is not None and user.pk == request.user.pk
-
-
-def _back(request: HttpRequest) -> HttpResponse:
-    target = request.POST.get("next", "/")
-    is_ours = url_has_allowed_host_and_scheme(
-        target, allowed_hosts={request.get_host()}, require_https=request.is_secure()
-    )
-    return redirect(target if is_ours else "overview")
-
-
-def _run(request: HttpRequest) -> TradingRun | None:
+def run_asked(request: HttpRequest) -> TradingRun | None:
     code = request.GET.get("run", "")
     if not code:
         return selectors.run_shown()
@@ -245,11 +165,11 @@ def _run(request: HttpRequest) -> TradingRun | None:
     return run
 
 
-def _page(request: HttpRequest, rows: Any) -> Any:
+def page_of(request: HttpRequest, rows: Any) -> Any:
     return Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
 
 
-def _query(request: HttpRequest) -> str:
+def query_of(request: HttpRequest) -> str:
     """Return the address's filters without the page number, for the links to other pages."""
     query = request.GET.copy()
     query.pop("page", None)

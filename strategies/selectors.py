@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db.models import QuerySet
 
-from strategies.models import HealthChange, Strategy, WeightUpdate
+from strategies.models import HealthChange, Status, Strategy, WeightUpdate
 
 
 def strategy_list() -> QuerySet[Strategy]:
@@ -31,3 +31,15 @@ def weight_update_list(
 
 def strategy_get(code: str) -> Strategy | None:
     return Strategy.objects.filter(code=code).first()
+
+
+def status_without_layer(code: str, layer_actor: str = "optimization") -> Status:
+    """Return where a strategy would stand had the optimization layer never moved it: the status
+    that anybody else set last, ACTIVE where nobody did.
+
+    A layer's edge that somebody else's followed is left out too: what counts is the last word that
+    was not the layer's.
+    """
+    edges = HealthChange.objects.filter(strategy__code=code).exclude(actor=layer_actor)
+    last = edges.order_by("-at", "-id").values_list("to_status", flat=True).first()
+    return Status(last) if last else Status.ACTIVE

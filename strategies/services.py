@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from accounts.services import audit_record
 from strategies.errors import StrategyRefused, StrategyUnknown
-from strategies.models import HealthChange, Status, Strategy
+from strategies.models import HealthChange, Status, Strategy, WeightUpdate
 
 _ACTIVE, _DEGRADED, _SUSPENDED, _RETIRED = (
     Status.ACTIVE,
@@ -130,6 +130,90 @@ def strategy_reinstate(
     """Bring a retired strategy back, degraded (D-06); callers see to it that a person asks."""
     only_retired = {_RETIRED: frozenset({_DEGRADED})}
     return _move(code, _DEGRADED, actor, reason, {}, override_until, allowed=only_retired)
+
+
+def strategy_machine_edge(
+    *,
+    code: str,
+    from_status: str,
+    to_status: str,
+    actor: str,
+    reason: str,
+    metrics: Mapping[str, Any],
+    venue_now: datetime,
+) -> HealthChange | None:
+    """Move a strategy on evidence; None where a person's word stands against it.
+
+    Nothing happens where the status is no longer the one that was judged, where an override holds
+    at ``venue_now`` (D-46), or where the strategy is RETIRED: only a person leads out of that.
+
+    Raises:
+        StrategyUnknown: there is no such strategy.
+        StrategyRefused: no reason, or an edge that nobody may take.
+    """
+    with transaction.atomic():
+        strategy = Strategy.objects.select_for_update().filter(code=code).first()
+        if strategy is None:
+            raise StrategyUnknown(f"strategy was {code!r}, there is none of that code")
+        until = strategy.override_until_at
+        if strategy.status != from_status or strategy.status == _RETIRED:
+            return None
+        if until is not None and until > venue_now:
+            return None
+        return strategy_set_status(
+            code=code, to_status=to_status, actor=actor, reason=reason, metrics=metrics
+        )
+
+
+def weight_change(
+    *,
+    code: str,
+    old_weight: float,
+    new_weight: float,
+    period_key: str,
+    actor: str,
+    reason: str,
+    evidence: Mapping[str, Any],
+    regime: str = "",
+    at: datetime | None = None,
+) -> WeightUpdate | None:
+    """Write one strategy's new weight with its cause; None where this period wrote it before.
+
+    ``regime`` empty means the weight that sizes now; one of a regime is kept for its return
+    (D-30). The database holds both within [0.1, 2].
+
+    Raises:
+        StrategyUnknown: there is no such strategy.
+        IntegrityError: the weight was outside its bounds.
+    """
+    with transaction.atomic():
+        strategy = Strategy.objects.select_for_update().filter(code=code).first()
+        if strategy is None:
+            raise StrategyUnknown(f"strategy was {code!r}, there is none of that code")
+        key = {"strategy": strategy, "regime": regime, "period_key": period_key}
+        if WeightUpdate.objects.filter(**key).exists():
+            return None
+        update = WeightUpdate.objects.create(
+            **key,
+            at=at or timezone.now(),
+            old_weight=old_weight,
+            new_weight=new_weight,
+            reason=reason,
+            actor=actor[:120],
+            evidence=dict(evidence),
+        )
+        if not regime:
+            Strategy.objects.filter(pk=strategy.pk).update(weight=new_weight)
+        audit_record(
+            actor=actor,
+            action="strategy.weight",
+            object_type="strategy",
+            object_id=code,
+            reason=reason,
+            before={"weight": old_weight, "regime": regime},
+            after={"weight": new_weight, "period": period_key},
+        )
+    return update
 
 
 def _status(value: str) -> Status:

@@ -12,9 +12,9 @@ import numpy.typing as npt
 import pytest
 
 from engine.types.bars import BarColumns
+from research.core.regimes import RegimeProcess, draw
 
 MINUTE_MS = 60_000
-TRENDING, RANGING, VOLATILE, QUIET = range(4)
 
 
 def from_close(
@@ -69,39 +69,9 @@ def random_walk(
 def labelled_regimes(
     seed: int, *, cycles: int = 8, drift_sigmas: float = 0.6, sigma: float = 0.001
 ) -> tuple[BarColumns, npt.NDArray[np.int64]]:
-    """Segments of 400-800 bars; every four of them hold each regime once, in random order.
-
-    TRENDING drifts by ``drift_sigmas`` a bar, RANGING is the difference of an AR(1) with 0.8,
-    VOLATILE has three times and QUIET a third of the usual standard deviation.
-    """
-    rng = np.random.default_rng(seed)
-    returns: list[npt.NDArray[np.float64]] = []
-    labels: list[npt.NDArray[np.int64]] = []
-    last = -1
-    for _ in range(cycles):
-        order = [int(label) for label in rng.permutation(4)]
-        if order[0] == last:
-            order.reverse()
-        last = order[-1]
-        for label in order:
-            n = int(rng.integers(400, 800))
-            noise = rng.normal(0.0, 1.0, n)
-            if label == TRENDING:
-                segment = drift_sigmas * float(rng.choice([-1, 1])) + noise
-            elif label == RANGING:
-                level = np.zeros(n + 1)
-                for i in range(n):
-                    level[i + 1] = 0.8 * level[i] + noise[i]
-                segment = np.diff(level)
-            else:
-                segment = noise * (3.0 if label == VOLATILE else 1.0 / 3.0)
-            returns.append(sigma * segment)
-            labels.append(np.full(n, label, dtype=np.int64))
-    moves = np.concatenate(returns)
-    close = 100.0 * np.exp(np.cumsum(moves))
-    wick = np.abs(rng.normal(0.0, 0.3, len(close)) * moves) * close
-    volume = rng.lognormal(0.0, 0.5, len(close))
-    return from_close(close, wick=wick, volume=volume), np.concatenate(labels)
+    """Bars of the documented process and the regime of each; see ``research.core.regimes``."""
+    process = RegimeProcess(rounds=cycles, drift_deviations=drift_sigmas, usual_deviation=sigma)
+    return draw(process, np.random.default_rng(seed))
 
 
 def cut(bars: BarColumns, first: int, last: int) -> BarColumns:

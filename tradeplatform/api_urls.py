@@ -10,7 +10,7 @@ from accounts import apis as accounts
 from accounts.operations import Operation
 from market import apis as market
 from monitoring import apis as monitoring
-from optimization import apis as optimization
+from monitoring.layer import layer
 from strategies import apis as strategies
 from trades.apis import control, decisions, ledger
 
@@ -35,10 +35,17 @@ urlpatterns = [
     path("strategies/<slug:code>/activate", strategies.StrategyActivateApi.as_view()),
     path("strategies/<slug:code>/retire", strategies.StrategyRetireApi.as_view()),
     path("strategies/<slug:code>/reinstate", strategies.StrategyReinstateApi.as_view()),
-    path("optimization/status", optimization.OptimizationStatusApi.as_view()),
+    *layer().api_patterns(),
     path("weights/", strategies.WeightListApi.as_view(), name="weights"),
     path("health-changes/", strategies.HealthChangeListApi.as_view(), name="health-changes"),
     path("decisions/", decisions.DecisionListApi.as_view(), name="decisions"),
+    path("decisions/funnel", decisions.DecisionFunnelApi.as_view(), name="funnel"),
+    path(
+        "decisions/performance",
+        decisions.DecisionPerformanceApi.as_view(),
+        name="decision-performance",
+    ),
+    path("decisions/<uuid:code>/replay", decisions.DecisionReplayApi.as_view(), name="replay"),
     path("decisions/<uuid:code>/", decisions.DecisionDetailApi.as_view(), name="decision"),
     path("decisions/<uuid:code>/why-not", decisions.DecisionWhyNotApi.as_view(), name="why-not"),
     path("orders/", ledger.OrderListApi.as_view(), name="orders"),

@@ -8,5 +8,6 @@ class TradeplatformConfig(AppConfig):
     verbose_name = "Tradeplatform"
 
     def ready(self) -> None:
-        # registers the system checks
+        # registers the system checks, and what a worker says when it stops
         import_module("tradeplatform.checks")
+        import_module("tradeplatform.shutdown")

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Protocol
 
 import msgspec
 
@@ -35,16 +36,22 @@ from engine.ports import (
 )
 from engine.scoreboard import Scoreboard
 from engine.session import TradingSession
+from engine.side_books import SideMarket
 from engine.simulated_operator import SimulatedOperator
 from engine.trading_book import RunIdentity, TradingBook
 from engine.types.bars import MarketEvent
-from engine.window import HistoryWindow
+from engine.types.decisions import JsonValue
+from engine.types.ledger import Trade
+from engine.types.opinions import Regime
+from engine.window import HistoryWindow, with_references
 from market.sources.history import HistorySource
 from research.core.journal import MemoryJournal
 from strategies.core.registry import learned_sources, rule_sources
 from tradeplatform.configuration import PREDICTOR_CODES, STRATEGY_CODES, Configuration
+from trades.side_books import shadow_plan, side_books
 
 ENSEMBLE = "ensemble"
+ReplayLayerMaker = Callable[[Configuration, SimulatedOperator], "ReplayedLayer"]
 _REPLAY_GC_OBJECTS = 100_000
 
 
@@ -72,6 +79,12 @@ def with_strategies(config: Configuration, codes: tuple[str, ...]) -> Configurat
     return msgspec.structs.replace(config, strategies=chosen)
 
 
+def with_layer(config: Configuration, enabled: bool) -> Configuration:
+    """Return the configuration with the optimization layer on or off."""
+    section = msgspec.structs.replace(config.optimization, enabled=enabled)
+    return msgspec.structs.replace(config, optimization=section)
+
+
 def with_predictors(config: Configuration, codes: tuple[str, ...]) -> Configuration:
     """Return the configuration with every other learned source switched off."""
     chosen = {
@@ -81,10 +94,21 @@ def with_predictors(config: Configuration, codes: tuple[str, ...]) -> Configurat
     return msgspec.structs.replace(config, predictors=chosen)
 
 
+def base_weights(config: Configuration) -> dict[str, float]:
+    """Return the weight of each strategy before any learning, by code (OPT-03)."""
+    return {code: config.strategy(code).base_weight for code in STRATEGY_CODES}
+
+
+def favourable_regimes(config: Configuration) -> dict[str, frozenset[Regime]]:
+    """Return the regimes each rule strategy was made for; the ensemble was made for none."""
+    rules = tuple(code for code in STRATEGY_CODES if code != ENSEMBLE)
+    params = {code: config.strategy(code).parameters for code in rules}
+    return {rule.code: rule.favourable_regimes for rule in rule_sources(params, rules)}
+
+
 def policy_from_settings(config: Configuration, fail_safe: FailSafe) -> OptimizationPolicy:
     """Return the optimization layer as switched: the base policy behind the fail-safe wrapper."""
-    weights = {code: config.strategy(code).base_weight for code in STRATEGY_CODES}
-    return FailSafePolicy(BasePolicy(weights), fail_safe)
+    return FailSafePolicy(BasePolicy(base_weights(config)), fail_safe)
 
 
 def build_pipeline(
@@ -95,36 +119,58 @@ def build_pipeline(
     monotonic: Callable[[], float],
     reporter: Reporter,
     kind: type[Pipeline] = Pipeline,
+    policy: Callable[[FailSafe], OptimizationPolicy] | None = None,
 ) -> tuple[Pipeline, OptimizationPolicy]:
-    """Return the ten phases with their sources, and the policy they ask."""
+    """Return the ten phases with their sources, and the policy they ask.
+
+    ``policy`` makes another policy than that of the configuration; stored runs follow a switch
+    that people change while they trade.
+    """
     strategies = enabled_strategies(config)
     rules = tuple(code for code in strategies if code != ENSEMBLE)
     params = {code: config.strategy(code).parameters for code in rules}
     fail_safe = FailSafe(reporter.incident, monotonic)
-    policy = policy_from_settings(config, fail_safe)
+    asked = policy_from_settings(config, fail_safe) if policy is None else policy(fail_safe)
     pipeline = kind(
         config=PipelineConfig(
             horizon_bars=config.trading.horizon_bars, ensemble_trades=ENSEMBLE in strategies
         ),
         rules=rule_sources(params, rules),
-        learned=learned_sources(enabled_predictors(config)),
+        learned=learned_sources(
+            enabled_predictors(config),
+            params={code: config.predictor(code).parameters for code in PREDICTOR_CODES},
+        ),
         scoreboard=Scoreboard(),
         executor=executor(fail_safe),
         recorder=recorder,
         fail_safe=fail_safe,
         monotonic=monotonic,
     )
-    return pipeline, policy
+    return pipeline, asked
+
+
+class ReplayedLayer(OptimizationPolicy, Protocol):
+    """An optimization layer that updates itself on event time."""
+
+    def record_shadow(self, trade: Trade) -> None:
+        """Hear of a virtual trade as it closes."""
+
+    def summary(self) -> dict[str, JsonValue]:
+        """Return what it did, for the replay's result."""
 
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """A session over history with everything it is made of; ``run`` feeds it to the end."""
+    """A session over history with everything it is made of; ``run`` feeds it to the end.
+
+    ``layer`` is None where the optimization layer is off.
+    """
 
     source: HistorySource
     session: TradingSession
     journal: MemoryJournal
     operator: SimulatedOperator
+    layer: ReplayedLayer | None = None
 
     def run(self, every: int = 0, progress: Callable[[int], None] | None = None) -> float:
         """Process every event; returns the seconds it took. ``progress`` hears each ``every``."""
@@ -155,18 +201,24 @@ def replay(
     reporter: Reporter,
     slippage_bps: Decimal = Decimal(0),
     resume_after_days: int = 1,
+    layer: ReplayLayerMaker | None = None,
+    journal_kind: type[MemoryJournal] = MemoryJournal,
 ) -> Replay:
     """Return the wiring ``replay``: history, paper broker, memory, a stated operator.
 
     ``slippage_bps`` applies where the source brings no book. Wall time stands still for the
-    pipeline: in replay no duration may change a decision.
+    pipeline: in replay no duration may change a decision. ``layer`` makes the optimization layer,
+    and suspended strategies then trade on in a shadow book (D-07); without one it is off.
     """
     limits = risk_limits(config)
     instruments = source.instruments
     quote = next(iter(instruments.values())).quote
-    journal = MemoryJournal(list(instruments), limits)
     operator = SimulatedOperator(
         dict.fromkeys(STRATEGY_CODES, StrategyStatus.ACTIVE), resume_after_days
+    )
+    adaptive = None if layer is None else layer(config, operator)
+    journal = journal_kind(
+        list(instruments), limits, None if adaptive is None else adaptive.record_shadow
     )
     pipeline, policy = build_pipeline(
         config,
@@ -175,10 +227,12 @@ def replay(
         monotonic=lambda: 0.0,
         reporter=reporter,
         kind=ReplayPipeline,
+        policy=_replayed(config, adaptive),
     )
+    identity = RunIdentity("000000", "replay", "replay", source.timeframe_ms)
     shortable = [i.symbol for i in instruments.values() if i.shortable]
     book = TradingBook(
-        identity=RunIdentity("000000", "replay", "replay", source.timeframe_ms),
+        identity=identity,
         account=Account(Ledger(quote, {quote: cash_quote}, shortable=shortable)),
         limits=limits,
         broker=PaperBroker(instruments, FeeIn.QUOTE, slippage_bps),
@@ -189,10 +243,30 @@ def replay(
     session = TradingSession(
         timeframe_ms=source.timeframe_ms,
         instruments=instruments,
-        windows={s: HistoryWindow(source.columns(s), source.first_row(s)) for s in instruments},
+        windows=with_references(
+            {s: HistoryWindow(source.columns(s), source.first_row(s)) for s in instruments}
+        ),
         pipeline=pipeline,
         book=book,
         journal=journal,
         announcer=SilentAnnouncer(),
+        side_books=None
+        if adaptive is None
+        else side_books(
+            (shadow_plan(operator, enabled_strategies(config)),),
+            SideMarket(
+                identity=identity, instruments=instruments, limits=limits, slippage_bps=slippage_bps
+            ),
+            FailSafe(reporter.incident, lambda: 0.0),
+            {},
+        ),
     )
-    return Replay(source, session, journal, operator)
+    return Replay(source, session, journal, operator, adaptive)
+
+
+def _replayed(
+    config: Configuration, layer: ReplayedLayer | None
+) -> Callable[[FailSafe], OptimizationPolicy] | None:
+    if layer is None:
+        return None
+    return lambda fail_safe: FailSafePolicy(layer, fail_safe, BasePolicy(base_weights(config)))

@@ -29,7 +29,13 @@ STRATEGY_CODES = (
     "breakout",
     "ensemble",
 )
-PREDICTOR_CODES = ("online-linear",)
+PREDICTOR_CODES = (
+    "online-linear",
+    "gradient-boosting",
+    "forest",
+    "neural-network",
+    "microstructure",
+)
 
 Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
 PositiveFraction = Annotated[float, Meta(gt=0.0, le=1.0)]
@@ -174,13 +180,24 @@ class Optimization(Section, frozen=True):
     enable_retirement_management: bool = True
     update_interval_seconds: Annotated[float, Meta(ge=1.0, le=604_800.0)] = 3600.0
     quality_threshold: Fraction = 0.60
+    quality: dict[str, bool | int | float | str] = {}
+    health: dict[str, bool | int | float | str] = {}
+    weighting: dict[str, bool | int | float | str] = {}
+    sizing: dict[str, bool | int | float | str] = {}
+    """Single thresholds by name; the layer names what it knows and what it refuses."""
 
 
 class Monitoring(Section, frozen=True):
-    """When silence becomes an alert, and when a silent worker is restarted."""
+    """When silence becomes an alert, when a silent worker is restarted, how long holds are kept.
+
+    Bars on which nobody proposed, older than ``holds_kept_days`` of venue time, keep one in
+    ``holds_kept_one_in``; decisions on a proposal are always kept.
+    """
 
     heartbeat_grace_seconds: Annotated[float, Meta(ge=1.0, le=3600.0)] = 15.0
     restart_silent_after_seconds: Annotated[float, Meta(ge=30.0, le=3600.0)] = 90.0
+    holds_kept_days: Annotated[float, Meta(ge=0.1, le=3650.0)] = 7.0
+    holds_kept_one_in: Annotated[int, Meta(ge=1, le=100_000)] = 20
 
 
 class Notifications(Section, frozen=True):

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 from urllib.request import urlopen
 
+import msgspec
 import orjson
 from django.conf import settings
 from django.db import transaction
@@ -22,6 +23,7 @@ from market.services import CHART_BARS, candles_backfill
 from market.sources.ccxt_poll import CcxtPollSource
 from market.sources.instruments import timeframe_from_ms, timeframe_to_ms
 from market.venues import venue_of
+from monitoring.layer import layer
 from strategies.core.registry import parameter_defaults
 from strategies.services import StrategyDefinition, strategies_ensure
 from tradeplatform.configuration import PRACTICE, STRATEGY_CODES, Configuration
@@ -59,14 +61,16 @@ def strategy_definitions(config: Configuration) -> list[StrategyDefinition]:
 def run_ensure(config: Configuration, *, actor: str) -> TradingRun:
     """Return the open run of the configured venue and account, opening one where there is none.
 
-    An open run goes on: a changed configuration is taken over and audited (D-31). Practice trades
-    what the practice exchange lists, so that files decide the symbols.
+    An open run goes on: a changed configuration is taken over and audited (D-31), and so is its
+    section of the optimization layer, which the web may change too: the later act wins.
+    Practice trades what the practice exchange lists, so that files decide the symbols.
 
     Raises:
         RunRefused: live trading without the armed setting or keys.
         SourceUnavailable, DataError: the venue did not answer, or lists no such symbol.
     """
     _check_mode(config)
+    layer().adopt_file(msgspec.to_builtins(config.optimization))
     strategies_ensure(strategy_definitions(config))
     client = venue_client(config)
     if config.trading.mode == Mode.LIVE.value and not config.exchange.sandbox:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -27,7 +28,7 @@ from engine.session import TradingSession
 from engine.side_books import SideMarket
 from engine.trading_book import RunIdentity, TradingBook
 from engine.types.bars import Instrument
-from engine.window import RollingWindow
+from engine.window import RollingWindow, with_references
 from market.ccxt_client import build_client
 from market.models import Instrument as InstrumentRow
 from market.rate_budget import PRACTICE_LIMITS, Budget, SharedBudget
@@ -35,6 +36,7 @@ from market.services import candles_backfill
 from market.sources.ccxt_poll import CcxtPollSource
 from market.sources.instruments import timeframe_from_ms
 from market.venues import venue_of
+from monitoring.layer import layer
 from monitoring.publish import StreamPublisher
 from tradeplatform import bootstrap
 from tradeplatform.configuration import PRACTICE, Configuration, from_mapping
@@ -138,7 +140,7 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
     timeframe = timeframe_from_ms(run.timeframe_ms)
     source = CcxtPollSource(client, run.symbols, timeframe, _cursors(run), budget=budget)
     instruments = source.instruments()
-    windows = {s: _window(run, source, s) for s in run.symbols}
+    windows = with_references({s: _window(run, source, s) for s in run.symbols})
     broker, reconciler, gatekeeper = _order_path(run, fence, client, budget, instruments, watch)
     pipeline, policy = bootstrap.build_pipeline(
         config,
@@ -146,6 +148,12 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
         recorder=FullRecorder(time.monotonic),
         monotonic=time.monotonic,
         reporter=watch,
+        policy=lambda fail_safe: layer().live_policy(
+            base_weights=bootstrap.base_weights(config),
+            favourable=bootstrap.favourable_regimes(config),
+            run=run,
+            fail_safe=fail_safe,
+        ),
     )
     for window in windows.values():
         pipeline.warm_up(window.store())
@@ -172,7 +180,9 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
         pipeline=pipeline,
         book=book,
         journal=journal,
-        announcer=PublishingAnnouncer(publisher, str(run.code), watch),
+        announcer=layer().live_announcer(
+            PublishingAnnouncer(publisher, str(run.code), watch), watch
+        ),
         regimes=state.get("regimes", {}),
         side_books=side_books(
             (shadow_plan(gatekeeper, bootstrap.enabled_strategies(config)),),
@@ -231,10 +241,11 @@ def _order_path(
 
 
 def _window(run: TradingRun, source: CcxtPollSource, symbol: str) -> RollingWindow:
-    """Return a symbol's recent bars, kept as candles too: what closed between the last candle
-    and this session's first bar would else be a hole in the charts."""
+    """Return a symbol's recent bars, all of them kept as candles too: what closed between the last
+    candle and this session's first bar would else be a hole in the charts, and a decision is made
+    again from the very window it was made on."""
     history = source.history(symbol, WINDOW_BARS)
-    candles_backfill(venue=run.venue, symbol=symbol, bars=history)
+    candles_backfill(venue=run.venue, symbol=symbol, bars=history, limit=WINDOW_BARS)
     return RollingWindow(history, WINDOW_BARS)
 
 
@@ -250,7 +261,7 @@ def _cursors(run: TradingRun) -> dict[str, int]:
 def _account(
     run: TradingRun,
     instruments: dict[str, Instrument],
-    windows: dict[str, RollingWindow],
+    windows: Mapping[str, RollingWindow],
     state: dict[str, Any],
 ) -> Account:
     ledger = records.restore_ledger(run, instruments.values())

@@ -49,7 +49,6 @@ INSTALLED_APPS = [
     "market",
     "strategies",
     "trades",
-    "optimization",
     "research",
     "monitoring",
     "tradeplatform",
@@ -147,12 +146,25 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "global_keyprefix": "tp:",
 }
 CELERY_BEAT_SCHEDULER = "tradeplatform.scheduler:BeatScheduler"
+
+
+def beat_every(task: str, seconds: float) -> dict[str, object]:
+    """Return a knock that expires before the next one, on the queue its room is routed to."""
+    queue = CELERY_TASK_ROUTES[f"{task.split('.')[0]}.tasks.*"]["queue"]
+    return {"task": task, "schedule": seconds, "options": {"queue": queue, "expires": seconds}}
+
+
 # A knock carries nothing and may be lost: it expires before the next one (D-34, D-41).
 CELERY_BEAT_SCHEDULE = {
     "advance due runs": {
         "task": "trades.tasks.advance_due",
         "schedule": 1.0,
         "options": {"queue": "trading", "expires": 1},
+    },
+    "thin old holds": {
+        "task": "trades.tasks.thin_holds",
+        "schedule": 900.0,
+        "options": {"queue": "io", "expires": 600},
     },
     "heartbeat of the trading worker": {
         "task": "tradeplatform.tasks.heartbeat_trading",
@@ -308,3 +320,10 @@ CODE_VERSION = code_version(BASE_DIR)
 INSTALLATION_ID = env.installation_id(VAR_DIR)
 # The trading loop lives below this room; what it builds sessions with is plugged in by name.
 TRADING_SESSION_FACTORY = "tradeplatform.running.running_session"
+OPTIMIZATION_WATCH = "tradeplatform.watch.LayerWatch"
+
+# --- the optimization layer: without these three lines, and without its folder, the platform trades
+# as before (OPT-01)
+INSTALLED_APPS.append("optimization")
+OPTIMIZATION_WIRING = "optimization.wiring"
+CELERY_BEAT_SCHEDULE["optimization updates"] = beat_every("optimization.tasks.update_due", 5.0)

@@ -3,6 +3,7 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+from monitoring.layer import layer
 from tradeplatform import views
 
 admin.autodiscover()
@@ -16,4 +17,5 @@ urlpatterns = [
     path("preflight/run/", views.preflight_start, name="preflight-run"),
     path("", include("accounts.urls")),
     path("", include("monitoring.urls")),
+    *layer().page_patterns(),
 ]

@@ -9,7 +9,7 @@ from django.views.decorators.http import require_GET, require_POST
 from kombu.exceptions import OperationalError
 
 from accounts.models import Scope
-from monitoring.views import needs
+from accounts.pages import needs
 from tradeplatform.preflight import preflight_last
 from tradeplatform.tasks import preflight
 

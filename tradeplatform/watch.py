@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from typing import Protocol
 
 from django.conf import settings
 
 from engine.ports import Publisher, TradingState
+from engine.types.decisions import JsonValue
 from market.errors import SourceUnavailable
+from monitoring.models import Alert as AlertRow
 from monitoring.models import Severity
+from monitoring.publish import StreamPublisher
 from monitoring.services import alert_raise, alert_resolve, heartbeat, incident_record
-from trades.alerts import Alert
+from trades.alerts import Alert as TradeAlert
 from trades.models import TradingRun
 from trades.runner import AdvanceSummary
 from trades.services import control_set
@@ -19,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 LOOP_HEARTBEAT_S = 10.0
 FILLS_UNAVAILABLE = "FILLS_UNAVAILABLE"
+LAYER_PREFIX = "LAYER_"
 BREAKER_CODES = (
     "DAY_LOSS",
     "LOSS_STREAK",
@@ -28,6 +34,43 @@ BREAKER_CODES = (
     "OVERSOLD",
     "RISK_UNKNOWN",
 )
+
+
+class Alert(Protocol):
+    """An alert of the layer, whose room this one does not name."""
+
+    code: str
+    severity: str
+    text: str
+
+
+class LayerWatch:
+    """The optimization layer's watch; the settings name this class."""
+
+    def alerts(self, standing: Sequence[Alert]) -> None:
+        """Raise what stands, resolve what does not: each alert of the layer clears by itself."""
+        stand = {f"{LAYER_PREFIX}{alert.code}": alert for alert in standing}
+        rows = AlertRow.objects.filter(code__startswith=LAYER_PREFIX, resolved_at__isnull=True)
+        told = dict(rows.values_list("dedupe_key", "text"))
+        for key in told.keys() - stand.keys():
+            alert_resolve(dedupe_key=key)
+        for key, alert in stand.items():
+            # an update an hour must not count one lasting state up
+            if told.get(key) == alert.text:
+                continue
+            is_critical = alert.severity == "critical"
+            alert_raise(
+                code=key,
+                severity=Severity.CRITICAL if is_critical else Severity.WARNING,
+                text=alert.text,
+                dedupe_key=key,
+            )
+
+    def changed(self, topic: str, data: dict[str, JsonValue]) -> None:
+        StreamPublisher.from_settings().publish(topic, data)
+
+    def incident(self, where: str, error: BaseException) -> None:
+        incident_record(where=where, error=error)
 
 
 class RunWatch:
@@ -72,7 +115,7 @@ class RunWatch:
             alert_resolve(dedupe_key=f"{FILLS_UNAVAILABLE}:{self._run.pk}")
             self._fills_failed = False
 
-    def alarm(self, alert: Alert) -> None:
+    def alarm(self, alert: TradeAlert) -> None:
         """Tell of a finding of the order path and pull the brake it asks for."""
         if alert.code == FILLS_UNAVAILABLE:
             self._fills_failed = True

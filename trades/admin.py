@@ -18,6 +18,7 @@ from accounts.admin_tools import (
     pretty_json,
 )
 from trades import models
+from trades.stored import analysis_document, decision_document
 
 
 def _order_link(client_order_id: str) -> Any:
@@ -66,7 +67,7 @@ class AnalysisAdmin(ReadOnlyAdmin):
 
     @admin.display(description="phases 1-6, 9, 10")
     def phases(self, analysis: models.Analysis) -> Any:
-        return pretty_json(analysis.payload)
+        return pretty_json(analysis_document(analysis))
 
 
 @admin.register(models.Decision)
@@ -101,7 +102,7 @@ class DecisionAdmin(ReadOnlyAdmin):
 
     @admin.display(description="phases 7 and 8, sizing, proposal")
     def phases(self, decision: models.Decision) -> Any:
-        return pretty_json(decision.payload)
+        return pretty_json(decision_document(decision))
 
 
 @admin.register(models.Order)

@@ -22,6 +22,7 @@ from engine.types.orders import Fill, OrderIntent
 from market.models import Candle, Instrument
 from trades import models, oms, records
 from trades.failpoints import failpoint
+from trades.feature_names import feature_names_keep
 from trades.lease import Fence
 
 
@@ -36,6 +37,7 @@ class DatabaseJournal:
         self._fence = fence
         self._instruments = instruments
         self._analysis: models.Analysis | None = None
+        self._legends: set[str] = set()
 
     @contextmanager
     def event(self, event: MarketEvent) -> Iterator[None]:
@@ -98,7 +100,10 @@ class DatabaseJournal:
         records.trade_row(self._run, trade).save(force_insert=True)
 
     def record_analysis(self, analysis: Analysis, learning: Sequence[PhaseRecord]) -> None:
-        row = records.analysis_row(self._run, analysis, learning, timezone.now())
+        row, legend = records.analysis_row(self._run, analysis, learning, timezone.now())
+        if legend is not None and legend.key not in self._legends:
+            feature_names_keep(legend=legend)
+            self._legends.add(legend.key)
         row.save(force_insert=True)
         self._analysis = row
 

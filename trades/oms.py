@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 from types import MappingProxyType
 
 from django.db import transaction
@@ -219,7 +219,10 @@ def book_fill(order: models.Order, fill: Fill, at: datetime) -> Booked:
         event,
         at,
         {"trade_id": fill.trade_id, "quantity_base": str(fill.quantity_base), "late": late},
-        {"filled_base": filled, "average_price": (cost / filled).quantize(PRICE_STEP)},
+        {
+            "filled_base": filled,
+            "average_price": (cost / filled).quantize(PRICE_STEP, ROUND_HALF_EVEN),
+        },
         is_news=True,
     )
     return Booked(order, late, max(filled - order.quantity_base, ZERO))

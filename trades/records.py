@@ -10,15 +10,24 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
+from django.conf import settings
 
 from engine.equity import DAY_MS, EquityCurveState
 from engine.ledger import Ledger
 from engine.types.bars import Instrument
 from engine.types.decisions import Analysis, Decision, PhaseRecord
 from engine.types.ledger import Lot, Trade
-from engine.types.opinions import Consensus, FeatureView, MarketView, Side
+from engine.types.opinions import (
+    Consensus,
+    FeatureView,
+    MarketView,
+    Missing,
+    OrderFlowView,
+    Side,
+)
 from engine.types.orders import Fill, OrderIntent, OrderType, Purpose
 from trades import models
+from trades.payloads import Legend, legend_in, opinions_in, pack_analysis, pack_decision
 
 
 def moment(ts_ms: int) -> datetime:
@@ -37,62 +46,55 @@ def decision_code(run: models.TradingRun, decision: Decision) -> uuid.UUID:
 
 
 def analysis_payload(analysis: Analysis, learning: Sequence[PhaseRecord]) -> dict[str, Any]:
-    """Return the JSON document of one analysis; ``learning`` holds the records of phases 9-10."""
-    features = analysis.features
+    """Return the whole JSON document of one analysis; ``learning``: records of phases 9-10."""
     return {
         "records": [_plain(record) for record in (*analysis.records, *learning)],
         "market": _plain(analysis.market),
-        "features": (
-            {
-                "version": features.version,
-                "ready": features.ready,
-                "values": {
-                    name: round(float(value), 6)
-                    for name, value in zip(features.names, features.values, strict=True)
-                },
-            }
-            if isinstance(features, FeatureView)
-            else _plain(features)
-        ),
-        "order_flow": _plain(analysis.order_flow),
+        "order_flow": _order_flow(analysis.order_flow),
         "sources": [_plain(source) for source in analysis.sources],
         "opinions": [_plain(opinion) for opinion in analysis.opinions],
         "validation": _plain(analysis.validation),
         "consensus": _plain(analysis.consensus),
+        "conditions": [_plain(change) for change in analysis.conditions],
     }
 
 
 def decision_payload(decision: Decision) -> dict[str, Any]:
-    """Return the JSON document of one decision: phases 7-8, sizing trace, proposal, policy."""
+    """Return the whole JSON document of one decision: phases 7-8, sizing, proposal, inputs."""
     return {
         "records": [_plain(record) for record in decision.records],
         "reasons": [_plain(reason) for reason in decision.reasons],
         "sizing": _plain(decision.sizing),
         "proposal": _plain(decision.proposal),
         "policy": _plain(decision.policy),
+        "inputs": _plain(decision.inputs),
         "valid_until_ms": decision.valid_until_ms,
     }
 
 
 def analysis_row(
     run: models.TradingRun, analysis: Analysis, learning: Sequence[PhaseRecord], now: datetime
-) -> models.Analysis:
+) -> tuple[models.Analysis, Legend | None]:
+    """Return the row, and the legend of its feature values, which must be kept once."""
     market, consensus = analysis.market, analysis.consensus
-    return models.Analysis(
+    whole = analysis_payload(analysis, learning)
+    row = models.Analysis(
         run=run,
         symbol=analysis.symbol,
         bar_close_at=moment(analysis.bar_close_ms),
         price=analysis.price,
         regime=market.regime.value if isinstance(market, MarketView) else "",
         probability_up=consensus.probability_up if isinstance(consensus, Consensus) else None,
-        payload=analysis_payload(analysis, learning),
+        payload=pack_analysis(whole),
         created_at=now,
     )
+    return row, legend_in(whole)
 
 
 def decision_row(
     run: models.TradingRun, analysis: models.Analysis, decision: Decision, now: datetime
 ) -> models.Decision:
+    payload = pack_decision(decision_payload(decision), opinions_in(analysis.payload))
     return models.Decision(
         code=decision_code(run, decision),
         run=run,
@@ -109,7 +111,7 @@ def decision_row(
         reason_code=decision.reason_code,
         reason="; ".join(reason.text for reason in decision.reasons),
         blocking_phase=decision.blocking_phase,
-        payload=decision_payload(decision),
+        payload={**payload, "code": settings.CODE_VERSION, "config": run.config_digest[:16]},
         created_at=now,
     )
 
@@ -285,6 +287,28 @@ def trade_value(row: models.Trade | models.SideTrade) -> Trade:
         entry_order_id=row.entry_order_id,
         exit_order_id=row.exit_order_id,
     )
+
+
+def _features(features: FeatureView | Missing) -> Any:
+    if isinstance(features, Missing):
+        return _plain(features)
+    return {
+        "version": features.version,
+        "ready": features.ready,
+        "notes": list(features.notes),
+        "values": {
+            name: round(float(value), 6)
+            for name, value in zip(features.names, features.values, strict=True)
+        },
+    }
+
+
+def _order_flow(flow: OrderFlowView | Missing) -> Any:
+    if isinstance(flow, Missing):
+        return _plain(flow)
+    # inputs hold an array, which has no JSON of its own
+    plain = _plain(replace(flow, inputs=Missing("told apart")))
+    return {**plain, "inputs": _features(flow.inputs)}
 
 
 def _plain(value: object) -> Any:

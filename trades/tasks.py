@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 from celery import shared_task
 
 from trades.models import TradingRun
+from trades.retention import retention_run
 from trades.runner import Runner, build_runner
 
 
@@ -29,3 +31,9 @@ def advance_due() -> int:
 def advance(run_id: int) -> dict[str, int | str]:
     """Process everything that is due for one run, under its lease."""
     return _runner().advance(run_id).as_dict()
+
+
+@shared_task(acks_late=True, reject_on_worker_lost=True, soft_time_limit=240, time_limit=300)
+def thin_holds() -> dict[str, dict[str, Any]]:
+    """Keep a sample of old holds of every run; safe to run twice."""
+    return retention_run()

@@ -120,6 +120,7 @@ class Believer:
             standing.skill,
             standing.settled,
             validated.validation.verdict,
+            standing.voice,
         )
 
     def board(self, store: ColumnStore) -> RuleBoard:
@@ -160,6 +161,7 @@ class Believer:
             standing.skill,
             standing.settled,
             validation.verdict,
+            standing.voice,
         )
         _record_consensus(chain, consensus)
         return Beliefs(scores, given, validation, consensus)
@@ -167,7 +169,9 @@ class Believer:
     def _standing(self, regime: str) -> Standings:
         known = self._standings.get(regime)
         if known is None:
-            known = self._standings[regime] = standings(self._scoreboard, self._names, regime)
+            known = self._standings[regime] = standings(
+                self._scoreboard, self._names, regime, self._groups
+            )
         return known
 
     def _fits(self, snapshot: Snapshot, market: MarketView | Missing) -> FloatColumn:

@@ -30,12 +30,16 @@ class PipelineConfig:
         ValueError: a value is outside what is allowed; the sentence names it.
     """
 
-    # 3 microstructure: depth is counted this far from the middle; impact is for this notional
+    # 3 microstructure: depth is counted this far from the middle; impact is for this notional.
+    # An order never costs more than split_impact_bps beyond half the spread: it is cut instead
     depth_band_bps: float = 10.0
     reference_notional_quote: float = 1_000.0
+    book_max_age_s: float = 10.0
     split_impact_bps: float = 8.0
+    max_slices: int = 20
     limit_spread_bps: float = 6.0
     wait_liquidity_score: float = 0.10
+    wait_spread_bps: float = 50.0
 
     # 4 source selection
     max_sources: int = 8
@@ -121,6 +125,7 @@ class PipelineConfig:
 
 
 _AT_LEAST_ONE = (
+    "max_slices",
     "max_sources",
     "min_confluence",
     "readiness_dwell_bars",
@@ -146,6 +151,7 @@ _FRACTIONS = (
 _POSITIVE = (
     "depth_band_bps",
     "reference_notional_quote",
+    "split_impact_bps",
     "latency_budget_us",
     "outlier_floor",
     "outlier_limit",

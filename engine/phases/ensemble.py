@@ -40,28 +40,32 @@ def combine(
     skills: FloatColumn,
     settled: IntColumn,
     verdict: str,
+    voice: FloatColumn | None = None,
 ) -> Consensus | None:
     """Combine the opinions of those ``kept``; None where there is none.
 
     All follow the sources. ``groups`` number each one's group from 0, ``skills`` are positive
-    scoreboard weights (1 = knows nothing), ``settled`` how much evidence there is. The result
-    lies between the lowest and the highest opinion, so unanimous opinions come out unchanged.
-    Uncertainty is the standard deviation made of disagreement (weighted variance of the opinions)
-    and of thin evidence (sampling variance of a frequency seen ``settled`` times), at most 0.5.
+    scoreboard weights (1 = knows nothing), ``settled`` how much evidence there is. ``voice`` in
+    [0, 1] is how much of a lean is believed (left out: all of it): what is combined is
+    0.5 + voice * (probability - 0.5), so that a source whose lean was never borne out moves
+    nothing. The result lies between the lowest and the highest believed opinion: unanimous ones
+    come out unchanged. Confluence counts what was said, believed or not. Uncertainty is the
+    standard deviation made of disagreement (weighted variance of the opinions) and of thin
+    evidence (sampling variance of a frequency seen ``settled`` times), at most 0.5.
     """
     flags = kept.tolist()
     if True not in flags:
         return None
-    weights, probability, uncertainty, up, down = _combine(
-        probabilities, kept, groups, skills, settled
-    )
+    believed = probabilities if voice is None else 0.5 + voice * (probabilities - 0.5)
+    weights, probability, uncertainty = _combine(believed, kept, groups, skills, settled)
+    said = probabilities[kept]
     return Consensus(
         probability,
         tuple([source for source, keep in zip(sources, flags, strict=True) if keep]),
         tuple([w for w, keep in zip(weights.tolist(), flags, strict=True) if keep]),
         uncertainty,
-        up,
-        down,
+        int((said > 0.5).sum()),
+        int((said < 0.5).sum()),
         verdict == RELIABLE,
     )
 
@@ -98,18 +102,15 @@ def _combine(
     groups: IntColumn,
     skills: FloatColumn,
     settled: IntColumn,
-) -> tuple[FloatColumn, float, float, int, int]:
+) -> tuple[FloatColumn, float, float]:
     weights = hierarchical_weights(kept, groups, skills)
     lowest, highest, odds = 1.0, 0.0, 0.0
-    up, down = 0, 0
     for i in range(kept.shape[0]):
         if kept[i]:
             p = probabilities[i]
             lowest, highest = min(lowest, p), max(highest, p)
             clipped = min(max(p, _SUREST), 1.0 - _SUREST)
             odds += weights[i] * np.log(clipped / (1.0 - clipped))
-            up += p > 0.5
-            down += p < 0.5
     probability = min(max(1.0 / (1.0 + np.exp(-odds)), lowest), highest)
     variance = 0.0
     for i in range(kept.shape[0]):
@@ -117,7 +118,7 @@ def _combine(
             p, w = probabilities[i], weights[i]
             variance += w * (p - probability) ** 2
             variance += w * w * p * (1.0 - p) / (settled[i] + 1.0)
-    return weights, probability, min(np.sqrt(variance), 0.5), up, down
+    return weights, probability, min(np.sqrt(variance), 0.5)
 
 
 def propose_ensemble(
@@ -127,6 +128,7 @@ def propose_ensemble(
     validation: Validation | None,
     consensus: Consensus | None,
     config: PipelineConfig,
+    bar_close_ms: int = 0,
 ) -> Proposal | None:
     """Return the ensemble's own entry, None where it has none.
 
@@ -164,4 +166,5 @@ def propose_ensemble(
             f"probability {probability:.3f} reached {config.entry_probability:g} with "
             f"{confluence} sources agreeing, needed were {config.min_confluence}"
         ),
+        bar_close_ms=bar_close_ms,
     )

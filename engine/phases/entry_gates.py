@@ -15,9 +15,11 @@ from engine.failsafe import Failure, attempt
 from engine.phases.config import PipelineConfig
 from engine.phases.context import DecisionContext
 from engine.phases.cross_validation import UNRELIABLE, WEAK, sentence
-from engine.phases.readiness import readiness
+from engine.phases.execution import WAIT
+from engine.phases.microstructure import NO_BOOK
+from engine.phases.readiness import least_score, readiness
 from engine.ports import StrategyStatus, TradingState
-from engine.quality import stale_reason
+from engine.quality import stale_after_ms, stale_reason
 from engine.types.bars import Instrument, Snapshot
 from engine.types.decisions import Analysis, Reason
 from engine.types.opinions import Missing, Proposal, Side
@@ -106,15 +108,24 @@ def _ready(question: Question) -> Reason | None:
     required = question.config.required_readiness
     if level.rank >= required.rank:
         return None
-    return Reason(level.value, f"entries need {required.value}, {text}", score)
+    text = f"entries need {required.value}, {text}"
+    return Reason(level.value, text, score, least_score(required))
 
 
 def _liquidity(question: Question) -> Reason | None:
+    """Deny where the book says wait, or should be there and cannot be read (D-22).
+
+    A source that never gave a book, a replay of candles, is not judged by one.
+    """
     flow = question.analysis.order_flow
-    if isinstance(flow, Missing) or flow.advice != "wait":
+    if isinstance(flow, Missing):
+        if flow == NO_BOOK:
+            return None
+        return Reason("BOOK_UNAVAILABLE", f"spread and impact cannot be judged: {flow.reason}")
+    if flow.advice != WAIT:
         return None
     least = question.config.wait_liquidity_score
-    text = f"liquidity score {flow.liquidity_score:.3f} too low, minimum was {least:g}"
+    text = f"the book says wait: {flow.execution.reason}"
     return Reason("LIQUIDITY_WAIT", text, flow.liquidity_score, least)
 
 
@@ -186,17 +197,83 @@ def stop_on_grid(instrument: Instrument, side: Side, stop: float) -> Decimal | N
     return placed if placed > 0 else None
 
 
-ENTRY_GATES: tuple[Callable[[Question], Reason | None], ...] = (
-    trading_state_denial,
-    _strategy_status,
-    _stale,
-    _duplicate,
-    _short,
-    _position,
-    _ready,
-    _liquidity,
-    _validation,
-    _vote,
-    _stop,
-    _costs,
+# -- what is compared, for the record: the decision asks the gates above only ---------------------
+
+# The value, its limit, and +1 where the value must reach the limit or -1 where it must not pass it.
+Measured = tuple[float, float, int]
+
+
+def _age(question: Question) -> Measured:
+    event, timeframe_ms = question.snapshot.event, question.snapshot.store.bars.timeframe_ms
+    return float(event.now_ms - event.ts_ms), float(stale_after_ms(timeframe_ms)), -1
+
+
+def _held(question: Question) -> Measured:
+    held = question.context.positions.get(question.proposal.strategy)
+    return (0.0 if held is None else abs(float(held.quantity_base))), 0.0, -1
+
+
+def _readiness(question: Question) -> Measured:
+    score, _, _ = readiness(question.snapshot, question.analysis, question.config)
+    return score, least_score(question.config.required_readiness), 1
+
+
+def _thin(question: Question) -> Measured | None:
+    flow = question.analysis.order_flow
+    if isinstance(flow, Missing):
+        return None
+    return flow.liquidity_score, question.config.wait_liquidity_score, 1
+
+
+def _trusted(question: Question) -> Measured | None:
+    validation, config = question.analysis.validation, question.config
+    if validation is None or config.unreliable_size_factor > 0.0:
+        return None
+    return validation.reliability, config.weak_at, 1
+
+
+def _voted(question: Question) -> Measured | None:
+    consensus = question.analysis.consensus
+    if consensus is None:
+        return None
+    up = consensus.probability_up
+    probability = up if question.proposal.side is Side.BUY else 1.0 - up
+    return probability, question.config.veto_probability, 1
+
+
+def _away(question: Question) -> Measured | None:
+    proposal, config = question.proposal, question.config
+    if proposal.target_price is None:
+        return None
+    needed = config.target_pays_fees * round_trip_fee_fraction(question.snapshot.instrument)
+    return abs(proposal.target_price - proposal.price) / proposal.price, needed, 1
+
+
+def _nothing(question: Question) -> Measured | None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One question: what denies, and the two numbers it compares where it compares any."""
+
+    name: str
+    deny: Callable[[Question], Reason | None]
+    measure: Callable[[Question], Measured | None] = _nothing
+
+
+GATES: tuple[Gate, ...] = (
+    Gate("trading state", trading_state_denial),
+    Gate("strategy status", _strategy_status),
+    Gate("age of the bar, ms", _stale, _age),
+    Gate("order on its way", _duplicate),
+    Gate("may be sold short", _short),
+    Gate("position held", _position, _held),
+    Gate("readiness", _ready, _readiness),
+    Gate("liquidity", _liquidity, _thin),
+    Gate("opinions validated", _validation, _trusted),
+    Gate("vote of all sources", _vote, _voted),
+    Gate("stop", _stop),
+    Gate("target pays its fees", _costs, _away),
 )
+ENTRY_GATES = tuple(gate.deny for gate in GATES)

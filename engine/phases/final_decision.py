@@ -174,6 +174,27 @@ def _intent(
     )
 
 
+def pending_intent(
+    client_order_id: str, strategy: str, symbol: str, side: Side, purpose: Purpose
+) -> OrderIntent:
+    """Return an order on its way of which only this much is kept; the gates look at no more."""
+    return OrderIntent(
+        client_order_id=client_order_id,
+        strategy=strategy,
+        symbol=symbol,
+        side=side,
+        purpose=purpose,
+        order_type=OrderType.MARKET,
+        quantity_base=ZERO,
+        limit_price=None,
+        stop_price=None,
+        target_price=None,
+        reference_price=ZERO,
+        decided_at_ms=0,
+        regime="",
+    )
+
+
 def _belief(analysis: Analysis) -> list[Reason]:
     reasons: list[Reason] = []
     market, consensus, validation = analysis.market, analysis.consensus, analysis.validation
@@ -204,6 +225,8 @@ def _sizes(answer: Answer) -> list[Reason]:
     return [Reason("SIZE", text, float(sizing.quantity_base), sizing.base_quantity)]
 
 
-def with_records(decision: Decision, records: tuple[PhaseRecord, ...]) -> Decision:
-    """Return the decision with the records of phases 7 and 8."""
-    return replace(decision, records=records) if records else decision
+def with_records(
+    decision: Decision, records: tuple[PhaseRecord, ...], inputs: dict[str, JsonValue]
+) -> Decision:
+    """Return the decision with the records of phases 7 and 8 and what they were given."""
+    return replace(decision, records=records, inputs=inputs) if records else decision

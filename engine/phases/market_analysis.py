@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from engine import conditions
 from engine.market_columns import WARM_UP_BARS, market_columns
-from engine.types.bars import Snapshot, TradeFlow
+from engine.types.bars import ColumnStore, Snapshot, TradeFlow
 from engine.types.decisions import JsonValue
-from engine.types.opinions import LEVELS, REGIMES, MarketView, Missing
+from engine.types.opinions import LEVELS, REGIMES, ConditionChange, MarketView, Missing
 
 _NO_FLOW = Missing("no trade flow")
 _NO_TRADES = Missing("no trades in this bar")
@@ -17,21 +20,46 @@ def analyse_market(snapshot: Snapshot) -> MarketView | Missing:
     Missing until enough bars are known to compare with. Sentiment is the takers' imbalance of
     this bar where the source gives trade flow, never a price move under another name (D-57).
     """
-    columns = market_columns(snapshot.store)
-    row = snapshot.row
+    flow = snapshot.event.flow
+    return _view(snapshot.store, snapshot.row, _NO_FLOW if flow is None else sentiment(flow))
+
+
+def _view(store: ColumnStore, row: int, feeling: float | Missing) -> MarketView | Missing:
+    columns = market_columns(store)
     if not columns.ready[row]:
         return Missing(f"not warm: {row + 1} bars known, about {WARM_UP_BARS} needed")
     first, second, third, fourth = columns.regime_probabilities[row].tolist()
-    flow = snapshot.event.flow
     return MarketView(
         REGIMES[columns.regime.item(row)],
         (first, second, third, fourth),
         columns.volatility_bar.item(row),
         LEVELS[columns.volatility.item(row)],
         LEVELS[columns.liquidity.item(row)],
-        _NO_FLOW if flow is None else sentiment(flow),
+        feeling,
         LEVELS[columns.risk.item(row)],
         columns.dwell_bars.item(row),
+    )
+
+
+def changes_since(
+    snapshot: Snapshot, current: MarketView | Missing, felt: float | None
+) -> tuple[ConditionChange, ...]:
+    """Return what changed since the bar before, which the same columns tell (ORC-84).
+
+    So a session built anew sees the change that its predecessor would have seen; only the last
+    clear sentiment ``felt`` must be remembered, for no column knows past flow.
+    """
+    store, row = snapshot.store, snapshot.row
+    if row == 0:
+        return ()
+    elapsed_ms = int(store.bars.ts_ms[row] - store.bars.ts_ms[row - 1])
+    known = isinstance(current, MarketView)
+    return conditions.condition_changes(
+        _view(store, row - 1, _NO_FLOW) if known else current,
+        current,
+        felt=felt,
+        at_ms=snapshot.event.ts_ms,
+        missing_bars=elapsed_ms // store.bars.timeframe_ms - 1,
     )
 
 
@@ -43,8 +71,8 @@ def sentiment(flow: TradeFlow) -> float | Missing:
     return (flow.buy_volume_base - flow.sell_volume_base) / total
 
 
-def describe(view: MarketView) -> dict[str, JsonValue]:
-    """Return the view as JSON."""
+def describe(view: MarketView, changes: Sequence[ConditionChange] = ()) -> dict[str, JsonValue]:
+    """Return the view and what changed since the bar before as JSON."""
     feeling = view.sentiment
     return {
         "regime": view.regime.value,
@@ -57,4 +85,5 @@ def describe(view: MarketView) -> dict[str, JsonValue]:
         "sentiment": feeling.reason if isinstance(feeling, Missing) else feeling,
         "risk": view.risk.value,
         "dwell_bars": view.dwell_bars,
+        "changes": [conditions.describe(change) for change in changes],
     }

@@ -9,28 +9,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import cast
 
+from engine.conditions import Feelings
 from engine.failsafe import FailSafe, Failure
-from engine.features import feature_frame
+from engine.features import feature_row
 from engine.market_columns import market_columns
+from engine.order_flow import OrderFlowTape
 from engine.phases import (
     entry_gates,
     evolution,
     feature_engineering,
     final_decision,
+    gate_table,
+    inputs,
     learning,
     market_analysis,
     microstructure,
+    near_misses,
     proposals,
     risk_and_sizing,
     tracing,
 )
+from engine.phases import given as given_inputs
 from engine.phases.beliefs import NO_BELIEFS, Beliefs, Believer, Stage
 from engine.phases.config import PipelineConfig
 from engine.phases.context import DecisionContext, Positions
 from engine.phases.recorder import Chain, Recorder
+from engine.phases.results import LearningResult, part_of
 from engine.phases.rule_board import RuleBoard
 from engine.ports import Executor, LearnedSource, RuleSource
 from engine.scoreboard import Scoreboard
@@ -39,13 +45,11 @@ from engine.types.decisions import (
     PHASES,
     Analysis,
     Decision,
-    EvolutionTrigger,
     JsonValue,
-    PhaseRecord,
     Reason,
-    Settlement,
 )
 from engine.types.opinions import (
+    ConditionChange,
     FeatureView,
     MarketView,
     Missing,
@@ -57,17 +61,6 @@ from engine.types.opinions import (
 __all__ = ["DecisionContext", "LearningResult", "Pipeline"]
 
 _BELIEFS = "phases 4-6"
-
-
-@dataclass(frozen=True, slots=True)
-class LearningResult:
-    """Phases 9 and 10 of one bar, as proposals: nothing has changed until they are applied."""
-
-    settlements: tuple[Settlement, ...]
-    triggers: tuple[EvolutionTrigger, ...]
-    records: tuple[PhaseRecord, ...]
-    learned: learning.Learned | None = None
-    evolution: evolution.EvolutionStep | None = None
 
 
 class Pipeline:
@@ -91,6 +84,7 @@ class Pipeline:
         monotonic: Callable[[], float],
     ) -> None:
         self._config = config
+        self._rules = tuple(rules)
         self._learned = tuple(learned)
         self._scoreboard = scoreboard
         self._executor = executor
@@ -100,12 +94,14 @@ class Pipeline:
         self._believer = Believer(config, rules, learned, scoreboard, fail_safe, monotonic)
         self._pending = learning.PendingOpinions(config, keep_features=bool(learned))
         self._evolution = evolution.EvolutionWatch([s.code for s in learned], config)
+        self._feelings = Feelings()
+        self._tape = OrderFlowTape()
         self._started_s = 0.0
 
     def warm_up(self, store: ColumnStore) -> None:
         """Evaluate every column once, so that compiling them costs no event its deadline."""
         market_columns(store)
-        feature_frame(store)
+        feature_row(store, len(store.bars) - 1)
         self._believer.board(store)
         self._believer.warm_up()
 
@@ -127,7 +123,8 @@ class Pipeline:
         market = cast("MarketView | Missing", views[PHASES[0]])
         features = cast("FeatureView | Missing", views[PHASES[1]])
         order_flow = cast("OrderFlowView | Missing", views[PHASES[2]])
-        tracing.add_view(chain, 1, market, market_analysis.describe)
+        changes = self._changes(snapshot, market)
+        tracing.add_view(chain, 1, market, lambda view: market_analysis.describe(view, changes))
         tracing.add_view(chain, 2, features, feature_engineering.describe)
         tracing.add_view(chain, 3, order_flow, microstructure.describe)
         stage = Stage(4)
@@ -149,14 +146,29 @@ class Pipeline:
             beliefs.validation,
             beliefs.consensus,
             chain.records(),
+            changes,
+        )
+
+    def _changes(
+        self, snapshot: Snapshot, market: MarketView | Missing
+    ) -> tuple[ConditionChange, ...]:
+        felt = self._feelings.last(snapshot.event.symbol)
+        nothing: tuple[ConditionChange, ...] = ()
+        return self._fail_safe.fall_back(
+            lambda: market_analysis.changes_since(snapshot, market, felt),
+            nothing,
+            where="condition changes",
         )
 
     def _views(self, snapshot: Snapshot, chain: Chain) -> dict[str, Callable[[], object]]:
         config = self._config
+        flow = self._tape.observe(snapshot.event, snapshot.store.bars.timeframe_ms)
         return {
             PHASES[0]: chain.timed(1, lambda: market_analysis.analyse_market(snapshot)),
             PHASES[1]: chain.timed(2, lambda: feature_engineering.build_features(snapshot)),
-            PHASES[2]: chain.timed(3, lambda: microstructure.read_order_flow(snapshot, config)),
+            PHASES[2]: chain.timed(
+                3, lambda: microstructure.read_order_flow(snapshot, config, flow)
+            ),
         }
 
     def board(self, store: ColumnStore) -> RuleBoard:
@@ -186,7 +198,15 @@ class Pipeline:
 
         Exits of what is held are decided even where an earlier phase failed or time ran out.
         """
-        chain = self._recorder.begin(lambda: tracing.proposal(analysis, proposal))
+        given: dict[str, JsonValue] = {}
+        chain = given_inputs.begin(
+            self._recorder,
+            self._fail_safe,
+            analysis,
+            proposal,
+            given,
+            lambda: inputs.of_proposal(snapshot, proposal, context),
+        )
         stage = Stage(7)
         # never skipped in a cool-off: an exit must be tried every time
         decision = self._fail_safe.attempt(
@@ -198,7 +218,7 @@ class Pipeline:
             tracing.add_failure(chain, stage.number, 8, decision.text)
             reason = tracing.failure_reason(stage.number, decision.text)
             decision = self._hold(proposal, snapshot, reason, stage.number)
-        return final_decision.with_records(decision, chain.records())
+        return final_decision.with_records(decision, chain.records(), given)
 
     def _decide(
         self,
@@ -220,7 +240,8 @@ class Pipeline:
         answer = chain.timed(
             7, lambda: risk_and_sizing.assess_risk_and_size(question, context.policy)
         )()
-        tracing.add_sizing(chain, answer)
+        gates = chain.detail(lambda: gate_table.recorded(question, answer, self._fail_safe))
+        tracing.add_sizing(chain, answer, gates)
         stage.number = 8
         late = self._too_late() if is_entry else None
         if late is not None:
@@ -253,9 +274,19 @@ class Pipeline:
             blocking_phase=phase,
         )
 
-    def hold(self, snapshot: Snapshot, analysis: Analysis) -> Decision:
-        """Return the HOLD of a bar on which nobody proposed, with the reason."""
-        chain = self._recorder.begin(lambda: tracing.proposal(analysis, None))
+    def hold(
+        self, snapshot: Snapshot, analysis: Analysis, positions: Positions | None = None
+    ) -> Decision:
+        """Return the HOLD of a bar on which nobody proposed, with the reason and who was close."""
+        given: dict[str, JsonValue] = {}
+        chain = given_inputs.begin(
+            self._recorder,
+            self._fail_safe,
+            analysis,
+            None,
+            given,
+            lambda: inputs.of_bar(snapshot, positions or {}),
+        )
         failed = tracing.failed_phase(analysis)
         if failed is None:
             reason, phase = tracing.silence(analysis), None
@@ -264,9 +295,14 @@ class Pipeline:
         decision = final_decision.hold(
             final_decision.PLATFORM, snapshot, reason, self._config, blocking_phase=phase
         )
-        tracing.add_skipped(chain, 7, 7, (reason,))
+        lacked = chain.detail(
+            lambda: near_misses.near_misses(
+                self._rules, snapshot, analysis.validation, analysis.consensus, self._config
+            )
+        )
+        tracing.add_silence(chain, reason, lacked)
         tracing.add_decision(chain, decision, analysis)
-        return final_decision.with_records(decision, chain.records())
+        return final_decision.with_records(decision, chain.records(), given)
 
     # -- phases 9-10, applied between events ---------------------------------------------------
 
@@ -302,6 +338,7 @@ class Pipeline:
             chain.records(),
             settled,
             evolved,
+            (analysis.symbol, analysis.market),
         )
 
     def apply_learning(self, result: LearningResult) -> None:
@@ -318,6 +355,8 @@ class Pipeline:
             self._pending.apply(learned)
         if result.evolution is not None:
             self._evolution.apply(result.evolution)
+        if result.felt is not None:
+            self._feelings.note(*result.felt)
 
     def _teach(self, source: LearnedSource, lesson: learning.Lesson) -> None:
         self._fail_safe.fall_back(
@@ -335,6 +374,8 @@ class Pipeline:
             "learned": {source.code: source.state() for source in self._learned},
             "pending": self._pending.state(),
             "evolution": self._evolution.state(),
+            "feelings": self._feelings.state(),
+            "order_flow": self._tape.state(),
         }
 
     def restore(self, state: Mapping[str, JsonValue]) -> None:
@@ -343,18 +384,14 @@ class Pipeline:
         Raises:
             ValueError: the state is not one that ``state`` wrote.
         """
-        learned = _part(state, "learned")
-        self._scoreboard.restore(_part(state, "scoreboard"))
-        self._pending.restore(_part(state, "pending"))
-        self._evolution.restore(_part(state, "evolution"))
+        learned = part_of(state, "learned")
+        self._scoreboard.restore(part_of(state, "scoreboard"))
+        self._pending.restore(part_of(state, "pending"))
+        self._evolution.restore(part_of(state, "evolution"))
+        # a state stored before books were remembered has none: one bar without order flow
+        self._tape.restore(part_of(state, "order_flow") if "order_flow" in state else {})
         for source in self._learned:
             if source.code in learned:
-                source.restore(_part(learned, source.code))
+                source.restore(part_of(learned, source.code))
+        self._feelings.restore(state.get("feelings"))
         self._believer.forget_standings()
-
-
-def _part(state: Mapping[str, JsonValue], name: str) -> Mapping[str, JsonValue]:
-    part = state.get(name)
-    if not isinstance(part, dict):
-        raise ValueError(f"pipeline state must have a mapping {name}, was {part!r}")
-    return part

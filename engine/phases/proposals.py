@@ -44,6 +44,7 @@ def propose(
             analysis.validation,
             analysis.consensus,
             config,
+            snapshot.event.ts_ms,
         )
         if own is not None:
             proposals.append(own)
@@ -66,6 +67,7 @@ def _rule_entry(code: str, columns: RuleColumns, snapshot: Snapshot) -> Proposal
         target_price=target if isfinite(target) else None,
         reason_code="RULE_ENTRY",
         reason=f"{code} proposes {side.value} with probability up {probability:.3f}",
+        bar_close_ms=snapshot.event.ts_ms,
     )
 
 
@@ -95,6 +97,7 @@ def exit_proposal(
         target_price=None,
         reason_code=reason[0],
         reason=reason[1],
+        bar_close_ms=snapshot.event.ts_ms,
     )
 
 

@@ -45,6 +45,8 @@ class ReplayPipeline(Pipeline):
         if self._learned:
             return None
         store, row, event = snapshot.store, snapshot.row, snapshot.event
+        # the next bar compares its book with this one's, whoever answers for this bar
+        self._tape.observe(event, store.bars.timeframe_ms)
         known = self._known.get(event.symbol)
         if known is None or known[0] is not store:
             known = self._known[event.symbol] = (store, self._silence(store, snapshot))

@@ -45,6 +45,13 @@ def readiness(
     return score, level, text
 
 
+def least_score(level: Readiness) -> float:
+    """Return the score from which a symbol counts as ``level``."""
+    if level is Readiness.READY:
+        return READY_FROM
+    return FORMING_FROM if level is Readiness.FORMING else 0.0
+
+
 def bars_in_a_row(store: ColumnStore) -> IntColumn:
     """Return for each bar how many came in a row without a gap, itself included; at least 1."""
     return store.get(("bars_in_a_row",), _bars_in_a_row)

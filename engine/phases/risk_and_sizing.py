@@ -26,7 +26,7 @@ from engine.phases.entry_gates import (
 from engine.ports import Assessment, OptimizationPolicy, StrategyStatus, TradingState
 from engine.types.decisions import CapStep, JsonValue, Reason, Sizing
 from engine.types.ledger import ZERO
-from engine.types.opinions import Level, Missing, OrderFlowView, ProposalKind
+from engine.types.opinions import Level, Missing, OrderFlowView, ProposalKind, Side
 from engine.types.orders import Purpose
 
 # A riskier market never gets a larger size; a market that cannot be judged is not entered.
@@ -67,6 +67,8 @@ def assess_risk_and_size(question: Question, policy: OptimizationPolicy) -> Answ
         "reason_code": assessment.reason_code,
         "reason": assessment.reason,
         "confluence": confluence,
+        "signal_id": proposal.signal_id,
+        "detail": dict(assessment.detail),
     }
     if not assessment.accepted:
         reason = Reason(assessment.reason_code, assessment.reason, assessment.quality)
@@ -160,6 +162,7 @@ def _entry(
     wanted = base * multiplier
     text = f"times {multiplier:.4g}, policy's was {raw:.4g}, status {status.value}"
     steps.append(CapStep("MULTIPLIER", base, wanted, text))
+    wanted = _within_book(steps, question, wanted)
     capped = hard_limits.apply(
         hard_limits.SizeRequest(
             instrument=instrument,
@@ -189,14 +192,35 @@ def _entry(
     return Answer(sizing, stop, target, tuple(notes), said)
 
 
+def _within_book(steps: list[CapStep], question: Question, wanted: float) -> float:
+    """Return ``wanted``, cut to what this side of the book takes within the impact limit.
+
+    Never more than ``wanted``; without a book nothing is claimed and nothing cut (D-22).
+    """
+    flow = question.analysis.order_flow
+    if isinstance(flow, Missing):
+        return wanted
+    buys = question.proposal.side is Side.BUY
+    room = flow.buy_capacity_base if buys else flow.sell_capacity_base
+    if wanted <= room:
+        return wanted
+    limit = question.config.split_impact_bps
+    text = f"the book takes {room:.8g} within {limit:g} bps beyond the spread, advice split"
+    steps.append(CapStep("BOOK_IMPACT", wanted, room, text))
+    return room
+
+
 def _book_note(flow: OrderFlowView | Missing) -> list[Reason]:
     """Say how the book bears on the order; without one nothing is claimed (D-22)."""
     if isinstance(flow, Missing):
         return [Reason("BOOK_NOT_APPLICABLE", f"book not judged: {flow.reason}")]
     if flow.advice == "market":
         return []
+    plan = flow.execution
+    slices = f", {plan.slices} slices by {plan.schedule}" if plan.slices > 1 else ""
     text = (
-        f"advice {flow.advice}: spread {flow.spread_bps:.2f} bps, impact {flow.impact_bps:.2f} bps"
+        f"advice {flow.advice}{slices}: spread {flow.spread_bps:.2f} bps, "
+        f"impact {flow.impact_bps:.2f} bps"
     )
     return [Reason(f"ADVICE_{flow.advice.upper()}", text, flow.impact_bps, flow.spread_bps)]
 
@@ -204,14 +228,12 @@ def _book_note(flow: OrderFlowView | Missing) -> list[Reason]:
 def _exit(question: Question) -> Answer:
     """Close the strategy's whole position; only HALTED and the venue's filters can stop it."""
     proposal, context = question.proposal, question.context
-    held = context.positions.get(proposal.strategy)
-    if held is None or held.quantity_base == 0:
-        return Answer(denial(Reason("NO_POSITION", "nothing to close, position was 0", 0.0)))
-    denied = _halted(question) or _exit_pending(question)
-    if denied is not None:
-        return Answer(denial(denied))
+    for _, denied in exit_gates(question):
+        if denied is not None:
+            return Answer(denial(denied))
     instrument = question.snapshot.instrument
-    price, quantity = instrument.price(proposal.price), abs(held.quantity_base)
+    quantity = abs(context.positions[proposal.strategy].quantity_base)
+    price = instrument.price(proposal.price)
     capped = hard_limits.apply(
         hard_limits.SizeRequest(
             instrument=instrument,
@@ -231,6 +253,22 @@ def _exit(question: Question) -> Answer:
         capped.denied,
     )  # fmt: skip
     return Answer(sizing)
+
+
+def exit_gates(question: Question) -> tuple[tuple[str, Reason | None], ...]:
+    """Return every gate of an exit by name with its denial, in the order in which they decide."""
+    return (
+        ("position held", _nothing_held(question)),
+        ("trading state", _halted(question)),
+        ("exit on its way", _exit_pending(question)),
+    )
+
+
+def _nothing_held(question: Question) -> Reason | None:
+    held = question.context.positions.get(question.proposal.strategy)
+    if held is not None and held.quantity_base != 0:
+        return None
+    return Reason("NO_POSITION", "nothing to close, position was 0", 0.0)
 
 
 def _halted(question: Question) -> Reason | None:

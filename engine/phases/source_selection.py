@@ -25,22 +25,30 @@ _LATENCY_WEIGHT = 0.1
 # Without a market view a source is neither at home nor abroad.
 UNKNOWN_FIT = 0.5
 LEFT_OUT = -1
+# The group (of phase 6) whose members are heard only as far as they have proven right.
+EARNS_ITS_VOICE = 0
+# Weights must stay positive: where nobody has a voice yet all are equally silent.
+_FAINTEST_VOICE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class Standings:
     """What the scoreboard says of every source under one regime; arrays of shape (n_sources,).
 
-    ``skill`` is positive, 1 = knows nothing; ``performance`` in (0, 1), 0.5 = knows nothing;
-    ``settled`` counts the evidence; ``merit`` is the share of these in the score, in [0, 0.6].
+    ``known`` is the scoreboard's weight, positive, 1 = knows nothing; ``performance`` in (0, 1),
+    0.5 = knows nothing; ``settled`` counts the evidence; ``merit`` is the share of these in the
+    score, in [0, 0.6]. ``voice`` in [0, 1] is how much of its lean is believed; ``skill`` is the
+    weight in the ensemble: a quieter source weighs less, else its silence would drown the others.
     """
 
     sources: tuple[str, ...]
     brier: tuple[float | None, ...]
     settled: IntColumn
+    known: FloatColumn
     skill: FloatColumn
     performance: FloatColumn
     merit: FloatColumn
+    voice: FloatColumn
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +58,7 @@ class Selection:
     scores: FloatColumn
     place: IntColumn
     count: int
+    latencies_us: FloatColumn
 
     @property
     def chosen(self) -> tuple[int, ...]:
@@ -63,8 +72,14 @@ def regime_key(market: MarketView | Missing) -> str:
     return ALL_REGIMES if isinstance(market, Missing) else market.regime.value
 
 
-def standings(scoreboard: Scoreboard, sources: Sequence[str], regime: str) -> Standings:
+def standings(
+    scoreboard: Scoreboard, sources: Sequence[str], regime: str, groups: IntColumn | None = None
+) -> Standings:
     """Return every source's standing; it changes only when something is settled.
+
+    Sources of group EARNS_ITS_VOICE are believed as far as their realised calibration goes: a
+    rule's probability is a guess until outcomes bear it out. Others come calibrated, and go on
+    calibrating themselves. Without ``groups`` everybody is believed.
 
     Raises:
         ValueError: the scoreboard gave a weight that is not positive and finite.
@@ -73,16 +88,33 @@ def standings(scoreboard: Scoreboard, sources: Sequence[str], regime: str) -> St
     weights = [scoreboard.weight(s, regime) for s in sources]
     if not all(0.0 < weight < inf for weight in weights):
         raise ValueError(f"weights must be positive and finite, were {weights}")
-    skill = np.array(weights, dtype=np.float64)
-    performance = skill / (1.0 + skill)
+    voice = np.ones(len(sources))
+    for index in () if groups is None else np.flatnonzero(groups == EARNS_ITS_VOICE):
+        voice[index] = scoreboard.slope(sources[int(index)])
+    briers = tuple(scoreboard.brier(s, regime) for s in sources)
+    known = np.array(weights, dtype=np.float64)
+    return standings_of(tuple(sources), briers, settled, known, voice)
+
+
+def standings_of(
+    sources: tuple[str, ...],
+    briers: tuple[float | None, ...],
+    settled: IntColumn,
+    known: FloatColumn,
+    voice: FloatColumn,
+) -> Standings:
+    """Return the standings that follow from what the scoreboard said."""
+    performance = known / (1.0 + known)
     reliability = settled / (settled + PRIOR_SETTLEMENTS)
     return Standings(
-        sources=tuple(sources),
-        brier=tuple(scoreboard.brier(s, regime) for s in sources),
+        sources=sources,
+        brier=briers,
         settled=settled,
-        skill=skill,
+        known=known,
+        skill=known * np.maximum(voice, _FAINTEST_VOICE),
         performance=performance,
         merit=_PERFORMANCE_WEIGHT * performance + _RELIABILITY_WEIGHT * reliability,
+        voice=voice,
     )
 
 
@@ -105,7 +137,8 @@ def select_sources(
         config.minimum_score,
         config.max_sources,
     )
-    return Selection(scores, place, count)
+    # a copy: latencies are measured anew while the sources are asked
+    return Selection(scores, place, count, latencies_us.copy())
 
 
 @kernel
@@ -151,6 +184,9 @@ def explain(
             brier=standing.brier[i],
             settled=int(standing.settled[i]),
             regime_fit=float(fits[i]),
+            skill=float(standing.known[i]),
+            voice=float(standing.voice[i]),
+            latency_us=float(selection.latencies_us[i]),
             reason=_reason(
                 float(standing.performance[i]),
                 float(selection.scores[i]),

@@ -7,16 +7,19 @@ from typing import TypeVar
 
 from engine.executors import Failed
 from engine.failsafe import Failure
+from engine.phases import gate_table, near_misses
 from engine.phases.evolution import EvolutionStep
 from engine.phases.final_decision import votes
 from engine.phases.learning import Learned
 from engine.phases.recorder import Chain
 from engine.phases.risk_and_sizing import Answer
 from engine.types.bars import Snapshot
+from engine.types.conditions import NearMiss
 from engine.types.decisions import (
     PHASES,
     Analysis,
     Decision,
+    GateAnswer,
     JsonValue,
     PhaseRecord,
     PhaseStatus,
@@ -46,11 +49,18 @@ def event(snapshot: Snapshot) -> JsonValue:
     }
 
 
-def proposal(analysis: Analysis, asked: Proposal | None) -> JsonValue:
+def proposal(analysis: Analysis, asked: Proposal | None, inputs: dict[str, JsonValue]) -> JsonValue:
     """Return what phases 7 and 8 were given."""
-    given: JsonValue = None
+    return given(_digests(analysis.records), asked, inputs)
+
+
+def given(
+    digests: list[JsonValue], asked: Proposal | None, inputs: dict[str, JsonValue]
+) -> JsonValue:
+    """Return what phases 7 and 8 were given, the analysis by the digests of its outputs."""
+    question: JsonValue = None
     if asked is not None:
-        given = [
+        question = [
             asked.strategy,
             asked.kind.value,
             asked.side.value,
@@ -60,7 +70,7 @@ def proposal(analysis: Analysis, asked: Proposal | None) -> JsonValue:
             asked.target_price,
             asked.reason_code,
         ]
-    return {"analysis": _digests(analysis.records), "proposal": given}
+    return {"analysis": digests, "proposal": question, "inputs": inputs}
 
 
 def decisions(analysis: Analysis, made: Sequence[Decision]) -> JsonValue:
@@ -128,8 +138,8 @@ def add_view(chain: Chain, number: int, view: V | Missing, describe: Views[V]) -
 _NO_REDUCTION = ("BASE", "LOT_SIZE")
 
 
-def add_sizing(chain: Chain, answer: Answer) -> None:
-    """Record phase 7: blocked, reduced by a step of the trace, or passed."""
+def add_sizing(chain: Chain, answer: Answer, gates: Sequence[GateAnswer] = ()) -> None:
+    """Record phase 7: blocked, reduced by a step of the trace, or passed, and every gate."""
     sizing = answer.sizing
     if sizing.denied is not None:
         status, reasons = PhaseStatus.BLOCKED, (sizing.denied, *answer.notes)
@@ -149,9 +159,19 @@ def add_sizing(chain: Chain, answer: Answer) -> None:
             "quality": sizing.quality,
             "steps": [[s.code, s.before_base, s.after_base, s.text] for s in sizing.steps],
             "policy": answer.policy,
+            "gates": gate_table.describe(gates),
         }
 
     chain.add(7, status, output, reasons)
+
+
+def add_silence(chain: Chain, reason: Reason, lacked: Sequence[NearMiss]) -> None:
+    """Record phase 7 of a bar on which nobody proposed: who came closest, and what it lacked."""
+
+    def output() -> dict[str, JsonValue]:
+        return {"near_misses": [near_misses.describe(near) for near in lacked]}
+
+    chain.add(7, PhaseStatus.SKIPPED, output, (reason,))
 
 
 def add_decision(chain: Chain, decision: Decision, analysis: Analysis) -> None:

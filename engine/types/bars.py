@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, ROUND_UP, Decimal
 from enum import StrEnum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -134,23 +134,125 @@ class BarColumns:
     def __len__(self) -> int:
         return int(self.ts_ms.shape[0])
 
+    def rows(self, first: int, last: int) -> BarColumns:
+        """Return rows ``first`` to ``last`` (excluded) as views."""
+        part = slice(first, last)
+        return BarColumns(
+            self.ts_ms[part],
+            self.open[part],
+            self.high[part],
+            self.low[part],
+            self.close[part],
+            self.volume[part],
+            self.timeframe_ms,
+        )
+
+
+# Writes rows ``start`` and later of a column; rows before it are known and stay as they are.
+Fill = Callable[["ColumnStore", npt.NDArray[Any], int], None]
+
+
+class ColumnMemory:
+    """Columns of a live window that outlast a bar: each bar adds only the rows it brought.
+
+    Rows that were written are never written again with another value, so a store handed out
+    earlier keeps reading what it read.
+    """
+
+    def __init__(self, rows: int) -> None:
+        self._rows = rows
+        self._columns: dict[Hashable, npt.NDArray[Any]] = {}
+        self._known: dict[Hashable, int] = {}
+
+    def room(
+        self, key: Hashable, rows: int, parts: int, dtype: npt.DTypeLike
+    ) -> tuple[npt.NDArray[Any], int]:
+        """Return the first ``rows`` rows of a column, and how many of them are known."""
+        column = self._columns.get(key)
+        if column is None:
+            column = self._columns[key] = _blank(self._rows, parts, dtype)
+        return column[..., :rows], min(rows, self._known.get(key, 0))
+
+    def note(self, key: Hashable, rows: int) -> None:
+        """Remember that the first ``rows`` rows of a column are known."""
+        self._known[key] = max(rows, self._known.get(key, 0))
+
+    def moved(self, dropped: int, kept: int) -> ColumnMemory:
+        """Return the memory of rows ``dropped`` to ``dropped + kept``, now counted from 0."""
+        moved = ColumnMemory(self._rows)
+        for key, column in self._columns.items():
+            known = self._known.get(key, 0) - dropped
+            if known > 0:
+                fresh = np.empty_like(column)
+                fresh[..., :kept] = column[..., dropped : dropped + kept]
+                moved._columns[key], moved._known[key] = fresh, known
+        return moved
+
 
 @dataclass(slots=True)
 class ColumnStore:
     """Causal columns over one instrument's bars, each computed once and read by row.
 
-    Replay builds one store over the whole history; live builds one over a bounded window.
-    A column function maps the store to arrays whose row t depends on rows up to t only.
+    Replay builds one store over the whole history; live takes one a bar from its window. A column
+    function maps the store to arrays whose row t depends on rows up to t only. ``reference`` is
+    another symbol's bars of the same run, read-only and possibly ahead in time: whoever reads
+    them lags them. None where the run has one symbol.
     """
 
     bars: BarColumns
+    reference: BarColumns | None = None
+    _memory: ColumnMemory | None = None
+    _whole: ColumnStore | None = None
+    _offset: int = 0
     _cache: dict[Hashable, object] = field(default_factory=dict)
 
     def get(self, key: Hashable, compute: Callable[[ColumnStore], T]) -> T:
-        """Return the column registered under ``key``, computing it on first use."""
+        """Return what is registered under ``key``, computing it over this store on first use."""
         if key not in self._cache:
             self._cache[key] = compute(self)
         return self._cache[key]  # type: ignore[return-value]
+
+    def column(
+        self, key: Hashable, fill: Fill, *, parts: int = 0, dtype: npt.DTypeLike = np.float64
+    ) -> npt.NDArray[Any]:
+        """Return a read-only column (n_bars,), or (parts, n_bars), that ``fill`` writes.
+
+        A live window asks ``fill`` for its new rows only. ``fill`` must not look at ``start``
+        other than to begin there: the values are those of a fill from row 0.
+        """
+        found = self._cache.get(key)
+        if found is None:
+            found = self._cache[key] = self._column(key, fill, parts, dtype)
+        return found  # type: ignore[return-value]
+
+    def _column(
+        self, key: Hashable, fill: Fill, parts: int, dtype: npt.DTypeLike
+    ) -> npt.NDArray[Any]:
+        if self._whole is not None:
+            whole = self._whole.column(key, fill, parts=parts, dtype=dtype)
+            return whole[..., self._offset :]
+        rows = len(self.bars)
+        if self._memory is None:
+            out, start = _blank(rows, parts, dtype)[..., :rows], 0
+        else:
+            out, start = self._memory.room(key, rows, parts, dtype)
+        if start < rows:
+            fill(self, out, start)
+        if self._memory is not None:
+            self._memory.note(key, rows)
+        out.setflags(write=False)
+        return out
+
+    def tail(self, rows: int) -> ColumnStore:
+        """Return a store over the last ``rows`` bars whose columns remember the bars before."""
+        first = max(0, len(self.bars) - rows)
+        return ColumnStore(self.bars.rows(first, len(self.bars)), self.reference, None, self, first)
+
+
+def _blank(rows: int, parts: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    # One row to spare keeps the parts apart in memory, as in a live window's blocks: kernels then
+    # meet one layout and are compiled once.
+    return np.empty((parts, rows + 1) if parts else rows, dtype=dtype)
 
 
 @dataclass(frozen=True, slots=True)

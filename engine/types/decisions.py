@@ -7,6 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from engine.types.opinions import (
+    ConditionChange,
     Consensus,
     FeatureView,
     MarketView,
@@ -82,6 +83,23 @@ class PhaseRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class GateAnswer:
+    """One gate's answer for the record, whether or not it was the one that decided.
+
+    ``passed`` is None where the gate could not be asked; ``text`` then says why. ``margin`` is the
+    room left in the unit of ``value`` (negative: what was missing), None where nothing is compared.
+    """
+
+    name: str
+    passed: bool | None
+    value: float | None = None
+    limit: float | None = None
+    margin: float | None = None
+    code: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class CapStep:
     """One step of the sizing trace: the quantity before and after, and what cut it."""
 
@@ -124,6 +142,7 @@ class Analysis:
     validation: Validation | None
     consensus: Consensus | None
     records: tuple[PhaseRecord, ...]
+    conditions: tuple[ConditionChange, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +172,7 @@ class Decision:
     valid_until_ms: int
     records: tuple[PhaseRecord, ...]
     policy: dict[str, JsonValue] = field(default_factory=dict)
+    inputs: dict[str, JsonValue] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from hashlib import blake2b
 
 from engine.types.bars import BoolColumn, FloatColumn, IntColumn
 
@@ -70,23 +71,80 @@ class MarketView:
     dwell_bars: int
 
 
+class ConditionKind(StrEnum):
+    """What changed about a market's condition (ORC-84)."""
+
+    REGIME_CHANGE = "regime_change"
+    VOLATILITY_SHIFT = "volatility_shift"
+    LIQUIDITY_SHIFT = "liquidity_shift"
+    RISK_SHIFT = "risk_shift"
+    SENTIMENT_FLIP = "sentiment_flip"
+    GAP = "gap"
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionChange:
+    """One change, on the bar that closed at ``at_ms``, from ``was`` to ``now``.
+
+    ``magnitude`` is in [0, 1]: of a regime the probability of the new one less that of the old
+    one; of a level the steps over the most there are; of sentiment half the distance; of a gap
+    the part of an hour's worth of 60 bars that is missing, at most 1.
+    """
+
+    kind: ConditionKind
+    magnitude: float
+    was: str
+    now: str
+    at_ms: int
+
+
 @dataclass(frozen=True, slots=True)
 class FeatureView:
-    """Phase 2: one finite feature row (n_features,) of a versioned frame; ready once warm."""
+    """Phase 2: one finite feature row (n_features,) of a versioned frame; ready once warm.
+
+    ``notes`` say what is not there although the row is ready: its features are 0.
+    """
 
     version: str
     names: tuple[str, ...]
     values: FloatColumn
     ready: bool
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OfiImpact:
+    """What a base unit of order-flow imbalance moved the middle lately, by regression.
+
+    ``bps_per_unit`` in basis points, ``r2`` in [0, 1] of the fit, ``observations`` in bars.
+    """
+
+    bps_per_unit: float
+    r2: float
+    observations: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionAdvice:
+    """How to trade (ORC-86): ``style`` is market, limit, split or wait; ``slices`` is 0 for wait;
+    ``schedule`` is once, twap (by the clock) or vwap (by volume)."""
+
+    style: str
+    slices: int
+    schedule: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class OrderFlowView:
     """Phase 3: what the order book says (ORC-09). Depth in quote, costs in basis points.
 
-    ``imbalance`` is (bid - ask) / (bid + ask) depth in [-1, 1]; ``liquidity_score`` in [0, 1],
-    never lowered by a tighter or deeper book; ``advice`` is market, limit, split or wait.
-    ``inputs`` is the row that predictors of order flow read.
+    Imbalances are (bid - ask) / (bid + ask) in [-1, 1]: of the band, of the best level, of all
+    levels weighted by nearness. ``liquidity_score`` in [0, 1] is never lowered by a tighter or
+    deeper book. ``depth_bands`` holds (band in bps, bid depth, ask depth). ``ofi_levels`` is what
+    orders added at each level since the bar before, in base units. The capacities are the largest
+    orders in base units that cost at most the configured impact beyond the spread. ``advice`` is
+    that of ``execution``. ``inputs`` is the row that predictors of order flow read.
     """
 
     spread_bps: float
@@ -96,7 +154,17 @@ class OrderFlowView:
     impact_bps: float
     liquidity_score: float
     advice: str
-    inputs: FeatureView | Missing = Missing("no order-flow inputs")
+    inputs: FeatureView | Missing
+    best_imbalance: float
+    weighted_imbalance: float
+    depth_bands: tuple[tuple[float, float, float], ...]
+    ofi_levels: tuple[float, ...] | Missing
+    ofi_impact: OfiImpact | Missing
+    short_volatility_bps: float | Missing
+    taker_imbalance: float | Missing
+    buy_capacity_base: float
+    sell_capacity_base: float
+    execution: ExecutionAdvice
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +201,10 @@ class ProposalKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A strategy asks to open a position, or to close its own. Prices are estimates in quote."""
+    """A strategy asks to open a position, or to close its own. Prices are estimates in quote.
+
+    ``bar_close_ms`` is the bar it was made on: one proposal a strategy, symbol and bar.
+    """
 
     strategy: str
     symbol: str
@@ -145,11 +216,22 @@ class Proposal:
     target_price: float | None
     reason_code: str
     reason: str
+    bar_close_ms: int = 0
+
+    @property
+    def signal_id(self) -> str:
+        """16 hex characters that name this signal in every run and wiring (OPT-08)."""
+        text = f"{self.symbol}|{self.strategy}|{self.bar_close_ms}"
+        return blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class SourceScore:
-    """Why a source was selected or left out in phase 4 (ORC-10)."""
+    """Why a source was selected or left out in phase 4 (ORC-10).
+
+    ``skill`` is the scoreboard's weight (1 = knows nothing), ``latency_us`` what was remembered
+    of the source's answers when it was judged, ``voice`` how much of its lean was believed.
+    """
 
     source: str
     score: float
@@ -158,6 +240,9 @@ class SourceScore:
     settled: int
     regime_fit: float
     reason: str
+    skill: float = 1.0
+    latency_us: float = 0.0
+    voice: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -288,6 +288,6 @@ def _sharpe(count: int, mean: float, squares: float) -> float | None:
 
 
 def _sortino(count: int, mean: float, down_squares: float) -> float | None:
-    if count < 2 or down_squares == 0.0:
-        return None
-    return mean / sqrt(down_squares / count)
+    # the quotient, not the sum: the smallest losses vanish in it
+    downside = sqrt(down_squares / count) if count >= 2 else 0.0
+    return mean / downside if downside > 0.0 else None

@@ -46,7 +46,14 @@ class MemoryJournal(AbstractContextManager[None]):
     reached the journal: it must stay 0 whatever sizing did.
     """
 
-    def __init__(self, symbols: Sequence[str], limits: RiskLimits) -> None:
+    def __init__(
+        self,
+        symbols: Sequence[str],
+        limits: RiskLimits,
+        side_trade: Callable[[Trade], None] | None = None,
+    ) -> None:
+        """``side_trade`` hears of the virtual trades of side books; they count for nothing else."""
+        self._side_trade = side_trade
         self.counts = Counts()
         self.trades = TradeBook()
         self.equity = EquityStats()
@@ -128,7 +135,8 @@ class MemoryJournal(AbstractContextManager[None]):
         decisions.clear()
 
     def record_side_trade(self, book: str, trade: Trade) -> None:
-        return None
+        if self._side_trade is not None:
+            self._side_trade(trade)
 
     def record_side_equity(self, book: str, point: EquityPoint) -> None:
         return None

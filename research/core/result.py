@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from engine.types.decisions import JsonValue
 from research.core.journal import MemoryJournal
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayResult:
-    """Fractions are fractions; None where a number has no meaning (no trades, no spread)."""
+    """Fractions are fractions; None where a number has no meaning (no trades, no spread).
+
+    ``layer`` is what the optimization layer did, None where it was off.
+    """
 
     bars: int
     decisions: int
@@ -34,7 +38,7 @@ class ReplayResult:
     peak_rss_mb: float
     rejected_events: int
     interventions: int
-    layer: None = None
+    layer: dict[str, JsonValue] | None = None
 
 
 def replay_result(
@@ -44,6 +48,7 @@ def replay_result(
     elapsed_s: float,
     peak_rss_mb: float,
     interventions: int,
+    layer: dict[str, JsonValue] | None = None,
 ) -> ReplayResult:
     """Summarise a finished replay; ``elapsed_s`` is the session's own time, loading included."""
     counts, trades = journal.counts, journal.trades.cut()
@@ -72,4 +77,5 @@ def replay_result(
         peak_rss_mb=peak_rss_mb,
         rejected_events=counts.rejected_events,
         interventions=interventions,
+        layer=layer,
     )

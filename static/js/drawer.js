@@ -4,7 +4,6 @@
   const TP = window.TP;
   const { el, format } = TP;
   const drawer = document.getElementById("drawer");
-  if (!drawer) return;
   const part = (name) => drawer.querySelector('[data-drawer="' + name + '"]');
 
   function fact(label, value) {
@@ -151,11 +150,8 @@
     return section("Orders", el("table", null, el("tbody", null, ...rows)));
   }
 
-  function show(detail) {
-    part("action").textContent = detail.action;
-    part("action").className = "status " + detail.action;
-    part("title").textContent = detail.strategy + " on " + detail.symbol;
-    const facts = el(
+  function facts(detail) {
+    return el(
       "dl",
       { class: "facts" },
       fact("Bar close, venue time", format.moment(detail.at_ms)),
@@ -169,9 +165,15 @@
       fact("Regime", detail.regime ? detail.regime.toLowerCase() : TP.NONE),
       fact("Mode", detail.mode + (detail.is_simulated ? ", simulated" : ""))
     );
+  }
+
+  function show(detail) {
+    part("action").textContent = detail.action;
+    part("action").className = "status " + detail.action;
+    part("title").textContent = detail.strategy + " on " + detail.symbol;
     const body = part("body");
     body.replaceChildren(
-      el("section", null, el("p", { class: "verdict" }, detail.action === "HOLD" ? detail.summary : detail.reason || detail.reason_code), facts),
+      el("section", null, el("p", { class: "verdict" }, detail.action === "HOLD" ? detail.summary : detail.reason || detail.reason_code), facts(detail), el("p", null, el("a", { href: "/decisions/" + detail.id + "/" }, "Full trace, every gate, decide again"))),
       section("Ten phases", ...detail.phases.map((row) => phase(row, detail.blocking_phase))),
       ...[sizing(detail), opinions(detail), orders(detail)].filter(Boolean)
     );
@@ -194,6 +196,8 @@
     }
   }
 
+  TP.trace = { phase, sizing, opinions, orders, facts };
+  if (!drawer) return;
   drawer.querySelector("[data-close]").addEventListener("click", () => drawer.close());
   drawer.addEventListener("click", (event) => {
     if (event.target === drawer) drawer.close(); // a click beside the drawer

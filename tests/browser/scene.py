@@ -9,10 +9,14 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tradeplatform.settings")
     django.setup()
     from tests.monitoring import factories, scene
+    from tests.optimization import page_scene
 
     factories.make_user("olga", "operator")
     factories.make_user("vera", "viewer")
-    print(scene.build().code)
+    factories.make_user("ada", "admin")
+    run = scene.build()
+    page_scene.build(run)
+    print(run.code)
 
 
 if __name__ == "__main__":

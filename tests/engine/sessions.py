@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine.account import Account
@@ -193,7 +193,11 @@ def event_at(
 ) -> MarketEvent:
     bar = bar_at(bars, row)
     close_ms = bar.ts_ms + bars.timeframe_ms
-    return MarketEvent(EventKind.BAR, BTC, close_ms, close_ms, bar, book(bar.close))
+    given = book(bar.close)
+    # a book without a time of its own is the one at the bar's close
+    if given is not None and given.ts_ms == 0:
+        given = replace(given, ts_ms=close_ms)
+    return MarketEvent(EventKind.BAR, BTC, close_ms, close_ms, bar, given)
 
 
 def play(

@@ -46,6 +46,11 @@ def broken() -> int:
     raise ValueError("no luck")
 
 
+def eventually(holds: Callable[[], bool]) -> bool:
+    pause = threading.Event()
+    return any(holds() or pause.wait(0.01) for _ in range(2_000))
+
+
 def executor(
     kind: str,
     incidents: Incidents | None = None,
@@ -144,21 +149,22 @@ def test_an_answer_that_comes_late_is_never_given_to_a_later_question(
 def test_no_new_call_is_started_while_too_many_hang(released: threading.Event) -> None:
     """ORC-18, ORC-20: threads are bounded; afterwards it works again."""
     started: list[int] = []
+    begun = threading.Semaphore(0)
 
     def hang() -> None:
         started.append(1)
+        begun.release()
         released.wait(60.0)
 
     runner = executor("threaded", clock=Racing(), max_hanging=2)
     for name in "abc":
         answer = runner.run({name: hang})[name]
+    assert begun.acquire(timeout=20.0) and begun.acquire(timeout=20.0)
     assert len(started) == 2
     assert answer == Failed("TimeoutError: 2 late calls still run, allowed was 2")
     released.set()
-    for thread in runner._late:
-        thread.join(20.0)
     runner._monotonic = lambda: 0.0
-    assert runner.hanging == 0
+    assert eventually(lambda: runner.hanging == 0)
     assert runner.run({"d": lambda: 4}) == {"d": 4}
 
 
@@ -166,7 +172,34 @@ def test_late_threads_do_not_hold_up_the_end_of_the_process(released: threading.
     """ORC-18"""
     runner = executor("threaded", clock=Racing())
     runner.run({"a": lambda: released.wait(60.0)})
-    assert all(thread.daemon for thread in runner._late)
+    assert len(runner._late) == 1
+    assert all(worker.thread.daemon for worker in runner._late)
+
+
+def test_threads_wait_for_the_next_bar_and_end_with_their_executor() -> None:
+    """ORC-20: three calls a bar are three threads, however many bars come."""
+    runner, seen = executor("threaded"), set[threading.Thread]()
+    for _ in range(20):
+        runner.run(dict.fromkeys("abc", lambda: seen.add(threading.current_thread())))
+    assert 1 <= len(seen) <= 3
+    del runner
+    for thread in seen:
+        thread.join(20.0)
+        assert not thread.is_alive()
+
+
+def test_a_thread_that_is_late_is_given_nothing_before_it_is_done(
+    released: threading.Event,
+) -> None:
+    """ORC-18, ORC-66: the next bar's calls wait for nobody."""
+    runner = executor("threaded", clock=Racing())
+    runner.run({"slow": lambda: released.wait(60.0)})
+    runner._monotonic = lambda: 0.0
+    for bar in range(5):
+        assert runner.run({"a": lambda bar=bar: bar, "b": lambda: -1}) == {"a": bar, "b": -1}
+    assert runner.hanging == 1
+    released.set()
+    assert eventually(lambda: runner.hanging == 0)
 
 
 @pytest.mark.parametrize("deadline_s", [0.0, -1.0, float("nan")])

@@ -1,6 +1,6 @@
 """How an order meets a book or a bar."""
 
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal, localcontext
 
 import pytest
 from hypothesis import given, settings
@@ -86,6 +86,17 @@ def test_the_fee_is_charged_in_the_asked_asset(
 ) -> None:
     """F-020"""
     assert fee_of(D("100"), D("2"), side, instrument(), False, fee_in) == expected
+
+
+def test_a_fee_halfway_between_two_digits_is_the_same_in_every_thread() -> None:
+    """I-26: a library that changes how its thread rounds must not change what is paid."""
+    of = instrument(taker_fee_fraction=D("0.001"))
+    price, quantity = D("110805.65"), D("0.0045")
+    usual = fee_of(price, quantity, Side.BUY, of, False, FeeIn.QUOTE)
+    with localcontext() as context:
+        context.rounding = ROUND_HALF_UP
+        assert fee_of(price, quantity, Side.BUY, of, False, FeeIn.QUOTE) == usual
+    assert usual[0] == D("0.49862542")
 
 
 def test_makers_pay_the_makers_fee() -> None:

@@ -13,6 +13,7 @@ from engine.announce import EventOutcome
 from engine.limits import RiskLimits
 from engine.paper import PaperBroker
 from engine.phases.config import Readiness
+from engine.policy import BasePolicy
 from engine.ports import StrategyStatus, TradingState
 from engine.types.bars import EventKind, MarketEvent
 from engine.types.decisions import Action
@@ -308,13 +309,32 @@ def test_outcomes_reach_the_policy_once_a_trade() -> None:
     """OPT-76: integration point of the layer."""
     seen: list[str] = []
 
-    class Layer:
+    class Layer(BasePolicy):
         def record_outcome(self, trade: Any) -> None:
             seen.append(trade.trade_id)
 
     session = opened((), policy=Layer())
     lose(session, 2, FIRST)
     assert len(seen) == 2
+
+
+def test_the_policy_is_refreshed_once_an_event_before_its_fills_are_booked() -> None:
+    """OPT-02: integration point of weights and health; a trade of this event is not yet known."""
+    seen: list[object] = []
+
+    class Layer(BasePolicy):
+        def refresh(self, now_ms: int) -> None:
+            seen.append(now_ms)
+
+        def record_outcome(self, trade: Any) -> None:
+            seen.append(trade.trade_id)
+
+    session = opened((), policy=Layer())
+    lose(session, 2, FIRST)
+    times = [one for one in seen if isinstance(one, int)]
+    assert times == sorted(set(times)) and len(times) >= 2
+    closed = next(index for index, one in enumerate(seen) if isinstance(one, str))
+    assert isinstance(seen[closed - 1], int)
 
 
 def test_the_same_bars_give_the_same_journal() -> None:

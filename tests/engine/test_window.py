@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from engine import shared_columns
+from engine.market_columns import market_columns
 from engine.quality import bar_at
-from engine.window import HistoryWindow, RollingWindow
+from engine.types.bars import BarColumns, ColumnStore, FloatColumn
+from engine.window import HistoryWindow, RollingWindow, with_references
 from tests.bar_factory import cut, random_walk
 
 
-def test_rolling_window_holds_exactly_the_last_bars_whatever_it_moved() -> None:
+def test_rolling_window_shows_the_last_bars_whatever_it_moved() -> None:
     bars = random_walk(3, 700)
     window = RollingWindow(cut(bars, 0, 120), capacity=100)
     for row in range(120, 700):
@@ -30,14 +33,73 @@ def test_rolling_window_starts_from_nothing() -> None:
 
 
 def test_a_store_handed_out_does_not_change_when_the_window_moves_on() -> None:
-    """Phases of a late thread may still read the store of an earlier bar."""
+    """Phases of a late thread may still read the store of an earlier bar, and its columns."""
     bars = random_walk(3, 60)
     window = RollingWindow(cut(bars, 0, 10), capacity=10)
     store, _ = window.append(bar_at(bars, 10))
-    before = store.bars.close.copy()
+    before, mean = store.bars.close.copy(), shared_columns.ema(store, 3).copy()
     for row in range(11, 60):
-        window.append(bar_at(bars, row))
+        shared_columns.ema(window.append(bar_at(bars, row))[0], 3)
     assert np.array_equal(store.bars.close, before)
+    np.testing.assert_array_equal(shared_columns.ema(store, 3), mean)
+    late = shared_columns.highest(store, 4)
+    assert late[-1] == bars.high[7:11].max()
+
+
+def test_a_column_is_written_once_a_bar_and_only_its_new_rows() -> None:
+    """One definition, asked for the rows it lacks; a bar that nobody asked about is made up."""
+    bars, written = random_walk(3, 90), []
+
+    def fill(store: ColumnStore, out: FloatColumn, start: int) -> None:
+        written.append((start, len(store.bars)))
+        out[start:] = 2.0 * store.bars.close[start:]
+
+    window = RollingWindow(cut(bars, 0, 20), capacity=20)
+    for row in range(20, 90):
+        store, at = window.append(bar_at(bars, row))
+        if row % 7:
+            column = store.column("twice", fill)
+            assert store.column("twice", fill) is column
+            assert column[at] == 2.0 * bars.close[row]
+            np.testing.assert_array_equal(column, 2.0 * store.bars.close)
+            with pytest.raises(ValueError, match="read-only"):
+                column[0] = 1.0
+    assert written[0] == (0, 21)
+    assert max(rows - start for start, rows in written[1:]) == 2
+
+
+def test_columns_of_a_window_that_moves_are_those_of_the_whole_history() -> None:
+    """Architecture section 8: regimes, levels and shared columns, row by row over two moves."""
+    bars = random_walk(4, 9_000)
+    full = ColumnStore(bars)
+    window = RollingWindow(cut(bars, 0, 2_600), capacity=2_500)
+    for row in range(2_600, 8_200):
+        store, at = window.append(bar_at(bars, row))
+        live, whole = market_columns(store), market_columns(full)
+        assert live.regime[at] == whole.regime[row]
+        assert live.dwell_bars[at] == whole.dwell_bars[row]
+        levels = (live.volatility[at], live.liquidity[at], live.risk[at])
+        assert levels == (whole.volatility[row], whole.liquidity[row], whole.risk[row])
+        assert live.risk_score[at] == pytest.approx(whole.risk_score[row], rel=1e-9)
+        for name in ("rsi", "atr", "ema"):
+            column = getattr(shared_columns, name)
+            assert column(store, 14)[at] == pytest.approx(column(full, 14)[row], rel=1e-9)
+
+
+def test_a_window_built_anew_reads_as_the_one_that_never_stopped() -> None:
+    """Restart-safe: nothing that a column remembers is lost with the process."""
+    bars = random_walk(5, 6_500)
+    old = RollingWindow(cut(bars, 0, 2_500), capacity=2_500)
+    for row in range(2_500, 6_400):
+        market_columns(old.append(bar_at(bars, row))[0])
+    new = RollingWindow(cut(bars, 3_900, 6_400), capacity=2_500)
+    for row in range(6_400, 6_500):
+        (kept, at), (fresh, place) = (w.append(bar_at(bars, row)) for w in (old, new))
+        ours, theirs = market_columns(kept), market_columns(fresh)
+        assert ours.regime[at] == theirs.regime[place]
+        np.testing.assert_allclose(
+            ours.regime_probabilities[at], theirs.regime_probabilities[place], rtol=1e-9
+        )
 
 
 def test_history_window_reads_one_store_row_by_row() -> None:
@@ -55,3 +117,30 @@ def test_history_window_refuses_a_bar_that_is_not_its_next() -> None:
     window = HistoryWindow(bars)
     with pytest.raises(ValueError, match="out of step"):
         window.append(bar_at(bars, 1))
+
+
+def of_three(kind: type[RollingWindow] | type[HistoryWindow]) -> list[BarColumns | None]:
+    bars = {name: random_walk(seed, 30) for name, seed in (("A", 1), ("B", 2), ("C", 3))}
+    build = {
+        RollingWindow: lambda b: RollingWindow(cut(b, 0, 20), 40),
+        HistoryWindow: lambda b: HistoryWindow(b, 20),
+    }[kind]
+    windows = with_references({name: build(b) for name, b in bars.items()})
+    return [windows[name].append(bar_at(bars[name], 20))[0].reference for name in "ABC"]
+
+
+@pytest.mark.parametrize("kind", [RollingWindow, HistoryWindow])
+def test_reference_is_the_first_other_symbol_in_declared_order(
+    kind: type[RollingWindow] | type[HistoryWindow],
+) -> None:
+    found = of_three(kind)
+    first, second = random_walk(1, 30), random_walk(2, 30)
+    for reference, expected in zip(found, (second, first, first), strict=True):
+        assert reference is not None
+        np.testing.assert_array_equal(reference.close[:20], expected.close[:20])
+
+
+def test_one_symbol_has_no_reference() -> None:
+    bars = random_walk(1, 30)
+    windows = with_references({"A": RollingWindow(cut(bars, 0, 20), 40)})
+    assert windows["A"].append(bar_at(bars, 20))[0].reference is None

@@ -67,7 +67,9 @@ class Platform:
 
 
 @contextmanager
-def running_platform(folder: Path, redis: RedisProcess) -> Iterator[Platform]:
+def running_platform(
+    folder: Path, redis: RedisProcess, scene: str = "tests.browser.scene"
+) -> Iterator[Platform]:
     """Start the web server as ``up`` would, over a scene of some hours of trading."""
     environment = {
         **os.environ,
@@ -88,7 +90,7 @@ def running_platform(folder: Path, redis: RedisProcess) -> Iterator[Platform]:
 
     run("manage.py", "migrate", "-v0")
     run("manage.py", "collectstatic", "--noinput", "-v0")
-    run_code = run("-m", "tests.browser.scene").strip()
+    run_code = run("-m", scene).strip().splitlines()[-1]
     port = _free_port()
     process = subprocess.Popen(
         [

@@ -4,12 +4,13 @@ import threading
 from datetime import UTC, datetime
 
 import pytest
-from django.db import connections
+from django.db import IntegrityError, connections, transaction
 
 from accounts.models import AuditEvent
 from strategies import services
 from strategies.errors import StrategyRefused, StrategyUnknown
-from strategies.models import HealthChange, Status, Strategy
+from strategies.models import HealthChange, Status, Strategy, WeightUpdate
+from strategies.selectors import status_without_layer
 from strategies.services import StrategyDefinition, strategies_ensure, strategy_set_status
 from tests.trades.rows import make_strategy
 
@@ -168,3 +169,96 @@ def test_two_people_at_once_make_one_change():
     assert len(refused) == 3
     assert HealthChange.objects.count() == 1
     assert AuditEvent.objects.count() == 1
+
+
+def edge(**given):
+    fields = {
+        "code": "ema-trend",
+        "from_status": "ACTIVE",
+        "to_status": "DEGRADED",
+        "actor": "optimization",
+        "reason": "UNDERPERFORMS",
+        "metrics": {"trades": 50},
+        "venue_now": datetime(2026, 1, 5, 12, tzinfo=UTC),
+    }
+    return services.strategy_machine_edge(**fields | given)
+
+
+def test_a_machine_edge_is_a_change_with_its_metrics_and_audit():
+    """OPT-35"""
+    make_strategy()
+    change = edge()
+    assert (status(), change.actor, change.metrics) == ("DEGRADED", "optimization", {"trades": 50})
+    assert AuditEvent.objects.get().actor == "optimization"
+
+
+def test_a_machine_edge_stands_back_where_the_status_is_another_by_now():
+    """D-46: what was judged is no longer what is."""
+    make_strategy(status="SUSPENDED")
+    assert edge() is None
+    assert (status(), HealthChange.objects.count()) == ("SUSPENDED", 0)
+
+
+@pytest.mark.parametrize(("hour", "moved"), [(11, True), (13, False)])
+def test_a_machine_edge_honours_an_override_until_its_time(hour, moved):
+    """D-46: by venue time."""
+    make_strategy(override_until_at=datetime(2026, 1, 5, hour, tzinfo=UTC))
+    assert (edge() is not None) == moved
+
+
+@pytest.mark.parametrize("to_status", Status.values)
+def test_no_machine_edge_leads_out_of_retired(to_status):
+    """OPT-36, D-06"""
+    make_strategy(status="RETIRED")
+    assert edge(from_status="RETIRED", to_status=to_status) is None
+    assert status() == "RETIRED"
+
+
+def weight(new=1.15, **given):
+    fields = {
+        "code": "ema-trend",
+        "old_weight": 1.0,
+        "new_weight": new,
+        "period_key": "update 1",
+        "actor": "optimization",
+        "reason": "expectancy R 0.2",
+        "evidence": {"trades_r": 50},
+    }
+    return services.weight_change(**fields | given)
+
+
+def test_a_weight_changes_once_a_period_with_its_cause():
+    """OPT-34"""
+    make_strategy()
+    assert weight().new_weight == 1.15
+    assert weight(1.3) is None
+    assert Strategy.objects.get().weight == 1.15
+    assert AuditEvent.objects.get().before == {"weight": 1.0, "regime": ""}
+
+
+def test_a_regimes_weight_is_kept_beside_the_one_that_sizes():
+    """OPT-39, D-30"""
+    make_strategy()
+    weight(1.4, regime="TRENDING")
+    assert Strategy.objects.get().weight == 1.0
+    assert WeightUpdate.objects.get().regime == "TRENDING"
+
+
+@pytest.mark.parametrize("new", [0.0999, 2.0001])
+def test_the_database_itself_refuses_a_weight_outside_its_bounds(new):
+    """OPT-75"""
+    make_strategy()
+    with pytest.raises(IntegrityError), transaction.atomic():
+        weight(new)
+    assert Strategy.objects.get().weight == 1.0
+
+
+def test_where_a_strategy_would_stand_without_the_layer():
+    """D-60: the last word that was not the layer's."""
+    make_strategy()
+    assert status_without_layer("ema-trend") == "ACTIVE"
+    edge()
+    assert status_without_layer("ema-trend") == "ACTIVE"
+    services.strategy_suspend(code="ema-trend", actor="olga", reason="news")
+    edge(from_status="SUSPENDED", to_status="RETIRED")
+    assert status_without_layer("ema-trend") == "SUSPENDED"

@@ -22,7 +22,7 @@ from trades.models import Decision, Fill, Order
 import_module("tradeplatform.urls")
 
 pytestmark = pytest.mark.django_db
-OURS = {"accounts", "market", "strategies", "trades", "monitoring"}
+OURS = {"accounts", "market", "strategies", "trades", "optimization", "monitoring"}
 MODELS = [model for model in admin.site._registry if model._meta.app_label in OURS]
 EDITABLE = {"User"}
 LIST = "admin:strategies_strategy_changelist"

@@ -21,6 +21,8 @@ ADMIN_ONLY = {
     "/api/v1/audit/verify",
     "/api/v1/tokens/",
     "/api/v1/tokens/1/revoke",
+    "/api/v1/optimization/enable",
+    "/api/v1/optimization/settings",
     "/api/v1/strategies/ema-trend/activate",
     "/api/v1/strategies/ema-trend/reinstate",
 }

@@ -148,6 +148,10 @@ def test_optimization_is_off_and_has_the_documented_defaults() -> None:
         "enable_retirement_management": True,
         "update_interval_seconds": 3600.0,
         "quality_threshold": 0.60,
+        "quality": {},
+        "health": {},
+        "weighting": {},
+        "sizing": {},
     }
 
 

@@ -116,7 +116,6 @@ def test_from_and_to_cut_the_events_not_the_warm_up(bar_file: Path) -> None:
         ({"cash": "much"}, "--cash was 'much'"),
         ({"cash": "-1"}, "--cash was -1, allowed: 0 or more"),
         ({"slippage_bps": "nan"}, "--slippage-bps was nan"),
-        ({"layer": "on"}, "--layer was on, allowed: off"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_two(

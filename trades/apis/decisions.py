@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from uuid import UUID
 
 from django.http import Http404
@@ -14,12 +15,16 @@ from accounts.money import MoneyField
 from accounts.operations import READ_PROBLEMS, Operation
 from accounts.paging import AllowedChoiceField, filters_of, page_of
 from engine.types.decisions import PHASES, Action
-from trades.apis.filters import RunListFilters, run_of
+from trades.apis.filters import RunFilter, RunListFilters, run_of
 from trades.models import Decision
 from trades.selectors import (
+    STAGES,
     decision_detail,
+    decision_funnel,
     decision_get,
     decision_list,
+    decision_performance,
+    decision_replay,
     decision_why_not,
 )
 
@@ -28,6 +33,7 @@ class DecisionFilters(RunListFilters):
     action = AllowedChoiceField(required=False, choices=[(a.value, a.value) for a in Action])
     blocking_phase = serializers.IntegerField(required=False, min_value=1, max_value=len(PHASES))
     reason_code = serializers.CharField(required=False, max_length=60)
+    stage = AllowedChoiceField(required=False, choices=[(stage, stage) for stage in STAGES])
 
 
 class DecisionRow(serializers.Serializer):
@@ -101,6 +107,16 @@ class FailingGate(serializers.Serializer):
     limit = serializers.FloatField(allow_null=True, default=None)
 
 
+class GateRow(serializers.Serializer):
+    name = serializers.CharField()
+    passed = serializers.BooleanField(allow_null=True)
+    value = serializers.FloatField(allow_null=True)
+    limit = serializers.FloatField(allow_null=True)
+    margin = serializers.FloatField(allow_null=True)
+    code = serializers.CharField()
+    text = serializers.CharField()
+
+
 class WhyNotOutput(serializers.Serializer):
     traded = serializers.BooleanField()
     summary = serializers.CharField()
@@ -108,6 +124,71 @@ class WhyNotOutput(serializers.Serializer):
     phase_name = serializers.CharField()
     reason_code = serializers.CharField()
     failing = FailingGate(many=True)
+    gates = GateRow(many=True)
+    nearest_miss = serializers.CharField()
+    near_misses = serializers.JSONField()
+
+
+class VerdictRow(serializers.Serializer):
+    action = serializers.CharField()
+    quantity_base = serializers.CharField()
+    reason_code = serializers.CharField()
+    confidence = serializers.FloatField()
+    digest = serializers.CharField()
+
+
+class ComparedPhase(serializers.Serializer):
+    number = serializers.IntegerField()
+    name = serializers.CharField()
+    source = serializers.CharField()
+    same = serializers.BooleanField(allow_null=True)
+    digest_then = serializers.CharField()
+    digest_now = serializers.CharField()
+    note = serializers.CharField()
+
+
+class DifferenceRow(serializers.Serializer):
+    label = serializers.CharField()
+    phase = serializers.IntegerField(allow_null=True)
+    what = serializers.CharField()
+    then = serializers.CharField()
+    now = serializers.CharField()
+
+
+class ReplayOutput(serializers.Serializer):
+    same = serializers.BooleanField()
+    same_verdict = serializers.BooleanField()
+    code_then = serializers.CharField()
+    code_now = serializers.CharField()
+    verdict_then = VerdictRow()
+    verdict_now = VerdictRow(allow_null=True)
+    phases = ComparedPhase(many=True)
+    differences = DifferenceRow(many=True)
+
+
+class FunnelOutput(serializers.Serializer):
+    stages = serializers.JSONField()
+    losses = serializers.JSONField()
+
+
+class LatencyRow(serializers.Serializer):
+    number = serializers.IntegerField()
+    name = serializers.CharField()
+    n = serializers.IntegerField()
+    p50_ms = serializers.FloatField()
+    p95_ms = serializers.FloatField()
+
+
+class PerformanceOutput(serializers.Serializer):
+    decisions = serializers.IntegerField()
+    sampled = serializers.IntegerField()
+    by_action = serializers.DictField(child=serializers.IntegerField())
+    by_reason = serializers.DictField(child=serializers.IntegerField())
+    latencies = LatencyRow(many=True)
+    fallbacks = serializers.DictField(child=serializers.IntegerField())
+    mean_confidence = serializers.FloatField(allow_null=True)
+    trades = serializers.IntegerField()
+    hit_rate_fraction = serializers.FloatField(allow_null=True)
 
 
 class DecisionListApi(Operation):
@@ -125,6 +206,7 @@ class DecisionListApi(Operation):
             action=filters.get("action"),
             blocking_phase=filters.get("blocking_phase"),
             reason_code=filters.get("reason_code"),
+            stage=filters.get("stage"),
         )
         return Response(DecisionPage(page_of(rows, filters, time_field="bar_close_at")).data)
 
@@ -141,6 +223,36 @@ class DecisionWhyNotApi(Operation):
     @extend_schema(operation_id="decision_why_not", responses={200: WhyNotOutput} | READ_PROBLEMS)
     def get(self, request: Request, code: UUID) -> Response:
         return Response(WhyNotOutput(decision_why_not(_decision(code))).data)
+
+
+class DecisionReplayApi(Operation):
+    """The decision made again from what is stored, with today's settings and code."""
+
+    @extend_schema(operation_id="decision_replay", responses={200: ReplayOutput} | READ_PROBLEMS)
+    def get(self, request: Request, code: UUID) -> Response:
+        return Response(ReplayOutput(decision_replay(_decision(code))).data)
+
+
+class DecisionFunnelApi(Operation):
+    @extend_schema(
+        operation_id="decision_funnel",
+        parameters=[RunFilter],
+        responses={200: FunnelOutput} | READ_PROBLEMS,
+    )
+    def get(self, request: Request) -> Response:
+        found = decision_funnel(run=run_of(filters_of(request, RunFilter)))
+        return Response(asdict(found))
+
+
+class DecisionPerformanceApi(Operation):
+    @extend_schema(
+        operation_id="decision_performance",
+        parameters=[RunFilter],
+        responses={200: PerformanceOutput} | READ_PROBLEMS,
+    )
+    def get(self, request: Request) -> Response:
+        found = decision_performance(run=run_of(filters_of(request, RunFilter)))
+        return Response(PerformanceOutput(found).data)
 
 
 def _decision(code: UUID) -> Decision:

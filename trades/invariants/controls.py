@@ -10,6 +10,7 @@ from engine.types.orders import OrderStatus, Purpose
 from strategies.models import HealthChange, WeightUpdate
 from trades import models
 from trades.invariants.breach import Breach
+from trades.payloads import unpack_decision
 
 LARGEST_STEP = 0.15
 SMALLEST, LARGEST = 0.1, 2.0
@@ -51,7 +52,8 @@ def multipliers_are_in_range() -> Iterator[Breach]:
     """Every sizing that led to an order applied a finite multiplier within [0.1, 2.0]."""
     orders = models.Order.objects.filter(decision__isnull=False, purpose=Purpose.ENTRY)
     for order in orders.select_related("decision").iterator():
-        sizing = order.decision.payload.get("sizing") if order.decision else None
+        stored = unpack_decision(order.decision.payload, {}) if order.decision else {}
+        sizing = stored.get("sizing")
         value = (sizing or {}).get("multiplier_applied")
         if not isinstance(value, int | float) or not math.isfinite(value):
             yield Breach("I-11", f"order {order.client_order_id} multiplier was {value!r}")

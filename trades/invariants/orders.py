@@ -6,7 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from datetime import timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 
 from django.db.models import Count
 from django.utils import timezone
@@ -66,7 +66,7 @@ def _fill_breaches(order: models.Order, filled: Decimal, cost: Decimal) -> Itera
         yield Breach(
             "I-4", f"order {name} was {order.status} with {filled} of {order.quantity_base}"
         )
-    average = (cost / filled).quantize(PRICE_STEP) if filled else None
+    average = (cost / filled).quantize(PRICE_STEP, ROUND_HALF_EVEN) if filled else None
     if order.average_price != average:
         yield Breach("I-4", f"order {name} average was {order.average_price}, fills say {average}")
 

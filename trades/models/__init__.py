@@ -10,6 +10,7 @@ from engine.ports import TradingState
 from engine.types.decisions import Action
 from engine.types.opinions import Side
 from engine.types.orders import OrderStatus, OrderType, Purpose
+from trades.feature_names import FeatureNames as FeatureNames  # a model of this room
 from trades.models.closed_trades import ClosedTrade
 from trades.models.closed_trades import SideEquityPoint as SideEquityPoint
 from trades.models.closed_trades import SideTrade as SideTrade

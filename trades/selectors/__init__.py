@@ -1,13 +1,13 @@
 """Reads of this room: no writes, no N+1; money is added in Python, where decimals stay exact."""
 
+from trades.selectors.decision_performance import DecisionPerformance, decision_performance
 from trades.selectors.decisions import (
     DecisionDetail,
-    WhyNot,
     decision_detail,
     decision_get,
     decision_list,
-    decision_why_not,
 )
+from trades.selectors.funnels import STAGES, DecisionFunnel, decision_funnel
 from trades.selectors.ledger import (
     Position,
     equity_latest,
@@ -21,6 +21,7 @@ from trades.selectors.ledger import (
     trade_list,
     trade_statistics,
 )
+from trades.selectors.replays import decision_replay
 from trades.selectors.risk import (
     LimitUse,
     RiskStatus,
@@ -28,9 +29,13 @@ from trades.selectors.risk import (
     control_list,
     risk_status,
 )
+from trades.selectors.why_not import WhyNot, decision_why_not
 
 __all__ = [
+    "STAGES",
     "DecisionDetail",
+    "DecisionFunnel",
+    "DecisionPerformance",
     "LimitUse",
     "Position",
     "RiskStatus",
@@ -38,8 +43,11 @@ __all__ = [
     "automatic_holds",
     "control_list",
     "decision_detail",
+    "decision_funnel",
     "decision_get",
     "decision_list",
+    "decision_performance",
+    "decision_replay",
     "decision_why_not",
     "equity_latest",
     "equity_list",

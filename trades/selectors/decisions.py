@@ -9,11 +9,10 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from engine.types.decisions import PHASES, Action
+from engine.types.decisions import PHASES
 from trades.models import Decision, Order, TradingRun
-
-_STOPS = ("blocked", "error", "missing")
-_REFUSED_ORDERS = ("DENIED", "REJECTED", "EXPIRED", "CANCELED")
+from trades.selectors.funnels import STAGES
+from trades.stored import analysis_document, decision_document
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +31,6 @@ class DecisionDetail:
     orders: list[Order]
 
 
-@dataclass(frozen=True, slots=True)
-class WhyNot:
-    """The first gate that stopped a decision, in words, and every gate that failed."""
-
-    traded: bool
-    summary: str
-    blocking_phase: int | None
-    phase_name: str
-    reason_code: str
-    failing: list[dict[str, Any]]
-
-
 def decision_list(
     *,
     run: TradingRun | None,
@@ -53,8 +40,14 @@ def decision_list(
     blocking_phase: int | None = None,
     reason_code: str | None = None,
     since: datetime | None = None,
+    until: datetime | None = None,
+    stage: str | None = None,
 ) -> QuerySet[Decision]:
-    """Return decisions of one run without their payloads, newest first; none without a run."""
+    """Return decisions of one run without their payloads, newest first; none without a run.
+
+    ``since`` and ``until`` bound the bar's close (until excluded); ``stage`` is one of the
+    funnel's (see ``funnel``).
+    """
     wanted = {
         "symbol": symbol,
         "strategy": strategy,
@@ -62,10 +55,13 @@ def decision_list(
         "blocking_phase": blocking_phase,
         "reason_code": reason_code,
         "bar_close_at__gte": since,
+        "bar_close_at__lt": until,
     }
     rows = Decision.objects.filter(
         run=run, **{name: value for name, value in wanted.items() if value is not None}
     )
+    if stage is not None:
+        rows = rows.filter(STAGES[stage]).distinct()
     return rows.select_related("run").defer("payload").order_by("-bar_close_at", "-id")
 
 
@@ -77,10 +73,10 @@ def decision_get(code: UUID) -> Decision | None:
 
 def decision_detail(decision: Decision) -> DecisionDetail:
     """Merge the phases stored with the bar (1-6, 9, 10) and with the decision (7, 8)."""
-    shared, own = decision.analysis.payload, decision.payload
+    shared, own = analysis_document(decision.analysis), decision_document(decision)
     return DecisionDetail(
         decision=decision,
-        phases=_phases(decision),
+        phases=_phases(shared, own),
         opinions=shared.get("opinions") or [],
         sources=shared.get("sources") or [],
         consensus=shared.get("consensus"),
@@ -91,28 +87,13 @@ def decision_detail(decision: Decision) -> DecisionDetail:
     )
 
 
-def decision_why_not(decision: Decision) -> WhyNot:
-    """Answer "why no trade?" from what was stored then; nothing is computed again."""
-    orders = list(decision.orders.all())
-    failing = _failing(decision) + [_refusal(o) for o in orders if o.status in _REFUSED_ORDERS]
-    refused = bool(orders) and all(order.status in _REFUSED_ORDERS for order in orders)
-    traded = decision.action != Action.HOLD and bool(orders) and not refused
-    number = decision.blocking_phase
-    return WhyNot(
-        traded=traded,
-        summary=_summary(decision, traded, failing),
-        blocking_phase=number,
-        phase_name=PHASES[number - 1] if number else "",
-        reason_code=decision.reason_code,
-        failing=failing,
-    )
+def phases_of(decision: Decision) -> list[dict[str, Any]]:
+    """Return the ten phase records of a decision, in order."""
+    return _phases(analysis_document(decision.analysis), decision_document(decision))
 
 
-def _phases(decision: Decision) -> list[dict[str, Any]]:
-    stored = [
-        *decision.analysis.payload.get("records", []),
-        *decision.payload.get("records", []),
-    ]
+def _phases(shared: dict[str, Any], own: dict[str, Any]) -> list[dict[str, Any]]:
+    stored = [*shared.get("records", []), *own.get("records", [])]
     by_number = {record["number"]: record for record in stored}
     return [
         by_number.get(number) or _not_stored(number, name)
@@ -132,31 +113,3 @@ def _not_stored(number: int, name: str) -> dict[str, Any]:
         "output": {},
         "reasons": [{"code": "NOT_RECORDED", "text": text, "value": None, "limit": None}],
     }
-
-
-def _failing(decision: Decision) -> list[dict[str, Any]]:
-    return [
-        {"phase": record["number"], "phase_name": record["name"], **reason}
-        for record in _phases(decision)
-        if record["status"] in _STOPS
-        for reason in record["reasons"]
-    ]
-
-
-def _refusal(order: Order) -> dict[str, Any]:
-    code = order.refusal_code or order.status
-    text = order.refusal_text or f"order {order.client_order_id} was {order.status}"
-    return {"phase": None, "phase_name": "order", "code": code, "text": text}
-
-
-def _summary(decision: Decision, traded: bool, failing: list[dict[str, Any]]) -> str:
-    if traded:
-        return f"It was traded: {decision.action} {decision.quantity_base} {decision.symbol}."
-    number = decision.blocking_phase
-    if number:
-        phase = PHASES[number - 1].replace("_", " ")
-        return f"Phase {number} ({phase}) stopped it: {decision.reason}"
-    if decision.action != Action.HOLD:
-        told = "; ".join(reason["text"] for reason in failing) or "no order was stored for it"
-        return f"The decision was {decision.action}, but {told}."
-    return f"Nobody proposed a trade: {decision.reason or decision.reason_code}"

@@ -8,7 +8,8 @@ import numpy as np
 
 from engine import indicators, shared_columns
 from engine.types.bars import ColumnStore
-from engine.types.opinions import Regime, RuleColumns
+from engine.types.conditions import Condition, Setup, Wants
+from engine.types.opinions import Regime, RuleColumns, Side
 from strategies.core.rules.assembly import (
     ATR_SPAN,
     MAX_WINDOW,
@@ -94,4 +95,47 @@ class Breakout:
             exit_long=exit_long,
             exit_short=exit_short,
             ready=~np.isnan(delayed(top) + volume + delayed(reach)),
+        )
+
+    def setups(self, store: ColumnStore, row: int) -> tuple[Setup, ...]:
+        """Return the break of either edge, with its numbers at ``row`` (>= warm_up_bars)."""
+        p, bars = self.params, store.bars
+        edges = {
+            Side.BUY: shared_columns.highest(store, p.channel_bars),
+            Side.SELL: shared_columns.lowest(store, p.channel_bars),
+        }
+        ranges = shared_columns.floored_atr(store, ATR_SPAN)
+        reach, before = max(float(ranges[row]), 1e-12), max(float(ranges[row - 1]), 1e-12)
+        mean = max(float(shared_columns.mean_volume(store, p.volume_bars)[row]), 1e-12)
+        last_close = float(bars.close[row - 1])
+        spread = max(float(bars.high[row]), last_close) - min(float(bars.low[row]), last_close)
+        expansion = (
+            Condition(
+                "volume over usual", float(bars.volume[row]) / mean, Wants.AT_LEAST, p.volume_surge
+            ),
+            Condition("range over usual", spread / before, Wants.AT_LEAST, p.range_surge),
+        )
+        return tuple(
+            Setup(
+                "break",
+                side,
+                (
+                    Condition(
+                        "close beyond the channel",
+                        side.sign * float(bars.close[row] - edge[row - 1]) / reach,
+                        Wants.ABOVE,
+                        0.0,
+                        "ATR",
+                    ),
+                    Condition(
+                        "last close beyond its channel",
+                        side.sign * float(last_close - edge[row - 2]) / reach,
+                        Wants.AT_MOST,
+                        0.0,
+                        "ATR",
+                    ),
+                    *expansion,
+                ),
+            )
+            for side, edge in edges.items()
         )

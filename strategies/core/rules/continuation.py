@@ -9,7 +9,8 @@ import numpy as np
 from engine import shared_columns
 from engine.compiled import kernel
 from engine.types.bars import BoolColumn, ColumnStore, FloatColumn
-from engine.types.opinions import Regime, RuleColumns
+from engine.types.conditions import Condition, Setup, Wants
+from engine.types.opinions import Regime, RuleColumns, Side
 from strategies.core.errors import StrategyError
 from strategies.core.rules.assembly import (
     ATR_SPAN,
@@ -74,21 +75,9 @@ class Continuation:
         """Return the rule's columns; see RuleColumns."""
         p, bars = self.params, store.bars
         reach = shared_columns.floored_atr(store, ATR_SPAN)
-        limits = (
-            p.impulse_bars,
-            p.impulse_atr,
-            p.min_retrace,
-            p.max_retrace,
-            p.max_pullback_bars,
-            p.break_bars,
-        )
-        # A falling impulse is a rising one in the mirror.
-        long, long_low, long_lean, long_failed = _breaks(
-            bars.high, bars.low, bars.close, reach, *limits
-        )
-        short, short_low, short_lean, short_failed = _breaks(
-            -bars.low, -bars.high, -bars.close, reach, *limits
-        )
+        up, down = self._both(store)
+        long, long_low, long_lean, long_failed, _, _ = up
+        short, short_low, short_lean, short_failed, _, _ = down
         side = np.where(long & short, 0, long.astype(np.int64) - short.astype(np.int64))
         stop = np.where(side > 0, long_low, -short_low) - side * p.stop_atr * reach
         strength = np.where(side > 0, long_lean, short_lean)
@@ -104,6 +93,74 @@ class Continuation:
             ready=~np.isnan(reach),
         )
 
+    def setups(self, store: ColumnStore, row: int) -> tuple[Setup, ...]:
+        """Return impulse, pullback and break of either side at ``row`` (>= warm_up_bars)."""
+        p, bars = self.params, store.bars
+        reach = max(float(shared_columns.floored_atr(store, ATR_SPAN)[row]), 1e-12)
+        first = row - p.impulse_bars + 1
+        up, down = self._both(store)
+        sides = {
+            Side.BUY: (up, float(bars.close[row]), float(bars.low[first : row + 1].min())),
+            Side.SELL: (down, -float(bars.close[row]), -float(bars.high[first : row + 1].max())),
+        }
+        found: list[Setup] = []
+        for side, (breaks, close, lowest) in sides.items():
+            depth, recent = float(breaks[4][row]), float(breaks[5][row])
+            # NaN = no impulse was waiting for its pullback when this bar came
+            is_waiting = depth == depth
+            moved = Condition(
+                "impulse", (close - lowest) / reach, Wants.AT_LEAST, p.impulse_atr, "ATR"
+            )
+            seen = Condition("impulses waiting", 1.0, Wants.AT_LEAST, 1.0)
+            pulled = depth if is_waiting else None
+            found.append(
+                Setup(
+                    "break of a pullback",
+                    side,
+                    (
+                        seen if is_waiting else moved,
+                        Condition(
+                            "pullback", pulled, Wants.AT_LEAST, p.min_retrace, "of the impulse", 0.2
+                        ),
+                        Condition(
+                            "break of the last highs"
+                            if side is Side.BUY
+                            else "break of the last lows",
+                            (close - recent) / reach if is_waiting else None,
+                            Wants.ABOVE,
+                            0.0,
+                            "ATR",
+                        ),
+                    ),
+                )
+            )
+        return tuple(found)
+
+    def _both(self, store: ColumnStore) -> tuple[_Breaks, _Breaks]:
+        """Return what became of rising and of falling impulses, once a store."""
+        p, bars = self.params, store.bars
+        limits = (
+            p.impulse_bars,
+            p.impulse_atr,
+            p.min_retrace,
+            p.max_retrace,
+            p.max_pullback_bars,
+            p.break_bars,
+        )
+
+        def compute(_: ColumnStore) -> tuple[_Breaks, _Breaks]:
+            reach = shared_columns.floored_atr(store, ATR_SPAN)
+            # A falling impulse is a rising one in the mirror.
+            return (
+                _breaks(bars.high, bars.low, bars.close, reach, *limits),
+                _breaks(-bars.low, -bars.high, -bars.close, reach, *limits),
+            )
+
+        return store.get(("continuation", *limits), compute)
+
+
+_Breaks = tuple[BoolColumn, FloatColumn, FloatColumn, BoolColumn, FloatColumn, FloatColumn]
+
 
 @kernel
 def _breaks(
@@ -117,13 +174,15 @@ def _breaks(
     max_retrace: float,
     max_pullback: int,
     break_bars: int,
-) -> tuple[BoolColumn, FloatColumn, FloatColumn, BoolColumn]:
-    """Return breaks, the pullback's low, lean in [0, 1], and pullbacks that went too deep."""
+) -> _Breaks:
+    """Return breaks, the pullback's low, lean in [0, 1], pullbacks that went too deep, and of an
+    impulse that waited when the bar came its pullback's depth and the high to beat (else NaN)."""
     n = close.shape[0]
     broke = np.zeros(n, dtype=np.bool_)
     pullback_low = np.full(n, np.nan)
     lean = np.zeros(n)
     failed = np.zeros(n, dtype=np.bool_)
+    depths, to_beat = np.full(n, np.nan), np.full(n, np.nan)
     active = False
     start, peak, peak_at, bottom = 0.0, 0.0, 0, 0.0
     broke_at, strength = -1, 0.0
@@ -140,13 +199,15 @@ def _breaks(
                 broke_at = -1
             elif row - peak_at > max_pullback:
                 active = False
-            elif depth >= min_retrace and close[row] > recent:
+            else:
+                depths[row], to_beat[row] = depth, recent
+            if active and depth >= min_retrace and close[row] > recent:
                 active = False
                 broke[row] = True
                 pullback_low[row] = bottom
                 broke_at = row
                 strength = 1.0 - depth
-            elif high[row] > peak:
+            elif active and high[row] > peak:
                 # It went on without a pause; a fresh impulse is looked for below.
                 active = False
         if broke_at >= 0 and row - broke_at < max_pullback:
@@ -159,4 +220,4 @@ def _breaks(
             if high[row] >= highest and close[row] - lowest >= impulse_atr * reach[row]:
                 active = True
                 start, peak, peak_at, bottom = lowest, high[row], row, close[row]
-    return broke, pullback_low, lean, failed
+    return broke, pullback_low, lean, failed, depths, to_beat

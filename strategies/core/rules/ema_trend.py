@@ -8,7 +8,8 @@ import numpy as np
 
 from engine import shared_columns
 from engine.types.bars import ColumnStore
-from engine.types.opinions import Regime, RuleColumns
+from engine.types.conditions import Condition, Setup, Wants
+from engine.types.opinions import Regime, RuleColumns, Side
 from strategies.core.errors import StrategyError
 from strategies.core.rules.assembly import (
     ATR_SPAN,
@@ -94,3 +95,56 @@ class EmaTrend:
             exit_short=crossed_up,
             ready=~np.isnan(before),
         )
+
+    def setups(self, store: ColumnStore, row: int) -> tuple[Setup, ...]:
+        """Return both sides' two ways in, with their numbers at ``row`` (>= warm_up_bars)."""
+        p, bars = self.params, store.bars
+        fast = shared_columns.ema(store, p.fast_span)
+        slow = shared_columns.ema(store, p.slow_span)
+        gaps = shared_columns.per_atr(store, fast - slow, ATR_SPAN)
+        reach = max(float(shared_columns.floored_atr(store, ATR_SPAN)[row]), 1e-12)
+        gap, before = float(gaps[row]), float(gaps[row - 1])
+
+        def in_atr(distance: float) -> float:
+            return float(distance) / reach
+
+        found: list[Setup] = []
+        for side in (Side.BUY, Side.SELL):
+            sign = side.sign
+            cross = (
+                Condition("gap of the means", sign * gap, Wants.ABOVE, 0.0, "ATR"),
+                Condition("gap one bar ago", sign * before, Wants.AT_MOST, 0.0, "ATR"),
+            )
+            pullback = (
+                Condition("gap of the means", sign * gap, Wants.ABOVE, p.min_gap_atr, "ATR"),
+                Condition(
+                    "pullback beyond the fast mean",
+                    sign * in_atr(fast[row - 1] - bars.close[row - 1]),
+                    Wants.ABOVE,
+                    0.0,
+                    "ATR",
+                ),
+                Condition(
+                    "close back over the fast mean",
+                    sign * in_atr(bars.close[row] - fast[row]),
+                    Wants.ABOVE,
+                    0.0,
+                    "ATR",
+                ),
+                Condition(
+                    "body of the bar",
+                    sign * in_atr(bars.close[row] - bars.open[row]),
+                    Wants.ABOVE,
+                    0.0,
+                    "ATR",
+                ),
+                Condition(
+                    "slope of the slow mean",
+                    sign * in_atr(slow[row] - slow[row - 1]),
+                    Wants.ABOVE,
+                    0.0,
+                    "ATR",
+                ),
+            )
+            found += [Setup("cross", side, cross), Setup("pullback", side, pullback)]
+        return tuple(found)

@@ -9,7 +9,8 @@ import numpy as np
 from engine import shared_columns
 from engine.compiled import kernel
 from engine.types.bars import BoolColumn, ColumnStore, FloatColumn
-from engine.types.opinions import Regime, RuleColumns
+from engine.types.conditions import Condition, Setup, Wants
+from engine.types.opinions import Regime, RuleColumns, Side
 from strategies.core.rules.assembly import (
     ATR_SPAN,
     MAX_WINDOW,
@@ -65,14 +66,9 @@ class FairValueGap:
         """Return the rule's columns; see RuleColumns."""
         p, bars = self.params, store.bars
         reach = shared_columns.floored_atr(store, ATR_SPAN)
-        limits = (p.min_gap_atr, p.max_age_bars, p.opinion_bars)
-        # A bearish gap is a bullish one in the mirror, so one loop serves both.
-        long, long_edge, long_fill, long_lean, long_over = _first_touches(
-            bars.high, bars.low, bars.close, reach, *limits
-        )
-        short, short_edge, short_fill, short_lean, short_over = _first_touches(
-            -bars.low, -bars.high, -bars.close, reach, *limits
-        )
+        up, down = self._touches(store)
+        long, long_edge, long_fill, long_lean, long_over, _ = up
+        short, short_edge, short_fill, short_lean, short_over, _ = down
         # Touching both at once says nothing.
         side = np.where(long & short, 0, long.astype(np.int64) - short.astype(np.int64))
         edge = np.where(side > 0, long_edge, -short_edge)
@@ -90,6 +86,50 @@ class FairValueGap:
             ready=~np.isnan(reach),
         )
 
+    def setups(self, store: ColumnStore, row: int) -> tuple[Setup, ...]:
+        """Return the touch of a waiting gap of either direction at ``row`` (>= warm_up_bars)."""
+        reach = float(shared_columns.floored_atr(store, ATR_SPAN)[row])
+        up, down = self._touches(store)
+        nearest = {
+            Side.BUY: (float(up[5][row]), float(store.bars.low[row])),
+            Side.SELL: (float(down[5][row]), -float(store.bars.high[row])),
+        }
+        return tuple(
+            Setup(
+                "first return into a gap",
+                side,
+                (
+                    Condition("gaps waiting", float(edge == edge), Wants.AT_LEAST, 1.0),
+                    Condition(
+                        "distance to the gap",
+                        (price - edge) / reach if edge == edge and reach > 0.0 else None,
+                        Wants.AT_MOST,
+                        0.0,
+                        "ATR",
+                    ),
+                ),
+            )
+            for side, (edge, price) in nearest.items()
+        )
+
+    def _touches(self, store: ColumnStore) -> tuple[_Touches, _Touches]:
+        """Return what happened to bullish and to bearish gaps, once a store."""
+        p, bars = self.params, store.bars
+        limits = (p.min_gap_atr, p.max_age_bars, p.opinion_bars)
+
+        def compute(_: ColumnStore) -> tuple[_Touches, _Touches]:
+            reach = shared_columns.floored_atr(store, ATR_SPAN)
+            # A bearish gap is a bullish one in the mirror, so one loop serves both.
+            return (
+                _first_touches(bars.high, bars.low, bars.close, reach, *limits),
+                _first_touches(-bars.low, -bars.high, -bars.close, reach, *limits),
+            )
+
+        return store.get(("fair_value_gap", *limits), compute)
+
+
+_Touches = tuple[BoolColumn, FloatColumn, FloatColumn, FloatColumn, BoolColumn, FloatColumn]
+
 
 @kernel
 def _first_touches(
@@ -100,14 +140,16 @@ def _first_touches(
     min_gap_atr: float,
     max_age: int,
     opinion_bars: int,
-) -> tuple[BoolColumn, FloatColumn, FloatColumn, FloatColumn, BoolColumn]:
-    """Return touched, lower edge, filled fraction, lean in [0, 1], and closed-through flags."""
+) -> _Touches:
+    """Return touched, lower edge, filled fraction, lean in [0, 1], closed-through flags, and the
+    upper edge of the gap that waited for its first touch when the bar came (NaN: none did)."""
     n = close.shape[0]
     touched = np.zeros(n, dtype=np.bool_)
     edge = np.full(n, np.nan)
     filled = np.zeros(n)
     lean = np.zeros(n)
     over = np.zeros(n, dtype=np.bool_)
+    waiting = np.full(n, np.nan)
     top, bottom, born, touched_at = 0.0, 0.0, -1, -1
     for row in range(2, n):
         if born >= 0:
@@ -116,7 +158,9 @@ def _first_touches(
                 born, touched_at = -1, -1
             elif touched_at < 0 and row - born > max_age:
                 born = -1
-            elif touched_at < 0 and low[row] <= top:
+            elif touched_at < 0:
+                waiting[row] = top
+            if born >= 0 and touched_at < 0 and low[row] <= top:
                 touched[row] = True
                 edge[row] = bottom
                 filled[row] = min(1.0, (top - low[row]) / (top - bottom))
@@ -128,4 +172,4 @@ def _first_touches(
         size = low[row] - high[row - 2]
         if size > 0.0 and reach[row] > 0.0 and size >= min_gap_atr * reach[row]:
             top, bottom, born, touched_at = low[row], high[row - 2], row, -1
-    return touched, edge, filled, lean, over
+    return touched, edge, filled, lean, over, waiting

@@ -8,7 +8,8 @@ import numpy as np
 
 from engine import indicators, shared_columns
 from engine.types.bars import ColumnStore
-from engine.types.opinions import Regime, RuleColumns
+from engine.types.conditions import Condition, Setup, Wants
+from engine.types.opinions import Regime, RuleColumns, Side
 from strategies.core.rules.assembly import (
     ATR_SPAN,
     MAX_EMA_SPAN,
@@ -99,3 +100,57 @@ class RangeReversion:
             exit_short=place <= -0.5,
             ready=~np.isnan(delayed(place) + delayed(strength) + trend),
         )
+
+    def setups(self, store: ColumnStore, row: int) -> tuple[Setup, ...]:
+        """Return the turn at either edge, with its numbers at ``row`` (>= warm_up_bars)."""
+        p, close = self.params, store.bars.close
+        high = float(shared_columns.highest(store, p.range_bars)[row])
+        low = float(shared_columns.lowest(store, p.range_bars)[row])
+        middle, price = (high + low) / 2.0, float(close[row])
+        reach = float(shared_columns.floored_atr(store, ATR_SPAN)[row])
+        strength = float(shared_columns.rsi(store, p.rsi_span)[row - 1])
+        trend = abs(float(shared_columns.signed_efficiency(store, p.range_bars)[row]))
+        efficiency = trend * float(np.sqrt(p.range_bars))
+        place = self._place_before(store, row)
+        edge = 1.0 - 2.0 * p.edge_fraction
+        found: list[Setup] = []
+        for side in (Side.BUY, Side.SELL):
+            sign = side.sign
+            beyond = min(low, price - reach) if sign > 0 else max(high, price + reach)
+            risk = abs(price - (beyond - sign * (p.stop_atr - 1.0) * reach))
+            rsi = strength if sign > 0 else 100.0 - strength
+            moved = sign * float(price - close[row - 1]) / max(reach, 1e-12)
+            found.append(
+                Setup(
+                    "turn at the edge",
+                    side,
+                    (
+                        Condition(
+                            "place in the range one bar ago", -sign * place, Wants.ABOVE, edge
+                        ),
+                        Condition("RSI one bar ago", rsi, Wants.BELOW, p.oversold_rsi, "", 10.0),
+                        Condition("close turned inwards", moved, Wants.ABOVE, 0.0, "ATR"),
+                        Condition(
+                            "efficiency of the move", efficiency, Wants.AT_MOST, p.max_efficiency
+                        ),
+                        Condition(
+                            "reward over risk",
+                            abs(middle - price) / max(risk, 1e-12),
+                            Wants.AT_LEAST,
+                            p.min_reward,
+                        ),
+                    ),
+                )
+            )
+        return tuple(found)
+
+    def _place_before(self, store: ColumnStore, row: int) -> float:
+        """Return where the last bar closed in its range: -1 on the floor, +1 on the ceiling."""
+        bars = self.params.range_bars
+        high = float(shared_columns.highest(store, bars)[row - 1])
+        low = float(shared_columns.lowest(store, bars)[row - 1])
+        close = float(store.bars.close[row - 1])
+        width = high - low
+        if not width > shared_columns.STILL_FRACTION * close:
+            return 0.0
+        return 2.0 * (close - (high + low) / 2.0) / width

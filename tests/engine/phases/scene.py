@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
@@ -34,6 +34,7 @@ from engine.types.decisions import Analysis, JsonValue, Settlement
 from engine.types.opinions import (
     REGIMES,
     Consensus,
+    ExecutionAdvice,
     FeatureView,
     Level,
     MarketView,
@@ -84,6 +85,8 @@ def snapshot(
     bar = bar_at(bars, row)
     close_ms = bar.ts_ms + bars.timeframe_ms
     chosen = book_at(bar.close) if isinstance(book, str) else book
+    if chosen is not None and chosen.ts_ms == 0:
+        chosen = replace(chosen, ts_ms=close_ms)
     event = MarketEvent(EventKind.BAR, BTC, close_ms, close_ms + late_ms, bar, chosen, flow)
     return Snapshot(instrument(**changes), event, store or ColumnStore(bars), row)
 
@@ -115,6 +118,17 @@ def order_flow(**changes: Any) -> OrderFlowView:
         "impact_bps": 1.0,
         "liquidity_score": 0.8,
         "advice": "market",
+        "inputs": Missing("no order-flow inputs"),
+        "best_imbalance": 0.0,
+        "weighted_imbalance": 0.0,
+        "depth_bands": ((10.0, 5e4, 5e4),),
+        "ofi_levels": Missing("no book of the bar before"),
+        "ofi_impact": Missing("no order flow known"),
+        "short_volatility_bps": 10.0,
+        "taker_imbalance": Missing("no trade flow"),
+        "buy_capacity_base": 1e6,
+        "sell_capacity_base": 1e6,
+        "execution": ExecutionAdvice(changes.get("advice", "market"), 1, "once", "by hand"),
     }
     return OrderFlowView(**{**fields, **changes})
 
@@ -359,6 +373,14 @@ def settled(
                 1,
             )
         )
+
+
+def proven(*sources: str) -> Scoreboard:
+    """A board on which these sources were right whenever they spoke: they are believed."""
+    board = Scoreboard()
+    for source in sources:
+        settled(source, 1.0, 1, 400, board)
+    return board
 
 
 # -- the pipeline ----------------------------------------------------------------------------------

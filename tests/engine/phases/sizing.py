@@ -62,9 +62,6 @@ class Layer(BasePolicy):
     def record_outcome(self, trade: Trade) -> None:
         raise RuntimeError("no outcome today")
 
-    def refresh(self, now_ms: int) -> None:
-        raise RuntimeError("no refresh today")
-
     def weights(self, regime: Regime) -> dict[str, float]:
         raise RuntimeError("no weights today")
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from engine.phases.cross_validation import NO_OPINION, cross_validate, outliers, sentence
 from engine.types.opinions import Opinion, Side, Validation
-from tests.engine.phases.scene import CONFIG, Rule, pipeline, snapshot
+from tests.engine.phases.scene import CONFIG, Rule, pipeline, proven, snapshot
 
 leaning = st.floats(0.0, 1.0).filter(lambda p: abs(p - 0.5) >= CONFIG.opinion_margin)
 probabilities = st.lists(leaning, min_size=1, max_size=9)
@@ -53,7 +53,11 @@ def test_an_excluded_outlier_visibly_changes_the_decision() -> None:
     rules = [Rule("a", 0.62), Rule("b", 0.60), Rule("wild", 0.02)]
 
     def ensemble_enters(outlier_limit: float) -> bool:
-        phases = pipeline(rules, config=replace(CONFIG, outlier_limit=outlier_limit))
+        phases = pipeline(
+            rules,
+            config=replace(CONFIG, outlier_limit=outlier_limit),
+            scoreboard=proven("a", "b", "wild"),
+        )
         at = snapshot()
         proposals = phases.proposals(at, phases.analyse(at), {})
         return [(p.strategy, p.side) for p in proposals] == [("ensemble", Side.BUY)]

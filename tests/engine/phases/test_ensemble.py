@@ -100,6 +100,44 @@ def test_uncertainty_of_one_source_is_the_sampling_error_of_its_record() -> None
     assert of(0.6, settled=99).uncertainty == pytest.approx(sqrt(0.6 * 0.4 / 100))
 
 
+def test_uncertainty_is_about_as_large_as_the_error() -> None:
+    """ORC-12: calibrated. Sources that each saw 60 outcomes of a chance nobody was told: the
+    consensus is off by less than two uncertainties nearly always, and not by far less."""
+    rng = np.random.default_rng(8)
+    ratios = []
+    for _ in range(2_000):
+        chance, n_sources = rng.uniform(0.3, 0.7), int(rng.integers(2, 6))
+        seen = rng.binomial(60, chance, n_sources) / 60.0
+        found = of(*seen.tolist(), settled=60)
+        ratios.append((found.probability_up - chance) / found.uncertainty)
+    assert 0.93 < np.mean(np.abs(ratios) < 2.0) <= 1.0
+    assert 0.4 < np.std(ratios) < 1.1
+
+
+def believed(voice: list[float], *values: float) -> Consensus:
+    n = len(values)
+    found = combine(
+        [f"s{i}" for i in range(n)],
+        np.array(values),
+        np.ones(n, dtype=np.bool_),
+        np.zeros(n, dtype=np.int64),
+        np.ones(n),
+        np.full(n, 50),
+        "reliable",
+        np.array(voice),
+    )
+    assert found is not None
+    return found
+
+
+def test_an_opinion_moves_the_consensus_as_far_as_it_is_believed() -> None:
+    """ORC-12: 0 leaves even chances, a half leaves half of the lean; confluence still counts it."""
+    assert believed([0.0, 0.0], 0.9, 0.8).probability_up == 0.5
+    assert believed([0.5, 0.5], 0.7, 0.7).probability_up == pytest.approx(0.6)
+    assert believed([1.0, 1.0], 0.7, 0.7).probability_up == 0.7
+    assert believed([0.0, 0.0], 0.9, 0.8).confluence(Side.BUY) == 2
+
+
 def test_confluence_counts_sources_by_the_side_they_lean_to() -> None:
     """OPT-13: one at 0.5 leans nowhere."""
     result = of(0.6, 0.7, 0.5, 0.2)

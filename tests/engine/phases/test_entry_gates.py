@@ -10,8 +10,10 @@ import pytest
 
 from engine.failsafe import Failure
 from engine.phases.config import PipelineConfig, Readiness
+from engine.phases.microstructure import NO_BOOK
 from engine.ports import Assessment, StrategyStatus, TradingState
 from engine.types.opinions import (
+    ExecutionAdvice,
     Missing,
     Side,
 )
@@ -24,6 +26,7 @@ from tests.engine.phases.scene import (
     entry,
     features,
     holding,
+    leave,
     market,
     order_flow,
     risk,
@@ -46,6 +49,9 @@ GATES: dict[str, tuple[str, dict[str, Any]]] = {
     "no market": ("NOT_READY", {"seen": {"market": Missing("not warm")}}),
     "features not warm": ("NOT_READY", {"seen": {"features": features(ready=False)}}),
     "thin book": ("LIQUIDITY_WAIT", {"seen": {"order_flow": order_flow(advice="wait")}}),
+    "book unreadable": (
+        "BOOK_UNAVAILABLE", {"seen": {"order_flow": Missing("crossed book: bid was 2, ask was 1")}}
+    ),
     "no stop": ("NO_STOP", {"proposal": entry(stop_price=None)}),
     "stop above": ("INVALID_STOP", {"proposal": entry(stop_price=snapshot().close * 1.01)}),
     "stop at the price": ("INVALID_STOP", {"proposal": entry(stop_price=snapshot().close)}),
@@ -129,6 +135,46 @@ def test_advice_of_the_book_is_noted_with_its_numbers() -> None:
     flow = order_flow(advice="split", impact_bps=12.0)
     (note,) = ask(seen={"order_flow": flow}).notes
     assert (note.code, note.value, note.limit) == ("ADVICE_SPLIT", 12.0, 1.0)
+
+
+def test_a_wait_is_denied_with_the_numbers_of_the_book() -> None:
+    """ORC-86, D-22"""
+    plan = ExecutionAdvice("wait", 0, "once", "spread 61.00 bps (maximum 50)")
+    flow = order_flow(advice="wait", execution=plan, liquidity_score=0.31)
+    denied = ask(seen={"order_flow": flow}).sizing.denied
+    assert denied is not None
+    assert (denied.code, denied.value) == ("LIQUIDITY_WAIT", 0.31)
+    assert denied.text == "the book says wait: spread 61.00 bps (maximum 50)"
+
+
+@pytest.mark.parametrize("side", [Side.BUY, Side.SELL])
+def test_an_order_is_cut_to_what_its_side_of_the_book_takes(side: Side) -> None:
+    """ORC-86: before the hard caps, with its step in the trace; the other side does not matter."""
+    proposal, seen = entry(side=side), {"consensus": consensus(0.6 if side is Side.BUY else 0.4)}
+    free = ask(proposal, shortable=True, seen=seen).sizing
+    room = float(free.quantity_base) / 3.0
+    mine, other = ("buy", "sell") if side is Side.BUY else ("sell", "buy")
+    thin = {"order_flow": order_flow(**{f"{mine}_capacity_base": room})}
+    cut = ask(proposal, shortable=True, seen={**seen, **thin}).sizing
+    assert 0 < float(cut.quantity_base) <= room
+    codes = [step.code for step in cut.steps]
+    assert codes.index("BOOK_IMPACT") == codes.index("MULTIPLIER") + 1
+    (step,) = [step for step in cut.steps if step.code == "BOOK_IMPACT"]
+    assert step.after_base == room < step.before_base
+    thin = {"order_flow": order_flow(**{f"{other}_capacity_base": room})}
+    assert ask(proposal, shortable=True, seen={**seen, **thin}).sizing == free
+
+
+def test_a_deep_book_never_makes_an_order_larger() -> None:
+    """ORC-86: reduction only."""
+    endless = order_flow(buy_capacity_base=1e12, sell_capacity_base=1e12)
+    assert ask(seen={"order_flow": endless}).sizing == ask(seen={"order_flow": NO_BOOK}).sizing
+
+
+def test_an_exit_is_not_cut_to_the_book() -> None:
+    """D-02: whoever wants out gets out."""
+    flow = order_flow(buy_capacity_base=1e-6, sell_capacity_base=1e-6)
+    assert size(leave(), **holding("2"), seen={"order_flow": flow}) == 2
 
 
 def test_a_vote_and_a_target_are_enough_from_their_limit_on() -> None:

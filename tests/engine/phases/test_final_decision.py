@@ -137,7 +137,7 @@ def test_validity_is_counted_in_bars() -> None:
 
 def test_a_decision_without_new_records_is_left_as_it_is() -> None:
     decision = decided()
-    assert with_records(decision, ()) is decision
+    assert with_records(decision, (), {}) is decision
 
 
 # -- the id of an order ----------------------------------------------------------------------------

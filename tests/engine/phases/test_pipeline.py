@@ -30,6 +30,7 @@ from tests.engine.phases.scene import (
     Rule,
     fail_safe,
     pipeline,
+    proven,
     risk,
     settled,
     snapshot,
@@ -129,7 +130,7 @@ def test_a_cold_market_holds_and_says_so() -> None:
 
 def test_silence_is_a_hold_with_its_reason() -> None:
     """ORC-64, ORC-14: nobody proposed, or nobody was fit to be asked."""
-    unsure = decide(pipeline([Rule("one", 0.51)]))
+    unsure = decide(pipeline([Rule("one", 0.51)], scoreboard=proven("one")))
     assert unsure.decision.reason_code == "NO_PROPOSAL"
     assert "probability up was 0.510" in unsure.decision.reasons[0].text
     assert (unsure.decision.action, unsure.decision.quantity_base) == (Action.HOLD, 0)
@@ -251,7 +252,7 @@ def test_a_warmed_up_pipeline_and_its_board_are_ready_before_the_first_event() -
     phases = pipeline([BUYER])
     phases.warm_up(store)
     known = dict(store._cache)
-    decide(phases, at=snapshot(650, store=store))
+    decide(phases, at=snapshot(len(BARS) - 1, store=store))
     added = store._cache.keys() - known.keys()
     assert len(added) <= 2, added
 

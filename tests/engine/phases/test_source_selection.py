@@ -130,3 +130,20 @@ def test_a_weight_that_is_not_positive_is_refused() -> None:
 
     with pytest.raises(ValueError, match="weights must be positive and finite, were"):
         standings(Broken(), SOURCES, "TRENDING")
+
+
+def test_a_rule_is_believed_as_far_as_its_outcomes_bear_it_out_and_a_predictor_as_it_is() -> None:
+    """ORC-12: right, wrong and unheard rules; the last is a learned source."""
+    scores = Scoreboard()
+    settled("right", 0.8, 0, 200, scores)
+    settled("right", 0.8, 1, 800, scores)
+    settled("wrong", 0.8, 1, 200, scores)
+    settled("wrong", 0.8, 0, 800, scores)
+    settled("learner", 0.8, 0, 100, scores)
+    sources = ["right", "wrong", "unheard", "learner"]
+    standing = standings(scores, sources, "TRENDING", np.array([0, 0, 0, 1]))
+    right, wrong, unheard, learner = standing.voice
+    assert 0.9 < right <= 1.0
+    assert (wrong, unheard, learner) == (0.0, 0.0, 1.0)
+    assert standing.skill[0] > 10.0 * standing.skill[2] > 0.0
+    assert (standings(scores, sources, "TRENDING").voice == 1.0).all()

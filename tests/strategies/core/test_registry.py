@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from strategies.core.errors import StrategyError
-from strategies.core.registry import learned_sources, parameter_defaults, rule_sources
+from strategies.core.registry import (
+    PREDICTORS,
+    control_sources,
+    learned_sources,
+    parameter_defaults,
+    rule_sources,
+)
+from tests.strategies.core.training.datasets import planted, planted_model
+from tradeplatform.configuration import PREDICTOR_CODES
 
 CODES = ("ema-trend", "fair-value-gap", "continuation", "range-reversion", "breakout")
 
@@ -21,9 +30,50 @@ def test_all_rules_come_in_declared_order() -> None:
 
 def test_predictors_come_fresh_each_time() -> None:
     first, second = learned_sources(), learned_sources()
-    assert [source.code for source in first] == ["online-linear"]
+    assert tuple(source.code for source in first) == tuple(PREDICTORS) == PREDICTOR_CODES
     assert first[0] is not second[0]
     assert learned_sources([]) == ()
+
+
+def test_a_trained_model_takes_its_predictors_seat_and_no_other() -> None:
+    """ORC-81, ORC-85"""
+    model = planted_model("forest")
+    sources = learned_sources(models={"forest": model})
+    row = np.ones(len(planted(1, 1, 1.0).names))
+    assert [source.predict(row) != 0.5 for source in sources] == [
+        source.code == "forest" for source in sources
+    ]
+    with pytest.raises(StrategyError, match="gradient-boosting must be of its family, was forest"):
+        learned_sources(models={"gradient-boosting": model})
+
+
+def test_parameters_reach_the_predictor_that_learns_as_it_goes() -> None:
+    (linear,) = learned_sources(["online-linear"], params={"online-linear": {"max_lean": 0.1}})
+    assert linear.params.max_lean == 0.1  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("params", "line"),
+    [
+        ({"oracle": {}}, "unknown predictor 'oracle', known are online-linear"),
+        ({"forest": {"trees": 3}}, "predictors.forest: unknown parameter 'trees', known are rou"),
+        ({"forest": {"depth": -1.0}}, "predictors.forest.depth must be above 0, was -1"),
+        ({"online-linear": {"max_lean": 0.9}}, "predictors.online-linear.max_lean must be at most"),
+        ({"online-linear": {"rate": 1.0}}, "predictors.online-linear: unknown parameter 'rate'"),
+    ],
+)
+def test_wrong_predictor_parameters_are_refused_in_one_line(
+    params: dict[str, dict[str, float]], line: str
+) -> None:
+    with pytest.raises(StrategyError, match=line) as caught:
+        learned_sources(params=params)
+    assert "\n" not in str(caught.value)
+
+
+def test_controls_are_no_predictors() -> None:
+    controls = [source.code for source in control_sources()]
+    assert controls == ["base-rate", "last-return"]
+    assert not set(controls) & set(PREDICTORS)
 
 
 def test_parameters_reach_their_rule_and_no_other() -> None:

@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from trades.digest import run_digest
 from trades.models import Decision, Fill, TradingRun
+from trades.retention import is_thinned
 
 
 class Command(BaseCommand):
@@ -35,4 +36,6 @@ class Command(BaseCommand):
             "first_bar_close": first.bar_close_at if first else None,
             "last_bar_close": last.bar_close_at if last else None,
         }
+        if is_thinned(run):
+            self.stderr.write("old holds were thinned: this digest is not that of a replay")
         self.stdout.write(orjson.dumps(document).decode())

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 from argparse import ArgumentParser
-from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import orjson
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from market.errors import DataError
-from market.sources.history import History, HistorySource, load_history
-from research.core.result import ReplayResult, replay_result
 from strategies.core.errors import StrategyError
-from tradeplatform import bootstrap
-from tradeplatform.configuration import PREDICTOR_CODES, STRATEGY_CODES, Configuration, load
 from tradeplatform.configuration_errors import ConfigurationError
-from tradeplatform.reporters import LogReporter
-
-PROGRESS_EVERY = 50_000
+from tradeplatform.replay_request import add_arguments, read_request
 
 
 class Command(BaseCommand):
@@ -32,24 +20,13 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--data", nargs="+", required=True, metavar="FILE")
-        parser.add_argument("--from", dest="from_iso", metavar="ISO")
-        parser.add_argument("--to", dest="to_iso", metavar="ISO")
-        parser.add_argument("--symbol")
-        parser.add_argument("--timeframe")
-        parser.add_argument("--strategies", metavar="a,b")
-        parser.add_argument("--predictors", default="all", metavar="all|none|a,b")
+        add_arguments(parser)
         parser.add_argument("--layer", choices=["on", "off"], default="off")
-        parser.add_argument("--seed", type=int, default=1, help="of the synthetic book")
-        parser.add_argument("--cash", default=None)
-        parser.add_argument("--book", choices=["synthetic", "none"], default="none")
-        parser.add_argument("--slippage-bps", default="2", help="where there is no book")
-        parser.add_argument("--config", default=None, metavar="FILE")
-        parser.add_argument("--json", action="store_true")
 
     def handle(self, **options: Any) -> None:
         try:
-            result = self._replay(options)
+            request = read_request(options)
+            _, result = request.run(with_layer=options["layer"] == "on")
         except (DataError, ConfigurationError, StrategyError) as error:
             raise CommandError(str(error), returncode=2) from error
         if options["json"]:
@@ -57,107 +34,3 @@ class Command(BaseCommand):
         else:
             for name, value in asdict(result).items():
                 self.stdout.write(f"{name:24} {value}")
-
-    def _replay(self, options: Mapping[str, Any]) -> ReplayResult:
-        if options["layer"] == "on":
-            raise ConfigurationError(
-                "--layer was on, allowed: off (no adaptive layer is installed)"
-            )
-        config = _narrowed(load(options["config"] or settings.CONFIG_FILE), options)
-        history = load_history(
-            options["data"], symbol=options["symbol"], timeframe=options["timeframe"]
-        )
-        from_ms, to_ms = (_moment(f"--{end}", options[f"{end}_iso"]) for end in ("from", "to"))
-        if from_ms is not None and to_ms is not None and from_ms >= to_ms:
-            raise ConfigurationError(
-                f"--from was {options['from_iso']}, allowed: before --to, which was"
-                f" {options['to_iso']}"
-            )
-        source = HistorySource(
-            history,
-            from_ms=from_ms,
-            to_ms=to_ms,
-            book_seed=options["seed"] if options["book"] == "synthetic" else None,
-        )
-        if len(source) == 0:
-            raise ConfigurationError(
-                f"no bar opens between --from {options['from_iso'] or 'the first'} and --to"
-                f" {options['to_iso'] or 'the last'}, {_span(history)}"
-            )
-        cash = _amount("--cash", options["cash"] or str(config.trading.cash))
-        wiring = bootstrap.replay(
-            config,
-            source,
-            cash_quote=cash,
-            reporter=LogReporter(),
-            slippage_bps=_amount("--slippage-bps", options["slippage_bps"]),
-        )
-        elapsed_s = wiring.run(PROGRESS_EVERY, _progress(len(source)))
-        return replay_result(
-            wiring.journal,
-            starting_cash=str(cash),
-            elapsed_s=elapsed_s,
-            peak_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-            interventions=len(wiring.operator.interventions),
-        )
-
-
-def _span(history: History) -> str:
-    opens = [(bars.ts_ms[0], bars.ts_ms[-1]) for bars in history.bars.values() if len(bars.ts_ms)]
-    if not opens:
-        return "the files hold no bars"
-    first, last = min(first for first, _ in opens), max(last for _, last in opens)
-    return f"the files hold {_iso(first)} to {_iso(last)} UTC"
-
-
-def _iso(ts_ms: int) -> str:
-    return f"{datetime.fromtimestamp(int(ts_ms) / 1000, UTC):%Y-%m-%dT%H:%M}"
-
-
-def _narrowed(config: Configuration, options: Mapping[str, Any]) -> Configuration:
-    """Switch off what the options leave out."""
-    if options["strategies"]:
-        wanted = _codes("--strategies", options["strategies"], STRATEGY_CODES)
-        config = bootstrap.with_strategies(config, wanted)
-    predictors = options["predictors"]
-    if predictors != "all":
-        wanted = () if predictors == "none" else _codes("--predictors", predictors, PREDICTOR_CODES)
-        config = bootstrap.with_predictors(config, wanted)
-    return config
-
-
-def _codes(name: str, text: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
-    codes = tuple(part.strip() for part in text.split(",") if part.strip())
-    for code in codes:
-        if code not in allowed:
-            raise ConfigurationError(f"{name} was {code!r}, allowed: {', '.join(allowed)}")
-    return codes
-
-
-def _moment(name: str, text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise ConfigurationError(
-            f"{name} was {text!r}, allowed: an ISO date or time such as 2024-03-01T00:00"
-        ) from None
-    return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
-
-
-def _amount(name: str, text: str) -> Decimal:
-    try:
-        amount = Decimal(text)
-    except InvalidOperation:
-        raise ConfigurationError(f"{name} was {text!r}, allowed: a number") from None
-    if not amount.is_finite() or amount < 0:
-        raise ConfigurationError(f"{name} was {text}, allowed: 0 or more")
-    return amount
-
-
-def _progress(total: int) -> Any:
-    def tell(done: int) -> None:
-        sys.stderr.write(f"{done} of {total} bars\n")
-
-    return tell

@@ -1,0 +1,123 @@
+"""The optimization layer as the rooms above it see it: installed, or absent (OPT-01, OPT-07).
+
+Nothing above imports the layer's room. What is installed is named by ``OPTIMIZATION_WIRING`` in
+the settings; without that line the null object stands in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import Any, Protocol
+
+from django.conf import settings
+
+from engine.announce import Announcer
+from engine.failsafe import FailSafe
+from engine.policy import BasePolicy
+from engine.ports import OptimizationPolicy, Reporter, StrategyStatus
+from engine.types.opinions import Regime
+from trades.models import TradingRun
+
+
+class Layer(Protocol):
+    """What the top floor plugs in."""
+
+    is_installed: bool
+
+    def status(self) -> dict[str, Any]: ...
+
+    def api_patterns(self) -> Sequence[Any]: ...
+
+    def page_patterns(self) -> Sequence[Any]: ...
+
+    def adopt_file(self, values: Mapping[str, Any]) -> None:
+        """Take the configuration file's section over where it changed (D-31)."""
+
+    def settings(self, values: Mapping[str, Any]) -> Any:
+        """Return a section of settings as the layer types it.
+
+        Raises:
+            ValueError: an unknown key or a value that is not allowed.
+        """
+
+    def replay_layer(
+        self,
+        values: Mapping[str, Any],
+        *,
+        base_weights: Mapping[str, float],
+        favourable: Mapping[str, frozenset[Regime]],
+        statuses: Mapping[str, StrategyStatus],
+        set_status: Callable[[str, StrategyStatus], None],
+        tell: Callable[..., None] | None,
+    ) -> Any:
+        """Return the layer of a replay, which updates itself on event time.
+
+        Raises:
+            ValueError: as ``settings``.
+        """
+
+    def live_policy(
+        self,
+        *,
+        base_weights: Mapping[str, float],
+        favourable: Mapping[str, frozenset[Regime]],
+        run: TradingRun,
+        fail_safe: FailSafe,
+    ) -> OptimizationPolicy:
+        """Return the policy of a stored run, which follows the switch at each event."""
+
+    def live_announcer(self, inner: Announcer, reporter: Reporter) -> Announcer:
+        """Return the announcer that also logs what the layer did to a size."""
+
+    def report_at_shutdown(self, worker: str) -> None: ...
+
+
+NOT_INSTALLED = "the layer was asked for, allowed: off (no adaptive layer is installed)"
+
+
+class AbsentLayer:
+    """Trades at base weights and multiplier 1, and says that nothing is installed."""
+
+    is_installed = False
+
+    def status(self) -> dict[str, Any]:
+        return {"enabled": False, "status": "disabled"}
+
+    def api_patterns(self) -> Sequence[Any]:
+        return ()
+
+    def page_patterns(self) -> Sequence[Any]:
+        return ()
+
+    def adopt_file(self, values: Mapping[str, Any]) -> None:
+        return None
+
+    def settings(self, values: Mapping[str, Any]) -> Any:
+        raise ValueError(NOT_INSTALLED)
+
+    def replay_layer(self, values: Mapping[str, Any], **parts: Any) -> Any:
+        raise ValueError(NOT_INSTALLED)
+
+    def live_policy(
+        self,
+        *,
+        base_weights: Mapping[str, float],
+        favourable: Mapping[str, frozenset[Regime]],
+        run: TradingRun,
+        fail_safe: FailSafe,
+    ) -> OptimizationPolicy:
+        return BasePolicy(base_weights)
+
+    def live_announcer(self, inner: Announcer, reporter: Reporter) -> Announcer:
+        return inner
+
+    def report_at_shutdown(self, worker: str) -> None:
+        return None
+
+
+def layer() -> Layer:
+    """Return what the settings name, or the null object."""
+    name = getattr(settings, "OPTIMIZATION_WIRING", "")
+    build: Callable[[], Layer] = import_module(name).Wiring if name else AbsentLayer
+    return build()

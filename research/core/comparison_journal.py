@@ -1,0 +1,72 @@
+"""The journal of a replay that is to be compared: it also remembers signals, trades and equity."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from engine.risk import RiskLimits
+from engine.types.bars import MarketEvent
+from engine.types.decisions import Action, Decision
+from engine.types.ledger import EquityPoint, Trade
+from engine.types.opinions import ProposalKind
+from research.core.journal import MemoryJournal
+
+SignalKey = tuple[str, str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry that was ordered. ``signal`` is (strategy, symbol, bar close in ms)."""
+
+    signal: SignalKey
+    regime: str
+    multiplier: float
+
+
+class ComparisonJournal(MemoryJournal):
+    """Grows by one small value a signal and two numbers a bar; see ``MemoryJournal``.
+
+    ``entries`` are by client order id, which two runs over the same bars share; ``refused`` holds
+    the reason code of each entry signal that ended in HOLD.
+    """
+
+    def __init__(
+        self,
+        symbols: Sequence[str],
+        limits: RiskLimits,
+        side_trade: Callable[[Trade], None] | None = None,
+    ) -> None:
+        super().__init__(symbols, limits, side_trade)
+        self.entries: dict[str, Entry] = {}
+        self.refused: dict[SignalKey, str] = {}
+        self.closed: list[Trade] = []
+        self.equity_ms = array("q")
+        self.equity_quote = array("d")
+
+    def record_trade(self, trade: Trade) -> None:
+        super().record_trade(trade)
+        self.closed.append(trade)
+
+    def record_decision(self, decision: Decision) -> None:
+        super().record_decision(decision)
+        proposal = decision.proposal
+        if proposal is None or proposal.kind is not ProposalKind.ENTRY:
+            return
+        signal = (decision.strategy, decision.symbol, decision.bar_close_ms)
+        if decision.intent is not None:
+            sizing = decision.sizing
+            applied = 1.0 if sizing is None else sizing.multiplier_applied
+            entry = Entry(signal, decision.intent.regime, applied)
+            self.entries[decision.intent.client_order_id] = entry
+        elif decision.action is Action.HOLD:
+            self.refused[signal] = decision.reason_code
+
+    def record_equity(self, point: EquityPoint, event: MarketEvent) -> None:
+        super().record_equity(point, event)
+        if self.equity_ms and self.equity_ms[-1] == point.ts_ms:
+            self.equity_quote[-1] = float(point.equity_quote)
+            return
+        self.equity_ms.append(point.ts_ms)
+        self.equity_quote.append(float(point.equity_quote))

@@ -1,0 +1,227 @@
+"""The periodic update: a function of the trades, idempotent, with reasons."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.ports import StrategyStatus
+from optimization.core.actions import ActionKind
+from optimization.core.config import LayerSettings
+from optimization.core.errors import StateError
+from optimization.core.outcome import Outcome, QualityInputs, Standing
+from optimization.core.state import LayerState
+from optimization.core.update import is_due, next_due_ms, next_state, period_of
+from tests.optimization.core.outcomes import HOUR_MS, START_MS, observed, outcomes
+
+ACTIVE, DEGRADED = StrategyStatus.ACTIVE, StrategyStatus.DEGRADED
+SUSPENDED, RETIRED = StrategyStatus.SUSPENDED, StrategyStatus.RETIRED
+SETTINGS = LayerSettings(enabled=True)
+NOW = START_MS + HOUR_MS
+INPUTS = QualityInputs(0.5, 0.5, 0.5, 0.5)
+WINS, LOSSES = [1.0, 0.5, -0.4] * 12, [-1.0, 0.5] * 15
+
+
+def after(
+    rs: list[float], state: LayerState | None = None, of: LayerSettings = SETTINGS
+) -> LayerState:
+    return next_state(state or LayerState(), observed(outcomes(rs)), NOW, of)[0]
+
+
+# -- when ------------------------------------------------------------------------------------------
+
+
+def test_an_update_is_due_once_a_period_of_venue_time_and_missed_ones_are_caught_up_once() -> None:
+    """OPT-32: 3,600 s unless configured otherwise."""
+    state = LayerState()
+    hour = period_of(START_MS, SETTINGS) * HOUR_MS
+    assert is_due(state, hour, SETTINGS)
+    done, _ = next_state(state, observed(), hour + 5, SETTINGS)
+    assert not is_due(done, hour + HOUR_MS - 1, SETTINGS)
+    assert is_due(done, hour + HOUR_MS, SETTINGS)
+    assert next_due_ms(done, hour + 6, SETTINGS) == hour + HOUR_MS
+    late, _ = next_state(done, observed(), hour + 10 * HOUR_MS, SETTINGS)
+    assert not is_due(late, hour + 10 * HOUR_MS + 1, SETTINGS)
+    assert next_due_ms(late, hour + 11 * HOUR_MS, SETTINGS) == hour + 11 * HOUR_MS
+    minute = replace(SETTINGS, update_interval_seconds=60.0)
+    assert is_due(done, hour + 60_005, minute) and not is_due(done, hour + 59_000, minute)
+
+
+# -- idempotent, keyed by the last trade -----------------------------------------------------------
+
+
+def test_the_same_update_twice_changes_nothing() -> None:
+    """OPT-34: no new trade, no new weight; the version stands, only the time moves."""
+    first, changes = next_state(LayerState(), observed(outcomes(WINS)), NOW, SETTINGS)
+    assert changes.taken == len(WINS) and changes.weights
+    assert (first.as_of_sequence, first.as_of_trade_id) == (len(WINS), f"t{len(WINS)}")
+    for at_ms, given_again in ((NOW, outcomes(WINS)), (NOW + 5 * HOUR_MS, [])):
+        second, again = next_state(first, observed(given_again), at_ms, SETTINGS)
+        assert (again.taken, again.weights, again.edges) == (0, (), ())
+        assert again.actions() == []
+        assert replace(second, updated_at_ms=first.updated_at_ms) == first
+        assert second.version == first.version
+
+
+def test_the_state_is_that_of_all_trades_whatever_the_batches() -> None:
+    """OPT-34, OPT-89: health, history and what was learned do not depend on when one looked."""
+    every = outcomes(WINS, inputs=INPUTS)
+    of = replace(SETTINGS, enable_adaptive_weighting=False)
+    whole, _ = next_state(LayerState(), observed(every), NOW, of)
+    parts = LayerState()
+    for end in (1, 7, 30, len(every)):
+        parts, _ = next_state(parts, observed(every[:end]), NOW, of)
+    assert replace(parts, version=whole.version) == whole
+    assert parts.performance.state() == whole.performance.state()
+
+
+def test_a_trade_of_the_future_waits_and_so_does_what_comes_after_it() -> None:
+    """OPT-89: as of now; the order of taking in is that of the sequence."""
+    given_all = outcomes([1.0] * 10, every_ms=HOUR_MS)
+    state, changes = next_state(LayerState(), observed(given_all), START_MS + 4 * HOUR_MS, SETTINGS)
+    assert (changes.taken, state.as_of_sequence) == (4, 4)
+    out_of_order = [replace(given_all[8], sequence=1), replace(given_all[0], sequence=2)]
+    state, changes = next_state(
+        LayerState(), observed(out_of_order), START_MS + 2 * HOUR_MS, SETTINGS
+    )
+    assert changes.taken == 0
+
+
+# -- weights ---------------------------------------------------------------------------------------
+
+
+def test_a_winner_gains_and_a_loser_loses_weight_within_the_step_with_reasons() -> None:
+    """OPT-74, OPT-19, D-09: old, new, why, on what evidence, and what held it back."""
+    mixed: list[Outcome] = []
+    for index in range(30):
+        mixed += outcomes([1.0], first=2 * index + 1, from_ms=START_MS + index, strategy="one")
+        mixed += outcomes([-0.3], first=2 * index + 2, from_ms=START_MS + index, strategy="two")
+    state, changes = next_state(
+        LayerState(), observed(mixed, weights={"one": 1.0, "two": 1.0}), NOW, SETTINGS
+    )
+    weights = state.weights()
+    assert 1.0 < weights["one"] <= 1.15 and 0.85 <= weights["two"] < 1.0
+    told = dict(changes.actions())[ActionKind.WEIGHTS]["changed"]
+    assert isinstance(told, dict) and set(told) == {"one", "two"}
+    for change in changes.weights:
+        assert change.reason and change.evidence and change.as_of == "t60"
+
+
+def test_only_changed_weights_are_told() -> None:
+    """D-09, OPT-38: nothing changed, nothing said."""
+    _, changes = next_state(LayerState(), observed(outcomes([1.0] * 4)), NOW, SETTINGS)
+    assert changes.weights == () and changes.actions() == []
+
+
+def test_with_weighting_off_weights_stay_the_base_ones_and_evidence_goes_on() -> None:
+    """OPT-04"""
+    off = replace(SETTINGS, enable_adaptive_weighting=False)
+    state = after(WINS, of=off)
+    assert state.weights() == {"one": 1.0}
+    assert state.performance.trades == len(WINS)
+
+
+def test_a_new_strategy_begins_with_its_base_weight() -> None:
+    """OPT-03"""
+    state = after(WINS)
+    grown, _ = next_state(state, observed(weights={"one": 1.0, "two": 0.7}), NOW, SETTINGS)
+    assert grown.weights()["two"] == 0.7 and grown.weights()["one"] == state.weights()["one"]
+
+
+def test_another_window_takes_hold_of_a_fresh_decomposition_only() -> None:
+    """OPT-33: what was gathered is not thrown away because a setting changed."""
+    longer = LayerSettings.from_values({"weighting": {"window_trades": 80}})
+    assert after(WINS, of=longer).performance.window_trades == 80
+    known = after(WINS)
+    later, _ = next_state(known, observed(), NOW + HOUR_MS, longer)
+    assert (later.performance.trades, later.performance.window_trades) == (len(WINS), 50)
+
+
+# -- health ----------------------------------------------------------------------------------------
+
+
+def test_a_loser_degrades_is_suspended_and_retires_by_time_alone() -> None:
+    """OPT-35, OPT-36, OPT-91: no new trade is needed for edges that wait for time."""
+    standings = {"one": Standing(ACTIVE, 0)}
+    state, edges, at_ms = LayerState(), [], NOW
+    given_now = outcomes(LOSSES)
+    for _ in range(120):
+        state, changes = next_state(state, observed(given_now, standings), at_ms, SETTINGS)
+        for edge in changes.edges:
+            standings["one"] = Standing(edge.to_status, at_ms)
+            edges.append(((edge.from_status, edge.to_status), (at_ms - NOW) // HOUR_MS))
+        at_ms += HOUR_MS
+    assert edges == [
+        ((ACTIVE, DEGRADED), 0),
+        ((DEGRADED, SUSPENDED), 24),
+        ((SUSPENDED, RETIRED), 96),
+    ]
+    assert state.statuses() == {"one": RETIRED}
+
+
+def test_with_retirement_off_no_status_changes() -> None:
+    """OPT-04: and what the rows say is followed all the same."""
+    off = replace(SETTINGS, enable_retirement_management=False)
+    state, changes = next_state(LayerState(), observed(outcomes(LOSSES)), NOW, off)
+    assert changes.edges == () and state.statuses() == {"one": ACTIVE}
+    by_hand = {"one": Standing(SUSPENDED, NOW, by_person=True)}
+    state, changes = next_state(state, observed([], by_hand), NOW + HOUR_MS, off)
+    assert state.statuses() == {"one": SUSPENDED}
+    assert [alert.code for alert in changes.alerts] == ["NO_ACTIVE", "SUSPENDED"]
+
+
+def test_shadow_trades_move_no_weight_no_figure_and_no_history() -> None:
+    """D-07: they are evidence of recovery and of nothing else."""
+    suspended = {"one": Standing(SUSPENDED, START_MS - HOUR_MS)}
+    state, changes = next_state(
+        LayerState(), observed(outcomes(WINS, shadow=True), suspended), NOW, SETTINGS
+    )
+    assert (changes.weights, state.performance.trades) == ((), 0)
+    assert state.strategies["one"].history == {}
+    assert len(state.strategies["one"].health.shadow) == len(WINS)
+
+
+def test_a_trade_of_an_unknown_strategy_is_counted_and_judged_by_nobody() -> None:
+    """F-017: rows may be older than the configuration."""
+    strange = outcomes(LOSSES, strategy="gone")
+    state, changes = next_state(LayerState(), observed(strange), NOW, SETTINGS)
+    assert changes.taken == len(LOSSES) and set(state.strategies) == {"one"}
+    assert changes.edges == ()
+
+
+def test_history_keeps_the_last_trades_of_each_entry_regime() -> None:
+    """OPT-80, OPT-33"""
+    state = after([1.0] * 60)
+    kept = state.strategies["one"].history
+    assert set(kept) == {"TRENDING"} and len(kept["TRENDING"]) == 50
+    assert kept["TRENDING"][-1][0] == NOW
+
+
+# -- JSON ------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.floats(-3.0, 5.0), max_size=60),
+    st.lists(st.floats(-3.0, 5.0), max_size=10),
+)
+def test_a_state_goes_to_json_and_back_to_the_last_bit(rs: list[float], more: list[float]) -> None:
+    """OPT-34: and goes on as the one that never left."""
+    state, _ = next_state(LayerState(), observed(outcomes(rs, inputs=INPUTS)), NOW, SETTINGS)
+    again = LayerState.from_json(json.loads(json.dumps(state.to_json())))
+    assert again == state and again.to_json() == state.to_json()
+    extra = observed(outcomes(more, first=len(rs) + 1, inputs=INPUTS))
+    ends = [next_state(one, extra, NOW + HOUR_MS, SETTINGS)[0] for one in (state, again)]
+    assert ends[0] == ends[1] and ends[0].to_json() == ends[1].to_json()
+
+
+@pytest.mark.parametrize("damage", [{"state_version": 0}, {"learned": None}, {"strategies": 3}])
+def test_a_damaged_state_is_refused(damage: dict[str, object]) -> None:
+    """F-087: never read as something it is not."""
+    document = {**after(WINS).to_json(), **damage}
+    with pytest.raises(StateError, match="layer state"):
+        LayerState.from_json(document)
