@@ -19,13 +19,15 @@ from market.answers import Unavailable
 from market.ccxt_client import ask, is_sandbox
 from market.errors import DataError
 from market.key_rights import Rights
-from market.rate_budget import Budget, Urgency
+from market.rate_budget import Allowance, Budget, Urgency
 from market.sources.ccxt_poll import instrument_of
 from market.venues import Venue
 
 T = TypeVar("T")
 CLOCK_WARN_MS, CLOCK_STOP_MS = 1_000, 5_000
 SLOW_MS = 1_000
+# How often the order path asks for open orders, trades and balances where nothing happens.
+SWEEP_EVERY_S = 30.0
 ZERO = Decimal(0)
 
 
@@ -209,7 +211,27 @@ def _rate_budget(subject: Subject) -> Finding:
         text = f"spent, room for an entry in {wait_s:.1f} s"
         fix = "Trade fewer symbols or a longer timeframe on this account."
         return Finding("rate_budget", Verdict.AMBER, text, fix)
-    return Finding("rate_budget", Verdict.GREEN, "has room")
+    demand, supply = private_demand_per_minute(subject), private_supply_per_minute(subject.venue)
+    text = f"{len(subject.symbols)} symbols ask about {demand:.0f} of {supply:.0f} a minute"
+    if demand > supply:
+        fix = "Trade fewer symbols on this account."
+        return Finding("rate_budget", Verdict.AMBER, text, fix)
+    return Finding("rate_budget", Verdict.GREEN, f"has room: {text}")
+
+
+def private_demand_per_minute(subject: Subject) -> float:
+    """Return what quiet trading asks about the account: open orders and trades of each symbol,
+    and the balances, once a sweep."""
+    limits = subject.venue.limits
+    each = limits.of("fetch_open_orders")[1] + limits.of("fetch_my_trades")[1]
+    balances = limits.of("fetch_balance")[1]
+    return (len(subject.symbols) * each + balances) * 60 / SWEEP_EVERY_S
+
+
+def private_supply_per_minute(venue: Venue) -> float:
+    """Return what our share of the published limit leaves for such questions."""
+    limit, _ = venue.limits.of("fetch_balance")
+    return Allowance.of(limit).per_s * 60
 
 
 def _filters(subject: Subject) -> tuple[Finding, dict[str, Instrument]]:

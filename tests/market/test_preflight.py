@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 
 from market.preflight import (
+    SWEEP_EVERY_S,
     Finding,
     OrderSizes,
     Subject,
     Verdict,
     least_notional,
+    private_demand_per_minute,
+    private_supply_per_minute,
     venue_findings,
 )
 from market.rate_budget import NO_BUDGET, Urgency
@@ -22,6 +25,8 @@ from market.sources.instruments import instrument_for
 from market.venues import VENUES
 from tests.practice_process import PracticeProcess, practice_process
 from tests.venue_stub import NOW_MS, VenueStub, bybit, kraken, okx, venue_stub
+from trades.brokers import ccxt_live
+from trades.reconcile import Patience
 
 SIZES = OrderSizes(Decimal("0.05"), None, Decimal("0.1"))
 SYMBOLS = ("BTC/USDT", "ETH/USDT")
@@ -161,6 +166,23 @@ class Silent:
 
 def test_spent_budget_is_amber(practice: PracticeProcess) -> None:
     assert found(practice.client(), budget=Silent())["rate_budget"].verdict is Verdict.AMBER
+
+
+@pytest.mark.parametrize(
+    ("venue", "n_symbols", "fits"),
+    [("binance", 20, True), ("kraken", 1, True), ("kraken", 2, False), ("bybit", 20, True)],
+)
+def test_more_symbols_than_the_budget_can_look_after_are_amber(
+    venue: str, n_symbols: int, fits: bool
+) -> None:
+    """CTL-6, I-22: said before the first run, not found out by it."""
+    with venue_stub(venue) as stub:
+        about = subject(stub.client(venue), symbols=("BTC/USDT",) * n_symbols)
+    assert (private_demand_per_minute(about) <= private_supply_per_minute(about.venue)) is fits
+
+
+def test_the_demand_is_that_of_the_order_path() -> None:
+    assert SWEEP_EVERY_S == ccxt_live.SWEEP_EVERY_S == Patience().every_s
 
 
 @pytest.mark.parametrize(
