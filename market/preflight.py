@@ -93,8 +93,9 @@ def venue_findings(subject: Subject) -> list[Finding]:
         return findings + [
             Finding(name, Verdict.SKIPPED, "the venue was not reached") for name in names
         ]
-    findings += [clock, _key(subject), _rate_budget(subject)]
+    findings += [clock, _key(subject)]
     listed, instruments = _filters(subject)
+    findings.append(_rate_budget(subject, len(instruments)))
     balance, held = _balance(subject, instruments)
     return [*findings, listed, balance, _minimum_sizes(subject, instruments, held)]
 
@@ -201,7 +202,7 @@ def _judged(rights: Rights) -> Finding:
     return Finding("key", Verdict.GREEN, "may read and trade, may not withdraw")
 
 
-def _rate_budget(subject: Subject) -> Finding:
+def _rate_budget(subject: Subject, n_symbols: int) -> Finding:
     silence_s = subject.budget.silence_s()
     if silence_s > 0:
         text = f"the venue asked for {silence_s:.0f} s of silence"
@@ -211,21 +212,22 @@ def _rate_budget(subject: Subject) -> Finding:
         text = f"spent, room for an entry in {wait_s:.1f} s"
         fix = "Trade fewer symbols or a longer timeframe on this account."
         return Finding("rate_budget", Verdict.AMBER, text, fix)
-    demand, supply = private_demand_per_minute(subject), private_supply_per_minute(subject.venue)
-    text = f"{len(subject.symbols)} symbols ask about {demand:.0f} of {supply:.0f} a minute"
+    demand = private_demand_per_minute(subject.venue, n_symbols)
+    supply = private_supply_per_minute(subject.venue)
+    text = f"{n_symbols} symbols ask about {demand:.0f} of {supply:.0f} a minute"
     if demand > supply:
         fix = "Trade fewer symbols on this account."
         return Finding("rate_budget", Verdict.AMBER, text, fix)
     return Finding("rate_budget", Verdict.GREEN, f"has room: {text}")
 
 
-def private_demand_per_minute(subject: Subject) -> float:
+def private_demand_per_minute(venue: Venue, n_symbols: int) -> float:
     """Return what quiet trading asks about the account: open orders and trades of each symbol,
     and the balances, once a sweep."""
-    limits = subject.venue.limits
+    limits = venue.limits
     each = limits.of("fetch_open_orders")[1] + limits.of("fetch_my_trades")[1]
     balances = limits.of("fetch_balance")[1]
-    return (len(subject.symbols) * each + balances) * 60 / SWEEP_EVERY_S
+    return (n_symbols * each + balances) * 60 / SWEEP_EVERY_S
 
 
 def private_supply_per_minute(venue: Venue) -> float:

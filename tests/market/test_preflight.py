@@ -176,9 +176,9 @@ def test_more_symbols_than_the_budget_can_look_after_are_amber(
     venue: str, n_symbols: int, fits: bool
 ) -> None:
     """CTL-6, I-22: said before the first run, not found out by it."""
-    with venue_stub(venue) as stub:
-        about = subject(stub.client(venue), symbols=("BTC/USDT",) * n_symbols)
-    assert (private_demand_per_minute(about) <= private_supply_per_minute(about.venue)) is fits
+    row = VENUES[venue]
+    asked, given = private_demand_per_minute(row, n_symbols), private_supply_per_minute(row)
+    assert (asked <= given) is fits
 
 
 def test_the_demand_is_that_of_the_order_path() -> None:
