@@ -14,6 +14,7 @@ from django.urls import reverse
 from unfold.decorators import action
 
 from accounts.admin_tools import ReadOnlyAdmin, ReasonForm, link_to, link_to_list, pretty_json
+from strategies import predictor_admin as predictor_admin
 from strategies import services
 from strategies.errors import StrategyRefused
 from strategies.models import HealthChange, Strategy, WeightUpdate
