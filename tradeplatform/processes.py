@@ -20,6 +20,8 @@ EXCHANGE_SECRETS = (
     "TRADEPLATFORM_EXCHANGE_PASSPHRASE",
 )
 PRACTICE_SECRETS = ("PRACTICE_API_KEY", "PRACTICE_API_SECRET")
+# what the client signs with, and the same as the practice exchange knows it; it has no passphrase
+PRACTICE_KEYS = tuple(zip(EXCHANGE_SECRETS[:2], PRACTICE_SECRETS, strict=True))
 # Queues of the general worker; ``trading`` has workers of its own, so that nothing delays it.
 GENERAL_QUEUES = "io,optimization,research,celery"
 FILE = {"kind": "file"}

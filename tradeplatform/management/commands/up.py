@@ -97,10 +97,10 @@ class Command(BaseCommand):
             processes.practice_state_dir(config, options).mkdir(
                 mode=0o700, parents=True, exist_ok=True
             )
-            pairs = zip(processes.EXCHANGE_SECRETS, processes.PRACTICE_SECRETS, strict=True)
-            for ours, venues in pairs:
+            for ours in processes.EXCHANGE_SECRETS:
                 # a key of a real venue in the environment has no business on the practice one
                 os.environ.pop(ours, None)
+            for ours, venues in processes.PRACTICE_KEYS:
                 os.environ[ours] = env.secret(venues, generated_in=settings.VAR_DIR, length=32)
                 os.environ[venues] = os.environ[ours]
         variables = processes.environment(config, options)
