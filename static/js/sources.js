@@ -20,7 +20,7 @@
   }
 
   function line(source, i, points, x, y) {
-    return { type: "scatter", mode: "lines+markers", name: source.source, x: points.map(x), y: points.map(y), line: { color: color(i), width: 1.6 }, marker: { size: 5 } };
+    return { type: "scatter", mode: "lines+markers", name: source.source, x: points.map(x), y: points.map(y), line: { color: color(i), width: 1.6, dash: i < 6 ? "solid" : "dash" }, marker: { size: 5 } };
   }
 
   function draw() {

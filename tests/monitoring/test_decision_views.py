@@ -73,3 +73,9 @@ def test_a_viewer_may_not_train(client, run):
     client.force_login(make.make_user("vera", "viewer"))
     assert client.post(reverse("evolution-ask"), ASK).status_code == 403
     assert "Train a new model" not in client.get(reverse("evolution")).content.decode()
+
+
+def test_the_sources_of_many_bars_cost_no_query_a_bar(operator, run, django_assert_max_num_queries):
+    """Each bar's opinions are in its own row; nothing else is read for them."""
+    with django_assert_max_num_queries(20):
+        assert operator.get(reverse("sources")).status_code == 200
