@@ -99,7 +99,9 @@ def children(config: Configuration, options: Options) -> tuple[ChildSpec, ...]:
     specs.append(_web(options, base))
     for number in range(1, options.workers + 1):
         name = "trading" if options.workers == 1 else f"trading{number}"
-        specs.append(_worker(name, "trading", 1, base, private=EXCHANGE_SECRETS))
+        # a session built before the run was ensured would trade by the configuration of before
+        after = (*base, "run")
+        specs.append(_worker(name, "trading", 1, after, private=EXCHANGE_SECRETS))
     specs.append(_worker("general", GENERAL_QUEUES, 1, base))
     specs.append(_beat(base))
     specs.append(

@@ -108,3 +108,10 @@ def test_stopping_ends_the_knocks_first_and_the_broker_last_within_ten_seconds()
         for tier in set(tiers.values())
     }
     assert sum(longest.values()) <= 10.0
+
+
+def test_trading_begins_after_a_changed_configuration_was_taken_over() -> None:
+    """D-31: a worker that is faster than ``ensure_run`` would keep the limits of before."""
+    specs = {spec.name: spec for spec in processes.children(Configuration(), options(workers=2))}
+    assert specs["run"].once
+    assert all("run" in specs[name].after for name in ("trading1", "trading2"))
