@@ -26,7 +26,7 @@ from market.venues import venue_of
 from tradeplatform import bootstrap
 from tradeplatform.addresses import without_password
 from tradeplatform.configuration import PRACTICE, Configuration
-from tradeplatform.processes import PRACTICE_KEYS
+from tradeplatform.processes import EXCHANGE_KEYS, PRACTICE_SECRETS
 from tradeplatform.running import PRACTICE_PROTOCOL, venue_budget, venue_client
 from tradeplatform.supervisor import PRACTICE_FILE
 from trades.errors import RunRefused
@@ -102,7 +102,7 @@ def adopt_practice_address() -> None:
         return
     addresses = orjson.loads(path.read_bytes())
     settings.PRACTICE_URL = addresses.get("TRADEPLATFORM_PRACTICE_URL", "")
-    for ours, venues in PRACTICE_KEYS:
+    for ours, venues in zip(EXCHANGE_KEYS, PRACTICE_SECRETS, strict=True):
         file = Path(settings.VAR_DIR) / venues.lower()
         if file.exists():
             os.environ[ours] = file.read_text().strip()

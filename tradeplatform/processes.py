@@ -13,15 +13,11 @@ from tradeplatform.configuration import PRACTICE, Configuration
 from tradeplatform.supervisor import ChildSpec
 
 LOOPBACK = "127.0.0.1"
-# The trading worker signs with the first three; the practice exchange accepts the other two.
-EXCHANGE_SECRETS = (
-    "TRADEPLATFORM_EXCHANGE_KEY",
-    "TRADEPLATFORM_EXCHANGE_SECRET",
-    "TRADEPLATFORM_EXCHANGE_PASSPHRASE",
-)
+# The trading worker signs with these; the practice exchange accepts the first two under its own
+# names and knows no passphrase.
+EXCHANGE_KEYS = ("TRADEPLATFORM_EXCHANGE_KEY", "TRADEPLATFORM_EXCHANGE_SECRET")
+EXCHANGE_SECRETS = (*EXCHANGE_KEYS, "TRADEPLATFORM_EXCHANGE_PASSPHRASE")
 PRACTICE_SECRETS = ("PRACTICE_API_KEY", "PRACTICE_API_SECRET")
-# what the client signs with, and the same as the practice exchange knows it; it has no passphrase
-PRACTICE_KEYS = tuple(zip(EXCHANGE_SECRETS[:2], PRACTICE_SECRETS, strict=True))
 # Queues of the general worker; ``trading`` has workers of its own, so that nothing delays it.
 GENERAL_QUEUES = "io,optimization,research,celery"
 FILE = {"kind": "file"}

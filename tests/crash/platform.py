@@ -165,7 +165,7 @@ class Platform:
             "TRADEPLATFORM_FAILPOINTS": "",
             mutants.VARIABLE: self.mutant,
             "LOG_LEVEL": "WARNING",
-            **dict(zip(processes.EXCHANGE_SECRETS[:2], (key, secret), strict=True)),
+            **dict(zip(processes.EXCHANGE_KEYS, (key, secret), strict=True)),
             **dict(zip(processes.PRACTICE_SECRETS, (key, secret), strict=True)),
             **processes.environment(config, options),
         }

@@ -97,10 +97,11 @@ class Command(BaseCommand):
             processes.practice_state_dir(config, options).mkdir(
                 mode=0o700, parents=True, exist_ok=True
             )
-            for ours in processes.EXCHANGE_SECRETS:
-                # a key of a real venue in the environment has no business on the practice one
-                os.environ.pop(ours, None)
-            for ours, venues in processes.PRACTICE_KEYS:
+            # a key of a real venue in the environment has no business on the practice one
+            for name in processes.EXCHANGE_SECRETS:
+                os.environ.pop(name, None)
+            pairs = zip(processes.EXCHANGE_KEYS, processes.PRACTICE_SECRETS, strict=True)
+            for ours, venues in pairs:
                 os.environ[ours] = env.secret(venues, generated_in=settings.VAR_DIR, length=32)
                 os.environ[venues] = os.environ[ours]
         variables = processes.environment(config, options)
