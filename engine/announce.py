@@ -10,7 +10,8 @@ from engine.digest import plain
 from engine.failsafe import fall_back
 from engine.ports import Publisher, Reporter
 from engine.types.bars import Bar, MarketEvent
-from engine.types.decisions import Decision, JsonValue, Reason
+from engine.types.decisions import Decision, EvolutionTrigger, JsonValue, Reason
+from engine.types.learned import Trial
 from engine.types.ledger import EquityPoint, Trade
 from engine.types.orders import (
     Fill,
@@ -34,6 +35,8 @@ class EventOutcome:
     submitted: list[tuple[OrderIntent, SubmitResult]] = field(default_factory=list)
     equity: EquityPoint | None = None
     alerts: list[Reason] = field(default_factory=list)
+    triggers: Sequence[EvolutionTrigger] = ()
+    trials: Sequence[Trial] = ()
 
 
 class Announcer(Protocol):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol, TypeVar
 
-from engine.types.bars import BarColumns, ColumnStore, FloatColumn, MarketEvent
+from engine.types.bars import BarColumns, ColumnStore, FloatColumn, MarketEvent, Snapshot
 from engine.types.decisions import (
     Analysis,
     Decision,
@@ -21,8 +21,16 @@ from engine.types.decisions import (
     PhaseRecord,
     Settlement,
 )
+from engine.types.learned import Insight, TradeCredit, Trial
 from engine.types.ledger import EquityPoint, Lot, Trade
-from engine.types.opinions import MarketView, Missing, Proposal, Regime, RuleColumns
+from engine.types.opinions import (
+    MarketView,
+    Missing,
+    OrderFlowView,
+    Proposal,
+    Regime,
+    RuleColumns,
+)
 from engine.types.orders import Fill, OrderIntent, SubmitResult
 
 T = TypeVar("T")
@@ -110,8 +118,14 @@ class Journal(Protocol):
         """Write the decision and, in the same transaction, its intent (write-ahead)."""
 
     def record_learning(
-        self, settled: Sequence[Settlement], triggers: Sequence[EvolutionTrigger]
+        self,
+        settled: Sequence[Settlement],
+        triggers: Sequence[EvolutionTrigger],
+        trials: Sequence[Trial],
     ) -> None: ...
+
+    def record_credit(self, credit: TradeCredit) -> None:
+        """Keep who leaned which way when a closed trade was opened."""
 
     def record_equity(self, point: EquityPoint, event: MarketEvent) -> None: ...
 
@@ -178,6 +192,22 @@ class LearnedSource(Protocol):
     def state(self) -> dict[str, JsonValue]: ...
 
     def restore(self, state: Mapping[str, JsonValue]) -> None: ...
+
+
+class InsightSource(Protocol):
+    """Notices something others should know, from bars or the order book; keeps no state."""
+
+    @property
+    def code(self) -> str: ...
+
+    @property
+    def reads_book(self) -> bool:
+        """False where ``order_flow`` is never looked at: a replay may then skip phase 3."""
+
+    def insights(
+        self, snapshot: Snapshot, order_flow: OrderFlowView | Missing
+    ) -> Sequence[Insight]:
+        """Return what it notices on this bar; usually nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from math import exp
 
 from engine.calibration import Calibration, restored_calibration
+from engine.forecast import BrierForecast, restored_forecast
 from engine.types.decisions import JsonValue, Settlement
 
 # Brier scores are kept as integers of this fraction: sums over a rolling window are then exact
@@ -29,6 +30,7 @@ class _Ring:
     score_sum: int = 0
     hit_sum: int = 0
     total: int = 0
+    forecast: BrierForecast = field(default_factory=BrierForecast)
 
     def push(self, score: int, hit: int) -> None:
         if len(self.scores) == self.scores.maxlen:
@@ -39,6 +41,18 @@ class _Ring:
         self.score_sum += score
         self.hit_sum += hit
         self.total += 1
+
+    @property
+    def mean(self) -> float | None:
+        return self.score_sum / (_SCALE * len(self.scores)) if self.scores else None
+
+    @property
+    def expected_sum(self) -> float:
+        """The window's scores added up, or what the forecast expects of as many."""
+        level = self.forecast.level
+        if level is None or not self.forecast.wins:
+            return self.score_sum / _SCALE
+        return level * len(self.scores)
 
 
 def _ring(window: int) -> _Ring:
@@ -83,12 +97,18 @@ class Scoreboard:
             ring = self._rings.get(key)
             if ring is None:
                 ring = self._rings[key] = _ring(self.window)
+            ring.forecast.push(brier, ring.mean)
             ring.push(score, hit)
 
     def brier(self, source: str, regime: str = ALL_REGIMES) -> float | None:
         """Return the mean Brier score over the window in [0, 1]; None before any settlement."""
         ring = self._rings.get((source, regime))
-        return None if ring is None else ring.score_sum / (_SCALE * len(ring.scores))
+        return None if ring is None else ring.mean
+
+    def forecast(self, source: str, regime: str = ALL_REGIMES) -> BrierForecast:
+        """Return the forecast of a source's next scores; an empty one where nothing is settled."""
+        ring = self._rings.get((source, regime))
+        return BrierForecast() if ring is None else ring.forecast
 
     def hit_rate(self, source: str, regime: str = ALL_REGIMES) -> float | None:
         """Return the share of settlements on the right side; an opinion of 0.5 counts half."""
@@ -114,7 +134,8 @@ class Scoreboard:
         """Return a positive weight: 1 = knows nothing or unknown, above 1 = better than chance.
 
         The regime's Brier score is shrunk to the source's score over all regimes and that to
-        0.25, each by PRIOR_SETTLEMENTS, so a lucky handful of opinions moves little.
+        0.25, each by PRIOR_SETTLEMENTS, so a lucky handful of opinions moves little. Where the
+        forecast has beaten the mean of the window, it stands in its place (ORC-83).
         """
         overall = self._shrunk(source, ALL_REGIMES, UNINFORMED_BRIER)
         shrunk = overall if regime == ALL_REGIMES else self._shrunk(source, regime, overall)
@@ -125,7 +146,38 @@ class Scoreboard:
         if ring is None:
             return prior
         n = len(ring.scores)
-        return (ring.score_sum / _SCALE + PRIOR_SETTLEMENTS * prior) / (n + PRIOR_SETTLEMENTS)
+        return (ring.expected_sum + PRIOR_SETTLEMENTS * prior) / (n + PRIOR_SETTLEMENTS)
+
+    def sources(self) -> tuple[str, ...]:
+        """Return everybody who was ever scored, in order."""
+        return tuple(sorted({source for source, _ in self._rings}))
+
+    def regimes(self, source: str) -> tuple[str, ...]:
+        """Return the regimes a source was scored under, in order."""
+        return tuple(sorted(r for s, r in self._rings if s == source and r != ALL_REGIMES))
+
+    def forget(self, source: str) -> None:
+        """Drop a source's scores: they were another model's."""
+        self._rings = {key: ring for key, ring in self._rings.items() if key[0] != source}
+        self._calibrations.pop(source, None)
+
+    def rename(self, names: Mapping[str, str]) -> None:
+        """Give scores to other names, all at once; scores of a name taken over are forgotten.
+
+        After a promotion the champion's name stands for the model that was the challenger, and
+        its scores are those the challenger earned in the shadow.
+        """
+        gone = set(names) | set(names.values())
+        kept = {key: ring for key, ring in self._rings.items() if key[0] not in gone}
+        moved = {
+            (names[source], regime): ring
+            for (source, regime), ring in self._rings.items()
+            if source in names
+        }
+        self._rings = {**kept, **moved}
+        slopes = self._calibrations
+        self._calibrations = {s: c for s, c in slopes.items() if s not in gone}
+        self._calibrations.update({names[s]: c for s, c in slopes.items() if s in names})
 
     def state(self) -> dict[str, JsonValue]:
         """Return everything as JSON values; ``restore`` of it gives an equal board."""
@@ -136,6 +188,7 @@ class Scoreboard:
                 "scores": list(ring.scores),
                 "hits": list(ring.hits),
                 "total": ring.total,
+                "forecast": ring.forecast.state(),
             }
             for (source, regime), ring in sorted(self._rings.items())
         ]
@@ -179,6 +232,7 @@ def _restored(row: JsonValue, window: int) -> tuple[tuple[str, str], _Ring]:
     for score, hit in zip(scores, hits, strict=True):
         ring.push(score, hit)
     ring.total = total
+    ring.forecast = restored_forecast(row.get("forecast"))
     return (source, regime), ring
 
 

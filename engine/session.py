@@ -16,6 +16,7 @@ from engine.side_books import SideBooks
 from engine.trading_book import TradingBook
 from engine.types.bars import EventKind, Instrument, MarketEvent, Snapshot
 from engine.types.decisions import Analysis, Decision, JsonValue
+from engine.types.ledger import Trade
 from engine.types.opinions import MarketView
 from engine.window import Window
 
@@ -62,6 +63,7 @@ class TradingSession:
         with self._journal.event(event):
             book.observe(event)
             book.book(fills, event, outcome, self._regimes)
+            self._credit(outcome.trades)
             self._side_books.begin(event, book, self._regimes)
             if event.kind is EventKind.BAR:
                 self._on_bar(event, outcome)
@@ -88,9 +90,9 @@ class TradingSession:
         self._side_books.mark(event.symbol, bar.close)
         self._journal.record_bar(event)
         snapshot = Snapshot(self._instruments[event.symbol], event, store, row)
-        outcome.decisions = self._decide(snapshot)
+        outcome.decisions = self._decide(snapshot, outcome)
 
-    def _decide(self, snapshot: Snapshot) -> tuple[Decision, ...]:
+    def _decide(self, snapshot: Snapshot, outcome: EventOutcome) -> tuple[Decision, ...]:
         pipeline, symbol = self._pipeline, snapshot.event.symbol
         held = (self._book.holdings(symbol), *self._side_books.holdings(symbol))
         quiet = pipeline.quiet(snapshot, held)
@@ -103,18 +105,33 @@ class TradingSession:
         decisions = self._book.decide(pipeline, snapshot, analysis)
         if not decisions:
             decisions.append(pipeline.hold(snapshot, analysis, held[0]))
-        self._learn(snapshot, analysis, decisions)
+        self._learn(snapshot, analysis, decisions, outcome)
         self._side_books.decide(pipeline, snapshot, analysis)
         return tuple(decisions)
 
-    def _learn(self, snapshot: Snapshot, analysis: Analysis, decisions: Sequence[Decision]) -> None:
-        pipeline = self._pipeline
-        learned = pipeline.after(snapshot, analysis, decisions)
-        self._journal.record_analysis(analysis, learned.records)
+    def _learn(
+        self,
+        snapshot: Snapshot,
+        analysis: Analysis,
+        decisions: Sequence[Decision],
+        outcome: EventOutcome,
+    ) -> None:
+        """Learn and write; nothing of it can change this event's decisions any more, and what
+        fails of it is on record."""
+        pipeline, journal = self._pipeline, self._journal
+        learned = pipeline.apply_learning(pipeline.after(snapshot, analysis, decisions))
+        outcome.triggers, outcome.trials = learned.triggers, learned.trials
+        journal.record_analysis(analysis, learned.records)
         for decision in decisions:
-            self._journal.record_decision(decision)
-        self._journal.record_learning(learned.settlements, learned.triggers)
-        pipeline.apply_learning(learned)
+            journal.record_decision(decision)
+        journal.record_learning(learned.settlements, learned.triggers, learned.trials)
+
+    def _credit(self, trades: Sequence[Trade]) -> None:
+        """Book closed trades to everybody who had an opinion when they were opened (ORC-15)."""
+        for trade in trades:
+            credit = self._pipeline.closed(trade)
+            if credit is not None:
+                self._journal.record_credit(credit)
 
     def state(self) -> dict[str, JsonValue]:
         """Return what a rebuilt session needs besides rows of fills, orders and candles."""

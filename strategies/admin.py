@@ -21,6 +21,7 @@ from accounts.admin_tools import (
     link_to_list,
     pretty_json,
 )
+from strategies import predictor_admin as predictor_admin
 from strategies import services
 from strategies.errors import StrategyRefused
 from strategies.models import HealthChange, Strategy, WeightUpdate

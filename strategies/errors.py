@@ -10,3 +10,12 @@ class StrategyRefused(Refused):
 class StrategyUnknown(StrategyRefused):
     status = 404
     reason_code = "strategy_unknown"
+
+
+class PredictorUnknown(StrategyRefused):
+    status = 404
+    reason_code = "predictor_unknown"
+
+
+class TrainingStopped(Exception):
+    """A training that was aborted by a person or ran past its time."""

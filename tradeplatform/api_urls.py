@@ -12,7 +12,8 @@ from market import apis as market
 from monitoring import apis as monitoring
 from monitoring.layer import layer
 from strategies import apis as strategies
-from trades.apis import control, decisions, ledger
+from strategies import predictor_apis as predictors
+from trades.apis import control, decisions, evolution, ledger
 
 
 @extend_schema(exclude=True)
@@ -35,6 +36,13 @@ urlpatterns = [
     path("strategies/<slug:code>/activate", strategies.StrategyActivateApi.as_view()),
     path("strategies/<slug:code>/retire", strategies.StrategyRetireApi.as_view()),
     path("strategies/<slug:code>/reinstate", strategies.StrategyReinstateApi.as_view()),
+    path("predictors/", predictors.PredictorListApi.as_view(), name="predictors"),
+    path("predictors/models/", predictors.PredictorModelListApi.as_view(), name="models"),
+    path("predictors/history/", predictors.EvolutionListApi.as_view(), name="evolution"),
+    path("predictors/jobs/", predictors.TrainingJobListApi.as_view(), name="training-jobs"),
+    path("predictors/jobs/<int:job_id>/abort", evolution.TrainingAbortApi.as_view()),
+    path("predictors/<slug:code>/", predictors.PredictorDetailApi.as_view(), name="predictor"),
+    path("predictors/<slug:code>/evolve", evolution.PredictorEvolveApi.as_view(), name="evolve"),
     *layer().api_patterns(),
     path("weights/", strategies.WeightListApi.as_view(), name="weights"),
     path("health-changes/", strategies.HealthChangeListApi.as_view(), name="health-changes"),

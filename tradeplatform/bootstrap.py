@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
@@ -35,18 +35,22 @@ from engine.ports import (
     StrategyStatus,
 )
 from engine.scoreboard import Scoreboard
+from engine.seats import Seated, champions
 from engine.session import TradingSession
 from engine.side_books import SideMarket
 from engine.simulated_operator import SimulatedOperator
 from engine.trading_book import RunIdentity, TradingBook
 from engine.types.bars import MarketEvent
 from engine.types.decisions import JsonValue
+from engine.types.learned import Seat
 from engine.types.ledger import Trade
 from engine.types.opinions import Regime
 from engine.window import HistoryWindow, with_references
 from market.sources.history import HistorySource
 from research.core.journal import MemoryJournal
-from strategies.core.registry import learned_sources, rule_sources
+from strategies.core.desk import EvolutionDesk
+from strategies.core.observers import observers
+from strategies.core.registry import control_sources, learned_sources, rule_sources
 from tradeplatform.configuration import PREDICTOR_CODES, STRATEGY_CODES, Configuration
 from trades.side_books import shadow_plan, side_books
 
@@ -111,6 +115,18 @@ def policy_from_settings(config: Configuration, fail_safe: FailSafe) -> Optimiza
     return FailSafePolicy(BasePolicy(base_weights(config)), fail_safe)
 
 
+def predictor_parameters(config: Configuration) -> dict[str, dict[str, float]]:
+    """Return the parameters of every predictor, by code."""
+    return {code: config.predictor(code).parameters for code in PREDICTOR_CODES}
+
+
+def untrained_seats(config: Configuration) -> tuple[Seated, ...]:
+    """Return the seating of a first start: everybody votes untrained, the controls look on."""
+    sources = learned_sources(enabled_predictors(config), params=predictor_parameters(config))
+    controls = [Seated(s, Seat.CONTROL) for s in control_sources()] if sources else []
+    return (*champions(sources), *controls)
+
+
 def build_pipeline(
     config: Configuration,
     *,
@@ -119,10 +135,12 @@ def build_pipeline(
     monotonic: Callable[[], float],
     reporter: Reporter,
     kind: type[Pipeline] = Pipeline,
+    seats: Sequence[Seated] | None = None,
     policy: Callable[[FailSafe], OptimizationPolicy] | None = None,
 ) -> tuple[Pipeline, OptimizationPolicy]:
     """Return the ten phases with their sources, and the policy they ask.
 
+    ``seats`` left out: every predictor as it is before any training, beside the controls.
     ``policy`` makes another policy than that of the configuration; stored runs follow a switch
     that people change while they trade.
     """
@@ -136,10 +154,9 @@ def build_pipeline(
             horizon_bars=config.trading.horizon_bars, ensemble_trades=ENSEMBLE in strategies
         ),
         rules=rule_sources(params, rules),
-        learned=learned_sources(
-            enabled_predictors(config),
-            params={code: config.predictor(code).parameters for code in PREDICTOR_CODES},
-        ),
+        learned=(),
+        seats=untrained_seats(config) if seats is None else seats,
+        observers=observers(),
         scoreboard=Scoreboard(),
         executor=executor(fail_safe),
         recorder=recorder,
@@ -170,6 +187,8 @@ class Replay:
     session: TradingSession
     journal: MemoryJournal
     operator: SimulatedOperator
+    pipeline: Pipeline
+    desk: EvolutionDesk | None = None
     layer: ReplayedLayer | None = None
 
     def run(self, every: int = 0, progress: Callable[[int], None] | None = None) -> float:
@@ -181,12 +200,20 @@ class Replay:
         gc.set_threshold(_REPLAY_GC_OBJECTS, *usual[1:])
         try:
             for number, event in enumerate(self.source.events(), start=1):
-                self.session.on_event(event)
+                self.step(event)
                 if progress is not None and every and number % every == 0:
                     progress(number)
         finally:
             gc.set_threshold(*usual)
         return time.monotonic() - started_s
+
+    def step(self, event: MarketEvent) -> None:
+        """Process one event; what it taught decides, before the next, who sits from then on."""
+        outcome = self.session.on_event(event)
+        if self.desk is not None and (outcome.triggers or outcome.trials):
+            seats = self.desk.after(outcome.triggers, outcome.trials, event.ts_ms)
+            if seats is not None:
+                self.pipeline.reseat(seats, event.ts_ms)
 
     def events(self) -> Iterator[MarketEvent]:
         """Yield the events without processing them."""
@@ -201,14 +228,19 @@ def replay(
     reporter: Reporter,
     slippage_bps: Decimal = Decimal(0),
     resume_after_days: int = 1,
+    seed: int = 1,
+    evolve: bool = True,
+    told: Callable[[str], None] = lambda _: None,
     layer: ReplayLayerMaker | None = None,
     journal_kind: type[MemoryJournal] = MemoryJournal,
 ) -> Replay:
     """Return the wiring ``replay``: history, paper broker, memory, a stated operator.
 
     ``slippage_bps`` applies where the source brings no book. Wall time stands still for the
-    pipeline: in replay no duration may change a decision. ``layer`` makes the optimization layer,
-    and suspended strategies then trade on in a shadow book (D-07); without one it is off.
+    pipeline: in replay no duration may change a decision. With ``evolve`` models are trained,
+    tried and promoted between events on the bars seen so far (ORC-16); ``seed`` seeds them.
+    ``layer`` makes the optimization layer, and suspended strategies then trade on in a shadow
+    book (D-07); without one it is off.
     """
     limits = risk_limits(config)
     instruments = source.instruments
@@ -261,7 +293,24 @@ def replay(
             {},
         ),
     )
-    return Replay(source, session, journal, operator, adaptive)
+    predictors = enabled_predictors(config)
+    desk = EvolutionDesk(
+        predictors,
+        {symbol: source.columns(symbol) for symbol in instruments},
+        horizon_bars=config.trading.horizon_bars,
+        seed=seed,
+        params=predictor_parameters(config),
+        progress=told,
+    )
+    return Replay(
+        source,
+        session,
+        journal,
+        operator,
+        pipeline,
+        desk if evolve and predictors else None,
+        adaptive,
+    )
 
 
 def _replayed(

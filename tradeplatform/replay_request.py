@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 from argparse import ArgumentParser
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
@@ -34,7 +34,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--timeframe")
     parser.add_argument("--strategies", metavar="a,b")
     parser.add_argument("--predictors", default="all", metavar="all|none|a,b")
-    parser.add_argument("--seed", type=int, default=1, help="of the synthetic book")
+    parser.add_argument("--seed", type=int, default=1, help="of synthetic book and training")
     parser.add_argument("--cash", default=None)
     parser.add_argument("--book", choices=["synthetic", "none"], default="none")
     parser.add_argument("--slippage-bps", default="2", help="where there is no book")
@@ -51,6 +51,7 @@ class ReplayRequest:
     from_ms: int | None
     to_ms: int | None
     book_seed: int | None
+    seed: int
     cash_quote: Decimal
     slippage_bps: Decimal
 
@@ -72,6 +73,8 @@ class ReplayRequest:
             reporter=LogReporter(),
             slippage_bps=self.slippage_bps,
             layer=replay_layer if with_layer else None,
+            seed=self.seed,
+            told=lambda line: _say(f"{label}{line}"),
             journal_kind=journal,
         )
         elapsed_s = wiring.run(PROGRESS_EVERY, _progress(label, len(source)))
@@ -106,6 +109,7 @@ def read_request(options: Mapping[str, Any]) -> ReplayRequest:
         from_ms=from_ms,
         to_ms=to_ms,
         book_seed=options["seed"] if options["book"] == "synthetic" else None,
+        seed=options["seed"],
         cash_quote=_amount("--cash", options["cash"] or str(config.trading.cash)),
         slippage_bps=_amount("--slippage-bps", options["slippage_bps"]),
     )
@@ -171,8 +175,9 @@ def _amount(name: str, text: str) -> Decimal:
     return amount
 
 
-def _progress(label: str, total: int) -> Any:
-    def tell(done: int) -> None:
-        sys.stderr.write(f"{label}{done} of {total} bars\n")
+def _progress(label: str, total: int) -> Callable[[int], None]:
+    return lambda done: _say(f"{label}{done} of {total} bars")
 
-    return tell
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")

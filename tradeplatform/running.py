@@ -21,9 +21,11 @@ from engine.account import Account
 from engine.announce import PublishingAnnouncer
 from engine.executors import ThreadedExecutor
 from engine.failsafe import FailSafe
+from engine.phases.pipeline import Pipeline
 from engine.phases.recorder import FullRecorder
 from engine.ports import Broker
 from engine.risk import OrderThrottle
+from engine.seats import Seated
 from engine.session import TradingSession
 from engine.side_books import SideMarket
 from engine.trading_book import RunIdentity, TradingBook
@@ -36,6 +38,7 @@ from market.sources.ccxt_poll import CcxtPollSource
 from market.sources.instruments import timeframe_from_ms
 from monitoring.layer import layer
 from monitoring.publish import StreamPublisher
+from strategies.lifecycle import scope_of, seated_sources, seats_signature
 from tradeplatform import bootstrap
 from tradeplatform.configuration import PRACTICE, Configuration, from_mapping
 from tradeplatform.watch import RunWatch
@@ -51,7 +54,8 @@ from trades.loop import Reconciler, TradingLoop
 from trades.models import Mode, Order, SessionState, SymbolCursor, TradingRun
 from trades.reconcile import RunReconciler, is_reconciled
 from trades.runner import RunningSession
-from trades.side_books import shadow_plan, side_books
+from trades.services import seats_taken
+from trades.side_books import counterfactual_plan, shadow_plan, side_books
 
 # At least 40 times the longest recursive span, so that what was cut off no longer shows.
 WINDOW_BARS = 2_500
@@ -100,6 +104,38 @@ class VenueSource:
         return None
 
 
+class RunSeats:
+    """Who sits in a run: read from rows at its start, and again between events (ORC-16, D-18)."""
+
+    def __init__(self, run: TradingRun, config: Configuration, watch: RunWatch) -> None:
+        self._run = run
+        self._scope = scope_of(run.venue, run.timeframe_ms)
+        self._codes = bootstrap.enabled_predictors(config)
+        self._params = bootstrap.predictor_parameters(config)
+        self._watch = watch
+        self._signature: tuple[tuple[str, str, str], ...] = ()
+
+    def read(self) -> tuple[Seated, ...]:
+        """Return the seating as the rows have it now."""
+        self._signature = seats_signature(self._scope)
+        return seated_sources(
+            scope=self._scope,
+            codes=self._codes,
+            told=self._watch.incident,
+            params=self._params,
+        )
+
+    def refresh(self, pipeline: Pipeline) -> None:
+        """Take a new seating, if there is one, and say so in the run's journal of evolution."""
+        if seats_signature(self._scope) == self._signature:
+            return
+        before = {seated.name: seated.version for seated in pipeline.seated}
+        last = SymbolCursor.objects.filter(run=self._run).order_by("-last_bar_close_at").first()
+        at = timezone.now() if last is None else last.last_bar_close_at
+        pipeline.reseat(self.read(), records.milliseconds(at))
+        seats_taken(run=self._run, before=before, after=pipeline.seated, at=at)
+
+
 class NothingToReconcile:
     """The reconciler of paper runs: the venue knows none of our orders."""
 
@@ -117,12 +153,14 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
     instruments = source.instruments()
     windows = with_references({s: _window(run, source, s) for s in run.symbols})
     broker, reconciler, gatekeeper = _order_path(run, fence, client, instruments, watch)
+    seats = RunSeats(run, config, watch)
     pipeline, policy = bootstrap.build_pipeline(
         config,
         executor=_threaded,
         recorder=FullRecorder(time.monotonic),
         monotonic=time.monotonic,
         reporter=watch,
+        seats=seats.read(),
         policy=lambda fail_safe: layer().live_policy(
             base_weights=bootstrap.base_weights(config),
             favourable=bootstrap.favourable_regimes(config),
@@ -136,7 +174,9 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
     state: dict[str, Any] = stored.payload if stored else {}
     if "pipeline" in state:
         pipeline.restore(state["pipeline"])
-    journal = DatabaseJournal(run, fence, _instrument_rows(run))
+    journal = DatabaseJournal(
+        run, fence, _instrument_rows(run), horizon_bars=config.trading.horizon_bars
+    )
     identity = RunIdentity(settings.INSTALLATION_ID, run.account, str(run.code), run.timeframe_ms)
     limits = bootstrap.risk_limits(config)
     book = TradingBook(
@@ -160,7 +200,10 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
         ),
         regimes=state.get("regimes", {}),
         side_books=side_books(
-            (shadow_plan(gatekeeper, bootstrap.enabled_strategies(config)),),
+            (
+                shadow_plan(gatekeeper, bootstrap.enabled_strategies(config)),
+                counterfactual_plan(gatekeeper, layer().is_on, bootstrap.base_weights(config)),
+            ),
             SideMarket(identity=identity, instruments=instruments, limits=limits),
             FailSafe(watch.incident, time.monotonic),
             state.get("side_books", {}),
@@ -174,6 +217,7 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
         reconciler=reconciler,
         has_open_intents=lambda: bool(broker.open_intents()),
         watch=watch,
+        between_events=lambda: seats.refresh(pipeline),
     )
 
 

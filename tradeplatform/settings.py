@@ -132,6 +132,8 @@ CELERY_TASK_ROUTES = {
     "trades.tasks.*": {"queue": "trading"},
     "optimization.tasks.*": {"queue": "optimization"},
     "research.tasks.*": {"queue": "research"},
+    # training never waits in the queue of trading, nor trading behind it
+    "strategies.tasks.*": {"queue": "research"},
 }
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {
@@ -173,6 +175,21 @@ CELERY_BEAT_SCHEDULE = {
         "task": "tradeplatform.tasks.heartbeat_general",
         "schedule": 10.0,
         "options": {"queue": "io", "expires": 10},
+    },
+    "train what is due": {
+        "task": "strategies.tasks.train_due",
+        "schedule": 15.0,
+        "options": {"queue": "research", "expires": 10},
+    },
+    "look at trials of models": {
+        "task": "strategies.tasks.trials_due",
+        "schedule": 30.0,
+        "options": {"queue": "research", "expires": 25},
+    },
+    "bound the stored scores": {
+        "task": "strategies.tasks.scores_due",
+        "schedule": 3600.0,
+        "options": {"queue": "research", "expires": 600},
     },
 }
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False

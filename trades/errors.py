@@ -1,5 +1,7 @@
 """Errors of this room."""
 
+from accounts.errors import Refused
+
 
 class TradesError(Exception):
     """Base of everything this room raises on purpose."""
@@ -31,3 +33,9 @@ class VenueRefused(TradesError):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
+
+
+class EvolutionRefused(Refused):
+    """A training that cannot be asked for now; the message says why."""
+
+    reason_code = "training_refused"

@@ -17,13 +17,17 @@ from engine.types.decisions import (
     PhaseRecord,
     Settlement,
 )
+from engine.types.learned import TradeCredit, Trial
 from engine.types.ledger import EquityPoint, Lot, Trade
 from engine.types.orders import Fill, OrderIntent
 from market.models import Candle, Instrument
+from strategies.scores import credit_record, settled_record
+from strategies.training import training_request
 from trades import models, oms, records
 from trades.failpoints import failpoint
 from trades.feature_names import feature_names_keep
 from trades.lease import Fence
+from trades.services import predictor_parameters
 
 
 class DatabaseJournal:
@@ -31,11 +35,16 @@ class DatabaseJournal:
     raises: the session is then rebuilt from what was committed."""
 
     def __init__(
-        self, run: models.TradingRun, fence: Fence, instruments: Mapping[str, Instrument]
+        self,
+        run: models.TradingRun,
+        fence: Fence,
+        instruments: Mapping[str, Instrument],
+        horizon_bars: int = 12,
     ) -> None:
         self._run = run
         self._fence = fence
         self._instruments = instruments
+        self._horizon_bars = horizon_bars
         self._analysis: models.Analysis | None = None
         self._legends: set[str] = set()
 
@@ -128,7 +137,10 @@ class DatabaseJournal:
         failpoint("signal.after_persist")
 
     def record_learning(
-        self, settled: Sequence[Settlement], triggers: Sequence[EvolutionTrigger]
+        self,
+        settled: Sequence[Settlement],
+        triggers: Sequence[EvolutionTrigger],
+        trials: Sequence[Trial],
     ) -> None:
         models.EvolutionEvent.objects.bulk_create(
             models.EvolutionEvent(
@@ -142,6 +154,22 @@ class DatabaseJournal:
             )
             for trigger in triggers
         )
+        if settled or trials:
+            settled_record(run_code=self._run.code, settled=settled, trials=trials)
+        for trigger in triggers:
+            training_request(
+                trigger=trigger,
+                run_code=self._run.code,
+                venue=self._run.venue,
+                symbols=self._run.symbols,
+                timeframe_ms=self._run.timeframe_ms,
+                horizon_bars=self._horizon_bars,
+                actor="system",
+                parameters=predictor_parameters(self._run, trigger.source),
+            )
+
+    def record_credit(self, credit: TradeCredit) -> None:
+        credit_record(run_code=self._run.code, credit=credit)
 
     def record_equity(self, point: EquityPoint, event: MarketEvent) -> None:
         models.EquityPoint.objects.update_or_create(

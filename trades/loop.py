@@ -67,6 +67,7 @@ class TradingLoop:
         reconciler: Reconciler,
         has_open_intents: Callable[[], bool],
         watch: Watch,
+        between_events: Callable[[], None] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -81,12 +82,15 @@ class TradingLoop:
         self._reconciler = reconciler
         self._has_open_intents = has_open_intents
         self._watch = watch
+        self._between_events = between_events
 
     def advance(self) -> AdvanceSummary:
         outcomes: list[EventOutcome] = []
         until_s = self._monotonic() + KEEP_UP_S
         try:
             self._reconciler.run_if_due()
+            # whoever takes another seat does so here, before the advance's first event
+            self._between_events()
             while self._take_due(outcomes) and self._monotonic() < until_s:
                 # a venue whose clock outruns the knocks has closed another bar meanwhile, or soon
                 # will: it is taken while it is fresh

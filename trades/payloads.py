@@ -31,7 +31,7 @@ _SOURCE = (
     "latency_us",
     "voice",
 )
-_OPINION = ("source", "probability_up", "latency_us")
+_OPINION = ("source", "probability_up", "latency_us", "version")
 _REASON = ("code", "text", "value", "limit")
 _STEP = ("code", "before_base", "after_base", "text")
 # Stored instead of an output that the sections give.
@@ -71,8 +71,8 @@ def pack_analysis(whole: Json) -> Json:
     for record in records:
         if record["number"] == 2:
             record["output"] = _packed_features(outputs[2], legend)
-        elif record["output"] and _from_sections(record["number"], sections) == record["output"]:
-            record["output"] = REBUILT
+        elif rebuilt := _from_sections(record["number"], sections):
+            record["output"] = _rest(record["output"], rebuilt)
     kept = {
         key: value
         for key, value in sections.items()
@@ -101,8 +101,8 @@ def unpack_analysis(stored: Json, legends: Legends) -> Json:
     for record in records:
         if record["number"] == 2:
             record["output"] = _features_output(record["output"], legends)
-        elif record["output"] == REBUILT:
-            record["output"] = _from_sections(record["number"], whole)
+        elif isinstance(record["output"], list):
+            record["output"] = {**_from_sections(record["number"], whole), **record["output"][0]}
     outputs = {record["number"]: record["output"] for record in records}
     if isinstance(whole.get("validation"), str):
         whole["validation"] = _validation(outputs[5], whole["opinions"], whole["validation"])
@@ -143,11 +143,18 @@ def _features_section(output: Json) -> Json:
     return {key: output[key] for key in ("version", "ready", "values")}
 
 
-def _from_sections(number: int, sections: Json) -> Json | None:
-    """Return the output of phase 4 as its sections tell it; None for every other phase."""
+def _rest(output: Json, rebuilt: Json) -> Any:
+    """Return what the sections do not tell of an output, in a list; all of it where they differ."""
+    if any(name not in output or output[name] != value for name, value in rebuilt.items()):
+        return output
+    return [{name: value for name, value in output.items() if name not in rebuilt}]
+
+
+def _from_sections(number: int, sections: Json) -> Json:
+    """Return the output of phase 4 as far as its sections tell it; nothing of other phases."""
     sources, opinions = sections.get("sources"), sections.get("opinions")
     if number != 4 or not sources:
-        return None
+        return {}
     return {
         "scores": {s["source"]: s["score"] for s in sources},
         "selected": [s["source"] for s in sources if s["selected"]],
@@ -162,8 +169,9 @@ def _market(outputs: Mapping[int, Json]) -> Any:
         return _missing(output)
     probabilities = output["regime_probabilities"]
     feeling = output["sentiment"]
+    view = {key: value for key, value in output.items() if key != "changes"}
     return {
-        **output,
+        **view,
         "regime_probabilities": [probabilities.get(regime.value) for regime in REGIMES],
         "sentiment": {"reason": feeling} if isinstance(feeling, str) else feeling,
     }
@@ -226,9 +234,15 @@ def pack_decision(whole: Json, votes: Mapping[str, float]) -> Json:
     for key, build in _DECIDED.items():
         if key in kept and build(outputs) == kept[key]:
             del kept[key]
+    # the layer finds what it said of a signal by this key: it stays in one place, this one
+    if not kept.get("policy"):
+        kept.pop("policy", None)
     for record in records:
-        if record["number"] == 8 and record["output"].get("votes") == votes:
-            record["output"] = {**record["output"], "votes": REBUILT}
+        output = record["output"]
+        if record["number"] == 8 and output.get("votes") == votes:
+            record["output"] = {**output, "votes": REBUILT}
+        elif record["number"] == 7 and "policy" in kept and output.get("policy") == kept["policy"]:
+            record["output"] = {**output, "policy": REBUILT}
     return {"v": VERSION, "records": [_row(record) for record in records], **kept}
 
 
@@ -240,10 +254,13 @@ def unpack_decision(stored: Json, votes: Mapping[str, float]) -> Json:
     for record in records:
         if record["number"] == 8 and record["output"].get("votes") == REBUILT:
             record["output"]["votes"] = dict(votes)
+        elif record["number"] == 7 and record["output"].get("policy") == REBUILT:
+            record["output"]["policy"] = stored["policy"]
     outputs = {record["number"]: record for record in records}
     whole = {key: value for key, value in stored.items() if key not in ("v", "records")}
     for key, build in _DECIDED.items():
         whole.setdefault(key, build(outputs))
+    whole.setdefault("policy", {})
     return {"records": records, **whole}
 
 
@@ -258,11 +275,6 @@ def _sizing(records: Mapping[int, Json]) -> Any:
         "steps": [dict(zip(_STEP, step, strict=True)) for step in output["steps"]],
         "denied": record["reasons"][0] if is_blocked else None,
     }
-
-
-def _policy(records: Mapping[int, Json]) -> Any:
-    record = records.get(7)
-    return (record["output"].get("policy") if record else None) or {}
 
 
 def _reasons(records: Mapping[int, Json]) -> Any:
@@ -280,7 +292,6 @@ def _empty(records: Mapping[int, Json]) -> Any:
 
 _DECIDED: Mapping[str, Callable[[Mapping[int, Json]], Any]] = {
     "sizing": _sizing,
-    "policy": _policy,
     "reasons": _reasons,
     "proposal": _none,
     "inputs": _empty,

@@ -56,6 +56,7 @@ def analysis_payload(analysis: Analysis, learning: Sequence[PhaseRecord]) -> dic
         "validation": _plain(analysis.validation),
         "consensus": _plain(analysis.consensus),
         "conditions": [_plain(change) for change in analysis.conditions],
+        "panel": _plain(analysis.panel),
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from types import MappingProxyType
@@ -14,10 +14,13 @@ from django.utils import timezone
 
 from accounts.services import audit_record
 from engine.ports import TradingState
+from engine.seats import Seated
+from engine.types.decisions import EvolutionTrigger
 from market.models import Instrument
-from strategies.models import Strategy
-from trades.errors import ControlRefused, LooseningRefused
-from trades.models import ControlEvent, ControlState, TradingRun
+from strategies.models import Strategy, TrainingJob
+from strategies.training import MANUAL, check_trainable, training_request
+from trades.errors import ControlRefused, EvolutionRefused, LooseningRefused
+from trades.models import ControlEvent, ControlState, EvolutionEvent, TradingRun
 
 GLOBAL_SCOPE = "global"
 RELEASED = "released"
@@ -149,6 +152,79 @@ def run_end(*, run: TradingRun, actor: str, reason: str) -> None:
                 object_id=str(run.code),
                 reason=reason,
             )
+
+
+def seats_taken(
+    *, run: TradingRun, before: Mapping[str, str], after: Sequence[Seated], at: datetime
+) -> list[EvolutionEvent]:
+    """Say in the run's journal which models sit from the first event after ``at`` on.
+
+    ``before`` is the version of each name that sat until now.
+    """
+    rows = [
+        EvolutionEvent(
+            run=run,
+            source=seated.name[:40],
+            kind="seated",
+            text=f"{seated.seat.value} is {seated.version or 'untrained'}, "
+            f"was {before.get(seated.name, 'nobody') or 'untrained'}",
+            value=0.0,
+            limit=0.0,
+            at=at,
+        )
+        for seated in after
+        if before.get(seated.name) != seated.version
+    ]
+    with transaction.atomic():
+        return EvolutionEvent.objects.bulk_create(rows)
+
+
+def predictor_parameters(run: TradingRun, code: str) -> dict[str, float]:
+    """Return a predictor's own parameters in a run's configuration; empty where none are set."""
+    predictors = run.config.get("predictors", {})
+    return dict(predictors.get(code, {}).get("parameters", {}))
+
+
+def predictor_evolve(*, code: str, actor: str, reason: str) -> list[TrainingJob]:
+    """Ask by hand for a new model of one predictor, for every open run; return the jobs made.
+
+    Raises:
+        PredictorUnknown: there is no such predictor.
+        StrategyRefused: it learns as it goes, or no reason was given.
+        EvolutionRefused: no run is open, or each of them has a training of it already.
+    """
+    check_trainable(code)
+    if not reason.strip():
+        raise EvolutionRefused("reason was empty, to train a model by hand needs one")
+    jobs: list[TrainingJob] = []
+    with transaction.atomic():
+        runs = list(TradingRun.objects.filter(ended_at__isnull=True, last_event_at__isnull=False))
+        for run in runs:
+            at = run.last_event_at or run.started_at
+            at_ms = round(at.timestamp() * 1000)
+            trigger = EvolutionTrigger(code, MANUAL, reason.strip(), 0.0, 0.0, at_ms)
+            job = training_request(
+                trigger=trigger,
+                run_code=run.code,
+                venue=run.venue,
+                symbols=run.symbols,
+                timeframe_ms=run.timeframe_ms,
+                horizon_bars=int(run.config.get("trading", {}).get("horizon_bars", 12)),
+                actor=actor,
+                parameters=predictor_parameters(run, code),
+            )
+            if job is None:
+                continue
+            jobs.append(job)
+            EvolutionEvent.objects.create(
+                run=run, source=code, kind=MANUAL, text=trigger.text, value=0.0, limit=0.0, at=at
+            )
+        if not jobs:
+            raise EvolutionRefused(
+                f"no training of {code} was asked for: open runs with bars were {len(runs)}, "
+                "or each has one that waits, runs, or was made at this very bar"
+            )
+    return jobs
 
 
 def _checked(scope: str, state: TradingState | str, reason: str) -> TradingState:

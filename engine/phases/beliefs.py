@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from engine.failsafe import FailSafe, Failure
+from engine.insights import trust_factors
 from engine.market_columns import market_columns
+from engine.phases.asking import Answers, Asker, Inputs, Notebook
 from engine.phases.config import PipelineConfig
 from engine.phases.cross_validation import UNRELIABLE, cross_validate, sentence
 from engine.phases.ensemble import combine
@@ -24,14 +26,15 @@ from engine.phases.source_selection import (
     select_sources,
     standings,
 )
-from engine.ports import LearnedSource, RuleSource
+from engine.ports import RuleSource, SourceInput
 from engine.scoreboard import ALL_REGIMES, Scoreboard
+from engine.seats import SourcePanel
 from engine.types.bars import ColumnStore, FloatColumn, Snapshot
 from engine.types.decisions import JsonValue, PhaseStatus, Reason
+from engine.types.learned import NO_PANEL, Insight, PanelView
 from engine.types.opinions import (
     REGIMES,
     Consensus,
-    FeatureView,
     MarketView,
     Missing,
     Opinion,
@@ -40,8 +43,6 @@ from engine.types.opinions import (
     Validation,
 )
 
-# How much one new measurement moves the remembered latency of a source.
-_LATENCY_STEP = 0.1
 _RULES, _LEARNED = 0, 1
 
 
@@ -54,12 +55,13 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Beliefs:
-    """What phases 4-6 found; opinions are those of every source that has one."""
+    """What phases 4-6 found; opinions are those of every voting source that has one."""
 
     sources: tuple[SourceScore, ...]
     opinions: tuple[Opinion, ...]
     validation: Validation | None
     consensus: Consensus | None
+    panel: PanelView = NO_PANEL
 
 
 _NONE: tuple[Reason, ...] = ()
@@ -70,30 +72,31 @@ class Believer:
     """Asks the sources and makes one consensus of them.
 
     Holds nothing that a restart could lose: standings are a cache of the scoreboard's answers,
-    latencies are measured anew.
+    latencies are measured anew. ``believe`` may run on a thread that is given up: it writes into
+    its notebook and into caches that are replaced, never emptied.
     """
 
     def __init__(
         self,
         config: PipelineConfig,
         rules: Sequence[RuleSource],
-        learned: Sequence[LearnedSource],
+        panel: SourcePanel,
         scoreboard: Scoreboard,
         fail_safe: FailSafe,
         monotonic: Callable[[], float],
     ) -> None:
         self._config = config
         self._rules = tuple(rules)
-        self._learned = tuple(learned)
+        self._panel = panel
         self._scoreboard = scoreboard
         self._fail_safe = fail_safe
-        self._monotonic = monotonic
-        self._names = (*(s.code for s in self._rules), *(s.code for s in self._learned))
-        if len(set(self._names)) != len(self._names):
-            raise ValueError(f"source codes must be unique, were {', '.join(self._names)}")
-        counts = (len(self._rules), len(self._learned))
+        self._asker = Asker(config, panel, fail_safe, monotonic)
+        self._names = (*(s.code for s in self._rules), *(s.name for s in panel.voters))
+        names = (*self._names, *(s.name for s in panel.shadows))
+        if len(set(names)) != len(names):
+            raise ValueError(f"source codes must be unique, were {', '.join(names)}")
+        counts = (len(self._rules), len(panel.voters))
         self._groups = np.repeat(np.array([_RULES, _LEARNED], dtype=np.int64), counts)
-        self._latencies_us = np.zeros(len(self._names))
         self._unknown_fits = np.full(len(self._names), UNKNOWN_FIT)
         self._standings: dict[str, Standings] = {}
         # keys of columns kept in a store; this object's own, for another one asks other rules
@@ -101,12 +104,24 @@ class Believer:
 
     def forget_standings(self) -> None:
         """Read the scoreboard again; needed whenever something was settled."""
-        self._standings.clear()
+        # a new one: a late computation may still write into the old
+        self._standings = {}
 
-    def warm_up(self) -> None:
-        """Run every compiled kernel once, so that compiling costs no event its deadline."""
-        standing, n = self._standing(ALL_REGIMES), len(self._names)
-        selection = select_sources(standing, self._unknown_fits, self._latencies_us, self._config)
+    def reseated(self, rows: Mapping[SourceInput, FloatColumn]) -> None:
+        """Look at the panel again: somebody else may speak for a code."""
+        self._asker.warm_up(rows)
+        self._fit_key = object()
+        self.forget_standings()
+
+    def warm_up(self, rows: Mapping[SourceInput, FloatColumn]) -> None:
+        """Run every compiled kernel once, so that compiling costs no event its deadline.
+
+        ``rows`` are any rows of the right length, by input.
+        """
+        self._asker.warm_up(rows)
+        n = len(self._names)
+        standing = self._standing(self._standings, ALL_REGIMES)
+        selection = select_sources(standing, self._unknown_fits, np.zeros(n), self._config)
         probabilities = np.full(n, 0.6)
         opinions = self._opinions(probabilities)
         validated = cross_validate(
@@ -131,47 +146,76 @@ class Believer:
         self,
         snapshot: Snapshot,
         market: MarketView | Missing,
-        features: FeatureView | Missing,
+        inputs: Inputs,
+        insights: Sequence[Insight],
         chain: Chain,
-        stage: Stage,
+        notebook: Notebook,
     ) -> Beliefs:
-        """Run phases 4-6 and record each; ``stage`` follows along."""
-        config = self._config
-        chain.mark()
-        standing = self._standing(regime_key(market))
-        fits = self._fits(snapshot, market)
-        selection = select_sources(standing, fits, self._latencies_us, config)
-        scores = chain.detail(lambda: explain(standing, fits, selection, config))
-        probabilities = self._ask(snapshot, features)
+        """Run phases 4-6 and note each in the notebook."""
+        config, names = self._config, self._names
+        standing = self._standing(self._standings, regime_key(market))
+        scores, selection, answers, probabilities = chain.timed(
+            4, lambda: self._select_and_ask(snapshot, market, inputs, standing, chain, notebook)
+        )()
         opinions = self._opinions(probabilities)
         given = tuple([opinion for opinion in opinions if opinion is not None])
-        _record_selection(chain, scores, selection, given)
-        stage.number = 5
-        validated = cross_validate(
-            opinions, probabilities, selection.place, standing.performance, config
-        )
+        _record_selection(notebook, scores, selection, given, answers)
+        trust = trust_factors(insights, names, probabilities)
+        validated = chain.timed(
+            5,
+            lambda: cross_validate(
+                opinions, probabilities, selection.place, standing.performance * trust, config
+            ),
+        )()
         validation = validated.validation
-        _record_validation(chain, validation)
-        stage.number = 6
-        consensus = combine(
-            self._names,
-            probabilities,
-            validated.kept,
-            self._groups,
-            standing.skill,
-            standing.settled,
-            validation.verdict,
-            standing.voice,
-        )
-        _record_consensus(chain, consensus)
-        return Beliefs(scores, given, validation, consensus)
+        doubted = tuple([(n, t) for n, t in zip(names, trust.tolist(), strict=True) if t < 1.0])
+        _record_validation(notebook, chain, validation, insights, doubted)
+        consensus = chain.timed(
+            6,
+            lambda: combine(
+                names,
+                probabilities,
+                validated.kept,
+                self._groups,
+                standing.skill * trust,
+                standing.settled,
+                validation.verdict,
+                standing.voice,
+            ),
+        )()
+        _record_consensus(notebook, consensus)
+        panel = PanelView(answers.shadow, answers.shed, tuple(insights), doubted, answers.asked)
+        return Beliefs(scores, given, validation, consensus, panel)
 
-    def _standing(self, regime: str) -> Standings:
-        known = self._standings.get(regime)
+    def _select_and_ask(
+        self,
+        snapshot: Snapshot,
+        market: MarketView | Missing,
+        inputs: Inputs,
+        standing: Standings,
+        chain: Chain,
+        notebook: Notebook,
+    ) -> tuple[tuple[SourceScore, ...], Selection, Answers, FloatColumn]:
+        config = self._config
+        fits, latencies_us = self._fits(snapshot, market), self._latencies_us()
+        selection = select_sources(standing, fits, latencies_us, config)
+        scores = chain.detail(lambda: explain(standing, fits, selection, config))
+        # Sources that were not selected are asked too: unheard, they could never prove better.
+        by_rules: FloatColumn = self.board(snapshot.store).probability_up[snapshot.row]
+        bar_number = snapshot.event.ts_ms // snapshot.store.bars.timeframe_ms
+        answers = self._asker.ask(bar_number, inputs, notebook)
+        return scores, selection, answers, np.concatenate((by_rules, answers.voters))
+
+    def _latencies_us(self) -> FloatColumn:
+        latencies = np.zeros(len(self._names))
+        for index in range(len(self._rules), len(self._names)):
+            latencies[index] = self._asker.latency_us(self._names[index])
+        return latencies
+
+    def _standing(self, cache: dict[str, Standings], regime: str) -> Standings:
+        known = cache.get(regime)
         if known is None:
-            known = self._standings[regime] = standings(
-                self._scoreboard, self._names, regime, self._groups
-            )
+            known = cache[regime] = standings(self._scoreboard, self._names, regime, self._groups)
         return known
 
     def _fits(self, snapshot: Snapshot, market: MarketView | Missing) -> FloatColumn:
@@ -185,81 +229,44 @@ class Believer:
         probabilities = market_columns(store).regime_probabilities
         fits = np.zeros((len(store.bars), len(self._names)))
         liked = [s.favourable_regimes for s in self._rules]
-        liked.extend(s.favourable_regimes for s in self._learned)
+        liked.extend(s.source.favourable_regimes for s in self._panel.voters)
         for index, regimes in enumerate(liked):
             for column, regime in enumerate(REGIMES):
                 if regime in regimes:
                     fits[:, index] += probabilities[:, column]
         return fits
 
-    def _ask(self, snapshot: Snapshot, features: FeatureView | Missing) -> FloatColumn:
-        """Return every source's probability (n_sources,), 0.5 = none.
-
-        Sources that were not selected are asked too: unheard, they could never prove better.
-        """
-        by_rules: FloatColumn = self.board(snapshot.store).probability_up[snapshot.row]
-        if not self._learned:
-            return by_rules
-        by_learned = [
-            self._ask_learned(index, source, snapshot, features)
-            for index, source in enumerate(self._learned, start=len(self._rules))
-        ]
-        return np.concatenate((by_rules, by_learned))
-
     def _opinions(self, probabilities: FloatColumn) -> list[Opinion | None]:
         """Return each source's opinion, None where it is too close to 0.5 to be one."""
-        margin = self._config.opinion_margin
-        latencies = self._latencies_us.tolist()
+        margin, rules = self._config.opinion_margin, len(self._rules)
+        versions = ("",) * rules + tuple(s.version for s in self._panel.voters)
         return [
-            Opinion(name, probability, latency) if abs(probability - 0.5) >= margin else None
-            for name, probability, latency in zip(
-                self._names, probabilities.tolist(), latencies, strict=True
+            Opinion(name, probability, self._asker.latency_us(name), version)
+            if abs(probability - 0.5) >= margin
+            else None
+            for name, probability, version in zip(
+                self._names, probabilities.tolist(), versions, strict=True
             )
         ]
-
-    def _ask_learned(
-        self, index: int, source: LearnedSource, snapshot: Snapshot, features: FeatureView | Missing
-    ) -> float:
-        """Return one predictor's probability; 0.5 where it is not warm, failing or too slow now."""
-        if isinstance(features, Missing) or not features.ready:
-            return 0.5
-        latency_us = float(self._latencies_us[index])
-        bar_number = snapshot.event.ts_ms // snapshot.store.bars.timeframe_ms
-        if latency_us > self._config.latency_budget_us and (
-            bar_number % self._config.learn_every_bars
-        ):
-            # too slow: asked now and then only, to see whether it has recovered
-            return 0.5
-        started_s = self._monotonic()
-        values = features.values
-        answer = self._fail_safe.attempt(
-            lambda: _probability(source, source.predict(values)), where=f"predictor {source.code}"
-        )
-        took_us = (self._monotonic() - started_s) * 1e6
-        self._latencies_us[index] = latency_us + _LATENCY_STEP * (took_us - latency_us)
-        return 0.5 if isinstance(answer, Failure) else answer
 
     def _ask_rule(self, rule: RuleSource, call: Callable[[], RuleColumns]) -> RuleColumns | None:
         answer = self._fail_safe.attempt(call, where=f"rule {rule.code}")
         return None if isinstance(answer, Failure) else answer
 
 
-def _probability(source: LearnedSource, value: float) -> float:
-    if not 0.0 <= value <= 1.0:
-        raise ValueError(f"probability of {source.code} must be in [0, 1], was {value}")
-    return value
-
-
 def _record_selection(
-    chain: Chain,
+    notebook: Notebook,
     scores: Sequence[SourceScore],
     selection: Selection,
     opinions: Sequence[Opinion],
+    answers: Answers,
 ) -> None:
     status, reasons = PhaseStatus.PASSED, _NONE
+    if answers.shed:
+        status, reasons = PhaseStatus.REDUCED, (fewer_models(answers.shed),)
     if selection.count == 0:
         text = f"no source is fit to be asked, candidates were {len(selection.scores)}"
-        status, reasons = PhaseStatus.BLOCKED, (Reason("NO_SOURCE", text, 0.0, 1.0),)
+        status, reasons = PhaseStatus.BLOCKED, (Reason("NO_SOURCE", text, 0.0, 1.0), *reasons)
 
     def output() -> dict[str, JsonValue]:
         return {
@@ -267,12 +274,26 @@ def _record_selection(
             "selected": [s.source for s in scores if s.selected],
             "reasons": {s.source: s.reason for s in scores},
             "opinions": {o.source: o.probability_up for o in opinions},
+            "shadow": {o.source: o.probability_up for o in answers.shadow},
+            "shed": list(answers.shed),
         }
 
-    chain.add(4, status, output, reasons)
+    notebook.add(4, status, output, reasons)
 
 
-def _record_validation(chain: Chain, validation: Validation) -> None:
+def fewer_models(shed: Sequence[str]) -> Reason:
+    """Say that learned sources were not asked for want of time (ORC-74)."""
+    text = f"{len(shed)} learned sources not asked, over the time budget: {', '.join(shed)}"
+    return Reason("FEWER_MODELS", text, float(len(shed)), 0.0)
+
+
+def _record_validation(
+    notebook: Notebook,
+    chain: Chain,
+    validation: Validation,
+    insights: Sequence[Insight],
+    trust: tuple[tuple[str, float], ...],
+) -> None:
     def output() -> dict[str, JsonValue]:
         return {
             "verdict": validation.verdict,
@@ -280,18 +301,21 @@ def _record_validation(chain: Chain, validation: Validation) -> None:
             "reliability": validation.reliability,
             "kept": [o.source for o in validation.kept],
             "outliers": list(validation.outliers),
+            "insights": [f"{i.source}: {i.text}" for i in insights],
+            "trust": dict(trust),
         }
 
     unreliable = validation.verdict == UNRELIABLE
     status = PhaseStatus.REDUCED if unreliable else PhaseStatus.PASSED
-    chain.add(5, status, output, chain.detail(lambda: _doubts(validation)) if unreliable else ())
+    reasons = chain.detail(lambda: _doubts(validation)) if unreliable else _NONE
+    notebook.add(5, status, output, reasons)
 
 
 def _doubts(validation: Validation) -> tuple[Reason, ...]:
     return (Reason("UNRELIABLE", sentence(validation), validation.reliability),)
 
 
-def _record_consensus(chain: Chain, consensus: Consensus | None) -> None:
+def _record_consensus(notebook: Notebook, consensus: Consensus | None) -> None:
     def output() -> dict[str, JsonValue]:
         if consensus is None:
             return {}
@@ -305,9 +329,9 @@ def _record_consensus(chain: Chain, consensus: Consensus | None) -> None:
         }
 
     if consensus is None:
-        chain.add(6, PhaseStatus.SKIPPED, output, (NO_OPINION_REASON,))
+        notebook.add(6, PhaseStatus.SKIPPED, output, (NO_OPINION_REASON,))
     else:
-        chain.add(6, PhaseStatus.PASSED, output)
+        notebook.add(6, PhaseStatus.PASSED, output)
 
 
 NO_OPINION_REASON = Reason("NO_OPINION", "nothing to combine, opinions were 0", 0.0, 1.0)

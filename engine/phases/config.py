@@ -46,6 +46,8 @@ class PipelineConfig:
     minimum_performance: float = 0.40
     minimum_score: float = 0.25
     latency_budget_us: float = 2_000.0
+    # all learned sources of a bar together: over it fewer are asked, shadows go first (ORC-74)
+    panel_budget_us: float = 200_000.0
     # an opinion closer to 0.5 than this is none
     opinion_margin: float = 0.005
 
@@ -94,6 +96,11 @@ class PipelineConfig:
     schedule_ms: int = 86_400_000
     new_data_settled: int = 1_000
     evolution_cooldown_ms: int = 21_600_000
+    # errors of neighbouring opinions share part of their horizon: drift is looked for in blocks
+    drift_block_settled: int = 4
+    drift_delta: float = 0.002
+    drift_trust: float = 0.5
+    drift_insight_bars: int = 240
 
     # from the bar's arrival to its decisions; wall time of the passed monotonic clock
     total_deadline_s: float = 2.0
@@ -134,6 +141,8 @@ _AT_LEAST_ONE = (
     "max_holding_bars",
     "horizon_bars",
     "learn_every_bars",
+    "drift_block_settled",
+    "drift_insight_bars",
 )
 _FRACTIONS = (
     "wait_liquidity_score",
@@ -147,12 +156,17 @@ _FRACTIONS = (
     "veto_probability",
     "degraded_factor",
     "base_share_of_cap",
+    "drift_delta",
+    "drift_trust",
 )
 _POSITIVE = (
     "depth_band_bps",
     "reference_notional_quote",
     "split_impact_bps",
     "latency_budget_us",
+    "panel_budget_us",
+    "drift_delta",
+    "drift_trust",
     "outlier_floor",
     "outlier_limit",
     "stop_sigmas",

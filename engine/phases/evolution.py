@@ -9,10 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from engine.drift import BlockedDrift, Drift
 from engine.phases.config import PipelineConfig
 from engine.scoreboard import Scoreboard
-from engine.types.decisions import EvolutionTrigger, JsonValue
+from engine.types.decisions import EvolutionTrigger, JsonValue, Settlement
+from engine.types.learned import Insight
 from engine.types.opinions import MarketView, Missing
+
+EVOLUTION = "evolution"
+DRIFT = "DRIFT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +49,61 @@ class EvolutionWatch:
         self._sources = tuple(sources)
         self._config = config
         self._watches: dict[str, Watch] = {}
+        self._streams = {source: self._stream() for source in self._sources}
+        # drifts for the worse that have not led to a trigger yet
+        self._drifts: dict[str, Drift] = {}
+
+    def _stream(self) -> BlockedDrift:
+        return BlockedDrift(self._config.drift_block_settled, self._config.drift_delta)
+
+    def observe(self, settlements: Sequence[Settlement], bar_ms: int) -> tuple[Insight, ...]:
+        """Follow each source's errors; return a warning for each that has changed for the worse.
+
+        The warning lowers trust in that source for ``drift_insight_bars``.
+        """
+        found = []
+        for settlement in settlements:
+            stream = self._streams.get(settlement.source)
+            drift = None if stream is None else stream.update(settlement.brier)
+            if drift is None:
+                continue
+            if drift.is_worse:
+                self._drifts[settlement.source] = drift
+                found.append(self._warning(settlement, drift, bar_ms))
+            else:
+                self._drifts.pop(settlement.source, None)
+        return tuple(found)
+
+    def _warning(self, settlement: Settlement, drift: Drift, bar_ms: int) -> Insight:
+        at_ms = settlement.settled_at_ms
+        return Insight(
+            source=EVOLUTION,
+            kind=DRIFT,
+            value=drift.after - drift.before,
+            text=_drift_text(drift),
+            at_ms=at_ms,
+            expires_ms=at_ms + self._config.drift_insight_bars * bar_ms,
+            about=settlement.source,
+            trust=self._config.drift_trust,
+        )
+
+    def start_anew(self, source: str, at_ms: int, scoreboard: Scoreboard) -> None:
+        """Forget a source's past: another model speaks for it from now on."""
+        if source in self._streams:
+            self._streams[source] = self._stream()
+            self._drifts.pop(source, None)
+            last = self._watches.get(source)
+            self._watches[source] = Watch(
+                at_ms,
+                scoreboard.settled_ever(source),
+                None,
+                None if last is None else last.last_trigger_ms,
+            )
 
     def due(
         self, at_ms: int, market: MarketView | Missing, scoreboard: Scoreboard
     ) -> EvolutionStep | None:
-        """Return what is due: the first of decline, regime change, new data, schedule.
+        """Return what is due: first of drift, decline, regime change, new data, schedule.
 
         None where there is no learned source to watch.
         """
@@ -74,6 +129,8 @@ class EvolutionWatch:
     def apply(self, step: EvolutionStep) -> None:
         """Remember what ``due`` returned."""
         self._watches.update(step.watches)
+        for trigger in step.triggers:
+            self._drifts.pop(trigger.source, None)
 
     def _windowed_brier(self, source: str, scoreboard: Scoreboard) -> float | None:
         if scoreboard.settled(source) < self._config.decline_min_settled:
@@ -93,6 +150,10 @@ class EvolutionWatch:
         last_ms = watch.last_trigger_ms
         if last_ms is not None and at_ms - last_ms < config.evolution_cooldown_ms:
             return None
+        drift = self._drifts.get(source)
+        if drift is not None:
+            limit = drift.before + drift.bound
+            return EvolutionTrigger(source, "drift", _drift_text(drift), drift.after, limit, at_ms)
         if brier is not None and watch.best_brier is not None:
             limit = watch.best_brier + config.decline_brier
             if brier > limit:
@@ -123,6 +184,8 @@ class EvolutionWatch:
                 "settled_then": watch.settled_then,
                 "best_brier": watch.best_brier,
                 "last_trigger_ms": watch.last_trigger_ms,
+                "errors": self._streams[source].state(),
+                "drift": _drift_json(self._drifts.get(source)),
             }
             for source, watch in sorted(self._watches.items())
         }
@@ -134,7 +197,38 @@ class EvolutionWatch:
             ValueError: the state is not one that ``state`` wrote; nothing is changed then.
         """
         watches = {source: _watch(source, row) for source, row in state.items()}
+        streams = {source: self._stream() for source in self._sources}
+        drifts: dict[str, Drift] = {}
+        for source, row in state.items():
+            if source in streams and isinstance(row, dict):
+                errors, drift = row.get("errors"), _drift(source, row.get("drift"))
+                if isinstance(errors, dict):
+                    streams[source].restore(errors)
+                if drift is not None:
+                    drifts[source] = drift
         self._watches = {s: w for s, w in watches.items() if s in self._sources}
+        self._streams, self._drifts = streams, drifts
+
+
+def _drift_text(drift: Drift) -> str:
+    return (
+        f"mean error rose from {drift.before:.4f} to {drift.after:.4f}, "
+        f"chance allowed {drift.bound:.4f}"
+    )
+
+
+def _drift_json(drift: Drift | None) -> JsonValue:
+    return None if drift is None else [drift.before, drift.after, drift.bound]
+
+
+def _drift(source: str, row: JsonValue) -> Drift | None:
+    if row is None:
+        return None
+    if isinstance(row, list) and len(row) == 3:
+        numbers = [float(value) for value in row if isinstance(value, float | int)]
+        if len(numbers) == 3:
+            return Drift(*numbers)
+    raise ValueError(f"evolution state of {source} must hold a drift, was {row!r}")
 
 
 def _with_best(watch: Watch, brier: float | None) -> Watch:

@@ -7,34 +7,43 @@ Pure until applied: ``due`` says what has been settled by this bar and what is n
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from engine.phases.config import PipelineConfig
 from engine.phases.ensemble import ENSEMBLE
+from engine.ports import SourceInput
 from engine.types.bars import FloatColumn, MarketEvent, Snapshot
 from engine.types.decisions import Analysis, JsonValue, Settlement
+from engine.types.learned import Trial
 from engine.types.opinions import Consensus, FeatureView, MarketView, Missing
+
+Rows = Mapping[SourceInput, FloatColumn]
 
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """Opinions of one bar whose outcome is not known yet; ``features`` where they were warm."""
+    """Opinions of one bar whose outcome is not known yet.
+
+    ``rows`` is what sources read on that bar, where it was there and warm; ``asked`` what every
+    learned source answered.
+    """
 
     at_ms: int
     close: float
     regime: str
     opinions: tuple[tuple[str, float], ...]
-    features: FloatColumn | None
+    rows: Rows
+    asked: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """One example for every learned source: features then, outcome now."""
+    """One example for every learned source: what it read then, the outcome now."""
 
-    features: FloatColumn
+    rows: Rows
     outcome_up: int
 
 
@@ -47,15 +56,21 @@ class Learned:
     settlements: tuple[Settlement, ...]
     lessons: tuple[Lesson, ...]
     pending: Pending | None
+    trials: tuple[Trial, ...] = ()
 
 
 class PendingOpinions:
     """Pending opinions by symbol, bounded: an opinion is settled or dropped after its horizon."""
 
-    def __init__(self, config: PipelineConfig, *, keep_features: bool = True) -> None:
-        """``keep_features`` is False where no learned source will want the lesson."""
+    def __init__(
+        self,
+        config: PipelineConfig,
+        *,
+        inputs: Callable[[], Collection[SourceInput]] = lambda: (SourceInput.FEATURES,),
+    ) -> None:
+        """``inputs`` says what learned sources will want the lesson of."""
         self._config = config
-        self._keep_features = keep_features
+        self._inputs = inputs
         self._queues: dict[str, deque[Pending]] = {}
 
     def __len__(self) -> int:
@@ -76,7 +91,7 @@ class PendingOpinions:
             finished = tuple(p for p in waiting if p.at_ms <= due_at_ms)
         on_stride = (event.ts_ms // timeframe_ms) % self._config.learn_every_bars == 0
         wanted = on_stride or has_order
-        pending = _pending(snapshot, analysis, self._keep_features) if wanted else None
+        pending = _pending(snapshot, analysis, self._inputs()) if wanted else None
         if not finished and pending is None:
             return None
         close = snapshot.close
@@ -85,12 +100,9 @@ class PendingOpinions:
             event.symbol,
             len(finished),
             tuple(s for p in kept for s in settle(p, event.symbol, close, event.ts_ms)),
-            tuple(
-                Lesson(p.features, 1 if close > p.close else 0)
-                for p in kept
-                if p.features is not None
-            ),
+            tuple(Lesson(p.rows, 1 if close > p.close else 0) for p in kept if p.rows),
             pending,
+            tuple(_trial(p, event.symbol, close, event.ts_ms) for p in kept if p.asked),
         )
 
     def is_due(self, event: MarketEvent, timeframe_ms: int) -> bool:
@@ -110,6 +122,29 @@ class PendingOpinions:
             waiting.popleft()
         if learned.pending is not None:
             waiting.append(learned.pending)
+
+    def forget_rows(self, reads: SourceInput) -> None:
+        """Drop what was read of one input: it is no longer made as it was."""
+        for symbol, waiting in self._queues.items():
+            kept = [
+                replace(p, rows={key: row for key, row in p.rows.items() if key is not reads})
+                for p in waiting
+            ]
+            self._queues[symbol] = deque(kept, maxlen=waiting.maxlen)
+
+    def rename(self, names: Mapping[str, str]) -> None:
+        """File pending opinions under other names; a name taken over loses what was its own."""
+        gone = set(names.values()) - set(names)
+        for symbol, waiting in self._queues.items():
+            kept = [
+                replace(
+                    p,
+                    opinions=_renamed(p.opinions, names, gone),
+                    asked=_renamed(p.asked, names, gone),
+                )
+                for p in waiting
+            ]
+            self._queues[symbol] = deque(kept, maxlen=waiting.maxlen)
 
     def state(self) -> dict[str, JsonValue]:
         """Return everything as JSON values."""
@@ -152,32 +187,66 @@ def settle(pending: Pending, symbol: str, close: float, at_ms: int) -> list[Sett
     ]
 
 
-def _pending(snapshot: Snapshot, analysis: Analysis, keep_features: bool) -> Pending | None:
-    market, features = analysis.market, analysis.features
+def _renamed(
+    opinions: tuple[tuple[str, float], ...], names: Mapping[str, str], gone: Collection[str]
+) -> tuple[tuple[str, float], ...]:
+    return tuple((names.get(source, source), p) for source, p in opinions if source not in gone)
+
+
+def _trial(pending: Pending, symbol: str, close: float, at_ms: int) -> Trial:
+    outcome = 1 if close > pending.close else 0
+    return Trial(symbol, pending.regime, pending.asked, outcome, pending.at_ms, at_ms)
+
+
+def input_view(analysis: Analysis, reads: SourceInput) -> FeatureView | Missing:
+    """Return what sources of one kind read on this bar."""
+    if reads is SourceInput.FEATURES:
+        return analysis.features
+    flow = analysis.order_flow
+    return flow if isinstance(flow, Missing) else flow.inputs
+
+
+def _pending(
+    snapshot: Snapshot, analysis: Analysis, inputs: Collection[SourceInput]
+) -> Pending | None:
+    market = analysis.market
     if not isinstance(market, MarketView):
         # without a regime the outcome could not be booked to a condition
         return None
-    opinions = [(o.source, o.probability_up) for o in analysis.opinions]
+    heard = (*analysis.opinions, *analysis.panel.shadow)
+    opinions = [(o.source, o.probability_up) for o in heard]
     if isinstance(analysis.consensus, Consensus):
         opinions.append((ENSEMBLE, analysis.consensus.probability_up))
-    warm = keep_features and isinstance(features, FeatureView) and features.ready
-    values = features.values.copy() if warm and not isinstance(features, Missing) else None
-    if not opinions and values is None:
+    views = {reads: input_view(analysis, reads) for reads in SourceInput if reads in inputs}
+    rows = {
+        reads: view.values.copy()
+        for reads, view in views.items()
+        if isinstance(view, FeatureView) and view.ready
+    }
+    if not opinions and not rows:
         return None
     return Pending(
-        snapshot.event.ts_ms, snapshot.close, market.regime.value, tuple(opinions), values
+        snapshot.event.ts_ms,
+        snapshot.close,
+        market.regime.value,
+        tuple(opinions),
+        rows,
+        analysis.panel.asked,
     )
 
 
 def _to_json(pending: Pending) -> dict[str, JsonValue]:
     opinions: list[JsonValue] = [[source, p] for source, p in pending.opinions]
-    features: JsonValue = None if pending.features is None else pending.features.tolist()
     return {
         "at_ms": pending.at_ms,
         "close": pending.close,
         "regime": pending.regime,
         "opinions": opinions,
-        "features": features,
+        "asked": [[source, p] for source, p in pending.asked],
+        **{
+            reads.value: pending.rows[reads].tolist() if reads in pending.rows else None
+            for reads in SourceInput
+        },
     }
 
 
@@ -185,17 +254,30 @@ def _from_json(row: JsonValue) -> Pending:
     if not isinstance(row, dict):
         raise ValueError(f"pending opinion must be a mapping, was {row!r}")
     at_ms, close, regime = row.get("at_ms"), row.get("close"), row.get("regime")
-    opinions, features = row.get("opinions"), row.get("features")
+    opinions, asked = row.get("opinions"), row.get("asked", [])
+    read = {reads: row.get(reads.value) for reads in SourceInput}
     if (
         not isinstance(at_ms, int)
         or not isinstance(close, float | int)
         or not isinstance(regime, str)
         or not isinstance(opinions, list)
-        or not isinstance(features, list | None)
+        or not isinstance(asked, list)
+        or not all(isinstance(values, list | None) for values in read.values())
     ):
         raise ValueError(f"pending opinion must have at_ms, close, regime, opinions, was {row!r}")
-    values = None if features is None else np.array(features, dtype=np.float64)
-    return Pending(at_ms, float(close), regime, tuple(_opinion(o) for o in opinions), values)
+    rows = {
+        reads: np.array(values, dtype=np.float64)
+        for reads, values in read.items()
+        if values is not None
+    }
+    return Pending(
+        at_ms,
+        float(close),
+        regime,
+        tuple(_opinion(o) for o in opinions),
+        rows,
+        tuple(_opinion(o) for o in asked),
+    )
 
 
 def _opinion(value: JsonValue) -> tuple[str, float]:

@@ -11,11 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from engine.failsafe import Failure
 from engine.market_columns import market_columns
 from engine.phases import final_decision, market_analysis
-from engine.phases.beliefs import Stage
+from engine.phases.asking import Notebook
 from engine.phases.context import Positions
 from engine.phases.ensemble import ENSEMBLE
+from engine.phases.learning import Learned
 from engine.phases.pipeline import Pipeline
 from engine.phases.proposals import exit_from_columns
 from engine.types.bars import BoolColumn, ColumnStore, Snapshot
@@ -42,11 +44,11 @@ class ReplayPipeline(Pipeline):
         A learned source must be asked on every bar, for it learns from what it said; with one
         no bar is quiet.
         """
-        if self._learned:
-            return None
         store, row, event = snapshot.store, snapshot.row, snapshot.event
         # the next bar compares its book with this one's, whoever answers for this bar
         self._tape.observe(event, store.bars.timeframe_ms)
+        if self._panel.everyone or (event.book is not None and self._learner.reads_book):
+            return None
         known = self._known.get(event.symbol)
         if known is None or known[0] is not store:
             known = self._known[event.symbol] = (store, self._silence(store, snapshot))
@@ -59,8 +61,17 @@ class ReplayPipeline(Pipeline):
                 board = self.board(store)
                 if exit_from_columns(snapshot, board, position, self._config) is not None:
                     return None
-        if self._pending.is_due(event, store.bars.timeframe_ms):
-            self._learn(snapshot)
+        if self._learner.pending.is_due(event, store.bars.timeframe_ms):
+            learned = self._fail_safe.attempt(
+                lambda: self._settled(snapshot), where="quiet bar", always=True
+            )
+            if isinstance(learned, Failure):
+                # all ten phases run then, and say which of them failed
+                return None
+            if learned is not None:
+                self._learner.settle(learned)
+                self._believer.forget_standings()
+        self._learner.leave(self._learner.observed(snapshot, NOT_ASKED), event.ts_ms)
         return Decision(
             final_decision.PLATFORM,
             event.symbol,
@@ -82,13 +93,15 @@ class ReplayPipeline(Pipeline):
             {},
         )
 
-    def _learn(self, snapshot: Snapshot) -> None:
+    def _settled(self, snapshot: Snapshot) -> Learned | None:
         """Run phases 4-6 and 9 for what is settled or becomes pending on this bar."""
         market = market_analysis.analyse_market(snapshot)
         if isinstance(market, Missing):
             raise ValueError(f"a silent bar has a market view, was {market.reason}")
         chain = self._recorder.begin(dict)
-        beliefs = self._believer.believe(snapshot, market, NOT_ASKED, chain, Stage(4))
+        event = snapshot.event
+        insights = self._learner.insights(event.symbol, market, event.ts_ms)
+        beliefs = self._believer.believe(snapshot, market, {}, insights, chain, Notebook())
         analysis = Analysis(
             snapshot.event.symbol,
             snapshot.event.ts_ms,
@@ -102,14 +115,7 @@ class ReplayPipeline(Pipeline):
             beliefs.consensus,
             (),
         )
-        learned = self._pending.due(snapshot, analysis, False)
-        if learned is None:
-            return
-        for settlement in learned.settlements:
-            self._scoreboard.record(settlement)
-        if learned.settlements:
-            self._believer.forget_standings()
-        self._pending.apply(learned)
+        return self._learner.pending.due(snapshot, analysis, False)
 
     def _silence(self, store: ColumnStore, snapshot: Snapshot) -> BoolColumn:
         """Return True on bars on which no source can lead to an entry, shape (n_bars,).

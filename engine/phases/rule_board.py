@@ -32,6 +32,11 @@ class RuleBoard:
     columns: Mapping[str, RuleColumns]
 
 
+def empty_board(n_bars: int) -> RuleBoard:
+    """Return the board of no rules: nobody has an opinion, nobody proposes."""
+    return RuleBoard(np.full((n_bars, 0), 0.5), np.zeros(n_bars, dtype=np.bool_), {})
+
+
 def rule_board(rules: Sequence[RuleSource], store: ColumnStore, ask: Ask) -> RuleBoard:
     """Ask every rule once about a whole store."""
     n = len(store.bars)

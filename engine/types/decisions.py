@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
+from engine.types.learned import NO_PANEL, PanelView
 from engine.types.opinions import (
     ConditionChange,
     Consensus,
@@ -143,6 +144,7 @@ class Analysis:
     consensus: Consensus | None
     records: tuple[PhaseRecord, ...]
     conditions: tuple[ConditionChange, ...] = ()
+    panel: PanelView = NO_PANEL
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,8 +193,8 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class EvolutionTrigger:
-    """Phase 10: a reason to train a candidate (ORC-16). ``kind`` is decline, regime_change,
-    schedule, new_data or manual."""
+    """Phase 10: a reason to train a candidate (ORC-16). ``kind`` is decline, drift,
+    regime_change, schedule, new_data or manual."""
 
     source: str
     kind: str

@@ -187,11 +187,15 @@ class RuleColumns:
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """A source's probability that the price is higher after its horizon; 0.5 = none."""
+    """A source's probability that the price is higher after its horizon; 0.5 = none.
+
+    ``version`` names the model that spoke; empty for rules and for what learns as it goes.
+    """
 
     source: str
     probability_up: float
     latency_us: float = 0.0
+    version: str = ""
 
 
 class ProposalKind(StrEnum):

@@ -20,6 +20,7 @@ from engine.types.decisions import (
     PhaseRecord,
     Settlement,
 )
+from engine.types.learned import TradeCredit, Trial
 from engine.types.ledger import EquityPoint, Lot, Trade
 from engine.types.orders import Fill, OrderIntent, Purpose
 
@@ -119,8 +120,14 @@ class MemoryJournal(AbstractContextManager[None]):
         self._event_decisions.append(decision)
 
     def record_learning(
-        self, settled: Sequence[Settlement], triggers: Sequence[EvolutionTrigger]
+        self,
+        settled: Sequence[Settlement],
+        triggers: Sequence[EvolutionTrigger],
+        trials: Sequence[Trial],
     ) -> None:
+        return None
+
+    def record_credit(self, credit: TradeCredit) -> None:
         return None
 
     def record_equity(self, point: EquityPoint, event: MarketEvent) -> None:

@@ -76,8 +76,11 @@ class Recording:
         self._write("decision")
         self.decisions.append(decision)
 
-    def record_learning(self, settled: Any, triggers: Any) -> None:
+    def record_learning(self, settled: Any, triggers: Any, trials: Any) -> None:
         self._write("learning")
+
+    def record_credit(self, credit: Any) -> None:
+        self._write("credit")
 
     def record_side_trade(self, book: str, trade: Trade) -> None:
         self._write("side trade")

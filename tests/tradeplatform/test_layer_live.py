@@ -20,6 +20,7 @@ from tradeplatform.run_setup import run_ensure
 from tradeplatform.running import running_session
 from trades.lease import lease_acquire
 from trades.models import Decision, Fill, Lot, Order, Trade, TradingRun
+from trades.stored import decision_document
 
 __all__ = ["bar_file", "practice_keys"]
 
@@ -70,10 +71,10 @@ def _orders_refer_to_one_earlier_quality(run: TradingRun, until: int) -> None:
     assert entries.count() >= 3
     signals = set()
     for order in entries.select_related("decision"):
-        policy = order.decision.payload["policy"]
+        policy = decision_document(order.decision)["policy"]
         assert policy["accepted"] and policy["quality"] >= ON["quality_threshold"]
         assert order.decision.created_at <= order.created_at
-        sizing = order.decision.payload["sizing"]
+        sizing = decision_document(order.decision)["sizing"]
         steps = [step["code"] for step in sizing["steps"]]
         assert steps[0] == "BASE" and "MULTIPLIER" in steps
         assert sizing["quality"] == policy["quality"]
@@ -85,7 +86,7 @@ def _after_the_switch_nothing_is_scored(run: TradingRun, since: int) -> None:
     later = Decision.objects.filter(run=run, pk__gt=since)
     assert later.count() >= 15
     for decision in later:
-        assert (decision.payload["policy"] or {}).get("quality") is None
+        assert decision_document(decision)["policy"].get("quality") is None
 
 
 def _fills_make_lots_and_trades_with_their_own_numbers(run: TradingRun) -> None:

@@ -22,6 +22,7 @@ from tradeplatform.running import running_session
 from trades import models
 from trades.lease import lease_acquire
 from trades.records import analysis_payload, milliseconds
+from trades.stored import analysis_document
 
 WARM_UP_BARS, BARS_A_PART = 300, 20
 SEED = 3
@@ -92,7 +93,7 @@ def test_a_rebuilt_practice_session_reads_what_a_replay_reads(
     monkeypatch.setattr("trades.loop.KEEP_UP_S", 0.0)
     run = traded(bar_file, tmp_path, settings)
     practice = {
-        milliseconds(row.bar_close_at): row.payload["order_flow"]
+        milliseconds(row.bar_close_at): analysis_document(row)["order_flow"]
         for row in models.Analysis.objects.filter(run=run)
     }
     assert len(practice) >= 2 * BARS_A_PART - 2

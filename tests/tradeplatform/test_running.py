@@ -14,13 +14,17 @@ from django.core.management import call_command
 
 from market.models import Candle
 from monitoring.models import Alert
+from strategies.core.evolution import ModelStage, Move
+from strategies.lifecycle import model_keep, moves_apply, scope_of, table_of
 from tests.practice_process import KEY, SECRET, PracticeProcess, practice_process
+from tests.strategies.models import CODE, trained
 from tradeplatform.configuration import Configuration
 from tradeplatform.run_setup import run_ensure
 from tradeplatform.running import running_session
 from trades.lease import lease_acquire
-from trades.models import TradingRun
+from trades.models import Analysis, EvolutionEvent, SymbolCursor, TradingRun
 from trades.runner import RunningSession
+from trades.stored import analysis_document
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -92,3 +96,41 @@ def test_coins_held_before_the_run_are_no_difference_later_ones_are(
     reconciler.reconcile()
     assert reconciler.reconcile().differences == {"BTC": Decimal("0.25")}
     assert Alert.objects.get(code="BALANCE_DIFFERENCE").resolved_at is None
+
+
+def test_a_promotion_is_taken_between_events_and_said_with_its_moment(
+    venue: PracticeProcess,
+) -> None:
+    """ORC-16, D-18: the running session goes on with the new model; who spoke is on record."""
+    run = run_ensure(Configuration(), actor="test")
+    session = started(run)
+    venue.step()
+    session.advance()
+    scope = scope_of(run.venue, run.timeframe_ms)
+    row = model_keep(model=trained(), scope=scope, actor="test")
+    table_of(code=CODE, scope=scope)
+    moves = [
+        Move("", ModelStage.CHAMPION, ModelStage.GUARD, "for the test", {}),
+        Move(row.version, ModelStage.CANDIDATE, ModelStage.CHAMPION, "for the test", {}),
+    ]
+    moves_apply(code=CODE, scope=scope, moves=moves, actor="test")
+    before = SymbolCursor.objects.filter(run=run).order_by("-last_bar_close_at").first()
+    venue.step()
+    session.advance()
+    told = {e.source: (e.kind, e.text, e.at) for e in EvolutionEvent.objects.filter(run=run)}
+    assert before is not None
+    assert told == {
+        CODE: ("seated", f"champion is {row.version}, was untrained", before.last_bar_close_at),
+        f"{CODE}@base": ("seated", "guard is untrained, was nobody", before.last_bar_close_at),
+    }
+    analysis = Analysis.objects.filter(run=run).order_by("-bar_close_at").first()
+    assert analysis is not None
+    asked = [name for name, _ in analysis_document(analysis)["panel"]["asked"]]
+    assert CODE in asked and f"{CODE}@base" in asked
+    spoke = {o["source"]: o["version"] for o in analysis_document(analysis)["opinions"]}
+    assert spoke.get(CODE, row.version) == row.version
+    # a rebuilt session sits as the rows say, and says nothing new
+    again = started(run)
+    venue.step()
+    again.advance()
+    assert EvolutionEvent.objects.filter(run=run).count() == 2

@@ -69,8 +69,7 @@ def decide(
         decision = phases.decide(proposals[0], now, found, given)
     else:
         decision = phases.hold(now, found)
-    learned = phases.after(now, found, [decision])
-    phases.apply_learning(learned)
+    learned = phases.apply_learning(phases.after(now, found, [decision]))
     return Bar(found, decision, learned)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from engine.phases.learning import Learned, PendingOpinions
+from engine.ports import SourceInput
 from engine.scoreboard import Scoreboard
 from engine.types.bars import BarColumns, ColumnStore, Snapshot
 from engine.types.opinions import Missing, Opinion
@@ -137,7 +138,7 @@ def test_a_lesson_is_the_features_of_then_with_the_outcome_of_now() -> None:
     results = walk(PendingOpinions(EVERY_BAR), range(600, 604))
     assert results[3] is not None
     (lesson,) = results[3].lessons
-    np.testing.assert_array_equal(lesson.features, features().values)
+    np.testing.assert_array_equal(lesson.rows[SourceInput.FEATURES], features().values)
     cold = walk(PendingOpinions(EVERY_BAR), range(600, 604), features=features(ready=False))
     assert cold[3] is not None and cold[3].lessons == ()
 

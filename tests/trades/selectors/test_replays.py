@@ -164,4 +164,4 @@ def test_the_settings_of_a_replay_are_those_of_the_session(run: StoredRun) -> No
     """The run's configuration means here what it means where sessions are built."""
     pipeline = run.pipeline
     assert run_pipeline_config(run.run) == pipeline._config
-    assert run_rules(run.run) == pipeline._rules
+    assert run_rules(run.run) == pipeline._judge._rules

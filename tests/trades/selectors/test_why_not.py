@@ -36,12 +36,13 @@ def test_all_gates_that_would_have_failed_are_told_in_order() -> None:
 def test_the_nearest_miss_has_the_number_that_would_have_passed() -> None:
     """ORC-59: value, needed, missing, as one sentence."""
     StoredRun(market("BTC/USDT", n_bars=720)).trade(300)
-    decision = Decision.objects.filter(reason_code="VOTED_DOWN").latest("pk")
+    decision = Decision.objects.filter(reason_code="COSTS").latest("pk")
     answer = why(decision)
-    vote = next(gate for gate in answer.gates if gate.name == "vote of all sources")
-    assert vote.margin is not None and vote.margin < 0
-    assert answer.nearest_miss.startswith(f"vote of all sources {vote.value:.4g}, needed 0.49")
-    assert f"missing {abs(vote.margin):.4g}" in answer.nearest_miss
+    failed = next(gate for gate in answer.gates if gate.passed is False)
+    assert failed.code == "COSTS"
+    assert failed.margin is not None and failed.margin < 0
+    assert answer.nearest_miss.startswith(f"{failed.name} {failed.value:.4g}, needed")
+    assert f"missing {abs(failed.margin):.4g}" in answer.nearest_miss
     assert answer.nearest_miss in answer.summary
 
 
