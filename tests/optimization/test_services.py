@@ -24,7 +24,7 @@ from strategies.services import (
     strategy_unsuspend,
 )
 from tests.optimization.scene import NOON, Watch, make_book, make_trades, switch
-from tests.trades.rows import START, make_trade
+from tests.trades.rows import START, make_run, make_trade
 from trades.models import SideTrade, TradingRun
 from trades.models.closed_trades import ClosedTrade
 
@@ -180,6 +180,18 @@ def test_a_persons_word_holds_against_the_evidence_until_its_time_comes():
     assert HealthChange.objects.filter(actor="optimization").count() == 0
 
 
+def test_a_practice_run_never_moves_a_status_that_gates_real_money():
+    """OPT-36, D-60: the live run leads, however many simulated ones started after it."""
+    live = make_book(mode="live", venue="binance")
+    practice = make_run(last_event_at=NOON, started_at=START + HOUR)
+    make_trades(practice, "ema-trend", [-1.0] * 40)
+    assert update().book == "live:binance:main"
+    later(live)
+    assert update().edges == 0
+    TradingRun.objects.filter(pk=live.pk).update(ended_at=NOON)
+    assert update().book.startswith("practice:")
+
+
 def test_a_person_may_bear_the_layers_name_and_is_a_person_all_the_same():
     """D-46: what a person suspended is left to people, however good the shadow book is."""
     run = make_book()
@@ -271,10 +283,10 @@ def test_two_workers_make_one_update():
 def test_trades_of_another_mode_are_another_book():
     run = make_book()
     paper = make_book(mode="paper", venue="binance", started_at=START - HOUR)
-    make_trades(paper, "ema-trend", WINS)
+    make_trades(run, "ema-trend", WINS)
     assert update().taken == 0
-    make_trade(run, 1)
-    later(run)
+    make_trade(paper, 1)
+    later(paper)
     assert update().taken == 1
 
 
