@@ -17,10 +17,11 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
-from unfold.widgets import UnfoldAdminTextareaWidget
+from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextareaWidget
 
 from accounts.audit import audit_record
 from accounts.fields import ExactDecimalField
+from accounts.pages import is_same_person
 
 NOTHING = "none"
 
@@ -111,6 +112,24 @@ class ReasonForm(forms.Form):
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3, "autofocus": True}),
         help_text="Stored with the change and in the audit log.",
     )
+
+
+class SamePersonForm(ReasonForm):
+    """A reason, and the password again: for what lets more be traded than before (SEC-19)."""
+
+    password = forms.CharField(
+        widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "current-password"}),
+        help_text="Yours, again: this lets more be traded than before.",
+    )
+
+    def __init__(self, data: Any = None, *, request: HttpRequest) -> None:
+        super().__init__(data)
+        self._request = request
+
+    def clean_password(self) -> str:
+        if not is_same_person(self._request):
+            raise forms.ValidationError("The password was wrong.")
+        return ""
 
 
 def link_to(obj: Any, text: str = "") -> SafeString | str:

@@ -6,13 +6,14 @@ arithmetic and order submission are not.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import TypeVar
 
 from engine.policy import BasePolicy
-from engine.ports import Assessment, OptimizationPolicy
+from engine.ports import Assessment, Executor, OptimizationPolicy
 from engine.types.ledger import Trade
 from engine.types.opinions import MarketView, Missing, Proposal, Regime
 
@@ -143,19 +144,26 @@ class FailSafe:
 class FailSafePolicy:
     """An ``OptimizationPolicy`` that answers as the base policy where the real one fails (D-03).
 
-    An answer that is not finite or out of its range counts as a failure. Strategy status is not
-    asked here: it is enforced by the gate, so a failing layer re-admits nobody.
+    An answer that is not finite, out of its range or not to be stored counts as a failure.
+    Strategy status is not asked here: it is enforced by the gate, so a failing layer re-admits
+    nobody. ``executor`` makes a late answer a failure too; it must count on the same
+    ``fail_safe``. ``refresh`` stays on the caller's thread, whose connection it reads with.
     """
 
     def __init__(
-        self, policy: OptimizationPolicy, fail_safe: FailSafe, base: BasePolicy | None = None
+        self,
+        policy: OptimizationPolicy,
+        fail_safe: FailSafe,
+        base: BasePolicy | None = None,
+        executor: Executor | None = None,
     ) -> None:
         self._policy = policy
         self._fail_safe = fail_safe
         self._base = BasePolicy() if base is None else base
+        self._executor = executor
 
     def weights(self, regime: Regime) -> Mapping[str, float]:
-        return self._fail_safe.fall_back(
+        return self._asked(
             lambda: _checked_weights(self._policy.weights(regime)),
             self._base.weights(regime),
             where="policy.weights",
@@ -164,7 +172,7 @@ class FailSafePolicy:
     def assess(
         self, proposal: Proposal, market: MarketView | Missing, confluence: int
     ) -> Assessment:
-        return self._fail_safe.fall_back(
+        return self._asked(
             lambda: _checked_assessment(self._policy.assess(proposal, market, confluence)),
             self._base.assess(proposal, market, confluence),
             where="policy.assess",
@@ -173,21 +181,25 @@ class FailSafePolicy:
     def size_multiplier(
         self, proposal: Proposal, assessment: Assessment, market: MarketView | Missing
     ) -> float:
-        return self._fail_safe.fall_back(
+        return self._asked(
             lambda: _checked_multiplier(self._policy.size_multiplier(proposal, assessment, market)),
             self._base.size_multiplier(proposal, assessment, market),
             where="policy.size_multiplier",
         )
 
     def record_outcome(self, trade: Trade) -> None:
-        self._fail_safe.fall_back(
-            lambda: self._policy.record_outcome(trade), None, where="policy.record_outcome"
-        )
+        self._asked(lambda: self._policy.record_outcome(trade), None, where="policy.record_outcome")
 
     def refresh(self, now_ms: int) -> None:
         self._fail_safe.fall_back(
             lambda: self._policy.refresh(now_ms), None, where="policy.refresh"
         )
+
+    def _asked(self, call: Callable[[], T], otherwise: T, *, where: str) -> T:
+        if self._executor is None:
+            return self._fail_safe.fall_back(call, otherwise, where=where)
+        answer = self._executor.run({where: call})[where]
+        return otherwise if isinstance(answer, Missing) else answer
 
 
 def _checked_weights(weights: Mapping[str, float]) -> Mapping[str, float]:
@@ -201,7 +213,14 @@ def _checked_assessment(assessment: Assessment) -> Assessment:
     quality = assessment.quality
     if quality is not None and not 0.0 <= quality <= 1.0:
         raise ValueError(f"quality must be in [0, 1], was {quality}")
-    return assessment
+    if not isinstance(assessment.accepted, bool):
+        raise TypeError(f"accepted must be true or false, was {assessment.accepted!r}")
+    said = (assessment.reason_code, assessment.reason, assessment.signal_id)
+    if not all(isinstance(text, str) for text in said):
+        raise TypeError(f"reason code, reason and signal id must be text, were {said!r}")
+    # It is stored with the decision, whose transaction a value without JSON would roll back.
+    detail = json.loads(json.dumps(dict(assessment.detail), allow_nan=False))
+    return replace(assessment, quality=None if quality is None else float(quality), detail=detail)
 
 
 def _checked_multiplier(multiplier: float) -> float:
@@ -210,4 +229,4 @@ def _checked_multiplier(multiplier: float) -> float:
         raise ValueError(
             f"size multiplier must be in [0, {MAX_CREDIBLE_MULTIPLIER:g}], was {multiplier}"
         )
-    return multiplier
+    return float(multiplier)

@@ -36,6 +36,11 @@ def shadow_name(code: str, version: str) -> str:
     return f"{code}@{version or BASE}"
 
 
+def is_shadow_name(name: str) -> bool:
+    """True for what ``shadow_name`` returns: opinions of a model beside its champion."""
+    return "@" in name
+
+
 def champions(sources: Iterable[LearnedSource]) -> tuple[Seated, ...]:
     """Seat sources that learn as they go: all of them vote."""
     return tuple(Seated(source) for source in sources)

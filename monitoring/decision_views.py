@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import UTC
 from typing import Any
 
 from django.contrib import messages
@@ -169,9 +170,12 @@ def _moment(text: str) -> Any:
     """Return venue time of an address's text, UTC where it names no zone; None where it is none."""
     try:
         at = parse_datetime(text)
-    except ValueError:
+        if at is None:
+            return None
+        # a zone can push the first and the last day of the calendar out of it
+        return (make_aware(at) if at.tzinfo is None else at).astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    return make_aware(at) if at is not None and at.tzinfo is None else at
 
 
 def _symbol(request: HttpRequest, run: TradingRun | None) -> str:

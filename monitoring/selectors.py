@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Avg, Case, Count, F, FloatField, IntegerField, Max, Sum, Value, When
 from django.db.models.functions import Cast
@@ -51,10 +52,15 @@ BADGES = {
 def run_shown(code: str | None = None) -> TradingRun | None:
     """Return the run a page is about: the one asked for, else the newest open one, else the newest.
 
-    Replays are shown only when asked for.
+    Replays are shown only when asked for. A code that is none is one of an unknown run: every
+    page's address is read here, also by what stands on all of them.
     """
     if code:
-        return TradingRun.objects.filter(code=code).first()
+        try:
+            known = UUID(code)
+        except ValueError:
+            return None
+        return TradingRun.objects.filter(code=known).first()
     runs = TradingRun.objects.exclude(mode=Mode.REPLAY)
     return runs.filter(ended_at__isnull=True).first() or runs.first()
 

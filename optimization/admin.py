@@ -10,7 +10,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from unfold.decorators import action
 
-from accounts.admin_tools import ReadOnlyAdmin, ReasonForm, pretty_json
+from accounts.admin_tools import ReadOnlyAdmin, ReasonForm, SamePersonForm, pretty_json
 from accounts.errors import Refused
 from accounts.models import SettingsSource
 from optimization.models import FinalReport, StoredLayerState, UpdatePeriod
@@ -46,8 +46,10 @@ class UpdatePeriodAdmin(ReadOnlyAdmin):
         return self._ask(request, False)
 
     def _ask(self, request: HttpRequest, is_on: bool) -> HttpResponse:
-        """Show the page that asks for a reason; with one given, switch and go back to the list."""
-        form = ReasonForm(request.POST if request.method == "POST" else None)
+        """Show the page that asks for a reason, and before switching on for the password too;
+        with them given, switch and go back to the list."""
+        posted = request.POST if request.method == "POST" else None
+        form = SamePersonForm(posted, request=request) if is_on else ReasonForm(posted)
         if request.method == "POST" and form.is_valid():
             self._switch(request, is_on, form.cleaned_data["reason"])
             return HttpResponseRedirect(reverse("admin:optimization_updateperiod_changelist"))

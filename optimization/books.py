@@ -1,15 +1,16 @@
 """Which book the layer learns from, and what time it is there.
 
-Strategy rows are one set for the installation, so one book leads: that of the open run that
-started last, which is also the one the pages show. Trades of several runs of one account on one
-venue in one mode are one book; modes never mix.
+Strategy rows are one set for the installation, so one book leads: where real money trades that of
+the live run, then paper's, then practice's, and of several the one that started last. What a
+simulated venue shows never moves a status that gates real money. Trades of several runs of one
+account on one venue in one mode are one book; modes never mix.
 """
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from django.db.models import QuerySet
+from django.db.models import Case, QuerySet, When
 
 from engine.side_books import SHADOW
 from trades.models import Analysis, Lot, Mode, SideTrade, Trade, TradingRun
@@ -18,7 +19,8 @@ from trades.models import Analysis, Lot, Mode, SideTrade, Trade, TradingRun
 def leading_run() -> TradingRun | None:
     """Return the open run the layer follows; None where nothing trades."""
     open_runs = TradingRun.objects.filter(ended_at__isnull=True).exclude(mode=Mode.REPLAY)
-    return open_runs.order_by("-started_at", "-id").first()
+    nearness = Case(When(mode=Mode.LIVE, then=0), When(mode=Mode.PAPER, then=1), default=2)
+    return open_runs.order_by(nearness, "-started_at", "-id").first()
 
 
 def book_of(run: TradingRun) -> str:

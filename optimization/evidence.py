@@ -105,7 +105,7 @@ def _inputs(document: object) -> QualityInputs | None:
 
 
 def _standings(run: TradingRun, strategies: list[Strategy]) -> dict[str, Standing]:
-    actors = _last_actors()
+    by_layer = _moved_by_the_layer()
     return {
         row.code: Standing(
             status=StrategyStatus(row.status),
@@ -113,16 +113,20 @@ def _standings(run: TradingRun, strategies: list[Strategy]) -> dict[str, Standin
             override_until_ms=(
                 milliseconds(row.override_until_at) if row.override_until_at else None
             ),
-            by_person=actors.get(row.pk, LAYER_ACTOR) != LAYER_ACTOR,
+            by_person=not by_layer.get(row.pk, True),
         )
         for row in strategies
     }
 
 
-def _last_actors() -> dict[int, str]:
-    """Return who made each strategy's last change of status."""
-    edges = HealthChange.objects.order_by("at", "id").values_list("strategy_id", "actor")
-    return dict(edges)
+def _moved_by_the_layer() -> dict[int, bool]:
+    """Return of each strategy that ever moved whether the layer moved it last.
+
+    A name alone proves nothing, for a person may be called the same: the layer's edges also carry
+    the venue time they were judged at.
+    """
+    edges = HealthChange.objects.order_by("at", "id").values_list("strategy_id", "actor", "metrics")
+    return {key: actor == LAYER_ACTOR and "venue_at_ms" in found for key, actor, found in edges}
 
 
 def _regimes(run: TradingRun) -> dict[str, str]:

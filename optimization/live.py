@@ -8,7 +8,7 @@ from django.db import transaction
 
 from accounts.models import SettingsVersion
 from engine.announce import Announcer, EventOutcome
-from engine.failsafe import fall_back
+from engine.failsafe import FailSafe, fall_back
 from engine.ports import Assessment, OptimizationPolicy, Reporter
 from engine.types.decisions import Decision
 from engine.types.ledger import Trade
@@ -31,10 +31,13 @@ class SwitchedPolicy:
         build: returns the policy of given settings; asked once a version. Where it fails, the
             policy before stays and the next event asks again.
         base: answers until the first event.
+        fail_safe: guards what the policy itself reads. A state that cannot be read must not keep
+            the switch from being seen: it is how a person ends the trouble.
     """
 
-    def __init__(self, build: Build, base: OptimizationPolicy) -> None:
+    def __init__(self, build: Build, base: OptimizationPolicy, fail_safe: FailSafe) -> None:
         self._build = build
+        self._fail_safe = fail_safe
         self._version = -1
         self._policy = base
 
@@ -49,6 +52,10 @@ class SwitchedPolicy:
                     settings.is_enabled, settings.version, settings.source, settings.actor
                 )
                 self._version = version
+        self._fail_safe.fall_back(lambda: self._read_state(now_ms), None, where="policy.state")
+
+    def _read_state(self, now_ms: int) -> None:
+        with transaction.atomic():
             self._policy.refresh(now_ms)
 
     def weights(self, regime: Regime) -> Mapping[str, float]:

@@ -12,11 +12,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from accounts.errors import SettingsRefused
 from accounts.models import SettingsVersion
 from accounts.versioned_settings import settings_change, settings_newest
 from optimization.errors import OptimizationRefused
 
 SECTION = "optimization"
+# Who switches off must not be refused because somebody else was a moment faster.
+_TRIES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,8 @@ class Key:
             return isinstance(value, bool)
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
-        return math.isfinite(value) and self.least <= value <= self.most
+        # compared first: a whole number of four hundred digits is no float to ask isfinite of
+        return self.least <= value <= self.most and math.isfinite(value)
 
 
 KEYS: tuple[Key, ...] = (
@@ -160,21 +164,33 @@ def optimization_settings_change(
 ) -> Effective:
     """Change some keys of the layer, audited; effective at each run's next event (OPT-55).
 
+    Keys that are not named keep what holds at the moment of writing: a change that was made
+    meanwhile is never undone by one of another key. Without ``expected_version`` such a change is
+    taken up and the write tried again.
+
     Raises:
         OptimizationRefused: an unknown key or a bad value.
         SettingsRefused: no reason, or somebody else changed the settings meanwhile.
     """
     good = checked(changes)
-    now = effective()
-    row = settings_change(
-        section=SECTION,
-        values={**DEFAULTS, **now.values, **good},
-        actor=actor,
-        reason=reason,
-        source=source,
-        expected_version=expected_version,
-    )
-    return _effective(row)
+    for tries_left in reversed(range(_TRIES)):
+        now = effective()
+        try:
+            row = settings_change(
+                section=SECTION,
+                values={**DEFAULTS, **now.values, **good},
+                actor=actor,
+                reason=reason,
+                source=source,
+                expected_version=now.version if expected_version is None else expected_version,
+            )
+        except SettingsRefused as refused:
+            is_race = refused.reason_code == "changed_meanwhile" and expected_version is None
+            if is_race and tries_left:
+                continue
+            raise
+        return _effective(row)
+    raise AssertionError("the last try returns or raises")
 
 
 def _effective(row: SettingsVersion) -> Effective:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from accounts.versioned_settings import settings_adopt_file
 from engine.announce import Announcer
+from engine.executors import ThreadedExecutor
 from engine.failsafe import FailSafe, FailSafePolicy
 from engine.policy import BasePolicy
 from engine.ports import OptimizationPolicy, Reporter, StrategyStatus
@@ -29,6 +31,10 @@ from optimization.services import final_report_record, layer_settings
 from optimization.switches import SECTION, Effective, effective, layer_is_on
 from optimization.urls import api_patterns, page_patterns
 from trades.models import TradingRun
+
+# An answer takes microseconds. Later than this the base policy answers (D-03), and two such
+# waits of one entry still leave the phases most of their own deadline.
+POLICY_DEADLINE_S = 0.25
 
 
 class Wiring:
@@ -99,7 +105,8 @@ class Wiring:
                 tell=tell_without_sizes,
             )
 
-        return FailSafePolicy(SwitchedPolicy(build, base), fail_safe, base)
+        executor = ThreadedExecutor(POLICY_DEADLINE_S, time.monotonic, fail_safe)
+        return FailSafePolicy(SwitchedPolicy(build, base, fail_safe), fail_safe, base, executor)
 
     def live_announcer(self, inner: Announcer, reporter: Reporter) -> Announcer:
         return LayerAnnouncer(inner, reporter)

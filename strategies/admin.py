@@ -13,7 +13,14 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from unfold.decorators import action
 
-from accounts.admin_tools import ReadOnlyAdmin, ReasonForm, link_to, link_to_list, pretty_json
+from accounts.admin_tools import (
+    ReadOnlyAdmin,
+    ReasonForm,
+    SamePersonForm,
+    link_to,
+    link_to_list,
+    pretty_json,
+)
 from strategies import predictor_admin as predictor_admin
 from strategies import services
 from strategies.errors import StrategyRefused
@@ -26,6 +33,9 @@ ACTS: dict[str, Callable[..., HealthChange]] = {
     "retire": services.strategy_retire,
     "reinstate": services.strategy_reinstate,
 }
+
+
+LOOSENING = frozenset({"unsuspend", "activate", "reinstate"})
 
 
 @admin.register(Strategy)
@@ -106,9 +116,11 @@ class StrategyAdmin(ReadOnlyAdmin):
         return self._ask(verb, request, Strategy.objects.filter(pk=object_id))
 
     def _ask(self, verb: str, request: HttpRequest, queryset: QuerySet[Strategy]) -> HttpResponse:
-        """Show the page that asks for a reason; with one given, act and go back to the list."""
+        """Show the page that asks for a reason, and for the password where the act lets a strategy
+        trade again; with them given, act and go back to the list."""
         answered = "apply" in request.POST
-        form = ReasonForm(request.POST if answered else None)
+        posted = request.POST if answered else None
+        form = SamePersonForm(posted, request=request) if verb in LOOSENING else ReasonForm(posted)
         if answered and form.is_valid():
             self._act(verb, request, queryset, form.cleaned_data["reason"])
             return HttpResponseRedirect(reverse("admin:strategies_strategy_changelist"))

@@ -12,6 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.services import audit_record
+from engine.failsafe import Failure, attempt
 from engine.features import FEATURES_VERSION
 from engine.ports import LearnedSource
 from engine.seats import Seated, champions, shadow_name
@@ -206,6 +207,16 @@ def seated_sources(
     return tuple(seated)
 
 
+def _loaded(row: PredictorModel, features_version: str) -> LearnedSource:
+    model = model_of(row)
+    if model.lineage.features_version != features_version:
+        raise StrategyError(
+            f"{row} was trained on features {model.lineage.features_version}, "
+            f"they are {features_version}"
+        )
+    return source_of(model)
+
+
 def _seated(
     untrained: LearnedSource, rows: dict[Stage, PredictorModel], features_version: str, told: Told
 ) -> list[Seated]:
@@ -220,18 +231,15 @@ def _seated(
             if row is not None or seat is Seat.CHAMPION:
                 found.append(Seated(untrained, seat))
             continue
-        try:
-            model = model_of(row)
-            if model.lineage.features_version != features_version:
-                raise StrategyError(
-                    f"{row} was trained on features {model.lineage.features_version}, "
-                    f"they are {features_version}"
-                )
-            found.append(Seated(source_of(model), seat, row.version))
-        except StrategyError as error:
-            told(f"model of {untrained.code}", error)
-            if seat is Seat.CHAMPION:
-                found += champions([untrained])
+        where = f"model of {untrained.code}"
+        # whatever a row holds, nested deeper than Python reads included: a session must start
+        loaded = attempt(lambda r=row: _loaded(r, features_version), where)  # type: ignore[misc]
+        if not isinstance(loaded, Failure):
+            found.append(Seated(loaded, seat, row.version))
+            continue
+        told(where, loaded.error)
+        if seat is Seat.CHAMPION:
+            found += champions([untrained])
     # a champion that could not sit and its untrained guard would be the same source twice
     sources = [s.source for s in found]
     return [s for index, s in enumerate(found) if s.source not in sources[:index]]

@@ -20,7 +20,7 @@ from django.utils import timezone
 from engine.account import Account
 from engine.announce import PublishingAnnouncer
 from engine.executors import ThreadedExecutor
-from engine.failsafe import FailSafe
+from engine.failsafe import FailSafe, Failure, attempt
 from engine.phases.pipeline import Pipeline
 from engine.phases.recorder import FullRecorder
 from engine.ports import Broker
@@ -196,7 +196,7 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
     stored = SessionState.objects.filter(run=run).first()
     state: dict[str, Any] = stored.payload if stored else {}
     if "pipeline" in state:
-        pipeline.restore(state["pipeline"])
+        _restore(pipeline, state["pipeline"], watch)
     journal = DatabaseJournal(
         run, fence, _instrument_rows(run), horizon_bars=config.trading.horizon_bars
     )
@@ -242,6 +242,16 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
         watch=watch,
         between_events=lambda: seats.refresh(pipeline),
     )
+
+
+def _restore(pipeline: Pipeline, state: Any, watch: RunWatch) -> None:
+    """Give the pipeline back what it learned; a state that it cannot take is told of, and it
+    learns anew. A session that refused to start would leave what is held without its exits."""
+    blank = pipeline.state()
+    taken = attempt(lambda: pipeline.restore(state), "learned state")
+    if isinstance(taken, Failure):
+        watch.incident(taken.where, taken.error)
+        pipeline.restore(blank)
 
 
 def _order_path(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
+
+from django.db import transaction
 
 from engine.failsafe import FailSafe
 from engine.policy import BasePolicy
@@ -12,6 +14,8 @@ from engine.side_books import COUNTERFACTUAL, SHADOW, SideBooks, SideMarket, Sid
 from engine.side_gates import CounterfactualGate, ShadowGate
 from strategies.selectors import status_without_layer
 from trades.side_book_state import JsonCodec
+
+T = TypeVar("T")
 
 
 def shadow_plan(gatekeeper: Gatekeeper, strategies: tuple[str, ...]) -> SidePlan:
@@ -42,14 +46,21 @@ def counterfactual_plan(
     """
     return SidePlan(
         name=COUNTERFACTUAL,
-        wanted=layer_is_on,
+        wanted=lambda: _read(layer_is_on),
         may_enter=lambda code: True,
         copies_account=True,
         gatekeeper=CounterfactualGate(
-            gatekeeper, lambda code: StrategyStatus(status_without_layer(code))
+            gatekeeper, lambda code: StrategyStatus(_read(lambda: status_without_layer(code)))
         ),
         policy=BasePolicy(base_weights),
     )
+
+
+def _read(ask: Callable[[], T]) -> T:
+    """Ask the database without putting the run's transaction at stake: a read that fails costs
+    the side book, and what the event writes after it still commits."""
+    with transaction.atomic():
+        return ask()
 
 
 def side_books(

@@ -14,7 +14,7 @@ from engine.phases.recorder import Chain
 from engine.phases.source_selection import regime_key
 from engine.ports import InsightSource, SourceInput
 from engine.scoreboard import Scoreboard
-from engine.seats import Seated, SourcePanel
+from engine.seats import Seated, SourcePanel, is_shadow_name
 from engine.types.bars import Snapshot
 from engine.types.decisions import (
     PHASES,
@@ -188,6 +188,8 @@ class Learner:
         """Book outcomes, teach, and move the queue on; return the first failure, if any."""
         failures: list[Failure] = []
         for settlement in learned.settlements:
+            if self._has_left(settlement.source):
+                continue
             booked = self._fail_safe.attempt(
                 lambda s=settlement: self._scoreboard.record(s),  # type: ignore[misc]
                 where=f"score of {settlement.source}",
@@ -247,6 +249,7 @@ class Learner:
         names = self._panel.reseat(seated)
         self._scoreboard.rename(names)
         self.pending.rename(names)
+        self._forget_departed()
         for voter in self._panel.voters:
             code = voter.source.code
             if voter.version != before[code]:
@@ -290,6 +293,16 @@ class Learner:
         kept = {name: part for name, part in learned.items() if name not in names.values()}
         moved = {names[name]: part for name, part in learned.items() if name in names}
         self._panel.restore({**kept, **moved}, lambda _, error: self._tell(error))
+        self._forget_departed()
+
+    def _has_left(self, name: str) -> bool:
+        return is_shadow_name(name) and name not in {s.name for s in self._panel.shadows}
+
+    def _forget_departed(self) -> None:
+        """Drop the scores of models that left: each would stay in the stored state for ever."""
+        for name in self._scoreboard.sources():
+            if self._has_left(name):
+                self._scoreboard.forget(name)
 
 
 def _with_error(

@@ -5,6 +5,7 @@ Fractions are fractions, R is profit over the initial stop risk, times are hours
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from math import isfinite
@@ -12,6 +13,8 @@ from typing import Any, Self, cast
 
 from optimization.core.errors import SettingsError
 
+# A whole number beyond it is no float, and asking whether it is finite would raise.
+_LARGEST = sys.float_info.max
 WEIGHT_POLICIES = ("composite", "exponentiated_gradient", "uniform")
 
 
@@ -60,8 +63,8 @@ def _value(where: str, value: Any, default: Any) -> Any:
         if not isinstance(value, str):
             raise SettingsError(f"{where} was {value!r}, allowed: text")
         return value
-    if not isinstance(value, int | float) or not isfinite(value):
-        raise SettingsError(f"{where} was {value!r}, allowed: a finite number")
+    if not isinstance(value, int | float) or not -_LARGEST <= value <= _LARGEST:
+        raise SettingsError(f"{where} was {repr(value)[:60]}, allowed: a finite number")
     if isinstance(default, int):
         if int(value) != value:
             raise SettingsError(f"{where} was {value!r}, allowed: a whole number")

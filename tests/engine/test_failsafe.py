@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import inf, nan
 from typing import Any
 
@@ -199,10 +200,32 @@ def test_an_absurd_quality_is_unfiltered_even_where_it_would_have_refused(qualit
     assert (answer.accepted, answer.reason_code) == (True, "UNFILTERED")
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"detail": {"learned": nan}},
+        {"detail": {"inputs": {"history": inf}}},
+        {"detail": {"signal": object()}},
+        {"detail": None},
+        {"accepted": "no"},
+        {"reason_code": 7},
+        {"signal_id": None},
+    ],
+)
+def test_an_assessment_that_cannot_be_stored_is_unfiltered(odd: dict[str, Any]) -> None:
+    """OPT-76: stored with the decision it would roll the event back, exits and all."""
+    reporter = Incidents()
+    policy = FailSafePolicy(
+        Layer(lambda: replace(ACCEPTED, **odd)), FailSafe(reporter.incident, lambda: 0.0)
+    )
+    assert policy.assess(entry(), market(), 2) == ACCEPTED
+    assert reporter.places == ["policy.assess"]
+
+
 def test_a_fair_refusal_stands() -> None:
     """OPT-14: a fall-back is for failures only."""
     refusal = Assessment(False, 0.3, "LOW", "too low")
-    assert asked(FailSafePolicy(Layer(lambda: refusal), guarded()), "assess") is refusal
+    assert asked(FailSafePolicy(Layer(lambda: refusal), guarded()), "assess") == refusal
 
 
 def test_a_layer_that_keeps_failing_is_left_alone_and_trading_goes_on() -> None:

@@ -202,6 +202,16 @@ def test_an_unknown_run_is_not_found(viewer, query):
     assert viewer.get(f"/?{query}").status_code == 404
 
 
+@pytest.mark.parametrize("end", ["since", "until"])
+@pytest.mark.parametrize(
+    "moment", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "2024-02-30", "x"]
+)
+def test_a_moment_outside_the_calendar_is_no_filter(viewer, end, moment):
+    """SEC-35: an address that a person typed is no failure of ours."""
+    make.make_run()
+    assert viewer.get("/decisions/", {end: moment}).status_code == 200
+
+
 def test_price_data_is_only_for_symbols_of_the_run(viewer):
     make.make_run()
     make.make_candles("ETH/USDT", 5)

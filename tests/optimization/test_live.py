@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from decimal import Decimal
+from threading import Event
+from time import monotonic
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,7 +22,7 @@ from optimization.core.layer import AdaptivePolicy
 from optimization.live import LayerAnnouncer, StoredStateReader, SwitchedPolicy, sizing_fields
 from optimization.models import StoredLayerState
 from optimization.services import optimization_update
-from optimization.wiring import Wiring
+from optimization.wiring import POLICY_DEADLINE_S, Wiring
 from tests.engine.phases.scene import Incidents, entry, market
 from tests.optimization.scene import Watch, make_book, make_trades, switch
 from trades.records import trade_value
@@ -116,8 +118,45 @@ def test_a_damaged_state_leaves_the_platform_trading_at_base(caplog: Any) -> Non
     optimization_update(watch=Watch())
     StoredLayerState.objects.update(payload={"state_version": 99}, version=7)
     policy.refresh(1)
-    assert reporter.places == ["policy.refresh"]
+    assert reporter.places == ["policy.state"]
     assert policy.weights(Regime.TRENDING) == BASE
+
+
+def test_a_state_that_stays_damaged_keeps_nobody_from_switching_off() -> None:
+    """OPT-55, OPT-76: effective at the next event, cool-off or not."""
+    run = make_book()
+    policy = policy_of(run)
+    optimization_update(watch=Watch())
+    StoredLayerState.objects.update(payload={"state_version": 99}, version=7)
+    for at_ms in range(10):
+        policy.refresh(at_ms)
+    assert quality(policy) is not None
+    switch(enabled=False)
+    policy.refresh(11)
+    assert quality(policy) is None
+
+
+def test_a_policy_that_hangs_answers_as_the_base_policy_in_time() -> None:
+    """OPT-76, D-03: late is failed; the entry keeps its base size and trading goes on."""
+    run = make_book()
+    reporter = Incidents()
+    policy = policy_of(run, reporter)
+    policy.refresh(1)
+    release = Event()
+    hanging = SimpleNamespace(
+        assess=lambda *_: release.wait(30),
+        size_multiplier=lambda *_: release.wait(30),
+        record_outcome=lambda *_: release.wait(30),
+    )
+    policy._policy._policy = hanging  # type: ignore[attr-defined]
+    started_s = monotonic()
+    assessment = policy.assess(entry(), market(), 3)
+    assert (assessment.accepted, assessment.quality) == (True, None)
+    assert policy.size_multiplier(entry(), assessment, market()) == 1.0
+    policy.record_outcome(SimpleNamespace())  # type: ignore[arg-type]
+    assert monotonic() - started_s < 10 * POLICY_DEADLINE_S
+    assert reporter.places == ["policy.assess", "policy.size_multiplier", "policy.record_outcome"]
+    release.set()
 
 
 def test_a_layer_that_cannot_be_built_leaves_the_base_policy_and_is_tried_again() -> None:
@@ -133,9 +172,8 @@ def test_a_layer_that_cannot_be_built_leaves_the_base_policy_and_is_tried_again(
 
     base = BasePolicy(BASE)
     reporter = Incidents()
-    policy = FailSafePolicy(
-        SwitchedPolicy(build, base), FailSafe(reporter.incident, lambda: 0.0), base
-    )
+    fail_safe = FailSafe(reporter.incident, lambda: 0.0)
+    policy = FailSafePolicy(SwitchedPolicy(build, base, fail_safe), fail_safe, base)
     policy.refresh(1)
     assert reporter.places == ["policy.refresh"]
     assert policy.weights(Regime.TRENDING) == BASE

@@ -12,13 +12,19 @@ from django.utils import timezone
 
 from accounts.models import AuditEvent
 from optimization import services
+from optimization.evidence import Cursor, evidence
 from optimization.models import FinalReport, StoredLayerState, UpdatePeriod
 from optimization.selectors import LONGEST_UPDATE, get_optimization_status
 from optimization.services import final_report_record, optimization_update, preview
 from strategies.models import HealthChange, Strategy, WeightUpdate
-from strategies.services import strategy_retire, strategy_suspend, strategy_unsuspend
+from strategies.services import (
+    strategy_machine_edge,
+    strategy_retire,
+    strategy_suspend,
+    strategy_unsuspend,
+)
 from tests.optimization.scene import NOON, Watch, make_book, make_trades, switch
-from tests.trades.rows import START, make_trade
+from tests.trades.rows import START, make_run, make_trade
 from trades.models import SideTrade, TradingRun
 from trades.models.closed_trades import ClosedTrade
 
@@ -174,6 +180,35 @@ def test_a_persons_word_holds_against_the_evidence_until_its_time_comes():
     assert HealthChange.objects.filter(actor="optimization").count() == 0
 
 
+def test_a_practice_run_never_moves_a_status_that_gates_real_money():
+    """OPT-36, D-60: the live run leads, however many simulated ones started after it."""
+    live = make_book(mode="live", venue="binance")
+    practice = make_run(last_event_at=NOON, started_at=START + HOUR)
+    make_trades(practice, "ema-trend", [-1.0] * 40)
+    assert update().book == "live:binance:main"
+    later(live)
+    assert update().edges == 0
+    TradingRun.objects.filter(pk=live.pk).update(ended_at=NOON)
+    assert update().book.startswith("practice:")
+
+
+def test_a_person_may_bear_the_layers_name_and_is_a_person_all_the_same():
+    """D-46: what a person suspended is left to people, however good the shadow book is."""
+    run = make_book()
+    strategy_suspend(code="ema-trend", actor="optimization", reason="by hand")
+    assert evidence(run, Cursor(), 0).observed.standings["ema-trend"].by_person
+    strategy_machine_edge(
+        code="fair-value-gap",
+        from_status="ACTIVE",
+        to_status="SUSPENDED",
+        actor="optimization",
+        reason="evidence",
+        metrics={"venue_at_ms": 1},
+        venue_now=NOON,
+    )
+    assert not evidence(run, Cursor(), 0).observed.standings["fair-value-gap"].by_person
+
+
 def test_no_machine_leads_out_of_retirement():
     """OPT-36, D-06"""
     run = make_book()
@@ -248,10 +283,10 @@ def test_two_workers_make_one_update():
 def test_trades_of_another_mode_are_another_book():
     run = make_book()
     paper = make_book(mode="paper", venue="binance", started_at=START - HOUR)
-    make_trades(paper, "ema-trend", WINS)
+    make_trades(run, "ema-trend", WINS)
     assert update().taken == 0
-    make_trade(run, 1)
-    later(run)
+    make_trade(paper, 1)
+    later(paper)
     assert update().taken == 1
 
 
@@ -316,7 +351,7 @@ def test_the_final_report_is_logged_and_kept(caplog):
 def test_virtual_trades_of_a_suspended_strategy_are_evidence_of_recovery_and_nothing_else():
     """OPT-36, D-07: taken once, into the shadow window; weights do not follow them."""
     run = make_book()
-    strategy_suspend(code="ema-trend", actor="optimization", reason="evidence")
+    strategy_suspend(code="ema-trend", actor="olga", reason="evidence")
     make_trades(run, "fair-value-gap", WINS)
     update()
     later(run)

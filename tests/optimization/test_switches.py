@@ -5,6 +5,7 @@ import pytest
 
 from accounts.errors import SettingsRefused
 from accounts.models import AuditEvent
+from optimization import switches
 from optimization.core.config import LayerSettings
 from optimization.errors import OptimizationRefused
 from optimization.switches import (
@@ -52,6 +53,7 @@ def test_a_number_is_allowed_here_where_it_is_allowed_in_the_file(key):
         ({"quality_threshold": True}, "quality_threshold was True, allowed: a number from 0 to 1"),
         ({"quality_threshold": float("nan")}, "quality_threshold was nan"),
         ({"quality_threshold": None}, "quality_threshold was None"),
+        ({"quality_threshold": 10**400}, "quality_threshold was 1000"),
     ],
 )
 def test_an_unknown_key_or_a_bad_value_is_one_line(given, said):
@@ -113,3 +115,29 @@ def test_settings_over_the_api_refuse_what_the_file_refuses():
 def test_a_change_without_a_reason_is_refused():
     with pytest.raises(SettingsRefused):
         optimization_settings_change(changes={}, actor="a", reason="", source="page")
+
+
+@pytest.mark.django_db
+def test_a_change_of_another_key_never_switches_the_layer_on_again(monkeypatch):
+    """OPT-55, D-31: an operator switches off between what an administrator read and wrote."""
+    switch(enabled=True)
+    reads = []
+
+    def read():
+        now = effective()
+        if not reads:
+            reads.append(now)
+            switches.settings_change(
+                section=switches.SECTION,
+                values={**now.values, "enabled": False},
+                actor="operator",
+                reason="stop",
+                source="page",
+            )
+        return now
+
+    monkeypatch.setattr(switches, "effective", read)
+    switch(quality_threshold=0.7)
+    monkeypatch.undo()
+    values = effective().values
+    assert (values["enabled"], values["quality_threshold"]) == (False, 0.7)

@@ -163,3 +163,11 @@ def test_the_report_is_one_document_over_the_api() -> None:
     document = by_session("viewer").get("/api/v1/optimization/report").json()
     assert set(document) == {"at", "book", "status", "strategies", "regimes", "quality"}
     assert len(document["strategies"]) == 2
+
+
+def test_an_address_that_names_no_run_still_shows_the_page(people: dict[str, Client]) -> None:
+    """SEC-35: the strip on every page reads it."""
+    make_book()
+    people["vera"].raise_request_exception = False
+    for code in ("x", "9" * 400, "<script>", "0e0b7d2c-6d0c-4c53-9a0c-2f8d3c2b1a00"):
+        assert people["vera"].get("/optimization/", {"run": code}).status_code == 200

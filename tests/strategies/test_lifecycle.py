@@ -173,3 +173,15 @@ def test_a_model_of_the_same_numbers_in_two_markets_is_two_rows():
     row = make_model()
     other = model_keep(model=trained(), scope="binance 60s", actor="test")
     assert other.pk != row.pk and other.digest == row.digest
+
+
+@pytest.mark.parametrize("payload", ["[" * 100_000, "[]", "null", '{"format": 1}', "\x00"])
+def test_whatever_stands_in_a_models_row_a_session_starts(payload):
+    """ORC-85: text nested deeper than Python reads is no StrategyError, and stops nobody."""
+    row = challenger()
+    PredictorModel.objects.filter(stage=Stage.CHAMPION).update(stage=Stage.RETIRED)
+    row.payload, row.stage = payload, Stage.CHAMPION
+    row.save()
+    found, told = seats()
+    assert found == {CODE: Seat.CHAMPION}
+    assert len(told) == 1

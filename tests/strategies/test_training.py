@@ -13,6 +13,7 @@ from strategies.core.evolution import Table
 from strategies.errors import PredictorUnknown, StrategyRefused
 from strategies.lifecycle import table_of
 from strategies.models import JobStatus, PredictorEvent, PredictorModel, Stage, TrainingJob
+from strategies.scores import moment
 from strategies.training import (
     MAX_ATTEMPTS,
     PERIOD_MS,
@@ -189,3 +190,15 @@ def test_an_abort_needs_a_reason():
 def test_nothing_due_is_nothing_done():
     assert training_run() == "nothing to train"
     assert len(BARS) == 4_000
+
+
+def test_a_training_sees_bars_that_had_closed_at_its_trigger_and_no_other():
+    """ORC-16: the bar that opens at the trigger's moment is still ahead of it."""
+    make_candles()
+    row = 400
+    close_ms = int(BARS.ts_ms[row]) + BARS.timeframe_ms
+    job = make_request(at_ms=close_ms)
+    for at_ms, last in ((close_ms, row), (close_ms - 1, row - 1)):
+        found = training._bars(job, job.symbols[0], 100, moment(at_ms))
+        assert len(found) == 100
+        assert int(found.ts_ms[-1]) == int(BARS.ts_ms[last])

@@ -147,8 +147,31 @@ def test_one_row_is_changed_from_its_own_button(verb, before, after):
     assert target in listed
     assert b"Reason (required)" in client.get(target).content
     assert Strategy.objects.get().status == before
-    client.post(target, {"apply": "1", "reason": "because"})
+    client.post(target, {"apply": "1", "reason": "because", "password": PASSWORD})
     assert Strategy.objects.get().status == after
+
+
+@pytest.mark.parametrize(
+    ("verb", "before"),
+    [("unsuspend", "SUSPENDED"), ("activate", "DEGRADED"), ("reinstate", "RETIRED")],
+)
+def test_what_lets_a_strategy_trade_again_asks_for_the_password(verb, before):
+    """SEC-19: an open session alone is not the administrator."""
+    strategy = make_strategy(status=before)
+    client = by_session("admin")
+    target = reverse(f"admin:strategies_strategy_{verb}", args=[strategy.pk])
+    for given in ({}, {"password": "wrong"}):
+        answer = client.post(target, {"apply": "1", "reason": "because", **given})
+        assert b"Password" in answer.content
+        assert Strategy.objects.get().status == before
+
+
+def test_what_stops_a_strategy_asks_for_no_password():
+    """SEC-19"""
+    strategy = make_strategy()
+    target = reverse("admin:strategies_strategy_suspend", args=[strategy.pk])
+    by_session("admin").post(target, {"apply": "1", "reason": "because"})
+    assert Strategy.objects.get().status == "SUSPENDED"
 
 
 def test_revoking_tokens_is_audited():

@@ -13,7 +13,7 @@ import pytest
 from django.core.management import call_command
 
 from market.models import Candle
-from monitoring.models import Alert
+from monitoring.models import Alert, Incident
 from strategies.core.evolution import ModelStage, Move
 from strategies.lifecycle import model_keep, moves_apply, scope_of, table_of
 from tests.practice_process import KEY, SECRET, PracticeProcess, practice_process
@@ -22,7 +22,7 @@ from tradeplatform.configuration import Configuration
 from tradeplatform.run_setup import run_ensure
 from tradeplatform.running import running_session
 from trades.lease import lease_acquire
-from trades.models import Analysis, EvolutionEvent, SymbolCursor, TradingRun
+from trades.models import Analysis, EvolutionEvent, SessionState, SymbolCursor, TradingRun
 from trades.runner import RunningSession
 from trades.stored import analysis_document
 
@@ -134,3 +134,33 @@ def test_a_promotion_is_taken_between_events_and_said_with_its_moment(
     venue.step()
     again.advance()
     assert EvolutionEvent.objects.filter(run=run).count() == 2
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda learned: learned.update(scoreboard={"rings": "none"}),
+        lambda learned: learned.pop("pending"),
+        lambda learned: learned.update(credits=[["x"]]),
+        lambda learned: learned.clear(),
+    ],
+)
+def test_a_learned_state_that_cannot_be_read_keeps_no_session_from_starting(
+    venue: PracticeProcess, damage: Any
+) -> None:
+    """ORC-17, I-26: what is held needs its exits; the session learns anew and says so."""
+    run = run_ensure(Configuration(), actor="test")
+    session = started(run)
+    for _ in range(2):
+        venue.step()
+        session.advance()
+    stored = SessionState.objects.get(run=run)
+    damage(stored.payload["pipeline"])
+    stored.save()
+    again = started(run)
+    assert Incident.objects.filter(where="learned state").count() == 1
+    before = Analysis.objects.filter(run=run).count()
+    venue.step()
+    again.advance()
+    assert Analysis.objects.filter(run=run).count() > before
+    assert "scoreboard" in SessionState.objects.get(run=run).payload["pipeline"]

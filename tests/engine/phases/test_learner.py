@@ -303,3 +303,25 @@ def test_a_promotion_between_events_moves_scores_and_waiting_opinions_with_the_m
     assert dict(trial.answers) == {"learner": 0.2, "learner@v1": 0.9}, "asked before, named anew"
     assert board.settled("learner") == 20
     assert before.analysis.panel.asked == (("learner", 0.9), ("learner@v2", 0.2))
+
+
+def test_a_model_that_left_leaves_nothing_in_the_state() -> None:
+    """ORC-20: a year of candidates must not make every bar's stored state longer."""
+    board = Scoreboard()
+    voter, tried = Predictor("learner", lambda: 0.9), Predictor("learner", lambda: 0.2)
+    seats = [Seated(voter, version="v1"), Seated(tried, Seat.CHALLENGER, "v2")]
+    phases = pipeline([Rule("a")], seats=seats, config=EVERY_BAR, scoreboard=board)
+    for row in range(600, 620):
+        decide(phases, row)
+    with_both = json.loads(json.dumps(phases.state()))
+    phases.reseat([Seated(voter, version="v1")], 1)
+    after = decide(phases, 620)
+    assert "learner@v2" in {s.source for s in after.learned.settlements}, "asked before it left"
+    assert "learner@v2" not in board.sources()
+    assert board.settled("learner") == 20
+    again = Scoreboard()
+    alone = pipeline(
+        [Rule("a")], seats=[Seated(voter, version="v1")], config=EVERY_BAR, scoreboard=again
+    )
+    alone.restore(with_both)
+    assert again.sources() == ("a", "ensemble", "learner")

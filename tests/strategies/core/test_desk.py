@@ -156,3 +156,12 @@ def test_rows_that_the_champion_saw_are_left_out_of_the_comparison() -> None:
     )
     both = held_out(data, candidate, replace(candidate, model=later))
     assert len(both) == 100
+
+
+def test_a_bar_is_seen_from_its_close_on_and_not_a_moment_before() -> None:
+    """ORC-16: a model trained on a bar that is still open would have looked ahead."""
+    bars = random_walk(3, 50)
+    closes_ms = bars.ts_ms + bars.timeframe_ms
+    for row in (0, 17, 49):
+        assert seen(bars, int(closes_ms[row])) == row + 1
+        assert seen(bars, int(closes_ms[row]) - 1) == row

@@ -273,3 +273,16 @@ def test_the_formulas_calibration_learns_how_often_a_score_wins() -> None:
     low, high = formula_probability(state, 0.2), formula_probability(state, 0.8)
     assert low == pytest.approx(0.3, abs=0.1) and high == pytest.approx(0.5, abs=0.1)
     assert low < high
+
+
+def test_formula_and_model_are_scored_on_what_they_said_before_they_knew() -> None:
+    """OPT-89: a forecast made after its own outcome was learned would be look-ahead."""
+    state, _ = taught(SETTINGS.learned_min_outcomes + 20, sees=True)
+    row = QualityInputs(0.9, 0.2, 0.8, 0.4)
+    score = formula_score(row, SETTINGS)
+    for r, won in ((2.0, 1.0), (-1.0, 0.0)):
+        after, _ = learn(state, row, score, r, SETTINGS)
+        by_model, by_formula = win_probability(state, row), formula_probability(state, score)
+        assert after.loss_learned - state.loss_learned == pytest.approx((by_model - won) ** 2)
+        assert after.loss_formula - state.loss_formula == pytest.approx((by_formula - won) ** 2)
+        assert win_probability(after, row) != by_model
