@@ -15,11 +15,18 @@ from engine.types.decisions import PHASES, JsonValue, PhaseRecord, PhaseStatus, 
 
 T = TypeVar("T")
 Output = Callable[[], dict[str, JsonValue]]
+# made once: twenty times a bar a new encoder costs what it encodes
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
 def digest(value: JsonValue) -> str:
     """Return 16 hex characters of a value's canonical JSON; NaN and infinity are allowed."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return blake2b(_canonical(value).encode(), digest_size=8).hexdigest()
+
+
+def _digest_of_digests(digests: list[str]) -> str:
+    # what ``digest`` returns for a list of them, without asking what hex characters need quoted
+    text = '["' + '","'.join(digests) + '"]'
     return blake2b(text.encode(), digest_size=8).hexdigest()
 
 
@@ -117,7 +124,7 @@ class FullChain:
         if took_s is None:
             took_s = self._monotonic() - self._mark_s
         self._counts[id(status)][number] += 1
-        given: list[JsonValue] = list(self._digests[:1] if number <= 3 else self._digests)
+        given = self._digests[:1] if number <= 3 else self._digests
         made = output()
         output_digest = digest(made)
         self._records.append(
@@ -126,7 +133,7 @@ class FullChain:
                 name=PHASES[number - 1],
                 status=status,
                 duration_us=took_s * 1e6,
-                input_digest=digest(given),
+                input_digest=_digest_of_digests(given),
                 output_digest=output_digest,
                 output=made,
                 reasons=reasons,

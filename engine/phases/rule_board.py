@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from engine.compiled import kernel
 from engine.ports import RuleSource
-from engine.types.bars import BoolColumn, ColumnStore
+from engine.types.bars import BoolColumn, ColumnStore, FloatColumn, IntColumn
 from engine.types.opinions import RuleColumns
 
 Matrix = npt.NDArray[np.float64]
@@ -47,32 +48,58 @@ def rule_board(rules: Sequence[RuleSource], store: ColumnStore, ask: Ask) -> Rul
         columns = ask(rule, _checked_call(rule, store))
         if columns is None:
             continue
-        columns = _with_sane_entries(columns)
+        if _seat(
+            columns.side,
+            columns.probability_up,
+            columns.confidence,
+            rule.warm_up_bars,
+            index,
+            probability,
+            proposes,
+        ):
+            columns = _with_sane_entries(columns)
         answers[rule.code] = columns
-        warm = columns.probability_up[rule.warm_up_bars :]
-        sane = (warm >= 0.0) & (warm <= 1.0)
-        probability[rule.warm_up_bars :, index] = np.where(sane, warm, 0.5)
-        proposes |= columns.side != 0
     return RuleBoard(probability, proposes, answers)
 
 
+@kernel
+def _seat(
+    side: IntColumn,
+    probability_up: FloatColumn,
+    confidence: FloatColumn,
+    warm_up_bars: int,
+    index: int,
+    probability: Matrix,
+    proposes: BoolColumn,
+) -> bool:
+    """Write a rule's opinions and entries; return True where an entry's confidence is absurd."""
+    is_absurd = False
+    for row in range(side.shape[0]):
+        if side[row] != 0:
+            # written so that NaN is absurd too
+            if confidence[row] >= 0.0 and confidence[row] <= 1.0:
+                proposes[row] = True
+            else:
+                is_absurd = True
+        if row >= warm_up_bars and probability_up[row] >= 0.0 and probability_up[row] <= 1.0:
+            probability[row, index] = probability_up[row]
+    return is_absurd
+
+
 def _with_sane_entries(columns: RuleColumns) -> RuleColumns:
-    # written so that NaN is absurd too; the rule's exits and other bars are not affected
+    # the rule's exits and other bars are not affected
     sane = (columns.confidence >= 0.0) & (columns.confidence <= 1.0)
-    absurd = (columns.side != 0) & ~sane
-    if not absurd.any():
-        return columns
-    return replace(columns, side=np.where(absurd, 0, columns.side))
+    return replace(columns, side=np.where(sane, columns.side, 0))
 
 
 def _checked_call(rule: RuleSource, store: ColumnStore) -> Callable[[], RuleColumns]:
     def call() -> RuleColumns:
         columns = rule.columns(store)
         expected = (len(store.bars),)
-        for field in fields(columns):
-            shape = getattr(columns, field.name).shape
+        for name in RuleColumns.__slots__:
+            shape = getattr(columns, name).shape
             if shape != expected:
-                raise ValueError(f"{rule.code}.{field.name} must be {expected}, was {shape}")
+                raise ValueError(f"{rule.code}.{name} must be {expected}, was {shape}")
         return columns
 
     return call

@@ -50,8 +50,11 @@ class Condition:
     @property
     def missing(self) -> float:
         """How far ``value`` is from its limit, >= 0 and 0 where met; inf where not measured."""
-        if self.met:
-            return 0.0
+        return 0.0 if self.met else self.gap
+
+    @property
+    def gap(self) -> float:
+        """How far ``value`` is from its limit on either side; inf where not measured."""
         value = self.value
         return inf if value is None or not isfinite(value) else abs(value - self.limit)
 
@@ -85,7 +88,7 @@ class Setup:
 
         Each unmet condition counts one half and its distance in its own scale, at most ten.
         """
-        return sum(0.5 + min(c.missing / c.scale, 10.0) for c in self.unmet)
+        return sum([0.5 + min(c.gap / c.scale, 10.0) for c in self.conditions if not c.met])
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,15 +64,17 @@ def planted(n_bars: int, strength: float, rng: np.random.Generator, timeframe_ms
 
 
 def shuffled(bars: BarColumns, rng: np.random.Generator) -> BarColumns:
-    """Return the same bars in random order on the same clock, end to end.
+    """Return as many bars drawn at random from these, with replacement, end to end on one clock.
 
-    Each bar keeps its shape, its volume and its move from the bar before; the outcome of every
-    row is then a sum of moves drawn at random, so whatever still predicts it peeks.
+    Each drawn bar keeps its shape, its volume and its move from the bar before; the outcome of
+    every row is then a sum of independent draws, so whatever still predicts it peeks. A mere
+    reordering would not do: its moves add up to a fixed sum, so those already seen tell of those
+    to come, and the running mean of past outcomes leans the wrong way.
     """
     n = len(bars)
     if n < 2:
         return bars
-    order = rng.permutation(np.arange(1, n))
+    order = rng.integers(1, n, n - 1)
     moves = np.log(bars.close[order] / bars.close[order - 1])
     close = bars.close[0] * np.exp(np.concatenate(([0.0], np.cumsum(moves))))
     source = np.concatenate(([0], order))

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.random import PCG64, Generator
 
 from engine.executors import SerialExecutor
 from engine.failsafe import FailSafe
@@ -27,28 +26,20 @@ from engine.types.bars import (
     EventKind,
     FloatColumn,
     Instrument,
-    IntColumn,
     MarketEvent,
     Snapshot,
 )
 from engine.types.decisions import JsonValue
 from engine.types.opinions import Regime
+from research.core.predictor_verdicts import Answers
 from strategies.core.errors import StrategyError
 from strategies.core.predictors.load import source_of
 from strategies.core.registry import control_sources, learned_sources, rule_sources
 from strategies.core.training.dataset import Dataset, dataset_of
 from strategies.core.training.families import Parameters
-from strategies.core.training.metrics import (
-    Estimate,
-    Metrics,
-    log_losses,
-    mean_difference,
-    measure,
-)
 from strategies.core.training.train import FAMILIES, MIN_TRAIN_ROWS, train
 from strategies.core.training.walk_forward import Fold, walk_forward
 
-BASE_RATE = "base-rate"
 RULES = "rule"
 PREDICTOR, BASELINE = "predictor", "baseline"
 
@@ -69,56 +60,6 @@ class EvaluationSettings:
     predictors: tuple[str, ...] | None = None
     with_rules: bool = True
     parameters: Mapping[str, Parameters] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """Out-of-sample probabilities of every source on the same rows, each of shape (n_rows,)."""
-
-    kinds: Mapping[str, str]
-    probability_up: Mapping[str, FloatColumn]
-    outcome_up: IntColumn
-    return_log: FloatColumn
-    ts_ms: IntColumn
-    n_trainings: int
-
-
-@dataclass(frozen=True, slots=True)
-class SourceResult:
-    """One source against the base rate; a negative difference of log loss is better."""
-
-    name: str
-    kind: str
-    metrics: Metrics
-    against_base_rate: Estimate
-
-    @property
-    def verdict(self) -> str:
-        """Return ``beats``, ``does not beat``, proven worse ``loses to``; the base rate ``is``."""
-        if self.name == BASE_RATE:
-            return "is"
-        if self.against_base_rate.high < 0.0:
-            return "beats"
-        return "loses to" if self.against_base_rate.low > 0.0 else "does not beat"
-
-    @property
-    def sentence(self) -> str:
-        """Return the verdict in words with its numbers."""
-        gap = self.against_base_rate
-        return (
-            f"{self.name} {self.verdict} the base rate (log loss difference {gap.value:+.5f}, "
-            f"95 % interval {gap.low:+.5f} to {gap.high:+.5f})"
-        )
-
-    def as_json(self) -> dict[str, JsonValue]:
-        """Return name, kind, every figure, and the comparison."""
-        plain: dict[str, JsonValue] = {"name": self.name, "kind": self.kind}
-        plain.update(self.metrics.as_json())
-        plain["log_loss_difference"] = self.against_base_rate.value
-        plain["log_loss_difference_interval"] = self.against_base_rate.interval
-        plain["verdict"] = self.verdict
-        plain["sentence"] = self.sentence
-        return plain
 
 
 class _Chair:
@@ -317,23 +258,6 @@ def _pipeline(chairs: Sequence[_Chair], settings: EvaluationSettings) -> Pipelin
         fail_safe=fail_safe,
         monotonic=standing_still,
     )
-
-
-def results(answers: Answers, horizon_bars: int, seed: int) -> tuple[SourceResult, ...]:
-    """Return every source's figures and how it stands against the base rate, in asked order."""
-    block_rows = 2 * horizon_bars
-    base = log_losses(answers.probability_up[BASE_RATE], answers.outcome_up)
-    found = []
-    for name, probability in answers.probability_up.items():
-        # the same draws for every source: differences between them are not of the dice
-        rng = Generator(PCG64(seed))
-        metrics = measure(
-            probability, answers.outcome_up, answers.return_log, block_rows=block_rows, rng=rng
-        )
-        ours = log_losses(probability, answers.outcome_up)
-        gap = mean_difference(ours, base, block_rows=block_rows, rng=rng)
-        found.append(SourceResult(name, answers.kinds[name], metrics, gap))
-    return tuple(found)
 
 
 def pooled(parts: Sequence[Answers]) -> Answers:

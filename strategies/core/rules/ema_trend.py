@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from engine import shared_columns
-from engine.types.bars import ColumnStore
+from engine.compiled import kernel
+from engine.types.bars import BoolColumn, ColumnStore, FloatColumn, IntColumn
 from engine.types.conditions import Condition, Setup, Wants
 from engine.types.opinions import Regime, RuleColumns, Side
 from strategies.core.errors import StrategyError
@@ -17,7 +18,6 @@ from strategies.core.rules.assembly import (
     assemble,
     check_at_least,
     check_within,
-    delayed,
 )
 
 
@@ -67,21 +67,9 @@ class EmaTrend:
         fast = shared_columns.ema(store, p.fast_span)
         slow = shared_columns.ema(store, p.slow_span)
         gap = shared_columns.per_atr(store, fast - slow, ATR_SPAN)
-        before = delayed(gap)
-        crossed_up = (gap > 0.0) & (before <= 0.0)
-        crossed_down = (gap < 0.0) & (before >= 0.0)
-        # A pullback: the last close was beyond the fast mean, this one is back on the trend's side.
-        previous_close, previous_fast = delayed(bars.close), delayed(fast)
-        turned_up = (
-            (previous_close < previous_fast) & (bars.close > fast) & (bars.close > bars.open)
+        side, crossed_up, crossed_down, ready = _signals(
+            bars.open, bars.close, fast, slow, gap, p.min_gap_atr
         )
-        turned_down = (
-            (previous_close > previous_fast) & (bars.close < fast) & (bars.close < bars.open)
-        )
-        rising, falling = slow > delayed(slow), slow < delayed(slow)
-        long = crossed_up | (turned_up & rising & (gap > p.min_gap_atr))
-        short = crossed_down | (turned_down & falling & (gap < -p.min_gap_atr))
-        side = long.astype(np.int64) - short.astype(np.int64)
         reach = shared_columns.floored_atr(store, ATR_SPAN)
         lean = 0.05 * np.tanh(gap / 2.0)
         return assemble(
@@ -93,7 +81,7 @@ class EmaTrend:
             target_price=bars.close + side * p.target_atr * reach,
             exit_long=crossed_down,
             exit_short=crossed_up,
-            ready=~np.isnan(before),
+            ready=ready,
         )
 
     def setups(self, store: ColumnStore, row: int) -> tuple[Setup, ...]:
@@ -148,3 +136,38 @@ class EmaTrend:
             )
             found += [Setup("cross", side, cross), Setup("pullback", side, pullback)]
         return tuple(found)
+
+
+@kernel
+def _signals(
+    opened: FloatColumn,
+    close: FloatColumn,
+    fast: FloatColumn,
+    slow: FloatColumn,
+    gap: FloatColumn,
+    min_gap_atr: float,
+) -> tuple[IntColumn, BoolColumn, BoolColumn, BoolColumn]:
+    """Return the side, both crosses, and where the gap one bar ago is known; NaN compares False.
+
+    A pullback: the last close was beyond the fast mean, this one is back on the trend's side.
+    """
+    n = close.shape[0]
+    side = np.zeros(n, dtype=np.int64)
+    crossed_up, crossed_down = np.zeros(n, dtype=np.bool_), np.zeros(n, dtype=np.bool_)
+    ready = np.zeros(n, dtype=np.bool_)
+    for row in range(1, n):
+        before = row - 1
+        ready[row] = not np.isnan(gap[before])
+        crossed_up[row] = gap[row] > 0.0 and gap[before] <= 0.0
+        crossed_down[row] = gap[row] < 0.0 and gap[before] >= 0.0
+        turned_up = close[before] < fast[before] and close[row] > fast[row]
+        turned_down = close[before] > fast[before] and close[row] < fast[row]
+        rising, falling = slow[row] > slow[before], slow[row] < slow[before]
+        long = crossed_up[row] or (
+            turned_up and close[row] > opened[row] and rising and gap[row] > min_gap_atr
+        )
+        short = crossed_down[row] or (
+            turned_down and close[row] < opened[row] and falling and gap[row] < -min_gap_atr
+        )
+        side[row] = int(long) - int(short)
+    return side, crossed_up, crossed_down, ready

@@ -33,6 +33,14 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
+class Difference:
+    """A mean of paired differences, and the standard deviation of its bootstrap."""
+
+    estimate: Estimate
+    standard_error: float
+
+
+@dataclass(frozen=True, slots=True)
 class Metrics:
     """Quality of ``n`` predictions. Lower is better for log_loss, brier and ece.
 
@@ -123,12 +131,14 @@ def mean_difference(
     block_rows: int,
     rng: np.random.Generator,
     draws: int = DRAWS,
-) -> Estimate:
-    """Return the mean of paired differences ours - theirs with its interval."""
-    difference = (ours - theirs)[:, None]
-    sums = block_sums(difference, block_rows, rng, draws)
+) -> Difference:
+    """Return the mean of paired differences ours - theirs; NaN of no rows."""
     n = len(ours)
-    return _estimate(difference.sum(axis=0) / n, sums[:, 0] / n)
+    if n == 0:
+        return Difference(Estimate(float("nan"), float("nan"), float("nan")), float("nan"))
+    difference = (ours - theirs)[:, None]
+    means = block_sums(difference, block_rows, rng, draws)[:, 0] / n
+    return Difference(_estimate(difference.sum(axis=0) / n, means), float(means.std()))
 
 
 def block_sums(columns: Matrix, block_rows: int, rng: np.random.Generator, draws: int) -> Matrix:

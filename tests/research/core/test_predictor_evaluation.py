@@ -11,14 +11,8 @@ import pytest
 from engine.types.bars import ColumnStore
 from market.sources.instruments import instrument_for
 from research.core.planted import planted, shuffled
-from research.core.predictor_evaluation import (
-    Answers,
-    EvaluationSettings,
-    SourceResult,
-    evaluate,
-    pooled,
-    results,
-)
+from research.core.predictor_evaluation import EvaluationSettings, evaluate, pooled
+from research.core.predictor_verdicts import Answers, SourceResult, results
 from strategies.core.errors import StrategyError
 from strategies.core.registry import CONTROLS, PREDICTORS, RULES
 from tests.bar_factory import cut, random_walk

@@ -18,14 +18,8 @@ from market.errors import DataError
 from market.sources.history import load_history
 from market.sources.instruments import instrument_for
 from research.core.planted import planted, shuffled
-from research.core.predictor_evaluation import (
-    Answers,
-    EvaluationSettings,
-    SourceResult,
-    evaluate,
-    pooled,
-    results,
-)
+from research.core.predictor_evaluation import EvaluationSettings, evaluate, pooled
+from research.core.predictor_verdicts import Answers, SourceResult, results
 from strategies.core.errors import StrategyError
 from strategies.core.registry import PREDICTORS
 from tradeplatform.arguments import moment_ms, names_among, number_within

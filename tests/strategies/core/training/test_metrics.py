@@ -98,8 +98,10 @@ def test_blocks_widen_the_interval_where_neighbours_are_alike() -> None:
     base = np.zeros_like(alike)
     narrow = mean_difference(alike, base, block_rows=1, rng=rng(1))
     honest = mean_difference(alike, base, block_rows=24, rng=rng(1))
-    assert honest.high - honest.low > 2.0 * (narrow.high - narrow.low)
-    assert narrow.value == honest.value == pytest.approx(alike.mean())
+    assert honest.standard_error > 2.0 * narrow.standard_error
+    wide, thin = honest.estimate, narrow.estimate
+    assert wide.high - wide.low > 2.0 * (thin.high - thin.low)
+    assert thin.value == wide.value == pytest.approx(alike.mean())
 
 
 def test_resamples_keep_the_scale_of_the_sample() -> None:
@@ -111,4 +113,5 @@ def test_resamples_keep_the_scale_of_the_sample() -> None:
     value = mean_difference(
         np.arange(5.0), np.zeros(5), block_rows=99, rng=np.random.default_rng(1)
     )
-    assert value == Estimate(2.0, 2.0, 2.0)
+    assert value.estimate == Estimate(2.0, 2.0, 2.0)
+    assert value.standard_error == 0.0
