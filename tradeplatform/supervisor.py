@@ -332,7 +332,6 @@ def _kill_group(pid: int) -> None:
 
 
 def die_with_parent(parent: int) -> Callable[[], None]:
-
     def prepare() -> None:
         if _LIBC is not None:
             _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
