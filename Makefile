@@ -15,6 +15,9 @@ DAYS ?=
 CORE := engine/*,*/core/*
 CORE_COVERAGE := 85
 
+# Test processes side by side; 0 runs one after the other.
+TEST_WORKERS ?= 2
+
 VENV := .venv
 PY := $(VENV)/bin/python
 PIP_FLAGS := --disable-pip-version-check --require-hashes --progress-bar off --no-color
@@ -74,7 +77,8 @@ test: setup-dev ## lint, types, import ladder, migrations, database tests on Pos
 	@$(MAKE) --no-print-directory checks
 	@$(PY) -m tests.postgres
 	@$(PY) -m coverage erase
-	@$(PY) -m coverage run -m pytest
+	@$(PY) manage.py compile_kernels
+	@$(PY) -m coverage run -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 	@$(PY) -m coverage combine --quiet && { $(PY) -m coverage report --include='$(CORE)' \
 	  --fail-under=$(CORE_COVERAGE) >$(VENV)/coverage.txt || { tail -40 $(VENV)/coverage.txt; exit 1; }; }
 

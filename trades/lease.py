@@ -7,16 +7,22 @@ paused past its expiry finds its late writes refused (F-010, F-011).
 
 from __future__ import annotations
 
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
 from trades.errors import LeaseLost
 from trades.models import Lease, TradingRun
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +86,36 @@ def lease_acquire(*, run: TradingRun, holder: str, code_version: str) -> Fence |
                 return None
         token = Lease.objects.values_list("token", flat=True).get(run=run, holder=holder)
     return Fence(run_id=run.pk, token=token, holder=holder)
+
+
+@contextmanager
+def lease_kept(fence: Fence) -> Iterator[None]:
+    """Renew a lease from a thread of its own while the body runs, however long that takes.
+
+    For work that cannot renew between its steps. The thread ends with the body and with the
+    process, so a worker that dies or is frozen in the body still loses its lease after one length
+    of it. A lease that was lost is not taken back: the next write of the body's work refuses.
+    """
+    done = threading.Event()
+    keeper = threading.Thread(target=_keep, args=(fence, done), name="lease", daemon=True)
+    keeper.start()
+    try:
+        yield
+    finally:
+        done.set()
+        keeper.join()
+
+
+def _keep(fence: Fence, done: threading.Event) -> None:
+    try:
+        # three chances in a lease's length: one that finds the database locked costs nothing
+        while not done.wait(settings.LEASE_SECONDS / 3):
+            try:
+                fence.renew()
+            except OperationalError as error:
+                logger.warning("lease of run_id=%s not renewed: %s", fence.run_id, error)
+    except LeaseLost as error:
+        logger.warning("%s while its holder=%s was busy", error, fence.holder)
+    finally:
+        # a connection belongs to the thread that opened it
+        connection.close()

@@ -17,7 +17,7 @@ from django.utils.module_loading import import_string
 
 from trades.errors import LeaseLost
 from trades.failpoints import failpoint
-from trades.lease import Fence, lease_acquire
+from trades.lease import Fence, lease_acquire, lease_kept
 from trades.models import TradingRun
 
 
@@ -90,7 +90,9 @@ class Runner:
         if warm is not None and warm.fence.token == fence.token:
             return warm
         self._drop(run.pk)
-        session = self._factory(run, fence)
+        # reading thousands of bars and models on a busy machine outlasts a lease
+        with lease_kept(fence):
+            session = self._factory(run, fence)
         self._warm[run.pk] = session
         return session
 

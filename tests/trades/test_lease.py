@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import transaction
@@ -10,8 +13,9 @@ from django.utils import timezone
 
 from tests.trades.rows import make_run
 from trades.errors import LeaseLost
-from trades.lease import lease_acquire
+from trades.lease import Fence, lease_acquire, lease_kept
 from trades.models import Lease, TradingRun
+from trades.runner import AdvanceSummary, Runner
 
 pytestmark = pytest.mark.django_db
 
@@ -69,3 +73,74 @@ def test_a_fence_proves_nothing_outside_a_transaction() -> None:
     assert mine is not None
     with pytest.raises(RuntimeError, match="outside a transaction"):
         mine.assert_held()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_session_that_takes_longer_to_build_than_the_lease_lasts_still_trades(
+    settings: Any,
+) -> None:
+    """F-011, I-16: a slow machine's first start is no reason to let another worker begin."""
+    settings.LEASE_SECONDS = 0.6
+    run, rivals = make_run(), []
+
+    def slow(run: TradingRun, fence: Fence) -> SlowSession:
+        for _ in range(6):
+            time.sleep(0.3)
+            rivals.append(lease_acquire(run=run, holder="rival", code_version="1"))
+        return SlowSession(fence)
+
+    runner = Runner(slow, "1")
+    assert runner.advance(run.pk).outcome == "advanced"
+    assert rivals == [None] * 6
+    token = Lease.objects.get(run=run).token
+    assert runner.advance(run.pk).outcome == "advanced"
+    assert Lease.objects.get(run=run).token == token == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_lease_is_kept_no_longer_than_the_work_it_is_kept_for(settings: Any) -> None:
+    """I-16: who fails while building lets go, and its thread ends with it."""
+    settings.LEASE_SECONDS = 0.3
+    run = make_run()
+
+    def failing(run: TradingRun, fence: Fence) -> SlowSession:
+        time.sleep(0.5)
+        raise RuntimeError("no venue")
+
+    with pytest.raises(RuntimeError, match="no venue"):
+        Runner(failing, "1").advance(run.pk)
+    assert not [thread for thread in threading.enumerate() if thread.name == "lease"]
+    time.sleep(0.4)
+    assert lease_acquire(run=run, holder="other", code_version="1") is not None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_lease_that_was_lost_is_not_taken_back_by_keeping_it(settings: Any) -> None:
+    """I-16: whoever took over stays; the keeper stops at its first refusal."""
+    settings.LEASE_SECONDS = 0.3
+    run = make_run()
+    mine = lease_acquire(run=run, holder="a", code_version="1")
+    assert mine is not None
+    expire(run)
+    with lease_kept(mine):
+        other = lease_acquire(run=run, holder="b", code_version="1")
+        time.sleep(0.25)
+        assert other is not None
+        Lease.objects.filter(run=run).update(expires_at=timezone.now() + timedelta(seconds=60))
+        time.sleep(0.2)
+    assert Lease.objects.get(run=run).holder == "b"
+    assert Lease.objects.get(run=run).token == other.token
+
+
+class SlowSession:
+    """A session that writes under its fence, as the loop does."""
+
+    def __init__(self, fence: Fence) -> None:
+        self.fence = fence
+
+    def advance(self) -> AdvanceSummary:
+        with transaction.atomic():
+            self.fence.assert_held()
+        return AdvanceSummary(self.fence.run_id, "advanced")
+
+    def close(self) -> None: ...

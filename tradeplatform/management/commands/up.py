@@ -14,7 +14,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from tradeplatform import env, preparation, processes
+from tradeplatform import env, kernel_cache, preparation, processes
 from tradeplatform.configuration import PRACTICE, Configuration, load
 from tradeplatform.configuration_errors import ConfigurationError
 from tradeplatform.supervisor import PLAN_VARIABLE
@@ -46,7 +46,11 @@ class Command(BaseCommand):
         try:
             config = load(settings.CONFIG_FILE)
             specs, private, lines = self._prepared(config, given)
-        except (ConfigurationError, preparation.NotPrepared) as error:
+        except (
+            ConfigurationError,
+            preparation.NotPrepared,
+            kernel_cache.KernelsNotCompiled,
+        ) as error:
             raise CommandError(str(error), returncode=2) from error
         plan = {
             "children": processes.as_json(specs),
@@ -73,14 +77,13 @@ class Command(BaseCommand):
         preparation.hold_instance_lock(settings.VAR_DIR)
         preparation.check_port(given["port"])
         if os.geteuid() == 0:
-            self.stdout.write("up | running as root; a user of its own is safer on a server")
+            self._say("running as root; a user of its own is safer on a server")
         redis_socket = preparation.embedded_redis_socket()
         redis_server = preparation.find_redis_server() if redis_socket else None
         if redis_socket is None:
             preparation.check_external_redis()
         preparation.check_database_pages()
-        preparation.migrate_database()
-        preparation.collect_static()
+        self._prepare_files()
         options = processes.Options(
             port=given["port"],
             workers=given["workers"],
@@ -114,6 +117,23 @@ class Command(BaseCommand):
         lines = _ready_lines(given["port"], preparation.administrator_link(given["port"]))
         private = [*processes.EXCHANGE_SECRETS, *processes.PRACTICE_SECRETS]
         return processes.children(config, options), private, lines
+
+    def _prepare_files(self) -> None:
+        """Bring database, static files and compiled kernels up to this code, side by side."""
+        kernel_cache.choose_folder(settings.BASE_DIR, settings.VAR_DIR)
+        compiling = kernel_cache.Compiling(
+            settings.BASE_DIR, settings.VAR_DIR / "log" / "kernels.log", self._say
+        )
+        try:
+            preparation.migrate_database()
+            preparation.collect_static()
+            compiling.wait()
+        finally:
+            compiling.stop()
+
+    def _say(self, line: str) -> None:
+        self.stdout.write(f"up | {line}")
+        self.stdout.flush()
 
     @staticmethod
     def _check_options(given: dict[str, Any]) -> None:
