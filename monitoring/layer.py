@@ -27,6 +27,9 @@ class Layer(Protocol):
 
     def status(self) -> dict[str, Any]: ...
 
+    def is_on(self) -> bool:
+        """Return whether stored runs are judged by the layer now; asked once an event."""
+
     def api_patterns(self) -> Sequence[Any]: ...
 
     def page_patterns(self) -> Sequence[Any]: ...
@@ -83,6 +86,9 @@ class AbsentLayer:
 
     def status(self) -> dict[str, Any]:
         return {"enabled": False, "status": "disabled"}
+
+    def is_on(self) -> bool:
+        return False
 
     def api_patterns(self) -> Sequence[Any]:
         return ()

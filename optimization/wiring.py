@@ -26,7 +26,7 @@ from optimization.live import (
 )
 from optimization.selectors import get_optimization_status
 from optimization.services import final_report_record, layer_settings
-from optimization.switches import SECTION, Effective, effective
+from optimization.switches import SECTION, Effective, effective, layer_is_on
 from optimization.urls import api_patterns, page_patterns
 from trades.models import TradingRun
 
@@ -38,6 +38,9 @@ class Wiring:
 
     def status(self) -> dict[str, Any]:
         return get_optimization_status()
+
+    def is_on(self) -> bool:
+        return layer_is_on()
 
     def api_patterns(self) -> Sequence[Any]:
         return api_patterns

@@ -55,7 +55,7 @@ from trades.models import Mode, Order, SessionState, SymbolCursor, TradingRun
 from trades.reconcile import RunReconciler, is_reconciled
 from trades.runner import RunningSession
 from trades.services import seats_taken
-from trades.side_books import shadow_plan, side_books
+from trades.side_books import counterfactual_plan, shadow_plan, side_books
 
 # At least 40 times the longest recursive span, so that what was cut off no longer shows.
 WINDOW_BARS = 2_500
@@ -200,7 +200,10 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
         ),
         regimes=state.get("regimes", {}),
         side_books=side_books(
-            (shadow_plan(gatekeeper, bootstrap.enabled_strategies(config)),),
+            (
+                shadow_plan(gatekeeper, bootstrap.enabled_strategies(config)),
+                counterfactual_plan(gatekeeper, layer().is_on, bootstrap.base_weights(config)),
+            ),
             SideMarket(identity=identity, instruments=instruments, limits=limits),
             FailSafe(watch.incident, time.monotonic),
             state.get("side_books", {}),

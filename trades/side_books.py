@@ -1,15 +1,16 @@
-"""The virtual books of a stored run (D-07)."""
+"""The virtual books of a stored run (D-07, D-60)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from engine.failsafe import FailSafe
 from engine.policy import BasePolicy
 from engine.ports import Gatekeeper, StrategyStatus
-from engine.side_books import SHADOW, SideBooks, SideMarket, SidePlan
-from engine.side_gates import ShadowGate
+from engine.side_books import COUNTERFACTUAL, SHADOW, SideBooks, SideMarket, SidePlan
+from engine.side_gates import CounterfactualGate, ShadowGate
+from strategies.selectors import status_without_layer
 from trades.side_book_state import JsonCodec
 
 
@@ -26,6 +27,28 @@ def shadow_plan(gatekeeper: Gatekeeper, strategies: tuple[str, ...]) -> SidePlan
         copies_account=False,
         gatekeeper=ShadowGate(gatekeeper),
         policy=BasePolicy(),
+    )
+
+
+def counterfactual_plan(
+    gatekeeper: Gatekeeper,
+    layer_is_on: Callable[[], bool],
+    base_weights: Mapping[str, float],
+) -> SidePlan:
+    """Return the plan of the book that trades as if the optimization layer were off.
+
+    It begins as a copy of the run's account whenever the layer is switched on. A strategy that the
+    layer suspended or degraded stands there as people left it.
+    """
+    return SidePlan(
+        name=COUNTERFACTUAL,
+        wanted=layer_is_on,
+        may_enter=lambda code: True,
+        copies_account=True,
+        gatekeeper=CounterfactualGate(
+            gatekeeper, lambda code: StrategyStatus(status_without_layer(code))
+        ),
+        policy=BasePolicy(base_weights),
     )
 
 
