@@ -13,10 +13,9 @@ from django.views.decorators.http import require_GET
 
 from accounts.models import Scope
 from engine.types.decisions import PHASES, Action
-from monitoring import decisions, sources
+from monitoring import decisions
 from monitoring.views import needs, page_of, query_of, run_asked
 from strategies.models import Strategy
-from trades.models import TradingRun
 from trades.selectors import (
     STAGES,
     decision_funnel,
@@ -91,35 +90,6 @@ def performance_page(request: HttpRequest) -> HttpResponse:
 
 
 @require_GET
-@needs(Scope.READ)
-def source_page(request: HttpRequest) -> HttpResponse:
-    run = run_asked(request)
-    symbol = _symbol(request, run)
-    board = sources.source_board(run, symbol)
-    context = {
-        "page": "decisions",
-        "tab": "sources",
-        "board": board,
-        "symbol": symbol,
-        "symbols": run.symbols if run else [],
-    }
-    return render(request, "monitoring/sources.html", context)
-
-
-@require_GET
-@needs(Scope.READ)
-def evolution_page(request: HttpRequest) -> HttpResponse:
-    rows = sources.evolution_list(run_asked(request))
-    context = {
-        "page": "decisions",
-        "tab": "evolution",
-        "rows": page_of(request, rows),
-        "query": query_of(request),
-    }
-    return render(request, "monitoring/evolution.html", context)
-
-
-@require_GET
 @needs(Scope.READ, is_data=True)
 def replay_data(request: HttpRequest, code: uuid.UUID) -> HttpResponse:
     decision = decision_get(code)
@@ -147,8 +117,3 @@ def _moment(text: str) -> Any:
     except ValueError:
         return None
     return make_aware(at) if at is not None and at.tzinfo is None else at
-
-
-def _symbol(request: HttpRequest, run: TradingRun | None) -> str:
-    asked, known = request.GET.get("symbol", ""), run.symbols if run else []
-    return asked if asked in known else (known[0] if known else "")

@@ -1,7 +1,7 @@
-/* Calibration and Brier score of every source. */
+/* Calibration and Brier score over time of every source. */
 (function () {
   "use strict";
-  const board = window.TP.data("board-data");
+  const series = window.TP.data("series-data");
   const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const color = (i) => token("--c" + ((i % 6) + 1));
   const config = { displayModeBar: false, responsive: true, scrollZoom: false };
@@ -19,18 +19,38 @@
     };
   }
 
+  /* Voters are drawn at once, what has no vote when its name in the legend is clicked. Baselines are dashed. */
   function line(source, i, points, x, y) {
-    return { type: "scatter", mode: "lines+markers", name: source.source, x: points.map(x), y: points.map(y), line: { color: color(i), width: 1.6 }, marker: { size: 5 } };
+    return {
+      type: "scatter",
+      mode: "lines+markers",
+      name: source.source,
+      x: points.map(x),
+      y: points.map(y),
+      visible: source.votes || source.is_control ? true : "legendonly",
+      line: { color: source.is_control ? token("--muted") : color(i), width: 1.6, dash: source.is_control ? "dash" : i < 6 ? "solid" : "dot" },
+      marker: { size: 5 },
+    };
+  }
+
+  function show(id, traces, options) {
+    const node = document.getElementById(id);
+    const has = traces.some((trace) => trace.x.length > 0);
+    node.hidden = !has;
+    document.querySelector('[data-empty="' + id + '"]').hidden = has;
+    if (has) window.Plotly.react(node, traces, options, config);
   }
 
   function draw() {
-    const bins = board.sources.map((s, i) => line(s, i, s.calibration, (b) => b.said, (b) => b.came));
-    const said = board.sources.flatMap((s) => s.calibration.map((b) => b.said));
-    const ends = said.length ? [Math.min(...said), Math.max(...said)] : [0, 1];
-    bins.push({ type: "scatter", mode: "lines", name: "as often as said", x: ends, y: ends, line: { color: token("--muted"), width: 1, dash: "dot" } });
-    const time = board.sources.map((s, i) => line(s, i, s.over_time, (b) => new Date(b.at_ms), (b) => b.brier));
-    window.Plotly.react("calibration", bins, layout(["probability said", { tickformat: ".2f" }], ["share that came true", { tickformat: ".0%", rangemode: "tozero" }]), config);
-    window.Plotly.react("brier", time, layout(["venue time, UTC", {}], ["Brier score", { tickformat: ".3f" }]), config);
+    const bins = series.map((s, i) => line(s, i, s.calibration, (b) => b.said, (b) => b.rose));
+    const said = series.flatMap((s) => s.calibration.map((b) => b.said));
+    if (said.length) {
+      const ends = [Math.min(...said), Math.max(...said)];
+      bins.push({ type: "scatter", mode: "lines", name: "as often as said", x: ends, y: ends, line: { color: token("--faint"), width: 1, dash: "dot" } });
+    }
+    const time = series.map((s, i) => line(s, i, s.over_time, (b) => new Date(b.at_ms), (b) => b.brier));
+    show("calibration", bins, layout(["probability said", { tickformat: ".2f" }], ["share that rose", { tickformat: ".0%", rangemode: "tozero" }]));
+    show("brier", time, layout(["venue time, UTC", {}], ["Brier score", { tickformat: ".3f" }]));
   }
 
   draw();
