@@ -191,6 +191,8 @@ def counterfactual(run: TradingRun, n_refused: int = 40, seed: int = 9) -> None:
         side_trade(run, trade.entry_order_id, trade.pnl_quote * 2, trade.opened_at, trade.closed_at)
     for i in range(n_refused):
         at = make.START + (5 + 9 * i) * make.MINUTE
+        while run.decisions.filter(strategy="breakout", bar_close_at=at).exists():
+            at += make.MINUTE
         decision = make.make_decision(
             run,
             at=at,
