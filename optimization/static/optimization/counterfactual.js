@@ -11,6 +11,7 @@
   const TONES = { better: "ACTIVE", worse: "SUSPENDED", "not enough evidence": "" };
   const percent = (value) => format.percent(value, 2);
   const plain = (digits) => (value) => format.number(value, digits);
+  const signed = (value, write) => (format.isNumber(value) && value > 0 ? "+" : "") + write(value);
   const FIGURES = [
     ["return_fraction", "Return", percent],
     ["max_drawdown_fraction", "Max drawdown", percent],
@@ -36,13 +37,13 @@
 
   function figureRow([name, title, write], figures) {
     const row = figures[name];
-    const range = el("small", null, between(row.low, row.high, write));
-    return el("tr", null, cell(title), cell(write(row.on), "num"), cell(write(row.off), "num"), el("td", { class: "num" }, write(row.difference), range), cell(chip(row.verdict)));
+    const range = el("small", null, between(row.low, row.high, (value) => signed(value, write)));
+    return el("tr", null, cell(title), cell(write(row.on), "num"), cell(write(row.off), "num"), el("td", { class: "num" }, signed(row.difference, write), range), cell(chip(row.verdict)));
   }
 
   function effectRow(title, what, row) {
     const range = el("small", null, between(row.low, row.high, (value) => format.signed(value, 2)));
-    return el("tr", null, el("td", null, title), el("td", null, ...what), el("td", { class: "num " + format.tone(row.earned_quote) }, format.signed(row.earned_quote, 2), range), cell(chip(row.verdict)));
+    return el("tr", null, el("td", null, title), el("td", { class: "evidence" }, ...what), el("td", { class: "num " + format.tone(row.earned_quote) }, format.signed(row.earned_quote, 2), range), cell(chip(row.verdict)));
   }
 
   function filterRow(title, row) {
