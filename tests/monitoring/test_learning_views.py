@@ -212,3 +212,14 @@ def test_a_form_of_another_site_trains_nothing(run):
     given = {"predictor": "forest", **REASON}
     assert strict.post(reverse("evolution-train"), given).status_code == 403
     assert not TrainingJob.objects.filter(code="forest").exists()
+
+
+def test_the_admin_page_of_a_model_leads_to_its_page_and_to_training(run, client):
+    """ORC-85"""
+    boss = make.make_user("ada", "admin", is_staff=True, is_superuser=True)
+    client.force_login(boss)
+    model = PredictorModel.objects.get(stage="CHAMPION")
+    page = client.get(reverse("admin:strategies_predictormodel_change", args=[model.pk]))
+    text = page.content.decode()
+    assert reverse("model-page", args=[model.pk]) in text
+    assert reverse("evolution") + "?code=forest" in text
