@@ -7,40 +7,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from copy import deepcopy
 from importlib import import_module
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from engine.types.orders import Rejection, Unanswered
+from market.answers import Unavailable as Unavailable
 from market.errors import DataError
+from market.rate_budget import OPEN_GATE, Gate
+from market.venues import Meaning, Venue, venue_of
 
 T = TypeVar("T")
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
-_CODE = re.compile(r'"code"\s*:\s*"?(-?\d+)')
 _STATUS = re.compile(r"\b(418|429)\b")
 _MAX_REASON = 300
-# Spot only, one call to load markets; nothing that needs futures or margin permissions.
-_BINANCE_OPTIONS: dict[str, Any] = {
-    "defaultType": "spot",
-    "fetchMarkets": {"types": ["spot"]},
-    "fetchMargins": False,
-    "fetchCurrencies": False,
-    "warnOnFetchOpenOrdersWithoutSymbol": False,
-    "recvWindow": 5000,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Unavailable:
-    """The venue did not act on the request and says so, or a read went unanswered: ask later.
-
-    ``retry_after_s`` is the venue's own wish, None where it gave none.
-    """
-
-    code: str
-    reason: str
-    retry_after_s: float | None = None
 
 
 def build_client(
@@ -48,7 +29,9 @@ def build_client(
     *,
     key: str = "",
     secret: str = "",
+    passphrase: str = "",
     practice_url: str | None = None,
+    sandbox: bool = False,
     timeout_s: float = 10.0,
     flavour: str = "sync",
 ) -> Any:
@@ -56,27 +39,46 @@ def build_client(
 
     With ``practice_url`` (``http://127.0.0.1:PORT``) every REST and WebSocket URL leads there,
     and the client must never be put into sandbox mode afterwards: that would restore the
-    internet's URLs.
+    internet's URLs. ``sandbox`` chooses the venue's own test system.
 
     Raises:
-        DataError: the exchange or flavour is unknown, or the practice URL is not loopback.
+        DataError: the exchange or flavour is unknown, the practice URL is not loopback, or a
+            sandbox was asked of a venue that has none, or together with a practice URL.
     """
+    venue = venue_of(exchange_id)
     config: dict[str, Any] = {
         "apiKey": key,
         "secret": secret,
+        "password": passphrase,
         "timeout": round(timeout_s * 1000),
         "enableRateLimit": practice_url is None,
         # ``ask`` tells an unreadable answer from a readable one by it.
         "enableLastJsonResponse": True,
-        "options": dict(_BINANCE_OPTIONS) if exchange_id == "binance" else {},
+        "options": deepcopy(dict(venue.options)),
+        "has": dict(venue.features),
     }
     if practice_url is None:
-        config["options"]["adjustForTimeDifference"] = True
+        config["options"]["adjustForTimeDifference"] = venue.uses_clock
     client = _client_class(exchange_id, flavour)(config)
     if practice_url is not None:
+        if sandbox:
+            raise DataError("sandbox was true with a practice URL, allowed: one of the two")
         client.urls["api"] = _rewritten(client.urls["api"], _practice_host(practice_url))
         assert_loopback(client)
+    elif sandbox:
+        _enter_sandbox(client, venue)
     return client
+
+
+def _enter_sandbox(client: Any, venue: Venue) -> None:
+    if not venue.has_sandbox:
+        raise DataError(f"exchange.sandbox was true and {venue.id} has no spot sandbox")
+    client.set_sandbox_mode(True)
+
+
+def is_sandbox(client: Any) -> bool:
+    """Return whether the client talks to a venue's own test system."""
+    return bool(client.isSandboxModeEnabled)
 
 
 def assert_loopback(client: Any) -> None:
@@ -124,19 +126,35 @@ def _urls(urls: Any) -> list[str]:
 
 
 def ask(
-    client: Any, call: Callable[[], T], *, writes: bool
+    client: Any, call: Callable[[], T], *, writes: bool, gate: Gate = OPEN_GATE
 ) -> T | Rejection | Unanswered | Unavailable:
     """Make one call of a sync client and return its result or what its failure means.
 
     ``writes`` is True for calls that change something at the venue: an unanswered write may have
     happened. An answer that is no JSON (cut off, empty, a proxy's page) counts as none: ccxt lets
-    it pass with status 200, and parses it to an order without an id.
+    it pass with status 200, and parses it to an order without an id. ``gate`` may refuse the call
+    before anything is sent, and hears of every silence the venue asks for.
     """
+    refusal = gate.enter()
+    if refusal is not None:
+        return refusal
+    result = _asked(client, call, writes)
+    if isinstance(result, Unavailable):
+        gate.heard(result)
+    return result
+
+
+def _asked(
+    client: Any, call: Callable[[], T], writes: bool
+) -> T | Rejection | Unanswered | Unavailable:
     client.last_json_response = {}
+    # a connection that fails leaves the headers of the answer before
+    client.last_response_headers = None
     try:
         result = call()
     except import_module("ccxt").BaseError as error:
-        return classify(error, headers=client.last_response_headers, writes=writes)
+        headers = client.last_response_headers
+        return classify(error, headers=headers, writes=writes, exchange_id=client.id)
     except (TypeError, ValueError, LookupError, AttributeError):
         # ccxt indexing into text. With a readable answer it is a fault of ours: let it be seen.
         if client.last_json_response is not None:
@@ -152,34 +170,67 @@ def _unreadable(client: Any, writes: bool) -> Unanswered | Unavailable:
 
 
 def classify(
-    error: BaseException, *, headers: Mapping[str, str] | None = None, writes: bool
+    error: BaseException,
+    *,
+    headers: Mapping[str, str] | None = None,
+    writes: bool,
+    exchange_id: str = "binance",
 ) -> Rejection | Unanswered | Unavailable:
     """Return what a ccxt error means. Only an explicit refusal by the venue is a Rejection.
 
-    A duplicate client order id on a write is Unanswered: the order is already there, look it up.
+    The venue's own code decides where the table knows it, ccxt's class where it does not. A
+    duplicate client order id on a write is Unanswered: the order is already there, look it up.
     """
     names = {cls.__name__ for cls in type(error).__mro__}
     text = str(error)
-    reason = f"{type(error).__name__}: {text}"[:_MAX_REASON]
-    code = _code_of(text)
-    if writes and code == "-2010" and "Duplicate" in text:
+    # ccxt names the address only; why it was not reached (a certificate, a name) is the cause
+    cause = f" ({error.__cause__})" if "NetworkError" in names and error.__cause__ else ""
+    reason = f"{type(error).__name__}: {text}{cause}"[:_MAX_REASON]
+    venue = venue_of(exchange_id)
+    code = venue.code_of(text) or _status_of(text)
+    meaning = _meaning(venue, code, names, text)
+    name = code or type(error).__name__
+    if writes and meaning is Meaning.DUPLICATE:
         return Unanswered(reason)
-    # Refused before it was looked at: throttled, banned, or a clock that must be set again.
-    if names & {"DDoSProtection", "RateLimitExceeded", "InvalidNonce"}:
-        return Unavailable(code or type(error).__name__, reason, _retry_after_s(headers))
-    ambiguous = names & {"NetworkError", "BadResponse", "NullResponse"}
+    if meaning in (Meaning.LATER, Meaning.CLOCK):
+        throttled = meaning is Meaning.LATER
+        return Unavailable(name, reason, _retry_after_s(headers), is_throttle=throttled)
+    if meaning is Meaning.ABSENT:
+        return Rejection(name, f"OrderNotFound: {text}"[:_MAX_REASON])
+    if meaning is Meaning.KEYS:
+        return Rejection(name, reason)
+    ambiguous = meaning is Meaning.UNKNOWN or names & {
+        "NetworkError",
+        "BadResponse",
+        "NullResponse",
+    }
     explicit = "ExchangeError" in names and not ambiguous and (code != "" or _is_local(names, text))
     if explicit:
-        return Rejection(code or type(error).__name__, reason)
+        return Rejection(name, reason)
     if writes:
         return Unanswered(reason)
-    return Unavailable(code or type(error).__name__, reason, _retry_after_s(headers))
+    return Unavailable(name, reason, _retry_after_s(headers))
 
 
-def _code_of(text: str) -> str:
-    match = _CODE.search(text)
-    if match is not None:
-        return match[1]
+def _meaning(venue: Venue, code: str, names: set[str], text: str) -> Meaning | None:
+    known = venue.meaning_of(code)
+    if known is not None:
+        return known
+    # Binance uses one code for every refusal of an order and tells them apart by the sentence
+    if code == "-2010" and "Duplicate" in text:
+        return Meaning.DUPLICATE
+    # Refused before it was looked at: throttled, banned, or a clock that must be set again.
+    if names & {"DDoSProtection", "RateLimitExceeded"}:
+        return Meaning.LATER
+    return Meaning.CLOCK if "InvalidNonce" in names else None
+
+
+def is_clock_refusal(exchange_id: str, code: str) -> bool:
+    """True where the venue refused the request's time: measure the difference, then ask again."""
+    return venue_of(exchange_id).meaning_of(code) is Meaning.CLOCK or code == "InvalidNonce"
+
+
+def _status_of(text: str) -> str:
     status = _STATUS.search(text)
     return status[1] if status is not None else ""
 

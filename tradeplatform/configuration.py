@@ -16,6 +16,7 @@ import msgspec
 import yaml
 from msgspec import Meta
 
+from market.venues import VENUES, venue_of
 from tradeplatform.configuration_errors import ConfigurationError, allowed_at, one_line
 
 PRACTICE = "practice"
@@ -76,6 +77,14 @@ class Exchange(Section, frozen=True):
     account: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")] = "main"
     request_timeout_seconds: Annotated[float, Meta(ge=0.5, le=9.0)] = 5.0
     """Below the 10 s an order without an answer waits before it is looked for."""
+    sandbox: bool = False
+    """The venue's own test system, with keys of its own; its rows carry ``ID-sandbox``."""
+
+    def __post_init__(self) -> None:
+        venue = venue_of(self.id)
+        if self.sandbox and not venue.has_sandbox:
+            named = _listed(v.id for v in VENUES.values() if v.has_sandbox)
+            raise ValueError(f"sandbox was true with id {self.id}, allowed with: {named}")
 
 
 class Trading(Section, frozen=True):

@@ -26,7 +26,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.staticfiles.finders import get_finders
 from django.core.management import call_command
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from accounts.services import login_link_create
@@ -150,6 +150,27 @@ def check_external_redis() -> None:
             f"REDIS_URL ({without_password(settings.REDIS_URL)}) did not answer:"
             f" {error}; allowed: a reachable Redis 6.2 or later"
         ) from error
+
+
+def check_database_pages() -> None:
+    """Refuse a damaged database before anything trades on it (F-038); one that is not there yet
+    is made by the migrations."""
+    if connection.vendor != "sqlite":
+        return
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA quick_check(1)")
+            said = str(cursor.fetchone()[0])
+    except DatabaseError as error:
+        said = str(error)
+    finally:
+        connection.close()
+    if said != "ok":
+        raise NotPrepared(
+            f"the database {connection.settings_dict['NAME']} is damaged"
+            f" ({' '.join(said.split())[:120]});"
+            " run: manage.py restore FILE, with the last backup (docs/backup.md)"
+        )
 
 
 def migrate_database() -> int:

@@ -13,8 +13,12 @@ from tradeplatform.configuration import PRACTICE, Configuration
 from tradeplatform.supervisor import ChildSpec
 
 LOOPBACK = "127.0.0.1"
-# The trading worker signs with the first two; the practice exchange accepts the second two.
-EXCHANGE_SECRETS = ("TRADEPLATFORM_EXCHANGE_KEY", "TRADEPLATFORM_EXCHANGE_SECRET")
+# The trading worker signs with the first three; the practice exchange accepts the other two.
+EXCHANGE_SECRETS = (
+    "TRADEPLATFORM_EXCHANGE_KEY",
+    "TRADEPLATFORM_EXCHANGE_SECRET",
+    "TRADEPLATFORM_EXCHANGE_PASSPHRASE",
+)
 PRACTICE_SECRETS = ("PRACTICE_API_KEY", "PRACTICE_API_SECRET")
 # Queues of the general worker; ``trading`` has workers of its own, so that nothing delays it.
 GENERAL_QUEUES = "io,optimization,research,celery"

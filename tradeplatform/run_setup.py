@@ -18,14 +18,16 @@ from accounts.services import audit_record
 from engine.types.bars import Instrument as InstrumentValue
 from market.errors import SourceUnavailable
 from market.models import Instrument
+from market.preflight import rights_of
 from market.services import CHART_BARS, candles_backfill
 from market.sources.ccxt_poll import CcxtPollSource
 from market.sources.instruments import timeframe_from_ms, timeframe_to_ms
+from market.venues import venue_of
 from monitoring.layer import layer
 from strategies.core.registry import parameter_defaults
 from strategies.services import StrategyDefinition, strategies_ensure
 from tradeplatform.configuration import PRACTICE, STRATEGY_CODES, Configuration
-from tradeplatform.running import venue_client
+from tradeplatform.running import venue_budget, venue_client, venue_code
 from trades.brokers.venue_client import VenueClient
 from trades.errors import RunRefused
 from trades.models import Mode, TradingRun
@@ -71,13 +73,16 @@ def run_ensure(config: Configuration, *, actor: str) -> TradingRun:
     layer().adopt_file(msgspec.to_builtins(config.optimization))
     strategies_ensure(strategy_definitions(config))
     client = venue_client(config)
+    if config.trading.mode == Mode.LIVE.value and not config.exchange.sandbox:
+        _refuse_withdrawing_key(config, client)
     timeframe: str = config.trading.timeframe
     symbols = list(config.trading.symbols)
     if config.exchange.id == PRACTICE:
         client.load_markets()
         symbols = sorted(client.symbols)
         timeframe = timeframe_from_ms(_practice_timeframe_ms() or timeframe_to_ms(timeframe))
-    source = CcxtPollSource(client, symbols, timeframe)
+    budget = venue_budget(config)
+    source = CcxtPollSource(client, symbols, timeframe, budget=budget)
     instruments = source.instruments()
     venue = venue_code(config)
     _write_instruments(venue, instruments.values(), is_simulated=config.exchange.id == PRACTICE)
@@ -88,16 +93,8 @@ def run_ensure(config: Configuration, *, actor: str) -> TradingRun:
     quote = instruments[symbols[0]].quote
     balances = {quote: Decimal(str(config.trading.cash))}
     if config.trading.mode != Mode.PAPER.value:
-        balances = VenueClient(client).balances()
+        balances = VenueClient(client, budget=budget).balances()
     return _open(config, venue, symbols, timeframe_ms, quote, balances, actor)
-
-
-def venue_code(config: Configuration) -> str:
-    """Return the name rows use: the exchange, or the practice exchange with its market."""
-    if config.exchange.id != PRACTICE:
-        return config.exchange.id
-    market = os.environ.get("TRADEPLATFORM_PRACTICE_MARKET", "")
-    return f"{PRACTICE}-{market}" if market else PRACTICE
 
 
 def _practice_timeframe_ms() -> int | None:
@@ -121,6 +118,22 @@ def _check_mode(config: Configuration) -> None:
         )
     if not os.environ.get("TRADEPLATFORM_EXCHANGE_KEY"):
         raise RunRefused("trading.mode was live and TRADEPLATFORM_EXCHANGE_KEY was not set")
+
+
+def _refuse_withdrawing_key(config: Configuration, client: Any) -> None:
+    """A stolen key must not be able to take the money out (SEC-30); unknown rights are no right."""
+    venue = venue_of(config.exchange.id)
+    rights = rights_of(client, venue, venue_budget(config))
+    if rights is None:
+        raise RunRefused(
+            f"{venue.id} does not tell what a key may do; live needs a venue that does"
+        )
+    if isinstance(rights, str):
+        raise SourceUnavailable(f"the venue did not say what the key may do: {rights}")
+    if rights.may_withdraw:
+        raise RunRefused(
+            "TRADEPLATFORM_EXCHANGE_KEY may withdraw, allowed: a key that reads and trades only"
+        )
 
 
 def _open(

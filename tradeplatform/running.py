@@ -33,9 +33,11 @@ from engine.types.bars import Instrument
 from engine.window import RollingWindow, with_references
 from market.ccxt_client import build_client
 from market.models import Instrument as InstrumentRow
+from market.rate_budget import PRACTICE_LIMITS, Budget, SharedBudget
 from market.services import candles_backfill
 from market.sources.ccxt_poll import CcxtPollSource
 from market.sources.instruments import timeframe_from_ms
+from market.venues import venue_of
 from monitoring.layer import layer
 from monitoring.publish import StreamPublisher
 from strategies.lifecycle import scope_of, seated_sources, seats_signature
@@ -68,24 +70,45 @@ def venue_client(config: Configuration) -> Any:
 
     Raises:
         RunRefused: the practice exchange is configured and its address is not set.
+        DataError: a sandbox is configured and the venue has none.
     """
-    key = os.environ.get("TRADEPLATFORM_EXCHANGE_KEY", "")
-    secret = os.environ.get("TRADEPLATFORM_EXCHANGE_SECRET", "")
+    credentials: dict[str, Any] = {
+        "key": os.environ.get("TRADEPLATFORM_EXCHANGE_KEY", ""),
+        "secret": os.environ.get("TRADEPLATFORM_EXCHANGE_SECRET", ""),
+        "passphrase": os.environ.get("TRADEPLATFORM_EXCHANGE_PASSPHRASE", ""),
+    }
     timeout_s = config.exchange.request_timeout_seconds
     if config.exchange.id != PRACTICE:
-        return build_client(config.exchange.id, key=key, secret=secret, timeout_s=timeout_s)
+        return build_client(
+            config.exchange.id,
+            sandbox=config.exchange.sandbox,
+            timeout_s=timeout_s,
+            **credentials,
+        )
     if not settings.PRACTICE_URL:
         raise RunRefused(
             "TRADEPLATFORM_PRACTICE_URL is not set; `make run` starts the practice exchange"
             " and sets it"
         )
     return build_client(
-        PRACTICE_PROTOCOL,
-        key=key,
-        secret=secret,
-        practice_url=settings.PRACTICE_URL,
-        timeout_s=timeout_s,
+        PRACTICE_PROTOCOL, practice_url=settings.PRACTICE_URL, timeout_s=timeout_s, **credentials
     )
+
+
+def venue_code(config: Configuration) -> str:
+    """Return the name rows use: the exchange, its sandbox, or the practice exchange's market."""
+    if config.exchange.id != PRACTICE:
+        return f"{config.exchange.id}-sandbox" if config.exchange.sandbox else config.exchange.id
+    market = os.environ.get("TRADEPLATFORM_PRACTICE_MARKET", "")
+    return f"{PRACTICE}-{market}" if market else PRACTICE
+
+
+def venue_budget(config: Configuration) -> Budget:
+    """Return the request budget that every process of this account shares."""
+    is_practice = config.exchange.id == PRACTICE
+    limits = PRACTICE_LIMITS if is_practice else venue_of(config.exchange.id).limits
+    scope = f"{venue_code(config)}:{config.exchange.account}"
+    return SharedBudget(settings.REDIS_URL, limits, scope)
 
 
 class VenueSource:
@@ -149,10 +172,12 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
     publisher = StreamPublisher(settings.REDIS_URL)
     watch = RunWatch(run, publisher)
     client = venue_client(config)
-    source = CcxtPollSource(client, run.symbols, timeframe_from_ms(run.timeframe_ms), _cursors(run))
+    budget = venue_budget(config)
+    timeframe = timeframe_from_ms(run.timeframe_ms)
+    source = CcxtPollSource(client, run.symbols, timeframe, _cursors(run), budget=budget)
     instruments = source.instruments()
     windows = with_references({s: _window(run, source, s) for s in run.symbols})
-    broker, reconciler, gatekeeper = _order_path(run, fence, client, instruments, watch)
+    broker, reconciler, gatekeeper = _order_path(run, fence, client, budget, instruments, watch)
     seats = RunSeats(run, config, watch)
     pipeline, policy = bootstrap.build_pipeline(
         config,
@@ -225,6 +250,7 @@ def _order_path(
     run: TradingRun,
     fence: Fence,
     client: Any,
+    budget: Budget,
     instruments: dict[str, Instrument],
     watch: RunWatch,
 ) -> tuple[Broker, Reconciler, DatabaseGatekeeper]:
@@ -232,7 +258,8 @@ def _order_path(
     if run.mode == Mode.PAPER:
         paper = StoredPaperBroker(run, fence, instruments)
         return paper, NothingToReconcile(), DatabaseGatekeeper(run, lambda: True, watch)
-    venue = VenueClient(client)
+    venue = VenueClient(client, budget=budget)
+    venue.load()
     broker = VenueBroker(
         run,
         venue,

@@ -130,6 +130,8 @@ CELERY_TASK_TIME_LIMIT = 300
 CELERY_TASK_DEFAULT_QUEUE = "io"
 CELERY_TASK_ROUTES = {
     "trades.tasks.*": {"queue": "trading"},
+    # the trading workers alone hold the exchange's keys
+    "tradeplatform.tasks.preflight": {"queue": "trading"},
     "optimization.tasks.*": {"queue": "optimization"},
     "research.tasks.*": {"queue": "research"},
     # training never waits in the queue of trading, nor trading behind it

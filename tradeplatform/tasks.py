@@ -6,6 +6,8 @@ from celery import shared_task
 from django.conf import settings
 
 from monitoring.services import heartbeat
+from tradeplatform.configuration import load
+from tradeplatform.preflight import preflight_run
 from tradeplatform.watchdog import HEARTBEAT_EVERY_S
 
 
@@ -17,6 +19,12 @@ def heartbeat_trading() -> None:
 @shared_task(acks_late=False, ignore_result=True, soft_time_limit=20, time_limit=30)
 def heartbeat_general() -> None:
     _beat("general")
+
+
+@shared_task(ignore_result=True, soft_time_limit=25, time_limit=30)
+def preflight(actor: str) -> None:
+    """Run where the keys are: in a trading worker, and nowhere else (SEC-31)."""
+    preflight_run(load(settings.CONFIG_FILE), actor=actor)
 
 
 def _beat(component: str) -> None:

@@ -4,6 +4,7 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from monitoring.layer import layer
+from tradeplatform import views
 
 admin.autodiscover()
 
@@ -12,6 +13,8 @@ urlpatterns = [
     path("api/v1/", include("tradeplatform.api_urls")),
     # browsers ask for it on pages whose theme names none
     path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}img/favicon.svg")),
+    path("preflight/", views.preflight_page, name="preflight"),
+    path("preflight/run/", views.preflight_start, name="preflight-run"),
     path("", include("accounts.urls")),
     path("", include("monitoring.urls")),
     *layer().page_patterns(),

@@ -18,7 +18,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from engine.types.bars import Instrument
-from engine.types.orders import OrderState, OrderStatus, Purpose
+from engine.types.orders import OrderState, OrderStatus, OrderType, Purpose
 from market.errors import SourceUnavailable
 from trades import models, oms, records
 from trades.alerts import Alarm, Alert
@@ -170,7 +170,8 @@ class RunReconciler:
         report.resent.append(order.client_order_id)
 
     def _query(self, order: models.Order, report: ReconcileReport) -> None:
-        word = self._client.order_by_client_id(order.symbol, order.client_order_id)
+        is_stop = order.order_type == OrderType.STOP
+        word = self._client.order_by_client_id(order.symbol, order.client_order_id, is_stop=is_stop)
         if word is None:
             self._missed(order, report)
             return
@@ -179,7 +180,7 @@ class RunReconciler:
         order = oms.apply_word(order.client_order_id, word, self._fence)
         if order.status == OrderStatus.PENDING_CANCEL and not word.status.is_terminal:
             # the request was lost, or the venue had no time yet: asking again does no harm
-            self._client.cancel(order.symbol, order.client_order_id)
+            self._client.cancel(order.symbol, order.client_order_id, is_stop=is_stop)
 
     def _missed(self, order: models.Order, report: ReconcileReport) -> None:
         """The venue knows no such order: believed at the second miss, ``gap_s`` after the first."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
 from uuid import uuid4
@@ -16,7 +16,7 @@ from market.practice.private import freeze_balances
 from market.practice.problems import VenueError
 from market.practice.request import read_order
 from market.practice.streams import Hub
-from market.practice.venue import Venue
+from market.practice.venue import KeyRights, Venue
 
 MAX_STEPS = 100_000
 MAX_SPEED = 1_000.0
@@ -46,6 +46,7 @@ class AdminDoor:
         post("/cancel", _endpoint(self._cancel))
         post("/balance", _endpoint(self._balance))
         post("/instrument", _endpoint(self._instrument))
+        post("/rights", _endpoint(self._rights))
         return app
 
     def _status(self, body: Body) -> object:
@@ -161,6 +162,21 @@ class AdminDoor:
             change = exchange.halted.add if body["halted"] else exchange.halted.discard
             change(instrument.symbol)
         return asdict(exchange.instruments[instrument.symbol])
+
+    def _rights(self, body: Body) -> object:
+        """Change what the keys may do: ``{reading, trading, withdrawals, bound_to_addresses}``."""
+        self._venue.rights = _switched(self._venue.rights, body)
+        return asdict(self._venue.rights)
+
+
+def _switched(rights: KeyRights, body: Body) -> KeyRights:
+    known = {field.name for field in fields(KeyRights)}
+    for name, value in body.items():
+        if name not in known or not isinstance(value, bool):
+            allowed = ", ".join(sorted(known))
+            raise ValueError(f"{name} was {value!r}, allowed: true or false for {allowed}")
+    changes: dict[str, Any] = dict(body)
+    return replace(rights, **changes)
 
 
 def advance(venue: Venue, hub: Hub) -> bool:

@@ -125,7 +125,28 @@ def account_info(venue: Venue, params: Params) -> Json:
     if fault is not None:
         frozen = fault.memory.get("balances", balances)
         balances = frozen if isinstance(frozen, dict) else balances
-    return account(balances, venue.exchange.instruments.values(), venue.clock.now_ms())
+    answer = account(balances, venue.exchange.instruments.values(), venue.clock.now_ms())
+    return {
+        **answer,
+        "canTrade": venue.rights.trading,
+        "canWithdraw": venue.rights.withdrawals,
+    }
+
+
+def key_rights(venue: Venue, params: Params) -> Json:
+    rights = venue.rights
+    return {
+        "ipRestrict": rights.bound_to_addresses,
+        "createTime": 0,
+        "enableReading": rights.reading,
+        "enableSpotAndMarginTrading": rights.trading,
+        "enableWithdrawals": rights.withdrawals,
+        "enableInternalTransfer": False,
+        "permitsUniversalTransfer": False,
+        "enableVanillaOptions": False,
+        "enableFutures": False,
+        "enableMargin": False,
+    }
 
 
 def freeze_balances(venue: Venue) -> dict[str, Balance]:

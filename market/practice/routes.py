@@ -26,6 +26,8 @@ class Route:
     weight: int
     signed: bool
     ws_method: str = ""
+    paths: tuple[str, ...] = ()
+    """Where it is served instead of ``/api/v3`` and ``/api/v1``."""
 
 
 ROUTES: tuple[Route, ...] = (
@@ -39,6 +41,15 @@ ROUTES: tuple[Route, ...] = (
     Route("ticker", "GET", "ticker/price", public.ticker_price, 2, False, "ticker.price"),
     Route("ticker", "GET", "ticker/bookTicker", public.ticker_book, 2, False, "ticker.book"),
     Route("ticker", "GET", "ticker/24hr", public.ticker_day, 2, False, "ticker.24hr"),
+    Route(
+        "key.rights",
+        "GET",
+        "account/apiRestrictions",
+        private.key_rights,
+        1,
+        True,
+        paths=("/sapi/v1/account/apiRestrictions",),
+    ),
     Route("account", "GET", "account", private.account_info, 20, True, "account.status"),
     Route("order.create", "POST", "order", private.create_order, 1, True, "order.place"),
     Route("order.test", "POST", "order/test", private.check_order, 1, True, "order.test"),

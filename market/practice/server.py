@@ -60,10 +60,8 @@ class RestDoor:
         """Return the web application of the venue's public port."""
         app = web.Application()
         for route in ROUTES:
-            for version in ("v3", "v1"):
-                app.router.add_route(
-                    route.method, f"/api/{version}/{route.path}", self._handler(route)
-                )
+            for path in route.paths or (f"/api/v3/{route.path}", f"/api/v1/{route.path}"):
+                app.router.add_route(route.method, path, self._handler(route))
         for method in ("POST", "PUT", "DELETE"):
             app.router.add_route(method, "/api/v3/userDataStream", self._listen_key)
         for path in ("/ws/{name}", "/stream/ws/{name}", "/ws", "/stream/ws", "/stream"):

@@ -30,6 +30,16 @@ UPDATES_PER_STEP = 100
 
 
 @dataclass(frozen=True, slots=True)
+class KeyRights:
+    """What the account's keys may do; a test may take a right away or add one."""
+
+    reading: bool = True
+    trading: bool = True
+    withdrawals: bool = False
+    bound_to_addresses: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class VenueSettings:
     """How one practice venue is run. ``cash_quote`` is given once, in every quote asset."""
 
@@ -65,6 +75,7 @@ class Venue:
         self.wall_ms = wall_ms
         self._syncs: deque[tuple[int, int]] = deque(maxlen=_REMEMBERED_SYNCS)
         self.born_wall_s: dict[int, float] = {}
+        self.rights = KeyRights()
         close_ms = self._resume()
         self.clock = VirtualClock(
             monotonic,

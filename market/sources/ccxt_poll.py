@@ -19,8 +19,10 @@ from engine.types.bars import (
     TradeFlow,
 )
 from engine.types.orders import Rejection, Unanswered
-from market.ccxt_client import Unavailable, ask
+from market.answers import Unavailable
+from market.ccxt_client import ask
 from market.errors import DataError, SourceUnavailable
+from market.rate_budget import NO_BUDGET, Budget, Urgency
 from market.sources.instruments import timeframe_to_ms
 
 T = TypeVar("T")
@@ -45,8 +47,11 @@ class CcxtPollSource:
         symbols: Sequence[str],
         timeframe: str,
         last_close_ms: Mapping[str, int] | None = None,
+        *,
+        budget: Budget = NO_BUDGET,
     ) -> None:
         self._client = client
+        self._budget = budget
         self._symbols = tuple(symbols)
         self._timeframe = timeframe
         self._timeframe_ms = timeframe_to_ms(timeframe)
@@ -59,7 +64,7 @@ class CcxtPollSource:
 
     def venue_ms(self) -> int:
         """Return the venue's time in UTC milliseconds."""
-        return int(self._read(self._client.fetch_time))
+        return int(self._read("fetch_time", self._client.fetch_time))
 
     def instruments(self, *, reload: bool = False) -> dict[str, Instrument]:
         """Return the traded symbols' instruments; ``reload`` asks the venue again.
@@ -68,7 +73,7 @@ class CcxtPollSource:
             SourceUnavailable: the venue did not answer.
             DataError: the venue does not list a symbol, or lists it without filters.
         """
-        markets = self._read(lambda: self._client.load_markets(reload))
+        markets = self._read("load_markets", lambda: self._client.load_markets(reload))
         return {symbol: instrument_of(markets, symbol) for symbol in self._symbols}
 
     def history(self, symbol: str, n_bars: int) -> BarColumns:
@@ -123,10 +128,11 @@ class CcxtPollSource:
 
     def _newest(self, symbol: str, bar: Bar, now_ms: int) -> MarketEvent:
         close_ms = bar.ts_ms + self._timeframe_ms
-        book = book_of(
-            self._read(lambda: self._client.fetch_order_book(symbol, BOOK_LEVELS)), close_ms
+        raw_book = self._read(
+            "fetch_order_book", lambda: self._client.fetch_order_book(symbol, BOOK_LEVELS)
         )
-        flow = self._read(lambda: self._read_flow(symbol, bar, close_ms))
+        book = book_of(raw_book, close_ms)
+        flow = self._read("flow", lambda: self._read_flow(symbol, bar, close_ms))
         return MarketEvent(EventKind.BAR, symbol, close_ms, now_ms, bar, book, flow)
 
     def _closed_bars(self, symbol: str, from_ms: int, closed_by_ms: int) -> list[Bar]:
@@ -144,19 +150,23 @@ class CcxtPollSource:
                 if from_ms <= bar.ts_ms and bar.ts_ms + self._timeframe_ms <= closed_by_ms:
                     bars.setdefault(bar.ts_ms, bar)
             newest_ms = max((int(row[0]) for row in rows), default=0)
-            if len(rows) < PAGE_BARS or newest_ms < since_ms:
+            # pages are as long as the venue likes (OKX 300, Kraken 720): only one that brings
+            # nothing newer is the last
+            if newest_ms < since_ms:
                 break
             since_ms = newest_ms + self._timeframe_ms
         return [bars[ts_ms] for ts_ms in sorted(bars)]
 
     def _page(self, symbol: str, since_ms: int) -> list[Row]:
         rows: list[Row] = self._read(
-            lambda: self._client.fetch_ohlcv(symbol, self._timeframe, since_ms, PAGE_BARS)
+            "fetch_ohlcv",
+            lambda: self._client.fetch_ohlcv(symbol, self._timeframe, since_ms, PAGE_BARS),
         )
         return rows
 
-    def _read(self, call: Callable[[], T]) -> T:
-        result = ask(self._client, call, writes=False)
+    def _read(self, name: str, call: Callable[[], T]) -> T:
+        gate = self._budget.gate(name, Urgency.POLL)
+        result = ask(self._client, call, writes=False, gate=gate)
         if isinstance(result, Unavailable):
             raise SourceUnavailable(f"{result.code}: {result.reason}")
         if isinstance(result, Rejection | Unanswered):

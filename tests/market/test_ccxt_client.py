@@ -8,7 +8,8 @@ import ccxt
 import pytest
 
 from engine.types.orders import Rejection, Unanswered
-from market.ccxt_client import Unavailable, ask, assert_loopback, build_client, classify
+from market.answers import Unavailable
+from market.ccxt_client import ask, assert_loopback, build_client, classify
 from market.errors import DataError
 
 PRACTICE_URL = "http://127.0.0.1:12345"
@@ -71,7 +72,7 @@ WRITES = [
     (ccxt.ExchangeError("binance <html>what</html>"), Unanswered, None),
     (ccxt.DDoSProtection("binance 429 Too Many Requests {}"), Unavailable, "429"),
     (ccxt.DDoSProtection("binance 418 I'm a teapot {}"), Unavailable, "418"),
-    (ccxt.DDoSProtection(body(-2015, "Invalid API-key.")), Unavailable, "-2015"),
+    (ccxt.DDoSProtection(body(-2015, "Invalid API-key.")), Rejection, "-2015"),
     (ccxt.RateLimitExceeded(body(-1003, "Too many requests.")), Unavailable, "-1003"),
     (ccxt.InvalidNonce(body(-1021, "Timestamp outside of recvWindow.")), Unavailable, "-1021"),
 ]
@@ -113,6 +114,7 @@ def test_retry_after_is_read_from_the_headers() -> None:
 class Unparsed:
     """As much of a client as ``ask`` looks at, with an answer that was no JSON."""
 
+    id = "binance"
     last_json_response: object = None
     last_http_response = "<html>hello"
     last_response_headers: dict[str, str] = {}

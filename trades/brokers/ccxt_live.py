@@ -16,6 +16,7 @@ from engine.types.orders import (
     OrderIntent,
     OrderState,
     OrderStatus,
+    OrderType,
     Rejection,
     SubmitResult,
     Unanswered,
@@ -24,7 +25,7 @@ from market.errors import SourceUnavailable
 from trades import models, oms, records
 from trades.alerts import Alarm, Alert
 from trades.brokers.ccxt_values import VenueTrade
-from trades.brokers.venue_client import AUTH_CODES, VenueClient
+from trades.brokers.venue_client import Hold, VenueClient, refuses_keys
 from trades.errors import VenueRefused
 from trades.failpoints import disarm, failpoint
 from trades.lease import Fence
@@ -83,9 +84,8 @@ class VenueBroker:
             LeaseLost: nothing was sent, or the order stays SENDING for the next holder to find.
         """
         failpoint("oms.before_claim")
-        if self._client.silence_s() > 0:
-            return self._hold_back(intent)
-        return self.send(intent)
+        hold = self._client.hold(intent)
+        return self.send(intent) if hold is None else self._hold_back(intent, hold)
 
     def send(self, intent: OrderIntent, *, resend: bool = False) -> SubmitResult:
         """Claim, send, record. ``resend`` sends an UNKNOWN order again under its own id."""
@@ -117,7 +117,8 @@ class VenueBroker:
         """
         order = oms.request_cancel(client_order_id, self._fence)
         failpoint("cancel.before_send")
-        answer = self._client.cancel(order.symbol, client_order_id)
+        is_stop = order.order_type == OrderType.STOP
+        answer = self._client.cancel(order.symbol, client_order_id, is_stop=is_stop)
         failpoint("cancel.after_send")
         return answer
 
@@ -276,16 +277,17 @@ class VenueBroker:
         )
         if order.filled_base + arriving >= order.quantity_base:
             return
-        word = self._client.order_by_client_id(order.symbol, order.client_order_id)
+        is_stop = order.order_type == OrderType.STOP
+        word = self._client.order_by_client_id(order.symbol, order.client_order_id, is_stop=is_stop)
         if word is not None:
             oms.apply_word(order.client_order_id, word, self._fence)
 
-    def _hold_back(self, intent: OrderIntent) -> SubmitResult:
-        """While the venue asked for silence: an entry is dropped, an exit waits on disk."""
-        reason = f"the venue asked for {self._client.silence_s():.0f} s of silence"
+    def _hold_back(self, intent: OrderIntent, hold: Hold) -> SubmitResult:
+        """While the venue wants silence or the budget is spent: an entry is dropped, an exit
+        waits on disk."""
         if intent.purpose.reduces_risk:
-            return Unanswered(reason)
-        refusal = Rejection("VENUE_SILENCE", reason, by_venue=False)
+            return Unanswered(hold.reason)
+        refusal = Rejection(hold.code, hold.reason, by_venue=False)
         return oms.deny(intent.client_order_id, refusal, self._fence)
 
     def _judge(self, intent: OrderIntent, answer: OrderState | Rejection | Unanswered) -> None:
@@ -304,7 +306,7 @@ class VenueBroker:
             self._alarm(Alert("REJECTIONS", str(self._run.pk), text, brake=brake))
 
     def _refused(self, code: str, message: str) -> None:
-        if code in AUTH_CODES:
+        if refuses_keys(code, message):
             text = f"the venue refused our keys: {message}"
             self._alarm(Alert("AUTH", str(self._run.pk), text, brake=TradingState.HALTED))
         else:

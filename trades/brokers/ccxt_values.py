@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from engine.types.opinions import Side
 from engine.types.orders import Fill, OrderIntent, OrderState, OrderStatus, OrderType
+from market.venues import venue_of
 
 _STATUS = {
     "open": OrderStatus.OPEN,
@@ -52,22 +52,24 @@ class VenueTrade:
         )
 
 
-# Venues that do not take 32 hex characters as a client order id (D-19): spelling out, and back.
-_SPELLINGS: dict[str, tuple[Callable[[str], str], Callable[[str], str]]] = {
-    "coinbase": (lambda ours: str(uuid.UUID(hex=ours)), lambda theirs: theirs.replace("-", "")),
-}
-
-
 def client_id_out(exchange_id: str, client_order_id: str) -> str:
-    """Return our id as this venue wants it spelt."""
-    spelling = _SPELLINGS.get(exchange_id)
-    return spelling[0](client_order_id) if spelling else client_order_id
+    """Return our id as this venue wants it spelt (D-19)."""
+    return venue_of(exchange_id).spell_out(client_order_id)
 
 
 def client_id_in(exchange_id: str, venue_spelling: str | None) -> str:
     """Return our id from the venue's spelling; empty where the order had none."""
-    spelling = _SPELLINGS.get(exchange_id)
-    return spelling[1](venue_spelling) if spelling and venue_spelling else venue_spelling or ""
+    return venue_of(exchange_id).spell_in(venue_spelling) if venue_spelling else ""
+
+
+def _client_id_of(exchange_id: str, row: Mapping[str, Any]) -> str:
+    """Return our id from an order; ccxt shows Kraken's ``userref`` where there is no client id."""
+    venue, info = venue_of(exchange_id), row.get("info") or {}
+    raw = venue.raw_client_id
+    spelt = row.get("clientOrderId") if raw is None else info.get(raw)
+    # an order that a stop order turned into carries our id under another name
+    spelt = spelt or info.get(venue.child_client_id or "")
+    return client_id_in(exchange_id, spelt)
 
 
 def exact(value: Any) -> Decimal:
@@ -80,17 +82,24 @@ def order_arguments(
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Return the arguments and ``params`` of ccxt's ``create_order`` for an intent.
 
-    A market order carries no price: ccxt would read amount x price as money to spend.
+    A market order carries no price: ccxt would read amount x price as money to spend. What else
+    keeps its quantity in base, its fee in quote and its id in place is the venue's row of the
+    table.
 
     Raises:
         ValueError: a limit or stop order without its price.
     """
-    params: dict[str, Any] = {"clientOrderId": client_id_out(exchange_id, intent.client_order_id)}
+    venue, ours = venue_of(exchange_id), client_id_out(exchange_id, intent.client_order_id)
+    params: dict[str, Any] = {"clientOrderId": ours, **venue.order_params}
     kind, price = "market", None
     if intent.order_type is OrderType.LIMIT:
         kind, price = "limit", _needed(intent.limit_price, "limit")
-    elif intent.order_type is OrderType.STOP:
-        params["stopLossPrice"] = _needed(intent.stop_price, "stop")
+    else:
+        params.update(venue.market_params)
+    if intent.order_type is OrderType.STOP:
+        del params["clientOrderId"]
+        params[venue.stop_client_id_param] = ours
+        params[venue.stop_param] = _needed(intent.stop_price, "stop")
     return (
         intent.symbol,
         kind,
@@ -120,7 +129,7 @@ def order_word(exchange_id: str, row: Mapping[str, Any]) -> OrderState:
         status = OrderStatus.PARTIAL
     average = row.get("average")
     return OrderState(
-        client_order_id=client_id_in(exchange_id, row.get("clientOrderId")),
+        client_order_id=_client_id_of(exchange_id, row),
         venue_order_id=str(row.get("id") or ""),
         status=status,
         filled_base=filled,
@@ -129,9 +138,13 @@ def order_word(exchange_id: str, row: Mapping[str, Any]) -> OrderState:
     )
 
 
-def trade_value(row: Mapping[str, Any], quote: str) -> VenueTrade:
-    """Return one execution; a trade without a stated fee cost nothing, in quote."""
-    fee = row.get("fee") or {}
+def trade_value(row: Mapping[str, Any], quote: str, exchange_id: str = "binance") -> VenueTrade:
+    """Return one execution; a trade without a stated fee cost nothing, in quote.
+
+    The asset of the fee is the venue's own word where it has one: ccxt guesses Bybit's by side.
+    """
+    fee, named = row.get("fee") or {}, venue_of(exchange_id).fee_asset_field
+    said = (row.get("info") or {}).get(named) if named else None
     return VenueTrade(
         trade_id=str(row["id"]),
         venue_order_id=str(row["order"]),
@@ -140,7 +153,7 @@ def trade_value(row: Mapping[str, Any], quote: str) -> VenueTrade:
         price=exact(row["price"]),
         quantity_base=exact(row["amount"]),
         fee=exact(fee.get("cost")),
-        fee_asset=fee.get("currency") or quote,
+        fee_asset=said or fee.get("currency") or quote,
         ts_ms=int(row["timestamp"]),
         is_maker=row.get("takerOrMaker") == "maker",
     )

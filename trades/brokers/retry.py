@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from engine.types.orders import Rejection, Unanswered
-from market.ccxt_client import Unavailable
+from market.answers import Unavailable
 from market.errors import SourceUnavailable
 
 T = TypeVar("T")

@@ -6,7 +6,6 @@ and its outcome is a value. A silence that the venue asked for holds for every c
 
 from __future__ import annotations
 
-import logging
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +14,10 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 from engine.types.orders import OrderIntent, OrderState, Rejection, Unanswered
-from market.ccxt_client import Unavailable, ask
+from market.answers import Unavailable
+from market.ccxt_client import ask, is_clock_refusal
+from market.rate_budget import NO_BUDGET, SILENT, SPENT, Budget, Urgency
+from market.venues import KEY_CODES, Meaning, venue_of
 from trades.brokers import retry
 from trades.brokers.ccxt_values import (
     VenueTrade,
@@ -25,14 +27,25 @@ from trades.brokers.ccxt_values import (
     order_word,
     trade_value,
 )
+from trades.brokers.trade_pages import trade_rows
 from trades.errors import VenueRefused
 
-logger = logging.getLogger(__name__)
 T = TypeVar("T")
-TRADES_PER_PAGE = 500
-MAX_PAGES = 50
-# ccxt calls a key that was revoked after a success "throttled": by its code it is a refusal.
-AUTH_CODES = frozenset({"-2014", "-2015", "AuthenticationError", "PermissionDenied"})
+# ccxt's words for a key, where a venue's code is not in the table.
+_KEY_WORDS = ("AuthenticationError", "PermissionDenied", "AccountSuspended", "AccountNotEnabled")
+
+
+def refuses_keys(code: str, message: str) -> bool:
+    """True where the venue refused not this request but our keys or account (F-052)."""
+    return code in KEY_CODES or code in _KEY_WORDS or message.startswith(_KEY_WORDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Why an order may not leave now, and for how long at least."""
+
+    code: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +66,11 @@ class VenueClient:
         back_off: retry.BackOff | None = None,
         clock: retry.Clock | None = None,
         rng: random.Random | None = None,
+        budget: Budget = NO_BUDGET,
     ) -> None:
         self._client = client
+        self._venue = venue_of(client.id)
+        self._budget = budget
         self._back_off = back_off or retry.BackOff()
         self._clock = clock or retry.Clock(time.monotonic, time.sleep)
         # seeded: the dice only spread retries, and a test must repeat
@@ -68,90 +84,172 @@ class VenueClient:
 
     def silence_s(self) -> float:
         """Seconds for which the venue asked us to be silent; 0 where it did not."""
-        return max(0.0, self._quiet_until_s - self._clock.monotonic())
+        own_s = self._quiet_until_s - self._clock.monotonic()
+        return max(0.0, own_s, self._budget.silence_s())
+
+    def hold(self, intent: OrderIntent) -> Hold | None:
+        """Return why this order should not be sent now: a silence, or, for an entry, a spent
+        budget. Exits draw on what entries may not touch (F-049)."""
+        silence_s = self.silence_s()
+        if silence_s > 0:
+            return Hold(SILENT, f"the venue asked for {silence_s:.0f} s of silence")
+        urgency = _urgency(intent)
+        wait_s = self._budget.wait_s("create_order", urgency)
+        if wait_s > urgency.patience_s:
+            return Hold(SPENT, f"the request budget has room for this in {wait_s:.1f} s")
+        return None
 
     def load(self) -> None:
-        """Load the market list, so that no later write hides a read."""
-        self._read(self._client.load_markets)
+        """Load the market list and the kind of account, so that no later write hides a read.
+
+        Raises:
+            VenueRefused: the account reads a market buy's quantity as money to spend.
+        """
+        self._read("load_markets", self._client.load_markets)
+        if self._venue.unified_call and self._client.check_required_credentials(False):
+            kinds = self._read("account_kind", getattr(self._client, self._venue.unified_call))
+            if not any(kinds):
+                text = f"{self._venue.id} account is a classic one, allowed: a unified account"
+                raise VenueRefused("ACCOUNT_KIND", text)
 
     def send(self, intent: OrderIntent) -> OrderState | Rejection | Unanswered:
         """Send one order, once. Whatever is not an explicit answer is ``Unanswered``."""
         arguments, params = order_arguments(self._client.id, intent)
-        row = self._write(lambda: self._client.create_order(*arguments, params))
+        urgency = _urgency(intent)
+        row = self._write(
+            "create_order", urgency, lambda: self._client.create_order(*arguments, params)
+        )
         if isinstance(row, Rejection | Unanswered):
             return row
         if not row.get("id"):
-            return Unanswered("the venue's answer named no order")
+            return self._without_id(row)
         return order_word(self._client.id, row)
 
-    def cancel(self, symbol: str, client_order_id: str) -> Rejection | Unanswered | None:
+    def cancel(
+        self, symbol: str, client_order_id: str, *, is_stop: bool = False
+    ) -> Rejection | Unanswered | None:
         """Ask for a cancel; None where the venue took it. What became of the order is a query."""
         theirs = client_id_out(self._client.id, client_order_id)
+        params = self._client_id_params(theirs, is_stop)
+        first = theirs if self._venue.cancel_by == "id" else None
         answer = self._write(
-            lambda: self._client.cancel_order(theirs, symbol, {"clientOrderId": theirs})
+            "cancel_order",
+            Urgency.CANCEL,
+            lambda: self._client.cancel_order(first, symbol, params),
         )
         return answer if isinstance(answer, Rejection | Unanswered) else None
 
-    def order_by_client_id(self, symbol: str, client_order_id: str) -> OrderState | None:
+    def order_by_client_id(
+        self, symbol: str, client_order_id: str, *, is_stop: bool = False
+    ) -> OrderState | None:
         """Return the venue's word, or None where it answers that it knows no such order."""
         theirs = client_id_out(self._client.id, client_order_id)
-        return self._order(
-            lambda: self._client.fetch_order(theirs, symbol, {"clientOrderId": theirs})
+        params = self._client_id_params(theirs, is_stop)
+        if self._venue.lookup == ("fetch_order",):
+            return self._order(lambda: self._client.fetch_order(theirs, symbol, params))
+        return self._listed(
+            self._venue.lookup, symbol, params, lambda w: w.client_order_id == client_order_id
         )
 
     def order_by_venue_id(self, symbol: str, venue_order_id: str) -> OrderState | None:
         """Return the venue's word, or None where it answers that it knows no such order."""
-        return self._order(lambda: self._client.fetch_order(venue_order_id, symbol))
+        if self._venue.lookup_venue_id == ("fetch_order",):
+            return self._order(lambda: self._client.fetch_order(venue_order_id, symbol))
+        params = {self._venue.venue_id_param: venue_order_id}
+        return self._listed(
+            self._venue.lookup_venue_id,
+            symbol,
+            params,
+            lambda w: w.venue_order_id == venue_order_id,
+        )
 
     def trades_since(self, symbol: str, since_ms: int) -> list[VenueTrade]:
         """Return the account's executions from ``since_ms`` on, each once, oldest first."""
-        found: dict[str, VenueTrade] = {}
-        quote = symbol.rpartition("/")[2]
-        for _ in range(MAX_PAGES):
-            page = self._read_rows(self._client.fetch_my_trades, symbol, since_ms, TRADES_PER_PAGE)
-            fresh = [trade_value(row, quote) for row in page if str(row["id"]) not in found]
-            found.update((trade.trade_id, trade) for trade in fresh)
-            if len(page) < TRADES_PER_PAGE or not fresh:
-                break
-            since_ms = max(trade.ts_ms for trade in fresh)
-        return sorted(found.values(), key=lambda t: (t.ts_ms, len(t.trade_id), t.trade_id))
+        quote, rows = symbol.rpartition("/")[2], self._venue.page_rows
+
+        def fetch(since: int, params: dict[str, Any]) -> tuple[Sequence[Any], int | None]:
+            page = self._read_rows("fetch_my_trades", symbol, since, rows, params)
+            return page, self._total()
+
+        now_ms = int(self._client.milliseconds())
+        found = [
+            trade_value(row, quote) for row in trade_rows(self._venue, fetch, since_ms, now_ms)
+        ]
+        return sorted(found, key=lambda t: (t.ts_ms, len(t.trade_id), t.trade_id))
 
     def open_orders(self, symbol: str) -> list[VenueOrder]:
-        rows = self._read_rows(self._client.fetch_open_orders, symbol)
+        rows = self._read_rows("fetch_open_orders", symbol)
         return [VenueOrder(symbol, order_word(self._client.id, row)) for row in rows]
 
     def balances(self) -> dict[str, Decimal]:
         """Return what the account holds of each asset, free and locked together."""
-        answer = self._read(self._client.fetch_balance)
+        answer = self._read("fetch_balance", self._client.fetch_balance)
         return {asset: exact(total) for asset, total in answer["total"].items() if total}
 
+    def _without_id(self, row: Mapping[str, Any]) -> Rejection | Unanswered:
+        """Judge an answer that names no order: OKX may refuse inside an answer that is good."""
+        info = row.get("info") or {}
+        code = str(info.get("sCode") or "")
+        perhaps = self._venue.meaning_of(code) in (Meaning.DUPLICATE, Meaning.UNKNOWN)
+        if row.get("status") == "rejected" and code and not perhaps:
+            return Rejection(code, str(info.get("sMsg") or "refused without a reason"))
+        return Unanswered(f"the venue's answer named no order, code was {code!r}")
+
+    def _client_id_params(self, theirs: str, is_stop: bool) -> dict[str, Any]:
+        query = self._venue.stop_query if is_stop else {}
+        return {self._venue.client_id_param: theirs, **query}
+
     def _order(self, call: Callable[[], Mapping[str, Any]]) -> OrderState | None:
-        answer = self._asked(call)
+        answer = self._asked("fetch_order", call)
         if isinstance(answer, Rejection):
             if answer.message.startswith("OrderNotFound"):
                 return None
             raise VenueRefused(answer.code, answer.message)
         return order_word(self._client.id, answer)
 
-    def _read_rows(self, method: Callable[..., T], *arguments: object) -> Sequence[Any]:
-        rows: Any = self._read(lambda: method(*arguments))
+    def _listed(
+        self,
+        methods: Sequence[str],
+        symbol: str,
+        params: Mapping[str, Any],
+        is_it: Callable[[OrderState], bool],
+    ) -> OrderState | None:
+        """Look an order up in the venue's lists: it moves from one to the next, so a miss in the
+        second is believed only after the first was asked again."""
+        for method in (*methods, methods[0]):
+            rows = self._read_rows(method, symbol, None, None, dict(params))
+            words = [order_word(self._client.id, row) for row in rows]
+            found = next((word for word in words if is_it(word)), None)
+            if found is not None:
+                return found
+        return None
+
+    def _total(self) -> int | None:
+        """Return the venue's own count of what it pages through, where its answer has one."""
+        answer = self._client.last_json_response
+        result = answer.get("result") if isinstance(answer, dict) else None
+        count = result.get("count") if isinstance(result, dict) else None
+        return None if count is None else int(count)
+
+    def _read_rows(self, method: str, *arguments: object) -> Sequence[Any]:
+        call = getattr(self._client, method)
+        rows: Any = self._read(method, lambda: call(*arguments))
         return list(rows)
 
-    def _read(self, call: Callable[[], T]) -> T:
-        answer = self._asked(call)
+    def _read(self, name: str, call: Callable[[], T]) -> T:
+        answer = self._asked(name, call)
         if isinstance(answer, Rejection):
             raise VenueRefused(answer.code, answer.message)
         return answer
 
-    def _asked(self, call: Callable[[], T]) -> T | Rejection:
+    def _asked(self, name: str, call: Callable[[], T]) -> T | Rejection:
         silence_s = self.silence_s()
         if silence_s > 0:
-            raise retry.VenuePaused(
-                f"the venue asked for {silence_s:.0f} s of silence", self._quiet_until_s
-            )
+            until_s = self._clock.monotonic() + silence_s
+            raise retry.VenuePaused(f"the venue asked for {silence_s:.0f} s of silence", until_s)
         try:
             return retry.read(
-                lambda: _by_code(ask(self._client, call, writes=False)),
+                lambda: self._once(name, Urgency.STATE, call, writes=False),
                 back_off=self._back_off,
                 clock=self._clock,
                 rng=self._rng,
@@ -160,19 +258,34 @@ class VenueClient:
             self._quiet_until_s = max(self._quiet_until_s, paused.resume_s)
             raise
 
-    def _write(self, call: Callable[[], T]) -> T | Rejection | Unanswered:
-        answer = _by_code(ask(self._client, call, writes=True))
+    def _write(
+        self, name: str, urgency: Urgency, call: Callable[[], T]
+    ) -> T | Rejection | Unanswered:
+        answer = self._once(name, urgency, call, writes=True)
         if not isinstance(answer, Unavailable):
             return answer
+        if not answer.was_sent and urgency is Urgency.ENTRY:
+            return Rejection(answer.code, answer.reason, by_venue=False)
         if answer.retry_after_s is not None:
             self._quiet_until_s = self._clock.monotonic() + answer.retry_after_s
         # Throttled or out of time: most likely not acted on, but only a query can say so.
         return Unanswered(f"{answer.code}: {answer.reason}")
 
+    def _once(
+        self, name: str, urgency: Urgency, call: Callable[[], T], *, writes: bool
+    ) -> T | Rejection | Unanswered | Unavailable:
+        gate = self._budget.gate(name, urgency)
+        answer = ask(self._client, call, writes=writes, gate=gate)
+        if isinstance(answer, Unavailable) and is_clock_refusal(self._client.id, answer.code):
+            self._set_clock()
+        return answer
 
-def _by_code(
-    answer: T | Rejection | Unanswered | Unavailable,
-) -> T | Rejection | Unanswered | Unavailable:
-    if isinstance(answer, Unavailable) and answer.code in AUTH_CODES:
-        return Rejection(answer.code, answer.reason)
-    return answer
+    def _set_clock(self) -> None:
+        """Measure our difference to the venue: asking again with the same clock never heals."""
+        if self._venue.uses_clock:
+            gate = self._budget.gate("fetch_time", Urgency.STATE)
+            ask(self._client, self._client.load_time_difference, writes=False, gate=gate)
+
+
+def _urgency(intent: OrderIntent) -> Urgency:
+    return Urgency.EXIT if intent.purpose.reduces_risk else Urgency.ENTRY

@@ -78,6 +78,7 @@ class Command(BaseCommand):
         redis_server = preparation.find_redis_server() if redis_socket else None
         if redis_socket is None:
             preparation.check_external_redis()
+        preparation.check_database_pages()
         preparation.migrate_database()
         preparation.collect_static()
         options = processes.Options(
