@@ -50,13 +50,18 @@ class BrierForecast:
         self.level += _SMOOTHING * (mean - self.level)
 
     @property
+    def is_judged(self) -> bool:
+        """True where enough blocks were predicted to say whether it beats the running mean."""
+        return self.scored >= MIN_BLOCKS
+
+    @property
     def wins(self) -> bool:
         """True where enough blocks were predicted better than by the running mean."""
-        return self.scored >= MIN_BLOCKS and self.squared_error < self.baseline_squared_error
+        return self.is_judged and self.squared_error < self.baseline_squared_error
 
     def verdict(self) -> str:
         """Say in words whether the forecast is used, with its numbers."""
-        if self.scored < MIN_BLOCKS:
+        if not self.is_judged:
             return f"not used: {self.scored} blocks predicted, needed are {MIN_BLOCKS}"
         ours = (self.squared_error / self.scored) ** 0.5
         theirs = (self.baseline_squared_error / self.scored) ** 0.5

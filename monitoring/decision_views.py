@@ -18,11 +18,9 @@ from accounts.models import Scope
 from accounts.pages import back_to
 from accounts.roles import reaches, user_scope
 from engine.types.decisions import PHASES, Action
-from monitoring import decisions, sources
+from monitoring import decisions
 from monitoring.views import needs, page_of, query_of, run_asked
 from strategies.models import Strategy
-from strategies.selectors import predictor_list, training_job_list
-from trades.models import TradingRun
 from trades.selectors import (
     STAGES,
     decision_funnel,
@@ -99,53 +97,6 @@ def performance_page(request: HttpRequest) -> HttpResponse:
 
 
 @require_GET
-@needs(Scope.READ)
-def source_page(request: HttpRequest) -> HttpResponse:
-    run = run_asked(request)
-    symbol = _symbol(request, run)
-    board = sources.source_board(run, symbol)
-    context = {
-        "page": "decisions",
-        "tab": "sources",
-        "board": board,
-        "symbol": symbol,
-        "symbols": run.symbols if run else [],
-    }
-    return render(request, "monitoring/sources.html", context)
-
-
-@require_GET
-@needs(Scope.READ)
-def evolution_page(request: HttpRequest) -> HttpResponse:
-    rows = sources.evolution_list(run_asked(request))
-    context = {
-        "page": "decisions",
-        "tab": "evolution",
-        "rows": page_of(request, rows),
-        "query": query_of(request),
-        "predictors": predictor_list(),
-        "jobs": training_job_list()[:JOBS_SHOWN],
-        "may_operate": reaches(user_scope(request.user), Scope.OPERATE),
-    }
-    return render(request, "monitoring/evolution.html", context)
-
-
-@require_POST
-@needs(Scope.OPERATE)
-def evolution_ask(request: HttpRequest) -> HttpResponse:
-    """Ask for a new model of one predictor; it is tried before it speaks, as any other."""
-    code, reason = request.POST.get("code", ""), request.POST.get("reason", "")
-    try:
-        jobs = predictor_evolve(code=code, actor=request.user.get_username(), reason=reason)
-    except Refused as refused:
-        messages.error(request, f"Nothing was asked for: {refused}")
-    else:
-        scopes = ", ".join(job.scope for job in jobs)
-        messages.success(request, f"A training of {code} was asked for: {scopes}.")
-    return back_to(request, "evolution")
-
-
-@require_GET
 @needs(Scope.READ, is_data=True)
 def replay_data(request: HttpRequest, code: uuid.UUID) -> HttpResponse:
     decision = decision_get(code)
@@ -176,8 +127,4 @@ def _moment(text: str) -> Any:
         return (make_aware(at) if at.tzinfo is None else at).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
-
-
-def _symbol(request: HttpRequest, run: TradingRun | None) -> str:
-    asked, known = request.GET.get("symbol", ""), run.symbols if run else []
-    return asked if asked in known else (known[0] if known else "")
+    return make_aware(at) if at is not None and at.tzinfo is None else at

@@ -2,15 +2,17 @@
 
 from django.urls import path
 
-from monitoring import decision_views, views
+from monitoring import decision_views, learning_views, views
 
 urlpatterns = [
     path("", views.overview, name="overview"),
     path("decisions/", decision_views.decision_page, name="decisions"),
     path("decisions/performance/", decision_views.performance_page, name="performance"),
-    path("decisions/sources/", decision_views.source_page, name="sources"),
-    path("decisions/evolution/", decision_views.evolution_page, name="evolution"),
-    path("decisions/evolution/ask/", decision_views.evolution_ask, name="evolution-ask"),
+    path("decisions/sources/", learning_views.source_page, name="sources"),
+    path("decisions/evolution/", learning_views.evolution_page, name="evolution"),
+    path("decisions/evolution/train/", learning_views.evolve, name="evolution-train"),
+    path("decisions/evolution/abort/", learning_views.training_stop, name="training-abort"),
+    path("decisions/models/<int:model_id>/", learning_views.model_page, name="model-page"),
     path("decisions/<uuid:code>/", decision_views.decision_trace, name="decision"),
     path("trades/", views.trade_page, name="trades"),
     path("orders/", views.order_page, name="orders"),
@@ -19,6 +21,7 @@ urlpatterns = [
     path("data/overview/", views.overview_data, name="overview-data"),
     path("data/strip/", views.strip_data, name="strip-data"),
     path("data/price/", views.price_data, name="price-data"),
+    path("data/counterfactual/", learning_views.counterfactual_data, name="counterfactual-data"),
     path("data/decisions/", views.decision_by_key, name="decision-by-key"),
     path("data/decisions/<uuid:code>/replay/", decision_views.replay_data, name="replay-data"),
     path("data/decisions/<uuid:code>/", views.decision_data, name="decision-data"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.urls import reverse
+from django.utils.html import format_html
 
 from accounts.admin_tools import ReadOnlyAdmin, link_to, pretty_json
 from strategies.models import CreditedTrade, PredictorEvent, PredictorModel, SettledBar, TrainingJob
@@ -21,8 +23,19 @@ class PredictorModelAdmin(ReadOnlyAdmin):
         ("digest", "created_at"),
         "lineage_json",
         "metrics_json",
+        "pages",
     )
-    readonly_fields = ("lineage_json", "metrics_json")
+    readonly_fields = ("lineage_json", "metrics_json", "pages")
+
+    @admin.display(description="on the pages")
+    def pages(self, model: PredictorModel) -> Any:
+        return format_html(
+            '<a href="{}">steps of its life</a>, <a href="{}?code={}">train {} now</a>',
+            reverse("model-page", args=[model.pk]),
+            reverse("evolution"),
+            model.code,
+            model.code,
+        )
 
     @admin.display(description="lineage")
     def lineage_json(self, model: PredictorModel) -> Any:

@@ -16,6 +16,7 @@ from strategies.core.registry import PREDICTORS
 from strategies.models import (
     CreditedTrade,
     HealthChange,
+    JobStatus,
     PredictorEvent,
     PredictorModel,
     SettledBar,
@@ -204,10 +205,34 @@ def _opinions_of(source: str, run_code: UUID) -> Iterator[tuple[float, int, date
         yield float(opinions[source]), int(outcome), at
 
 
-def evolution_history(*, code: str | None = None) -> QuerySet[PredictorEvent]:
+class SettledOpinions(NamedTuple):
+    """One source's settled opinions as columns of one length, oldest first."""
+
+    at: list[datetime]
+    said: list[float]
+    rose: list[int]
+
+
+def settled_opinions(run_code: UUID) -> dict[str, SettledOpinions]:
+    """Return every source's settled opinions in a run, by source, in one pass over the bars."""
+    found: dict[str, SettledOpinions] = {}
+    rows = _bars(run_code).values_list("opinions", "outcome_up", "settled_at")
+    for opinions, outcome, at in rows:
+        for source, p in opinions.items():
+            columns = found.setdefault(source, SettledOpinions([], [], []))
+            columns.at.append(at)
+            columns.said.append(float(p))
+            columns.rose.append(int(outcome))
+    return found
+
+
+def evolution_history(
+    *, code: str | None = None, to_stage: str | None = None
+) -> QuerySet[PredictorEvent]:
     """Return every step of every model, newest first."""
     rows = PredictorEvent.objects.select_related("model").defer("model__payload")
-    return rows.filter(code=code) if code else rows
+    rows = rows.filter(code=code) if code else rows
+    return rows.filter(to_stage=to_stage) if to_stage else rows
 
 
 def predictor_model_list(
@@ -224,6 +249,15 @@ def predictor_model_list(
 def training_job_list(*, code: str | None = None) -> QuerySet[TrainingJob]:
     rows = TrainingJob.objects.select_related("model").defer("model__payload")
     return rows.filter(code=code) if code else rows
+
+
+def predictor_model_get(pk: int) -> PredictorModel | None:
+    return predictor_model_list().filter(pk=pk).first()
+
+
+def training_open_list(*, scope: str) -> QuerySet[TrainingJob]:
+    """Return the trainings of a market that wait or run."""
+    return training_job_list().filter(scope=scope, status__in=(JobStatus.QUEUED, JobStatus.RUNNING))
 
 
 class PredictorRow(NamedTuple):

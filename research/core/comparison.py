@@ -6,6 +6,7 @@ are large enough; everything else is "not enough evidence". It says so too when 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
@@ -14,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.types.ledger import Trade
-from research.core.comparison_journal import ComparisonJournal, SignalKey
+from research.core.comparison_journal import Compared, SignalKey
 from research.core.resampling import Interval, Rows, block_rows, interval
 
 FloatArray = npt.NDArray[np.float64]
@@ -125,8 +126,8 @@ class _Sums:
 
 
 def compare(
-    off: ComparisonJournal,
-    on: ComparisonJournal,
+    off: Compared,
+    on: Compared,
     favourable: Mapping[str, frozenset[str]],
     rng: np.random.Generator,
 ) -> Comparison:
@@ -139,26 +140,34 @@ def compare(
         raise ValueError(
             f"runs must see the same bars, were {len(off.equity_ms)} and {len(on.equity_ms)}"
         )
-    edges = _edges(off)
+    edges = period_edges(off)
     n = len(edges) - 1
     rows = block_rows(n, N_RESAMPLES, rng)
-    figures = [_Figures(run, edges) for run in (off, on)]
-    enough = min(len(off.closed), len(on.closed)) >= MIN_TRADES
-    differences = {
-        name: _difference(name, figures, rows, is_higher, n, enough or not of_trades)
-        for name, is_higher, of_trades in METRICS
-    }
     return Comparison(
         periods=n,
         period_hours=float(edges[1] - edges[0]) / 3_600_000,
-        differences=differences,
-        filtering=_filtering(off, on),
+        differences=differences(off, on, edges, rows),
+        filtering={reason: filtered_reason(*kept) for reason, kept in kept_out(off, on).items()},
         sizing=_sizing(off, on, favourable),
         selection=_selection(off, on, favourable, edges, rows),
     )
 
 
-def _edges(run: ComparisonJournal) -> FloatArray:
+def differences(
+    off: Compared, on: Compared, edges: FloatArray, rows: Rows
+) -> dict[str, MetricDifference]:
+    """Return every figure of ``METRICS`` on both sides; ``rows`` resample the periods."""
+    figures = [_Figures(run, edges) for run in (off, on)]
+    enough = min(len(off.closed), len(on.closed)) >= MIN_TRADES
+    n = len(edges) - 1
+    return {
+        name: _difference(name, figures, rows, is_higher, n, enough or not of_trades)
+        for name, is_higher, of_trades in METRICS
+    }
+
+
+def period_edges(run: Compared) -> FloatArray:
+    """Return the edges of the periods (n_periods + 1,) in ms: days, or 60 equal parts."""
     first, last = run.equity_ms[0], run.equity_ms[-1]
     periods = max((last - first) // DAY_MS, FEWEST_PERIODS)
     return np.linspace(first, max(last, first + 1), periods + 1)
@@ -167,7 +176,7 @@ def _edges(run: ComparisonJournal) -> FloatArray:
 class _Figures:
     """One run's figures, of the whole and of resampled periods."""
 
-    def __init__(self, run: ComparisonJournal, edges: FloatArray) -> None:
+    def __init__(self, run: Compared, edges: FloatArray) -> None:
         times = np.array(run.equity_ms, dtype=np.float64)
         equity = np.array(run.equity_quote)
         at = np.searchsorted(times, edges, side="right") - 1
@@ -218,11 +227,11 @@ def _difference(
     spread = interval(value, figures[1].of(name, rows) - figures[0].of(name, rows))
     return MetricDifference(
         off, on, value, spread.low, spread.high,
-        _verdict(spread, is_higher, enough and periods >= MIN_PERIODS),
+        verdict_of(spread, is_higher, enough and periods >= MIN_PERIODS),
     )  # fmt: skip
 
 
-def _verdict(spread: Interval, is_higher: bool, enough: bool) -> str:
+def verdict_of(spread: Interval, is_higher: bool, enough: bool) -> str:
     if not enough or spread.low is None or spread.high is None:
         return UNCLEAR
     if spread.low > 0.0:
@@ -235,30 +244,31 @@ def _verdict(spread: Interval, is_higher: bool, enough: bool) -> str:
 # -- what filtering and sizing did -----------------------------------------------------------------
 
 
-def _signal(run: ComparisonJournal, trade: Trade) -> SignalKey | None:
+def _signal(run: Compared, trade: Trade) -> SignalKey | None:
     entry = run.entries.get(trade.entry_order_id)
     return None if entry is None else entry.signal
 
 
-def _filtering(off: ComparisonJournal, on: ComparisonJournal) -> dict[str, FilteredReason]:
-    """What was refused with the layer on and ordered without it, by reason code.
+def kept_out(off: Compared, on: Compared) -> dict[str, tuple[int, list[Trade]]]:
+    """Return what was refused with the layer on and ordered without it, by reason code: signals,
+    and their closed trades without it.
 
-    Both runs refuse much for the same reason (a breaker, a cap): that is not the layer's doing.
+    Both sides refuse much for the same reason (a breaker, a cap): that is not the layer's doing.
     """
     ordered = {entry.signal for entry in off.entries.values()}
-    kept_out = {signal: code for signal, code in on.refused.items() if signal in ordered}
-    trades: dict[str, list[Trade]] = {code: [] for code in sorted(set(kept_out.values()))}
+    refused = {signal: code for signal, code in on.refused.items() if signal in ordered}
+    kept: dict[str, tuple[int, list[Trade]]] = {
+        code: (n, []) for code, n in sorted(Counter(refused.values()).items())
+    }
     for trade in off.closed:
-        code = kept_out.get(_signal(off, trade) or ("", "", 0))
+        code = refused.get(_signal(off, trade) or ("", "", 0))
         if code is not None:
-            trades[code].append(trade)
-    signals = dict.fromkeys(trades, 0)
-    for code in kept_out.values():
-        signals[code] += 1
-    return {code: _reason(signals[code], taken) for code, taken in trades.items()}
+            kept[code][1].append(trade)
+    return kept
 
 
-def _reason(signals: int, trades: Sequence[Trade]) -> FilteredReason:
+def filtered_reason(signals: int, trades: Sequence[Trade]) -> FilteredReason:
+    """Return what keeping these trades out saved and missed."""
     results = [float(trade.pnl_quote) for trade in trades]
     saved = -sum(result for result in results if result < 0)
     missed = sum(result for result in results if result > 0)
@@ -268,9 +278,7 @@ def _reason(signals: int, trades: Sequence[Trade]) -> FilteredReason:
     )
 
 
-def _sizing(
-    off: ComparisonJournal, on: ComparisonJournal, favourable: Mapping[str, frozenset[str]]
-) -> Sizing:
+def _sizing(off: Compared, on: Compared, favourable: Mapping[str, frozenset[str]]) -> Sizing:
     without: dict[tuple[str, str], float] = {}
     for trade in off.closed:
         key = (trade.entry_order_id, trade.exit_order_id)
@@ -293,8 +301,8 @@ def _sizing(
 
 
 def _selection(
-    off: ComparisonJournal,
-    on: ComparisonJournal,
+    off: Compared,
+    on: Compared,
     favourable: Mapping[str, frozenset[str]],
     edges: FloatArray,
     rows: Rows,
@@ -319,13 +327,13 @@ def _selection(
 
 
 def _favourable_share(
-    run: ComparisonJournal,
+    run: Compared,
     favourable: Mapping[str, frozenset[str]],
     edges: FloatArray,
     rows: Rows,
 ) -> Interval:
     entries = list(run.entries.values())
-    period = _period_of([entry.signal[2] for entry in entries], edges)
+    period = period_of([entry.signal[2] for entry in entries], edges)
     home = np.array(
         [e.regime in favourable.get(e.signal[0], frozenset()) for e in entries], dtype=np.float64
     )
@@ -344,7 +352,7 @@ def _resampled(figure: Callable[[Rows], FloatArray], rows: Rows) -> Interval:
 
 
 def _sums(trades: Sequence[Trade], edges: FloatArray) -> _Sums:
-    period = _period_of([trade.closed_at_ms for trade in trades], edges)
+    period = period_of([trade.closed_at_ms for trade in trades], edges)
     pnl = np.array([float(trade.pnl_quote) for trade in trades])
     has_r = np.array([trade.r_multiple is not None for trade in trades], dtype=np.float64)
     r = np.array([trade.r_multiple or 0.0 for trade in trades])
@@ -363,7 +371,7 @@ def _sums(trades: Sequence[Trade], edges: FloatArray) -> _Sums:
     )
 
 
-def _period_of(times_ms: Sequence[int], edges: FloatArray) -> npt.NDArray[np.int64]:
+def period_of(times_ms: Sequence[int], edges: FloatArray) -> npt.NDArray[np.int64]:
     at = np.searchsorted(edges, np.array(times_ms, dtype=np.float64), side="right") - 1
     return np.clip(at, 0, len(edges) - 2).astype(np.int64)
 

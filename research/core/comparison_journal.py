@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from engine.risk import RiskLimits
 from engine.types.bars import MarketEvent
@@ -23,6 +24,29 @@ class Entry:
     signal: SignalKey
     regime: str
     multiplier: float
+
+
+class Compared(Protocol):
+    """One side of a comparison: equity at each moment, and what was ordered, refused, closed.
+
+    ``entries`` are by client order id, which both sides share; ``refused`` is the reason code of
+    each entry signal that ended in HOLD.
+    """
+
+    @property
+    def equity_ms(self) -> Sequence[int]: ...
+
+    @property
+    def equity_quote(self) -> Sequence[float]: ...
+
+    @property
+    def entries(self) -> Mapping[str, Entry]: ...
+
+    @property
+    def refused(self) -> Mapping[SignalKey, str]: ...
+
+    @property
+    def closed(self) -> Sequence[Trade]: ...
 
 
 class ComparisonJournal(MemoryJournal):

@@ -8,7 +8,7 @@ import django
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tradeplatform.settings")
     django.setup()
-    from tests.monitoring import factories, scene
+    from tests.monitoring import factories, learning_scene, scene
     from tests.optimization import page_scene
 
     factories.make_user("olga", "operator")
@@ -16,6 +16,8 @@ def main() -> None:
     factories.make_user("ada", "admin")
     run = scene.build()
     page_scene.build(run)
+    learning_scene.build(run)
+    learning_scene.counterfactual(run)
     print(run.code)
 
 

@@ -128,6 +128,7 @@ def _close(run, symbol, held, candle, i, equity) -> None:  # type: ignore[no-unt
         exit_reason=reason,
         opened_at=entry.bar_close_at,
         closed_at=decision.bar_close_at,
+        entry_order_id=entry.orders.get().client_order_id,
     )
     equity[i:] += 6 * float(pnl)
 

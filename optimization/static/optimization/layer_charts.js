@@ -92,5 +92,29 @@
     return window.Plotly.react(node, [bars("executed", quality.executed, token("--accent")), bars("filtered", quality.filtered, token("--faint"))], options, CONFIG);
   }
 
-  TP.layerCharts = { drawAllocation, drawQuality };
+  /* Both books began with the same money: what lies between the lines is the layer's doing. */
+  function drawEquity(node, curve, quote) {
+    const at = curve.ts_ms.map((ms) => new Date(ms));
+    const trace = (name, y, color, dash) => ({
+      type: "scatter",
+      mode: "lines",
+      name,
+      x: at,
+      y,
+      line: { color, width: 1.8, dash },
+      hovertemplate: "%{y:,.2f} " + quote + " " + name + "<extra></extra>",
+    });
+    const options = layout({
+      uirevision: "counterfactual",
+      hovermode: "x unified",
+      showlegend: true,
+      legend: { orientation: "h", x: 0, y: 1.14, font: { size: 11, color: token("--muted") } },
+      margin: { l: 14, r: 64, t: 28, b: 34 },
+      xaxis: axis({ type: "date", showgrid: false, tickformat: "%H:%M\n%b %d", nticks: node.clientWidth < 520 ? 4 : 8 }),
+      yaxis: axis({ side: "right", tickformat: ",", nticks: 6 }),
+    });
+    return window.Plotly.react(node, [trace("with the layer", curve.on, token("--accent"), "solid"), trace("without it", curve.off, token("--warn"), "dash")], options, CONFIG);
+  }
+
+  TP.layerCharts = { drawAllocation, drawQuality, drawEquity };
 })();
