@@ -6,17 +6,13 @@ import uuid
 from datetime import UTC
 from typing import Any
 
-from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils.dateparse import parse_datetime
 from django.utils.timezone import make_aware
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET
 
-from accounts.errors import Refused
 from accounts.models import Scope
-from accounts.pages import back_to
-from accounts.roles import reaches, user_scope
 from engine.types.decisions import PHASES, Action
 from monitoring import decisions
 from monitoring.views import needs, page_of, query_of, run_asked
@@ -29,7 +25,6 @@ from trades.selectors import (
     decision_performance,
     decision_replay,
 )
-from trades.services import predictor_evolve
 
 JOBS_SHOWN = 20
 PHASE_NUMBERS = frozenset(str(n) for n in range(1, len(PHASES) + 1))

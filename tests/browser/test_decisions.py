@@ -78,8 +78,8 @@ def test_a_number_of_the_funnel_leads_to_its_list(reader):
 def test_a_blocked_proposal_shows_its_gates_and_the_nearest_miss(reader):
     """ORC-59"""
     reader.log_in()
-    page = trace_of(reader, "reason=VOTED_DOWN")
-    assert re.search(r"needed 0.49: missing 0\.\d+", page.locator(".nearest").inner_text())
+    page = trace_of(reader, "reason=MIN_NOTIONAL")
+    assert re.search(r"needed 5: missing \d\.\d+", page.locator(".nearest").inner_text())
     assert page.locator("[data-trace=why] .gates .status.blocked").count() >= 1
     assert page.locator("[data-trace=phases] .phase").count() == 10
     assert page.locator("[data-trace=phases] .phase.stopped").count() == 1

@@ -1,19 +1,21 @@
-"""The pages of decisions: percent where a person reads, and a training asked for by hand."""
+"""The pages of decisions: percent where a person reads, panels that say whose they are."""
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts.models import AuditEvent
-from strategies.models import TrainingJob
+from strategies.models import SettledBar
 from tests.monitoring import factories as make
 from tests.monitoring import scene
 from trades.models import TradingRun
 
 pytestmark = pytest.mark.django_db
-ASK = {"code": "forest", "reason": "new regime, I think"}
 
 
 @pytest.fixture
@@ -45,37 +47,25 @@ def test_shares_are_told_in_percent(operator, run):
     assert " % of " in text.split("Trades closed with a profit")[1][:60]
 
 
-def test_a_training_is_asked_for_with_a_reason(operator, run):
-    answer = operator.post(reverse("evolution-ask"), ASK, follow=True)
-    job = TrainingJob.objects.get()
-    assert (job.code, job.actor, job.reason) == ("forest", "olga", ASK["reason"])
-    assert b"A training of forest was asked for" in answer.content
-    assert ASK["reason"].encode() in answer.content
-    assert AuditEvent.objects.filter(actor="olga").exists()
-
-
-@pytest.mark.parametrize(
-    ("given", "told"),
-    [
-        ({"reason": " "}, "reason was empty"),
-        ({"code": "oracle"}, "oracle"),
-        ({"code": "online-linear"}, "online-linear"),
-    ],
-)
-def test_what_cannot_be_trained_is_told(operator, run, given, told):
-    text = operator.post(reverse("evolution-ask"), ASK | given, follow=True).content.decode()
-    assert "Nothing was asked for" in text and told in text
-    assert not TrainingJob.objects.exists()
-
-
-def test_a_viewer_may_not_train(client, run):
-    """SEC-9"""
-    client.force_login(make.make_user("vera", "viewer"))
-    assert client.post(reverse("evolution-ask"), ASK).status_code == 403
-    assert "Train a new model" not in client.get(reverse("evolution")).content.decode()
-
-
-def test_the_sources_of_many_bars_cost_no_query_a_bar(operator, run, django_assert_max_num_queries):
+def test_the_sources_of_many_bars_cost_no_query_a_bar(operator, run):
     """Each bar's opinions are in its own row; nothing else is read for them."""
-    with django_assert_max_num_queries(20):
-        assert operator.get(reverse("sources")).status_code == 200
+    counts = []
+    for first, last in ((0, 30), (30, 300)):
+        SettledBar.objects.bulk_create(settled(run, minute) for minute in range(first, last))
+        with CaptureQueriesContext(connection) as queries:
+            assert operator.get(reverse("sources")).status_code == 200
+        counts.append(len(queries))
+    assert counts[0] == counts[1]
+
+
+def settled(run, minute):
+    at = run.started_at + timedelta(minutes=minute)
+    return SettledBar(
+        run_code=run.code,
+        symbol="BTC/USDT",
+        opinion_at=at,
+        settled_at=at + timedelta(minutes=12),
+        regime="QUIET",
+        outcome_up=minute % 2,
+        opinions={"forest": 0.4 + 0.2 * (minute % 3 == 0), "ema-trend": 0.55},
+    )
