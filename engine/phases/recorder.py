@@ -7,6 +7,7 @@ recorder never calls them, so replay pays neither for dictionaries nor for diges
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from typing import Protocol, TypeVar
@@ -16,12 +17,19 @@ from engine.types.decisions import PHASES, JsonValue, PhaseRecord, PhaseStatus, 
 T = TypeVar("T")
 Output = Callable[[], dict[str, JsonValue]]
 # made once: twenty times a bar a new encoder costs what it encodes
+_MINUS_ZERO = re.compile(r"-0\.0(?=[,\]}]|$)")
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
 def digest(value: JsonValue) -> str:
-    """Return 16 hex characters of a value's canonical JSON; NaN and infinity are allowed."""
-    return blake2b(_canonical(value).encode(), digest_size=8).hexdigest()
+    """Return 16 hex characters of a value's canonical JSON; NaN and infinity are allowed.
+
+    Minus zero is zero: not every database keeps its sign.
+    """
+    text = _canonical(value)
+    if "-0.0" in text:
+        text = _MINUS_ZERO.sub("0.0", text)
+    return blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def _digest_of_digests(digests: list[str]) -> str:

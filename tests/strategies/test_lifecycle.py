@@ -175,7 +175,7 @@ def test_a_model_of_the_same_numbers_in_two_markets_is_two_rows():
     assert other.pk != row.pk and other.digest == row.digest
 
 
-@pytest.mark.parametrize("payload", ["[" * 100_000, "[]", "null", '{"format": 1}', "\x00"])
+@pytest.mark.parametrize("payload", ["[" * 100_000, "[]", "null", '{"format": 1}', "\x01"])
 def test_whatever_stands_in_a_models_row_a_session_starts(payload):
     """ORC-85: text nested deeper than Python reads is no StrategyError, and stops nobody."""
     row = challenger()

@@ -54,8 +54,10 @@ def combined(consensus: Any) -> list[Any]:
     return [
         consensus.probability_up,
         consensus.uncertainty,
-        list(consensus.contributors),
-        list(consensus.weights),
+        # by name: a stored document may come back with its keys in another order
+        sorted(
+            [name, w] for name, w in zip(consensus.contributors, consensus.weights, strict=True)
+        ),
         consensus.confluence_up,
         consensus.confluence_down,
         consensus.reliable,
@@ -72,7 +74,8 @@ def json(value: Any) -> Any:
 def near(old: Any, new: Any, tolerance: float) -> bool:
     """True where two values have the same shape and every number of it is within ``tolerance``."""
     if isinstance(old, dict) and isinstance(new, dict):
-        return list(old) == list(new) and all(near(old[k], new[k], tolerance) for k in old)
+        # by name: PostgreSQL keeps the keys of a document in an order of its own
+        return old.keys() == new.keys() and all(near(old[k], new[k], tolerance) for k in old)
     if isinstance(old, list) and isinstance(new, list):
         pairs = zip(old, new, strict=False)
         return len(old) == len(new) and all(near(a, b, tolerance) for a, b in pairs)

@@ -104,3 +104,10 @@ def test_a_phase_that_follows_is_measured_from_where_the_one_before_ended() -> N
     clock.now_s = 5.625
     chain.add(5, PhaseStatus.PASSED, dict)
     assert [record.duration_us for record in chain.records()] == [500_000.0, 125_000.0]
+
+
+def test_minus_zero_is_digested_as_zero() -> None:
+    """ORC-06: a database that drops the sign of a zero gives the digest that was stored."""
+    assert digest({"a": -0.0, "b": [1.0, -0.0]}) == digest({"a": 0.0, "b": [1.0, 0.0]})
+    assert digest([-0.0]) == digest([0.0]) == digest([-0.0])
+    assert digest([-0.05]) != digest([0.05]) and digest(-0.0) == digest(0.0)
