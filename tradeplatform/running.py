@@ -41,6 +41,7 @@ from market.venues import venue_of
 from monitoring.layer import layer
 from monitoring.publish import StreamPublisher
 from strategies.lifecycle import scope_of, seated_sources, seats_signature
+from strategies.selectors import status_without_layer
 from tradeplatform import bootstrap
 from tradeplatform.configuration import PRACTICE, Configuration, from_mapping
 from tradeplatform.watch import RunWatch
@@ -225,7 +226,12 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
         side_books=side_books(
             (
                 shadow_plan(gatekeeper, bootstrap.enabled_strategies(config)),
-                counterfactual_plan(gatekeeper, layer().is_on, bootstrap.base_weights(config)),
+                counterfactual_plan(
+                    gatekeeper,
+                    layer().is_on,
+                    bootstrap.base_weights(config),
+                    status_without_layer,
+                ),
             ),
             SideMarket(identity=identity, instruments=instruments, limits=limits),
             FailSafe(watch.incident, time.monotonic),

@@ -12,7 +12,6 @@ from engine.policy import BasePolicy
 from engine.ports import Gatekeeper, StrategyStatus
 from engine.side_books import COUNTERFACTUAL, SHADOW, SideBooks, SideMarket, SidePlan
 from engine.side_gates import CounterfactualGate, ShadowGate
-from strategies.selectors import status_without_layer
 from trades.side_book_state import JsonCodec
 
 T = TypeVar("T")
@@ -38,6 +37,7 @@ def counterfactual_plan(
     gatekeeper: Gatekeeper,
     layer_is_on: Callable[[], bool],
     base_weights: Mapping[str, float],
+    status_without_layer: Callable[[str], str],
 ) -> SidePlan:
     """Return the plan of the book that trades as if the optimization layer were off.
 
