@@ -13,7 +13,7 @@ from trades.side_books import counterfactual_plan
 pytestmark = pytest.mark.django_db
 
 
-def test_a_side_book_asks_inside_a_savepoint_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_side_book_asks_inside_a_savepoint_of_its_own() -> None:
     """D-60: a read that fails would else spoil the event's transaction, on PostgreSQL at least."""
     depths: list[int] = []
 
@@ -25,9 +25,8 @@ def test_a_side_book_asks_inside_a_savepoint_of_its_own(monkeypatch: pytest.Monk
         depths.append(len(connection.savepoint_ids))
         return "SUSPENDED"
 
-    monkeypatch.setattr("trades.side_books.status_without_layer", status)
     make_strategy("ema-trend")
-    plan = counterfactual_plan(Gate(), is_on, {})
+    plan = counterfactual_plan(Gate(), is_on, {}, status)
     with transaction.atomic():
         outside = len(connection.savepoint_ids)
         assert plan.wanted()
