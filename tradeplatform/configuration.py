@@ -137,6 +137,21 @@ class Risk(Section, frozen=True):
     min_equity_quote: Annotated[float, Meta(ge=0.0, le=1e15)] = 0.0
     max_orders_per_hour: Annotated[int, Meta(ge=1, le=10_000)] = 30
     max_orders_per_day: Annotated[int, Meta(ge=1, le=100_000)] = 100
+    max_week_loss: Annotated[float, Meta(gt=0.0, le=0.7)] = 0.06
+    max_book_share: PositiveFraction = 0.10
+    """Of the five best levels on the side an order takes from."""
+    max_volume_share: PositiveFraction = 0.01
+    """Of the volume of an average minute of the last 24 hours."""
+    collar_majors: Annotated[float, Meta(gt=0.0, le=0.5)] = 0.02
+    collar: Annotated[float, Meta(gt=0.0, le=0.5)] = 0.05
+    """How far a price may be from its reference; BTC and ETH are the majors."""
+    max_spread: Annotated[float, Meta(gt=0.0, le=0.5)] = 0.01
+    max_jump_1m: PositiveFraction = 0.05
+    max_jump_5m: PositiveFraction = 0.10
+    jump_pause_minutes: Annotated[int, Meta(ge=1, le=1_440)] = 15
+    max_entries_per_15m: Annotated[int, Meta(ge=1, le=10_000)] = 3
+    max_entries_per_day: Annotated[int, Meta(ge=1, le=100_000)] = 5
+    """Of one strategy on one symbol and side; one more switches the strategy off."""
 
     def __post_init__(self) -> None:
         _ordered(self, "risk_per_trade", "max_risk_per_trade")
@@ -145,6 +160,8 @@ class Risk(Section, frozen=True):
         _ordered(self, "max_open_orders_per_symbol", "max_open_orders")
         _ordered(self, "max_orders_per_hour", "max_orders_per_day")
         _ordered(self, "max_day_loss", "max_drawdown")
+        _ordered(self, "collar_majors", "collar")
+        _ordered(self, "max_jump_1m", "max_jump_5m")
         if self.max_gross_exposure + self.cash_reserve > 1.0 + 1e-12:
             raise ValueError(
                 f"cash_reserve was {self.cash_reserve}, allowed: at most"

@@ -28,6 +28,7 @@ from engine.risk import OrderThrottle
 from engine.seats import Seated
 from engine.session import TradingSession
 from engine.side_books import SideMarket
+from engine.standing import EntryCounts, WeekPnl
 from engine.trading_book import RunIdentity, TradingBook
 from engine.types.bars import Instrument
 from engine.window import WINDOW_BARS, RollingWindow, with_references
@@ -331,6 +332,8 @@ def _account(
         _throttle(run),
         streaks=state.get("streaks"),
         seen_resets=state.get("seen_resets"),
+        entries=EntryCounts.restore(state.get("entries", {})),
+        week=WeekPnl.restore(state.get("week", {})),
     )
 
 
