@@ -19,7 +19,7 @@ from django.utils import timezone
 from engine.ports import StrategyStatus, TradingState
 from engine.types.orders import Fill, OrderState, OrderStatus, Purpose, Rejection, Unanswered
 from strategies.models import Strategy
-from trades import models
+from trades import halt_file, models
 from trades.core.order_state import OrderEvent as E
 from trades.core.order_state import is_late_fill, next_status
 from trades.errors import IllegalTransition
@@ -101,7 +101,7 @@ def claim_for_send(
         if refusal is not None:
             event = E.EXPIRE if resend else E.DENY
             fields = {**_refused_as(refusal), "control_epoch": epoch}
-            _move(order, event, now, {"code": refusal.code}, fields)
+            _move(order, event, now, _detail(refusal), fields)
             return refusal
         _move(
             order,
@@ -236,7 +236,7 @@ def deny(client_order_id: str, refusal: Rejection, fence: Fence) -> Rejection | 
         order = _locked(client_order_id)
         if order.status != OrderStatus.INTENT:
             return order_state(order)
-        _move(order, E.DENY, now, {"code": refusal.code}, _refused_as(refusal))
+        _move(order, E.DENY, now, _detail(refusal), _refused_as(refusal))
     return refusal
 
 
@@ -286,6 +286,8 @@ def sends(order: models.Order) -> int:
 
 
 def _refusal(order: models.Order, entries_held: str) -> Rejection | None:
+    if halted := halt_file.reason():
+        return _own_refusal(TradingState.HALTED.value, halted)
     scopes = ("global", f"symbol:{order.symbol}", f"strategy:{order.strategy}")
     rows = models.ControlState.objects.filter(scope__in=scopes)
     for row in sorted(rows, key=lambda r: -TradingState(r.state).severity):
@@ -315,6 +317,12 @@ def _accept(order: models.Order, word: OrderState, now: datetime) -> None:
 
 def _refused_as(refusal: Rejection) -> dict[str, object]:
     return {"refusal_code": refusal.code[:60], "refusal_text": refusal.message}
+
+
+def _detail(refusal: Rejection) -> dict[str, object]:
+    """Return the code of a refusal of ours with the numbers it compared, where it did."""
+    numbers = {"value": refusal.value, "limit": refusal.limit}
+    return {"code": refusal.code, **{k: v for k, v in numbers.items() if v is not None}}
 
 
 def _venue_id(word: OrderState) -> dict[str, object]:
