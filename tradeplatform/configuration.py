@@ -7,6 +7,7 @@ limit nobody chose (F-087). Secrets and addresses are not here: they come from t
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import math
 from pathlib import Path
@@ -18,6 +19,7 @@ from msgspec import Meta
 
 from market.venues import VENUES, venue_of
 from tradeplatform.configuration_errors import ConfigurationError, allowed_at, one_line
+from trades.core.operating_limits import OperatingLimits
 
 PRACTICE = "practice"
 SHIPPED = Path(__file__).resolve().parent.parent / "config.yaml"
@@ -113,7 +115,8 @@ class Trading(Section, frozen=True):
 class Risk(Section, frozen=True):
     """Hard ceilings. The web may lower them, never raise them. Fractions are of equity.
 
-    Attributes are named as in ``engine.limits.RiskLimits``, so that ``values()`` feeds it.
+    Attributes are named as in ``engine.limits.RiskLimits``, so that ``values()`` feeds it, and as in
+    ``OperatingLimits``.
     """
 
     risk_per_trade: Annotated[float, Meta(gt=0.0, le=0.05)] = 0.01
@@ -152,6 +155,27 @@ class Risk(Section, frozen=True):
     max_entries_per_15m: Annotated[int, Meta(ge=1, le=10_000)] = 3
     max_entries_per_day: Annotated[int, Meta(ge=1, le=100_000)] = 5
     """Of one strategy on one symbol and side; one more switches the strategy off."""
+    # what follows is asked on the order path, see ``trades.core.operating_limits``
+    max_slippage: Annotated[float, Meta(gt=0.0, le=0.1)] = 0.005
+    duplicate_window_s: Annotated[int, Meta(ge=1, le=86_400)] = 10
+    clock_alert_ms: Annotated[int, Meta(ge=1, le=60_000)] = 1_000
+    clock_stop_ms: Annotated[int, Meta(ge=1, le=60_000)] = 5_000
+    difference_alert: PositiveFraction = 0.001
+    difference_reduce: PositiveFraction = 0.005
+    rejections_in_a_row: Annotated[int, Meta(ge=1, le=9)] = 5
+    """Ten in a row halt, so fewer must reduce."""
+    rejections_in_10_minutes: Annotated[int, Meta(ge=1, le=1_000)] = 10
+    allowed_symbols: Annotated[tuple[Symbol, ...], Meta(max_length=100)] = ()
+    """Empty: all of ``trading.symbols``."""
+    allowed_sides: tuple[Literal["BUY", "SELL"], ...] = ("BUY", "SELL")
+    allowed_order_types: tuple[Literal["market", "limit", "stop"], ...] = (
+        "market",
+        "limit",
+        "stop",
+    )
+    paper_days: Annotated[int, Meta(ge=0, le=3_650)] = 14
+    paper_trades: Annotated[int, Meta(ge=0, le=1_000_000)] = 100
+    first_week_share: PositiveFraction = 0.1
 
     def __post_init__(self) -> None:
         _ordered(self, "risk_per_trade", "max_risk_per_trade")
@@ -162,6 +186,8 @@ class Risk(Section, frozen=True):
         _ordered(self, "max_day_loss", "max_drawdown")
         _ordered(self, "collar_majors", "collar")
         _ordered(self, "max_jump_1m", "max_jump_5m")
+        _ordered(self, "clock_alert_ms", "clock_stop_ms")
+        _ordered(self, "difference_alert", "difference_reduce")
         if self.max_gross_exposure + self.cash_reserve > 1.0 + 1e-12:
             raise ValueError(
                 f"cash_reserve was {self.cash_reserve}, allowed: at most"
@@ -169,8 +195,11 @@ class Risk(Section, frozen=True):
             )
 
     def values(self) -> dict[str, float | int | None]:
-        """Return the limits by their engine names."""
-        return msgspec.structs.asdict(self)
+        """Return the limits of decisions by their engine names; the order path's are apart."""
+        return {k: v for k, v in msgspec.structs.asdict(self).items() if k not in _ORDER_PATH}
+
+
+_ORDER_PATH = frozenset(field.name for field in dataclasses.fields(OperatingLimits))
 
 
 class StrategySettings(Section, frozen=True):

@@ -24,7 +24,7 @@ from engine.failsafe import FailSafe, Failure, attempt
 from engine.phases.pipeline import Pipeline
 from engine.phases.recorder import FullRecorder
 from engine.ports import Broker
-from engine.risk import OrderThrottle
+from engine.risk import OrderThrottle, RiskLimits
 from engine.seats import Seated
 from engine.session import TradingSession
 from engine.side_books import SideMarket
@@ -49,7 +49,11 @@ from tradeplatform.watch import RunWatch
 from trades import records
 from trades.brokers.ccxt_live import VenueBroker
 from trades.brokers.paper import StoredPaperBroker
+from trades.brokers.send_checks import SendChecks
 from trades.brokers.venue_client import VenueClient
+from trades.clock_guard import ClockGuard
+from trades.core.operating_limits import OperatingLimits
+from trades.deployment import limits_of_deployment
 from trades.errors import RunRefused
 from trades.gate import DatabaseGatekeeper
 from trades.journal import DatabaseJournal
@@ -177,7 +181,11 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
     source = CcxtPollSource(client, run.symbols, timeframe, _cursors(run), budget=budget)
     instruments = source.instruments()
     windows = with_references({s: _window(run, source, s) for s in run.symbols})
-    broker, reconciler, gatekeeper = _order_path(run, fence, client, budget, instruments, watch)
+    operating = OperatingLimits.of(run.config.get("risk", {}))
+    limits = limits_of_deployment(run, bootstrap.risk_limits(config), operating, watch.alarm)
+    broker, reconciler, gatekeeper = _order_path(
+        run, fence, VenueClient(client, budget=budget), instruments, watch, limits, operating
+    )
     seats = RunSeats(run, config, watch)
     pipeline, policy = bootstrap.build_pipeline(
         config,
@@ -203,7 +211,6 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
         run, fence, _instrument_rows(run), horizon_bars=config.trading.horizon_bars
     )
     identity = RunIdentity(settings.INSTALLATION_ID, run.account, str(run.code), run.timeframe_ms)
-    limits = bootstrap.risk_limits(config)
     book = TradingBook(
         identity=identity,
         account=_account(run, instruments, windows, state.get("account", {})),
@@ -264,17 +271,20 @@ def _restore(pipeline: Pipeline, state: Any, watch: RunWatch) -> None:
 def _order_path(
     run: TradingRun,
     fence: Fence,
-    client: Any,
-    budget: Budget,
+    venue: VenueClient,
     instruments: dict[str, Instrument],
     watch: RunWatch,
+    limits: RiskLimits,
+    operating: OperatingLimits,
 ) -> tuple[Broker, Reconciler, DatabaseGatekeeper]:
     booted_at = timezone.now()
     if run.mode == Mode.PAPER:
         paper = StoredPaperBroker(run, fence, instruments)
         return paper, NothingToReconcile(), DatabaseGatekeeper(run, lambda: True, watch)
-    venue = VenueClient(client, budget=budget)
     venue.load()
+    # the practice exchange's clock is virtual: it says nothing of ours
+    is_virtual = run.mode == Mode.PRACTICE
+    clock = ClockGuard(venue.venue_ms, operating, watch.alarm, subject=str(run.pk))
     broker = VenueBroker(
         run,
         venue,
@@ -284,6 +294,15 @@ def _order_path(
         ),
         alarm=watch.alarm,
         fills_answered=watch.fills_answered,
+        checks=SendChecks(
+            run,
+            instruments,
+            venue.quote,
+            limits,
+            operating,
+            clock=(lambda: None) if is_virtual else clock,
+        ),
+        limits=operating,
     )
     reconciler = RunReconciler(
         run,
@@ -295,6 +314,7 @@ def _order_path(
         booted_at=booted_at,
         alarm=watch.alarm,
         baseline={asset: Decimal(held) for asset, held in run.opening_balances.items()},
+        limits=operating,
     )
     return broker, reconciler, DatabaseGatekeeper(run, reconciler.is_reconciled, watch)
 

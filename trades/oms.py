@@ -288,8 +288,7 @@ def sends(order: models.Order) -> int:
 def _refusal(order: models.Order, entries_held: str) -> Rejection | None:
     if halted := halt_file.reason():
         return _own_refusal(TradingState.HALTED.value, halted)
-    scopes = ("global", f"symbol:{order.symbol}", f"strategy:{order.strategy}")
-    rows = models.ControlState.objects.filter(scope__in=scopes)
+    rows = models.ControlState.objects.filter(scope__in=scopes_of(order))
     for row in sorted(rows, key=lambda r: -TradingState(r.state).severity):
         if row.state == TradingState.HALTED:
             return _own_refusal("HALTED", f"{row.scope} is halted: {row.reason}")
@@ -304,6 +303,11 @@ def _refusal(order: models.Order, entries_held: str) -> Rejection | None:
         text = f"strategy {order.strategy} was {status or 'unknown'}"
         return _own_refusal("STRATEGY_STATUS", text)
     return None
+
+
+def scopes_of(order: models.Order) -> tuple[str, str, str]:
+    """Return the scopes of the kill switch that an order stands in."""
+    return ("global", f"symbol:{order.symbol}", f"strategy:{order.strategy}")
 
 
 def _own_refusal(code: str, text: str) -> Rejection:
