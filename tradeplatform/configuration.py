@@ -115,8 +115,8 @@ class Trading(Section, frozen=True):
 class Risk(Section, frozen=True):
     """Hard ceilings. The web may lower them, never raise them. Fractions are of equity.
 
-    Attributes are named as in ``engine.limits.RiskLimits``, so that ``values()`` feeds it, and as in
-    ``OperatingLimits``.
+    Attributes are named as in ``engine.limits.RiskLimits``, so that ``values()`` feeds it; the order
+    path's as in ``OperatingLimits``.
     """
 
     risk_per_trade: Annotated[float, Meta(gt=0.0, le=0.05)] = 0.01
