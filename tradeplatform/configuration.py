@@ -115,8 +115,8 @@ class Trading(Section, frozen=True):
 class Risk(Section, frozen=True):
     """Hard ceilings. The web may lower them, never raise them. Fractions are of equity.
 
-    Attributes are named as in ``engine.limits.RiskLimits``, so that ``values()`` feeds it; the order
-    path's as in ``OperatingLimits``.
+    Attributes are named as in ``engine.limits.RiskLimits``, so that ``values()`` feeds it; the
+    order path's as in ``OperatingLimits``.
     """
 
     risk_per_trade: Annotated[float, Meta(gt=0.0, le=0.05)] = 0.01
@@ -197,6 +197,10 @@ class Risk(Section, frozen=True):
     def values(self) -> dict[str, float | int | None]:
         """Return the limits of decisions by their engine names; the order path's are apart."""
         return {k: v for k, v in msgspec.structs.asdict(self).items() if k not in _ORDER_PATH}
+
+    def order_path(self) -> dict[str, Any]:
+        """Return the controls of the order path by name."""
+        return {k: v for k, v in msgspec.structs.asdict(self).items() if k in _ORDER_PATH}
 
 
 _ORDER_PATH = frozenset(field.name for field in dataclasses.fields(OperatingLimits))
