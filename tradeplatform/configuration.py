@@ -17,6 +17,7 @@ import msgspec
 import yaml
 from msgspec import Meta
 
+from engine.types.orders import OrderType
 from market.venues import VENUES, venue_of
 from tradeplatform.configuration_errors import ConfigurationError, allowed_at, one_line
 from trades.core.operating_limits import OperatingLimits
@@ -168,11 +169,8 @@ class Risk(Section, frozen=True):
     allowed_symbols: Annotated[tuple[Symbol, ...], Meta(max_length=100)] = ()
     """Empty: all of ``trading.symbols``."""
     allowed_sides: tuple[Literal["BUY", "SELL"], ...] = ("BUY", "SELL")
-    allowed_order_types: tuple[Literal["market", "limit", "stop"], ...] = (
-        "market",
-        "limit",
-        "stop",
-    )
+    allowed_order_types: Annotated[tuple[str, ...], Meta(max_length=20)] = ()
+    """Empty: all there are."""
     paper_days: Annotated[int, Meta(ge=0, le=3_650)] = 14
     paper_trades: Annotated[int, Meta(ge=0, le=1_000_000)] = 100
     first_week_share: PositiveFraction = 0.1
@@ -188,6 +186,9 @@ class Risk(Section, frozen=True):
         _ordered(self, "max_jump_1m", "max_jump_5m")
         _ordered(self, "clock_alert_ms", "clock_stop_ms")
         _ordered(self, "difference_alert", "difference_reduce")
+        for kind in self.allowed_order_types:
+            if kind not in tuple(OrderType):
+                raise ValueError(f"allowed_order_types had {kind}, allowed: {_listed(OrderType)}")
         if self.max_gross_exposure + self.cash_reserve > 1.0 + 1e-12:
             raise ValueError(
                 f"cash_reserve was {self.cash_reserve}, allowed: at most"

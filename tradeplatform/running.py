@@ -53,6 +53,7 @@ from trades.brokers.send_checks import SendChecks
 from trades.brokers.venue_client import VenueClient
 from trades.clock_guard import ClockGuard
 from trades.core.operating_limits import OperatingLimits
+from trades.dead_man import DeadMan
 from trades.deployment import limits_of_deployment
 from trades.errors import RunRefused
 from trades.gate import DatabaseGatekeeper
@@ -183,9 +184,11 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
     windows = with_references({s: _window(run, source, s) for s in run.symbols})
     operating = OperatingLimits.of(run.config.get("risk", {}))
     limits = limits_of_deployment(run, bootstrap.risk_limits(config), operating, watch.alarm)
+    venue = VenueClient(client, budget=budget)
     broker, reconciler, gatekeeper = _order_path(
-        run, fence, VenueClient(client, budget=budget), instruments, watch, limits, operating
+        run, fence, venue, instruments, watch, limits, operating
     )
+    dead_man = DeadMan(run.pk, venue, told=watch.no_countdown)
     seats = RunSeats(run, config, watch)
     pipeline, policy = bootstrap.build_pipeline(
         config,
@@ -246,6 +249,11 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
             state.get("side_books", {}),
         ),
     )
+
+    def between_events() -> None:
+        seats.refresh(pipeline)
+        dead_man.beat()
+
     return TradingLoop(
         run=run,
         fence=fence,
@@ -254,7 +262,7 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
         reconciler=reconciler,
         has_open_intents=lambda: bool(broker.open_intents()),
         watch=watch,
-        between_events=lambda: seats.refresh(pipeline),
+        between_events=between_events,
     )
 
 

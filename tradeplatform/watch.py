@@ -118,6 +118,11 @@ class RunWatch:
             alert_resolve(dedupe_key=f"{FILLS_UNAVAILABLE}:{self._run.pk}")
             self._fills_failed = False
 
+    def no_countdown(self, reason: str) -> None:
+        """Tell that resting entries outlive us at the venue, should we fall silent now (CTL-14)."""
+        text = f"the venue's countdown could not be set: {reason}"
+        self.alarm(TradeAlert("NO_COUNTDOWN", self._run_code, text))
+
     def alarm(self, alert: TradeAlert) -> None:
         """Tell of a finding of the order path and pull the brake it asks for."""
         if alert.code == FILLS_UNAVAILABLE:

@@ -71,11 +71,12 @@ class SendChecks:
     def _allowed(self, intent: OrderIntent) -> Rejection | None:
         """Symbol, side and type are on the lists (CTL-18)."""
         operating = self._operating
-        symbols = list(operating.allowed_symbols or self._run.symbols)
+        symbols = operating.allowed_symbols or tuple(self._run.symbols)
+        types = operating.allowed_order_types or tuple(kind.value for kind in OrderType)
         for code, what, value, allowed in (
             ("SYMBOL_NOT_ALLOWED", "symbol", intent.symbol, symbols),
             ("SIDE_NOT_ALLOWED", "side", intent.side.value, operating.allowed_sides),
-            ("TYPE_NOT_ALLOWED", "type", intent.order_type.value, operating.allowed_order_types),
+            ("TYPE_NOT_ALLOWED", "type", intent.order_type.value, types),
         ):
             if value not in allowed:
                 return _denied(code, f"{what} was {value}, allowed: {', '.join(allowed)}")

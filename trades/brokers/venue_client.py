@@ -203,6 +203,23 @@ class VenueClient:
         """
         return int(self._read("fetch_time", self._client.fetch_time))
 
+    @property
+    def can_count_down(self) -> bool:
+        """True where the venue cancels everything of ours unless it hears from us."""
+        return bool(self._client.has.get("cancelAllOrdersAfter"))
+
+    def cancel_all_after(self, seconds: float) -> str:
+        """Start the venue's countdown anew (0 ends it); return why not, empty where it did."""
+        answer = self._once(
+            "cancel_all_orders_after",
+            Urgency.CANCEL,
+            lambda: self._client.cancel_all_orders_after(round(seconds * 1000)),
+            writes=True,
+        )
+        if isinstance(answer, Rejection):
+            return f"{answer.code}: {answer.message}"
+        return answer.reason if isinstance(answer, Unavailable | Unanswered) else ""
+
     def balances(self) -> dict[str, Decimal]:
         """Return what the account holds of each asset, free and locked together."""
         answer = self._read("fetch_balance", self._client.fetch_balance)

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from engine.types.orders import OrderType
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatingLimits:
@@ -19,7 +17,7 @@ class OperatingLimits:
     the venue's (CTL-12). A balance that differs by ``difference_alert`` is told, by
     ``difference_reduce`` ends entries (CTL-16). ``rejections_in_a_row``, or
     ``rejections_in_10_minutes``, end entries (CTL-17). ``allowed_symbols`` empty allows all that
-    the run trades (CTL-18). A live run without ``paper_days`` or ``paper_trades`` before it has
+    the run trades, ``allowed_order_types`` empty all there are (CTL-18). A live run without ``paper_days`` or ``paper_trades`` before it has
     its caps scaled by ``first_week_share`` for seven days (CTL-19).
     """
 
@@ -33,7 +31,7 @@ class OperatingLimits:
     rejections_in_10_minutes: int = 10
     allowed_symbols: tuple[str, ...] = ()
     allowed_sides: tuple[str, ...] = ("BUY", "SELL")
-    allowed_order_types: tuple[str, ...] = tuple(kind.value for kind in OrderType)
+    allowed_order_types: tuple[str, ...] = ()
     paper_days: int = 14
     paper_trades: int = 100
     first_week_share: float = 0.1
