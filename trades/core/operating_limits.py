@@ -17,8 +17,9 @@ class OperatingLimits:
     the venue's (CTL-12). A balance that differs by ``difference_alert`` is told, by
     ``difference_reduce`` ends entries (CTL-16). ``rejections_in_a_row``, or
     ``rejections_in_10_minutes``, end entries (CTL-17). ``allowed_symbols`` empty allows all that
-    the run trades, ``allowed_order_types`` empty all there are (CTL-18). A live run without ``paper_days`` or ``paper_trades`` before it has
-    its caps scaled by ``first_week_share`` for seven days (CTL-19).
+    the run trades, ``allowed_order_types`` empty all there are (CTL-18). A live run without
+    ``paper_days`` or ``paper_trades`` before it has its caps scaled by ``first_week_share`` for
+    seven days (CTL-19).
     """
 
     max_slippage: float = 0.005
