@@ -5,15 +5,18 @@ from __future__ import annotations
 from datetime import datetime
 
 from engine.ports import TradingState
-from engine.types.orders import OrderStatus, Purpose
-from trades import halt_file, models, oms
+from engine.types.orders import Cause, OrderStatus, Purpose
+from trades import halt_file, models
+from trades.send_rules import scopes_of
 
 
 def rejected_since(run_id: int, since: datetime) -> int:
-    """Return how many orders the venue refused since then."""
-    return models.OrderEvent.objects.filter(
+    """Return how many orders the venue refused since then, stops left out."""
+    refused = models.OrderEvent.objects.filter(
         order__run_id=run_id, to_status=OrderStatus.REJECTED, at__gte=since
-    ).count()
+    )
+    # a venue that will not hold our stops is told of on its own; orders that trade are judged here
+    return refused.exclude(order__cause=Cause.PROTECTION).count()
 
 
 def resting_entries_held(run_id: int) -> list[str]:
@@ -31,4 +34,4 @@ def resting_entries_held(run_id: int) -> list[str]:
         )
     )
     halted = bool(halt_file.reason())
-    return [o.client_order_id for o in resting if halted or held & set(oms.scopes_of(o))]
+    return [o.client_order_id for o in resting if halted or held & set(scopes_of(o))]
