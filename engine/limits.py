@@ -76,7 +76,8 @@ def breakers(view: RiskView, limits: RiskLimits) -> Breach | None:
     if not view.is_finite:
         text = "a number of the account was not finite"
         return Breach(TradingState.REDUCING, "RISK_UNKNOWN", text, 0.0, 0.0)
-    return _drawdown(view, limits) or _low_equity(view, limits) or _loss_limits(view, limits)
+    found = (judge(view, limits) for judge in _BREAKERS)
+    return next((breach for breach in found if breach is not None), None)
 
 
 def _drawdown(view: RiskView, limits: RiskLimits) -> Breach | None:
@@ -97,10 +98,6 @@ def _low_equity(view: RiskView, limits: RiskLimits) -> Breach | None:
     return Breach(TradingState.REDUCING, "MIN_EQUITY", text, float(equity), float(least))
 
 
-def _loss_limits(view: RiskView, limits: RiskLimits) -> Breach | None:
-    return _streak(view, limits) or _day_loss(view, limits) or _week_loss(view, limits)
-
-
 def _streak(view: RiskView, limits: RiskLimits) -> Breach | None:
     losses = view.consecutive_losses
     if losses < limits.loss_streak:
@@ -112,21 +109,22 @@ def _streak(view: RiskView, limits: RiskLimits) -> Breach | None:
 
 
 def _day_loss(view: RiskView, limits: RiskLimits) -> Breach | None:
-    loss = _loss_fraction(view.equity_quote, view.day_pnl_quote)
-    if loss < limits.max_day_loss:
+    loss, most = _loss_fraction(view.equity_quote, view.day_pnl_quote), limits.max_day_loss
+    if loss < most:
         return None
-    text = f"day loss {loss:.4f} reached its limit, limit was {limits.max_day_loss}"
-    value, limit = float(loss), float(limits.max_day_loss)
-    return Breach(TradingState.REDUCING, "DAY_LOSS", text, value, limit)
+    text = f"day loss {loss:.4f} reached its limit, limit was {most}"
+    return Breach(TradingState.REDUCING, "DAY_LOSS", text, float(loss), float(most))
 
 
 def _week_loss(view: RiskView, limits: RiskLimits) -> Breach | None:
-    loss = _loss_fraction(view.equity_quote, view.week_pnl_quote)
-    if loss < limits.max_week_loss:
+    loss, most = _loss_fraction(view.equity_quote, view.week_pnl_quote), limits.max_week_loss
+    if loss < most:
         return None
-    text = f"week loss {loss:.4f} reached its limit, limit was {limits.max_week_loss}"
-    value, limit = float(loss), float(limits.max_week_loss)
-    return Breach(TradingState.REDUCING, "WEEK_LOSS", text, value, limit)
+    text = f"week loss {loss:.4f} reached its limit, limit was {most}"
+    return Breach(TradingState.REDUCING, "WEEK_LOSS", text, float(loss), float(most))
+
+
+_BREAKERS = (_drawdown, _low_equity, _streak, _day_loss, _week_loss)
 
 
 def _loss_fraction(equity: Decimal, pnl: Decimal) -> Decimal:
@@ -333,8 +331,9 @@ def survey(request: SizeRequest, limits: RiskLimits, view: RiskView) -> tuple[Ga
 def _losses(view: RiskView, limits: RiskLimits) -> list[GateAnswer]:
     peak, equity = view.peak_equity_quote, view.equity_quote
     drawdown = float((peak - equity) / peak) if peak > 0 else float(equity < 0)
-    day_loss = float(_loss_fraction(equity, view.day_pnl_quote))
-    week_loss = float(_loss_fraction(equity, view.week_pnl_quote))
+    day_loss, week_loss = (
+        float(_loss_fraction(equity, pnl)) for pnl in (view.day_pnl_quote, view.week_pnl_quote)
+    )
     least, streak = float(limits.min_equity_quote), float(view.consecutive_losses)
     breaches = (_drawdown(view, limits), _low_equity(view, limits), _streak(view, limits))
     told = [*breaches, _day_loss(view, limits), _week_loss(view, limits)]
