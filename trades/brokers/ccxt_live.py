@@ -133,6 +133,9 @@ class VenueBroker:
         "No such order" is no ending: it may have filled (F-015). Where the venue does not answer
         the order stays PENDING_CANCEL, and what waits for its end waits.
         """
+        return self._cancel(client_order_id)
+
+    def _cancel(self, client_order_id: str) -> SubmitResult:
         order = oms.request_cancel(client_order_id, self._fence)
         if order is None:
             return oms.order_state_of(client_order_id)
@@ -158,7 +161,7 @@ class VenueBroker:
         """
         resting = order_watch.resting_entries_held(self._run.pk)
         for client_order_id in resting:
-            self.cancel(client_order_id)
+            self._cancel(client_order_id)
         return len(resting)
 
     def open_intents(self) -> Sequence[OrderIntent]:

@@ -66,17 +66,25 @@ def test_five_refusals_in_a_row_end_entries_and_refused_keys_halt(
     assert ("AUTH", TradingState.HALTED) in [(a.code, a.brake) for a in world.alerts]
 
 
-def rest(world: World, *, purpose: Purpose = Purpose.ENTRY, quantity: str = "0.00400") -> Any:
+def rest(world: World) -> Any:
     """A limit order of ours, far below the market, open at the venue."""
     bid, _ = world.client.quote(BTC)  # type: ignore[misc]
     price = (Decimal(repr(bid)) * Decimal("0.9")).quantize(Decimal("0.01"))
-    side = Side.BUY
-    intent = world.intend(
-        kind=OrderType.LIMIT, limit=str(price), quantity=quantity, side=side, purpose=purpose
-    )
+    intent = world.intend(kind=OrderType.LIMIT, limit=str(price), quantity="0.00400")
     answer = world.broker.submit(intent, world.event)
     assert isinstance(answer, OrderState) and answer.status is OrderStatus.OPEN
     return intent
+
+
+def protect(world: World) -> Any:
+    """A position bought here, with its stop resting far below."""
+    world.broker.submit(world.intend(quantity="0.00200"), world.event)
+    world.book()
+    bid, _ = world.client.quote(BTC)  # type: ignore[misc]
+    price = (Decimal(repr(bid)) * Decimal("0.8")).quantize(Decimal("0.01"))
+    stop = world.intend(kind=OrderType.STOP, stop=str(price), side=Side.SELL, purpose=Purpose.EXIT)
+    world.broker.submit(stop, world.event)
+    return stop
 
 
 @pytest.mark.parametrize(
@@ -91,9 +99,9 @@ def rest(world: World, *, purpose: Purpose = Purpose.ENTRY, quantity: str = "0.0
 def test_where_no_new_risk_is_allowed_entries_do_not_rest(
     world: World, practice: PracticeProcess, scope: str, state: str
 ) -> None:
-    """CTL-13, I-9: the venue ends them; what reduces a position stays where it is."""
+    """CTL-13, I-9: the venue ends them; a protective stop stays where it is."""
     entry = rest(world)
-    leave = rest(world, purpose=Purpose.EXIT, quantity="0.00500")
+    stop = protect(world)
     world.reconciler.run_if_due()
     assert world.order(entry).status == OrderStatus.OPEN, "nothing is canceled while trading"
     control_set(scope=scope, state=state, actor="a", reason="odd prices")
@@ -101,9 +109,9 @@ def test_where_no_new_risk_is_allowed_entries_do_not_rest(
     world.book(sweep=True)
     statuses = {o["client_id"]: o["status"] for o in practice.ledger()["orders"]}
     assert statuses[entry.client_order_id] == "CANCELED"
-    assert statuses[leave.client_order_id] == "NEW"
+    assert statuses[stop.client_order_id] == "NEW"
     assert world.order(entry).status == OrderStatus.CANCELED
-    assert world.order(leave).status == OrderStatus.OPEN
+    assert world.order(stop).status == OrderStatus.OPEN
 
 
 def test_a_halt_of_another_symbol_cancels_nothing_here(world: World) -> None:
@@ -122,5 +130,5 @@ def test_the_file_cancels_resting_entries_too(world: World, tmp_path: Path, sett
     settings.VAR_DIR = tmp_path
     (tmp_path / "HALT").touch()
     assert world.broker.cancel_resting_entries() == 1
-    assert world.order(entry).status == OrderStatus.PENDING_CANCEL
-    assert world.broker.cancel_resting_entries() == 0, "asked once; the reconciler sees it through"
+    assert world.order(entry).status == OrderStatus.CANCELED
+    assert world.broker.cancel_resting_entries() == 0, "asked once"
