@@ -17,9 +17,10 @@ from django.urls import reverse
 
 from accounts.models import AuditEvent
 from engine.ports import TradingState
+from engine.types.opinions import Side
 from engine.types.orders import Purpose, Rejection
 from tests.accounts import callers
-from tests.trades.order_factory import held_fence, make_intent, make_run, write_intent
+from tests.trades.order_factory import held_fence, hold, make_intent, make_run, write_intent
 from trades import halt_file, oms
 from trades.errors import ControlRefused
 from trades.kill_switch import changed_or_left
@@ -56,7 +57,11 @@ def states() -> dict[str, str]:
 def claim(purpose: Purpose = Purpose.ENTRY) -> object:
     """Try to send one order, as a worker would."""
     run = make_run()
-    intent = make_intent(purpose=purpose)
+    side = Side.BUY
+    if purpose is Purpose.EXIT:
+        hold(run)
+        side = Side.SELL
+    intent = make_intent(purpose=purpose, side=side)
     write_intent(run, intent)
     return oms.claim_for_send(intent.client_order_id, held_fence(run))
 
