@@ -1,5 +1,5 @@
-"""``python -m tests.mutation.run``: plants every mutant of the layer and of its seam, one at a time,
-in a copy of the tree and counts what the tests notice. Survivors go to standard error, a JSON line
+"""``python -m tests.mutation.run``: plants every mutant of the layer and its seam, one by one, in a
+copy of the tree and counts what the tests notice. Survivors go to standard error, a JSON line
 with the score of each file to standard output.
 
 Which tests meet a mutant is measured first: those that run its line. A line that is read at import

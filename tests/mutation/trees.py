@@ -67,9 +67,12 @@ class TestTree:
         compileall.compile_dir(folder, quiet=2, maxlevels=20)
         # what is wrong for a while must not be kept as if it were right
         self._environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-        self._forks = subprocess.Popen(
-            [sys.executable, "-m", "tests.mutation.forks"],
-            cwd=folder,
+        self._forks = {temperature: self._started(temperature) for temperature in ("warm", "cold")}
+
+    def _started(self, temperature: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.mutation.forks", temperature],
+            cwd=self._folder,
             env=self._environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -77,7 +80,8 @@ class TestTree:
         )
 
     def close(self) -> None:
-        self._forks.communicate()
+        for forks in self._forks.values():
+            forks.communicate()
 
     def reached(self, tests: Sequence[str]) -> Reached:
         """Run the tests on the right code and return what each of them runs.
@@ -96,7 +100,7 @@ class TestTree:
         )  # fmt: skip
         if done.returncode:
             raise RuntimeError(f"the tests must pass on the right code: {done.stdout[-2000:]}")
-        if self._status(["-q", "-x", *tests]) != 0:
+        if self._status("", ["-q", "-x", *tests]) != "0":
             raise RuntimeError("the tests must pass on the right code in a fork too")
         return self._read(data)
 
@@ -106,20 +110,24 @@ class TestTree:
         right, stamp = target.read_text(), target.stat()
         target.write_text(text)
         try:
-            status = self._status(["-q", "-x", *tests])
+            status = self._status(name.removesuffix(".py").replace("/", "."), ["-q", "-x", *tests])
         finally:
             target.write_text(right)
             os.utime(target, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
-        if status == -1:
+        if status == "late":
             sys.stderr.write(f"never ended: {name}\n")
-        return status != 0
+        return status != "0"
 
-    def _status(self, arguments: Sequence[str]) -> int:
-        asked, answered = self._forks.stdin, self._forks.stdout
-        assert asked is not None and answered is not None
-        asked.write(json.dumps(arguments) + "\n")
-        asked.flush()
-        return int(answered.readline())
+    def _status(self, wrong: str, arguments: Sequence[str]) -> str:
+        status = ""
+        for forks in self._forks.values():
+            assert forks.stdin is not None and forks.stdout is not None
+            forks.stdin.write(json.dumps([wrong, arguments]) + "\n")
+            forks.stdin.flush()
+            status = forks.stdout.readline().strip()
+            if status != "loaded":
+                break
+        return status
 
     def _read(self, data: Path) -> Reached:
         found = Reached()
