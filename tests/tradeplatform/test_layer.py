@@ -20,6 +20,7 @@ from engine.phases.risk_and_sizing import Answer
 from engine.ports import StrategyStatus
 from engine.simulated_operator import SimulatedOperator
 from engine.types.decisions import JsonValue
+from engine.types.opinions import Regime
 from market.sources.history import HistorySource, load_history
 from optimization.core.actions import ActionKind
 from optimization.core.bounds import HeldWeight
@@ -143,18 +144,32 @@ def enabled() -> Configuration:
     return bootstrap.with_layer(Configuration(), True)
 
 
-def test_the_layer_is_built_from_the_configured_base_weights() -> None:
+def test_the_layer_is_built_from_the_configured_base_weights(
+    bar_file: Path, tmp_path: Path
+) -> None:
     """OPT-03: exactly the configured strategies, each at its own weight."""
-    config = enabled()
-    assert set(bootstrap.base_weights(config)) == {
-        "ema-trend",
-        "fair-value-gap",
-        "continuation",
-        "range-reversion",
-        "breakout",
-        "ensemble",
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        "optimization: {enabled: true}\nstrategies:\n"
+        "  breakout: {base_weight: 1.3}\n  ema-trend: {base_weight: 0.7}\n"
+    )
+    config = load(path)
+    wiring = bootstrap.replay(
+        config,
+        HistorySource(load_history([str(bar_file)], symbol=None, timeframe=None)),
+        cash_quote=Decimal(10_000),
+        reporter=Quiet(),
+        layer=replay_layer,
+    )
+    assert wiring.layer is not None
+    assert wiring.layer.policy.weights(Regime.TRENDING) == {
+        "ema-trend": 0.7,
+        "fair-value-gap": 1.0,
+        "continuation": 1.0,
+        "range-reversion": 1.0,
+        "breakout": 1.3,
+        "ensemble": 1.0,
     }
-    assert layer_settings(config).enabled is True
     assert layer_settings(config).update_interval_seconds == 3600.0
     assert layer_settings(config).quality_threshold == 0.60
 
