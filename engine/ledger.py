@@ -21,6 +21,7 @@ from engine.equity import DAY_MS, EquityCurve
 from engine.ledger_state import (
     Asset,
     FillEffect,
+    Holding,
     LedgerError,
     LedgerState,
     base_of,
@@ -191,8 +192,7 @@ class Ledger:
         self, strategy: str, symbol: str, stop: Decimal | None, target: Decimal | None
     ) -> tuple[Lot, ...]:
         """Move stop and target of a position; returns the changed lots. R keeps its first risk."""
-        book = self._books.get((strategy, symbol))
-        return tuple(book.set_exits(stop, target)) if book is not None else ()
+        return tuple(self._book(strategy, symbol).set_exits(stop, target))
 
     def is_dust(self, strategy: str, instrument: Instrument) -> bool:
         """True where the position is open and no order could close it (F-019)."""
@@ -243,6 +243,11 @@ class Ledger:
             else:
                 self.holding_pnl_quote += external * (price - asset.mark)
         asset.mark = price
+
+    def holding(self, asset: str) -> Holding:
+        """What no strategy holds of an asset other than the quote, and its last mark."""
+        held = self._assets.get(asset)
+        return Holding() if held is None else Holding(held.external, held.mark)
 
     @property
     def cash_quote(self) -> Decimal:

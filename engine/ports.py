@@ -32,6 +32,7 @@ from engine.types.opinions import (
     RuleColumns,
 )
 from engine.types.orders import Fill, OrderIntent, SubmitResult
+from engine.types.requests import Instruction, Settled
 
 T = TypeVar("T")
 
@@ -261,12 +262,18 @@ class Executor(Protocol):
     def run(self, calls: Mapping[str, Callable[[], T]]) -> dict[str, T | Missing]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Lock:
-    """A symbol or strategy that may not enter, and why."""
+class Instructions(Protocol):
+    """What people asked of this run and nobody has carried out yet.
 
-    scope: str
-    reason: str
+    Both are called inside the event's transaction: a request and what it caused are committed
+    together, so a crash neither loses nor repeats one.
+    """
+
+    def due(self, now_ms: int) -> Sequence[Instruction]:
+        """Return what waits, in the order in which it was asked; read once an event."""
+
+    def settle(self, settled: Settled) -> None:
+        """Write down what became of one of them, with its orders and adjustments."""
 
 
 class Gatekeeper(Protocol):

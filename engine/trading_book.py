@@ -103,6 +103,13 @@ class TradingBook:
                 outcome.trades.append(trade)
                 self._judge_streak(trade, event)
 
+    def pending(self, asked: Sequence[OrderIntent] = ()) -> list[OrderIntent]:
+        """Return what may still fill, and what was ``asked`` for at this event and is not sent."""
+        pending = list(self.broker.open_intents())
+        known = {intent.client_order_id for intent in pending}
+        pending.extend(intent for intent in asked if intent.client_order_id not in known)
+        return pending
+
     def holdings(self, symbol: str) -> Positions:
         """Return the open positions in one symbol by strategy code."""
         return self.account.holdings(symbol)
@@ -113,17 +120,19 @@ class TradingBook:
         snapshot: Snapshot,
         analysis: Analysis,
         may_propose: Callable[[Proposal], bool] | None = None,
+        asked: Sequence[OrderIntent] = (),
     ) -> list[Decision]:
         """Run phases 7 and 8 on each proposal; empty where nobody proposed.
 
-        ``may_propose`` leaves proposals out of this book; left out, all of them count.
+        ``asked`` are orders of this event that people asked for. ``may_propose`` leaves
+        proposals out of this book; left out, all of them count.
         """
         holdings = self.holdings(snapshot.event.symbol)
         proposals = pipeline.proposals(snapshot, analysis, holdings)
         if may_propose is not None:
             proposals = tuple(p for p in proposals if may_propose(p))
         decisions: list[Decision] = []
-        pending = list(self.broker.open_intents()) if proposals else []
+        pending = self.pending(asked) if proposals else []
         for proposal in proposals:
             context = self._context(proposal, holdings, pending, snapshot.event.ts_ms)
             decision = pipeline.decide(proposal, snapshot, analysis, context)
@@ -145,7 +154,7 @@ class TradingBook:
 
     def mark(self, event: MarketEvent, outcome: EventOutcome) -> bool:
         """Take an equity point and let the breakers look; False where nothing can have moved."""
-        if event.kind is not EventKind.BAR and not outcome.fills:
+        if event.kind is not EventKind.BAR and not outcome.fills and not outcome.adjustments:
             return False
         point = self.account.ledger.equity_point(event.ts_ms)
         outcome.equity = point

@@ -24,6 +24,7 @@ from engine.failsafe import FailSafe, Failure, attempt
 from engine.phases.pipeline import Pipeline
 from engine.phases.recorder import FullRecorder
 from engine.ports import Broker
+from engine.requests import RequestDesk
 from engine.risk import OrderThrottle
 from engine.seats import Seated
 from engine.session import TradingSession
@@ -51,6 +52,7 @@ from trades.brokers.paper import StoredPaperBroker
 from trades.brokers.venue_client import VenueClient
 from trades.errors import RunRefused
 from trades.gate import DatabaseGatekeeper
+from trades.instructions import StoredInstructions
 from trades.journal import DatabaseJournal
 from trades.lease import Fence
 from trades.loop import Reconciler, TradingLoop
@@ -212,6 +214,7 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
         gatekeeper=gatekeeper,
         policy=policy,
     )
+    asked = StoredInstructions(run)
     session = TradingSession(
         timeframe_ms=run.timeframe_ms,
         instruments=instruments,
@@ -237,6 +240,7 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
             FailSafe(watch.incident, time.monotonic),
             state.get("side_books", {}),
         ),
+        requests=RequestDesk(identity, instruments, asked, gatekeeper, journal),
     )
     return TradingLoop(
         run=run,
@@ -244,7 +248,7 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
         session=session,
         source=VenueSource(source),
         reconciler=reconciler,
-        has_open_intents=lambda: bool(broker.open_intents()),
+        has_work=lambda: asked.waiting() or bool(broker.open_intents()),
         watch=watch,
         between_events=lambda: seats.refresh(pipeline),
     )

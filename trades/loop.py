@@ -65,7 +65,7 @@ class TradingLoop:
         session: TradingSession,
         source: LiveSource,
         reconciler: Reconciler,
-        has_open_intents: Callable[[], bool],
+        has_work: Callable[[], bool],
         watch: Watch,
         between_events: Callable[[], None] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
@@ -80,7 +80,7 @@ class TradingLoop:
         self._session = session
         self._source = source
         self._reconciler = reconciler
-        self._has_open_intents = has_open_intents
+        self._has_work = has_work
         self._watch = watch
         self._between_events = between_events
 
@@ -97,7 +97,7 @@ class TradingLoop:
                 if not self._outruns_knocks():
                     break
                 self._sleep(POLL_S)
-            if self._has_open_intents():
+            if self._has_work():
                 self.fence.renew()
                 outcomes.append(self._session.on_event(self._clock_event()))
         except SourceUnavailable as error:
@@ -131,7 +131,7 @@ class TradingLoop:
         return self._is_fast
 
     def _clock_event(self) -> MarketEvent:
-        """Fills need not wait for the next bar: a clock event books what has happened so far."""
+        """Fills and requests need not wait for the next bar: a clock event takes them in."""
         now_ms = self._source.now_ms()
         return MarketEvent(EventKind.CLOCK, "", now_ms, now_ms)
 
