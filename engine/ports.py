@@ -291,6 +291,9 @@ class Gatekeeper(Protocol):
     def state_reason(self, symbol: str, strategy: str) -> str:
         """Say in words why the trading state is not ACTIVE; empty where it is."""
 
+    def entry_lock(self, symbol: str, strategy: str) -> str:
+        """Say in words why a person keeps entries out of a symbol; empty where nobody does."""
+
     def control_epoch(self) -> int: ...
 
     def strategy_status(self, strategy: str) -> StrategyStatus: ...

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.db import models
 from django.db.models import Q
 
@@ -144,6 +146,18 @@ class EntryLock(models.Model):
                 fields=["symbol"], condition=Q(lifted_at__isnull=True), name="lock_standing"
             )
         ]
+
+    def covers(self, symbol: str, strategy: str) -> bool:
+        return self.symbol == symbol and self.strategy in ("", strategy)
+
+    def stands_at(self, at: datetime) -> bool:
+        """True unless it was lifted, or its time is over at ``at`` (venue time)."""
+        return self.lifted_at is None and (self.expires_at is None or self.expires_at > at)
+
+    def words(self) -> str:
+        """Return who keeps entries out, why, and for how long."""
+        until = "" if self.expires_at is None else f" until {self.expires_at:%Y-%m-%d %H:%M} UTC"
+        return f"{self} by {self.actor}{until}: {self.reason}"
 
     def __str__(self) -> str:
         return f"{self.symbol} {self.strategy}".strip()
