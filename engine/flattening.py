@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 from engine.lots import Position, is_dust
 from engine.ports import TradingState
 from engine.request_scene import Scene, on_its_way, refused
-from engine.types.orders import Cause, OrderIntent
+from engine.types.orders import Cause, OrderIntent, OrderType, Purpose
 from engine.types.requests import Flatten, Settled, Verdict
 
 FLATTEN_REASON = "FLATTEN"
@@ -26,6 +27,7 @@ def flatten(asked: Flatten, scene: Scene) -> Settled:
     if scene.gatekeeper.trading_state(*asked.judged_as) is TradingState.ACTIVE:
         return refused(asked.request_id, f"{asked.scope} was resumed before it was flat")
     pending = [i for i in scene.pending() if asked.covers(i.strategy, i.symbol)]
+    _cancel_entries(pending, scene)
     intents: list[OrderIntent] = []
     stuck: list[str] = []
     dust: list[str] = []
@@ -52,6 +54,12 @@ def flatten(asked: Flatten, scene: Scene) -> Settled:
         return refused(asked.request_id, f"left open: {'; '.join(stuck)}")
     left = f"; too small to sell: {', '.join(dust)}" if dust else ""
     return Settled(asked.request_id, Verdict.DONE, f"{asked.scope} is flat{left}")
+
+
+def _cancel_entries(pending: Sequence[OrderIntent], scene: Scene) -> None:
+    """A resting entry is taken back; a market order is over before it could be."""
+    resting = (i for i in pending if i.purpose is Purpose.ENTRY)
+    scene.outcome.cancels.extend(i for i in resting if i.order_type is not OrderType.MARKET)
 
 
 def _stuck(asked: Flatten, scene: Scene, held: Position) -> str:

@@ -63,8 +63,7 @@ class Ledger:
         self._seen: set[tuple[str, str]] = set()
         self._filled: dict[str, Decimal] = {}
         self.deposits_quote = self._cash
-        # whether equity may differ from the last point taken
-        self._moved = True
+        self._moved = True  # whether equity may differ from the last point taken
         self._last_point: EquityPoint | None = None
         self._curve = EquityCurve(self._cash)
 
@@ -202,10 +201,8 @@ class Ledger:
     def sweep_dust(
         self, strategy: str, instrument: Instrument, ts_ms: int, regime: str
     ) -> FillEffect:
-        """Close a dust position at its mark; the coins stay on the account as external holdings.
-
-        Does nothing where the position is not dust. No cash moves and no fee is paid.
-        """
+        """Close a dust position, if it is one, at its mark: no cash moves, no fee is paid and the
+        coins stay on the account as external holdings."""
         if not self.is_dust(strategy, instrument):
             return FillEffect()
         symbol = instrument.symbol
@@ -308,6 +305,10 @@ class Ledger:
         """The strategy's position in the symbol; quantity 0 where it has none."""
         book = self._books.get((strategy, symbol))
         return book.position() if book is not None else Position(strategy, symbol)
+
+    def mark_of(self, symbol: str) -> Decimal | None:
+        """The price the symbol's base asset is valued at; None before its first."""
+        return self._asset_of(symbol).mark
 
     def is_held(self, symbol: str) -> bool:
         """True where some strategy holds the symbol; constant time."""

@@ -87,11 +87,25 @@ class Broker(Protocol):
     def submit(self, intent: OrderIntent, event: MarketEvent) -> SubmitResult:
         """Send one intent. Never raises for a venue's answer; no answer is ``Unanswered``."""
 
+    def cancel(self, client_order_id: str, event: MarketEvent) -> SubmitResult:
+        """Ask for the end of an order; returns what is known of it afterwards.
+
+        Only a terminal status says that it has ended, and then every fill of it is booked or will
+        be told of. Never raises for a venue's answer.
+        """
+
     def open_intents(self) -> Sequence[OrderIntent]:
         """Return intents that may still fill (INTENT, SENDING, UNKNOWN, OPEN, PARTIAL).
 
         ``quantity_base`` is what is left: what has filled is in the books, not on the way.
         """
+
+    def waiting(self) -> Sequence[OrderIntent]:
+        """Return exits and stops on disk that could not leave yet: they wait for the end of
+        another order of their position, or for a venue that asked for silence."""
+
+    def has_news(self) -> bool:
+        """True where asking for fills before the next bar may bring some."""
 
 
 class Journal(Protocol):
@@ -265,9 +279,12 @@ class Executor(Protocol):
 class Instructions(Protocol):
     """What people asked of this run and nobody has carried out yet.
 
-    Both are called inside the event's transaction: a request and what it caused are committed
-    together, so a crash neither loses nor repeats one.
+    ``due`` and ``settle`` are called inside the event's transaction: a request and what it caused
+    are committed together, so a crash neither loses nor repeats one.
     """
+
+    def waiting(self) -> bool:
+        """True where somebody asked for something that the next event may carry out."""
 
     def due(self, now_ms: int) -> Sequence[Instruction]:
         """Return what waits, in the order in which it was asked; read once an event."""

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from engine.announce import EventOutcome
+from engine.client_ids import RunIdentity
 from engine.ledger import Ledger
 from engine.lots import Position
 from engine.ports import Gatekeeper, Journal, TradingState
 from engine.reducing import reducing_intent
-from engine.trading_book import RunIdentity, TradingBook
+from engine.trading_book import TradingBook
 from engine.types.bars import Instrument, MarketEvent
 from engine.types.ledger import ZERO
 from engine.types.orders import Cause, OrderIntent, Purpose

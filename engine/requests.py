@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from engine.announce import EventOutcome
+from engine.client_ids import RunIdentity
 from engine.flattening import flatten
 from engine.ledger import LedgerError
 from engine.lots import Position, is_dust
 from engine.outside import adjust, book_external
 from engine.ports import Gatekeeper, Instructions, Journal
 from engine.request_scene import Scene, on_its_way, refused
-from engine.trading_book import RunIdentity, TradingBook
+from engine.trading_book import TradingBook
 from engine.types.bars import Instrument, MarketEvent
 from engine.types.ledger import ZERO
 from engine.types.opinions import Side
@@ -46,6 +47,9 @@ class RequestDesk:
     instructions: Instructions
     gatekeeper: Gatekeeper
     journal: Journal
+
+    def waiting(self) -> bool:
+        return self.instructions.waiting()
 
     def carry_out(
         self,

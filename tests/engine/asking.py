@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine.announce import EventOutcome
+from engine.client_ids import RunIdentity
 from engine.paper import PaperBroker
 from engine.requests import RequestDesk
-from engine.trading_book import RunIdentity
 from engine.types.bars import EventKind, MarketEvent
 from engine.types.ledger import Trade
 from engine.types.opinions import Side
@@ -27,16 +27,19 @@ IDENTITY = RunIdentity("0a1b2c", "main", "run", 60_000)
 class Asked:
     """Implements ``Instructions`` over a list; what is WORKING is due again."""
 
-    waiting: list[Instruction] = field(default_factory=list)
+    asked: list[Instruction] = field(default_factory=list)
     settled: list[Settled] = field(default_factory=list)
 
+    def waiting(self) -> bool:
+        return bool(self.asked)
+
     def due(self, now_ms: int) -> Sequence[Instruction]:
-        return tuple(self.waiting)
+        return tuple(self.asked)
 
     def settle(self, settled: Settled) -> None:
         self.settled.append(settled)
         if settled.verdict is not Verdict.WORKING:
-            self.waiting = [a for a in self.waiting if a.request_id != settled.request_id]
+            self.asked = [a for a in self.asked if a.request_id != settled.request_id]
 
 
 class Still(PaperBroker):
@@ -80,7 +83,7 @@ class Desk:
         return self.scene.journal
 
     def tick(self, *asked: Instruction) -> EventOutcome:
-        self.asked.waiting.extend(asked)
+        self.asked.asked.extend(asked)
         self.now_ms += 1_000
         event = MarketEvent(EventKind.CLOCK, "", self.now_ms, self.now_ms)
         return self.scene.session.on_event(event)

@@ -56,14 +56,14 @@ def test_an_exit_that_ends_unfilled_is_followed_by_the_next_leg_five_times_at_mo
     legs: dict[tuple[str, str], int] = {}
     seen = set()
     for turn in range(5):
-        room.asked.waiting = [replace(ALL, legs=dict(legs))]
+        room.asked.asked = [replace(ALL, legs=dict(legs))]
         (order,) = sent(room.tick())
         assert order.leg == turn
         seen.add(order.client_order_id)
         legs["ema-trend", BTC] = turn + 1
         room.end(order)
     assert len(seen) == 5
-    room.asked.waiting = [replace(ALL, legs=legs)]
+    room.asked.asked = [replace(ALL, legs=legs)]
     assert sent(room.tick()) == []
     assert room.verdict()[0] is Verdict.REFUSED
     assert "left open: 1 BTC/USDT of ema-trend: 5 exits ended" in room.verdict()[1]
