@@ -16,6 +16,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts.services import audit_record
+from engine.digest import plain
 from engine.ports import TradingState
 from engine.requests import exits_refusal, widens
 from engine.types.bars import Instrument
@@ -157,7 +158,7 @@ def request_adjust(
     return ask(
         run=run,
         kind=RequestKind.ADJUST,
-        payload={"asset": asset, "amount": str(amount)},
+        payload={"asset": asset, "amount": plain(amount)},
         actor=actor,
         reason=reason,
         key=key,
@@ -311,4 +312,4 @@ def _refuse_halted(strategy: str, symbol: str) -> None:
 
 
 def _text(value: Decimal | None) -> str | None:
-    return None if value is None else str(value)
+    return None if value is None else plain(value)

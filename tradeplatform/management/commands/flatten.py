@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from engine.digest import plain
 from trades.errors import RequestRefused
 from trades.flatten import Preview, flatten_confirm, flatten_preview
 from trades.services import GLOBAL_SCOPE
@@ -41,7 +42,7 @@ class Command(BaseCommand):
     def _show(self, preview: Preview) -> None:
         for closing in preview.closings:
             held = closing.position
-            result = "unknown" if closing.result_quote is None else f"{closing.result_quote:f}"
+            result = "unknown" if closing.result_quote is None else plain(closing.result_quote)
             stays = f", stays open: {closing.hindrance}" if closing.hindrance else ""
             self.stdout.write(
                 f"{held.strategy} {held.side} {held.quantity_base:f} {held.symbol}, "
