@@ -9,6 +9,7 @@ from typing import Any
 from engine.announce import EventOutcome
 from engine.client_ids import RunIdentity
 from engine.paper import PaperBroker
+from engine.protection import Protection
 from engine.requests import RequestDesk
 from engine.types.bars import EventKind, MarketEvent
 from engine.types.ledger import Trade
@@ -48,6 +49,12 @@ class Still(PaperBroker):
     def __init__(self, *instruments: Any) -> None:
         super().__init__({i.symbol: i for i in instruments})
         self.arriving: list[tuple[Fill, OrderIntent]] = []
+        self.written: list[OrderIntent] = []
+
+    def open_intents(self) -> Sequence[OrderIntent]:
+        """As where orders are rows: what is written down counts before it is sent."""
+        unsent = (i for i in self.written if i.client_order_id not in self._orders)
+        return (*super().open_intents(), *unsent)
 
     def fills_at(self, event: MarketEvent) -> Sequence[tuple[Fill, OrderIntent]]:
         arriving, self.arriving = self.arriving, []
@@ -125,11 +132,12 @@ class Desk:
         ]
 
 
-def desk(cash: str = "10000") -> Desk:
+def desk(cash: str = "10000", *, protected: bool = False) -> Desk:
     eth = instrument(symbol="ETH/USDT", base="ETH")
     instruments = {BTC: instrument(), "ETH/USDT": eth}
     asked, gate, journal = Asked(), Gate(), Recording()
     broker = Still(*instruments.values())
+    broker.written = journal.intents
     made = scene(
         random_walk(0, 10),
         NobodyThinks(),  # type: ignore[arg-type]
@@ -137,6 +145,7 @@ def desk(cash: str = "10000") -> Desk:
         broker=broker,
         gatekeeper=gate,
         journal=journal,
+        protection=Protection(IDENTITY, instruments) if protected else None,
         requests=RequestDesk(IDENTITY, instruments, asked, gate, journal),
     )
     return Desk(made, asked, gate, broker)

@@ -179,3 +179,23 @@ def test_an_entry_on_its_way_is_no_exit() -> None:
     room.hold("1")
     room.broker.submit(entry_on_its_way("0.5"), room.tick().event)
     assert room.tick(CLOSE).submitted[0][0].quantity_base == D("1")
+
+
+def test_the_resting_stop_follows_what_people_ask() -> None:
+    """CTL-15, I-20, I-21: a moved stop is replaced, half a close leaves the stop of the other half,
+    and a whole close leaves none."""
+    room = desk(protected=True)
+    room.hold("1", stop="95")
+    room.tick()
+
+    def resting() -> list[tuple[Decimal, Decimal | None]]:
+        orders = room.broker.open_intents()
+        return [(i.quantity_base, i.stop_price) for i in orders if i.cause is Cause.PROTECTION]
+
+    assert resting() == [(D("1"), D("95"))]
+    room.tick(MoveExits("6", "ema-trend", BTC, "anna", {"stop_price": D("98")}))
+    assert resting() == [(D("1"), D("98"))]
+    room.tick(ClosePosition("7", "ema-trend", BTC, "anna", fraction=D("0.5")))
+    assert resting() == [(D("0.5"), D("98"))]
+    room.tick(ClosePosition("8", "ema-trend", BTC, "anna"))
+    assert resting() == []
