@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -40,10 +40,12 @@ from market.sources.instruments import timeframe_from_ms
 from market.venues import venue_of
 from monitoring.layer import layer
 from monitoring.publish import StreamPublisher
+from resources.tunables import RECONNECTS, decision_thrift, tunable_value
 from strategies.lifecycle import scope_of, seated_sources, seats_signature
 from strategies.selectors import status_without_layer
 from tradeplatform import bootstrap
 from tradeplatform.configuration import PRACTICE, Configuration, from_mapping
+from tradeplatform.timed_budget import TimedBudget
 from tradeplatform.watch import RunWatch
 from trades import records
 from trades.brokers.ccxt_live import VenueBroker
@@ -107,7 +109,7 @@ def venue_budget(config: Configuration) -> Budget:
     is_practice = config.exchange.id == PRACTICE
     limits = PRACTICE_LIMITS if is_practice else venue_of(config.exchange.id).limits
     scope = f"{venue_code(config)}:{config.exchange.account}"
-    return SharedBudget(settings.REDIS_URL, limits, scope)
+    return TimedBudget(SharedBudget(settings.REDIS_URL, limits, scope))
 
 
 class VenueSource:
@@ -156,6 +158,23 @@ class RunSeats:
         at = timezone.now() if last is None else last.last_bar_close_at
         pipeline.reseat(self.read(), records.milliseconds(at))
         seats_taken(run=self._run, before=before, after=pipeline.seated, at=at)
+
+
+def between_events(seats: RunSeats, pipeline: Pipeline, client: Any) -> Callable[[], None]:
+    """Return what a session takes over between events: seats, thrift, a new connection."""
+    reconnects = tunable_value(RECONNECTS, 0.0)
+
+    def refresh() -> None:
+        nonlocal reconnects
+        seats.refresh(pipeline)
+        pipeline.set_thrift(decision_thrift())
+        asked = tunable_value(RECONNECTS, 0.0)
+        if asked != reconnects and client.session is not None:
+            # only what idles in its pool is closed; the next call opens a connection anew
+            client.session.close()
+        reconnects = asked
+
+    return refresh
 
 
 class NothingToReconcile:
@@ -246,7 +265,7 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
         reconciler=reconciler,
         has_open_intents=lambda: bool(broker.open_intents()),
         watch=watch,
-        between_events=lambda: seats.refresh(pipeline),
+        between_events=between_events(seats, pipeline, client),
     )
 
 
