@@ -45,7 +45,7 @@ def action_judge(
     since = as_ms(applied_at) + int(config.sample_every_s * 1000)
     until = since + int(config.window_s * 1000)
     before: dict[str, list[float]] = row.before
-    row.after = {k: v for k in before if (v := rounds.values(k, since, until + 1))}
+    row.after = {k: v for k in before if (v := rounds.values(k, since + 1, until + 1))}
     if row.target_key:
         _take(row, judge(row.target_key, before, row.after))
     else:

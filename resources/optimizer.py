@@ -390,7 +390,9 @@ def _window(
 ) -> dict[str, list[float]]:
     from_ms = as_ms(now) - int(config.window_s * 1000)
     keys = {*GUARDS, incident.key} if incident else set(GUARDS)
-    return {key: v for key in sorted(keys) if (v := rounds.values(key, from_ms, as_ms(now) + 1))}
+    return {
+        key: v for key in sorted(keys) if (v := rounds.values(key, from_ms + 1, as_ms(now) + 1))
+    }
 
 
 def _took(row: OptimizerAction, outcome: Outcome) -> None:

@@ -32,7 +32,10 @@ def done(action, tmp_path, **given):
 def test_only_old_files_of_the_temporary_folder_go_and_their_bytes_are_counted(tmp_path):
     """ORC-38"""
     old = [a_file(tmp_path / "tmp" / "a"), a_file(tmp_path / "tmp" / "deep" / "b")]
-    kept = [a_file(tmp_path / "tmp" / "new", modified_s=time.time()), a_file(tmp_path / "elsewhere")]
+    kept = [
+        a_file(tmp_path / "tmp" / "new", modified_s=time.time()),
+        a_file(tmp_path / "elsewhere"),
+    ]
     outcome = done(CleanTemp(), tmp_path)
     assert [p.exists() for p in old] == [False, False]
     assert all(p.exists() for p in kept)
