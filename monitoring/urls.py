@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from monitoring import decision_views, learning_views, views
+from monitoring import decision_views, learning_views, system_views, views
 
 urlpatterns = [
     path("", views.overview, name="overview"),
@@ -16,6 +16,9 @@ urlpatterns = [
     path("decisions/<uuid:code>/", decision_views.decision_trace, name="decision"),
     path("trades/", views.trade_page, name="trades"),
     path("orders/", views.order_page, name="orders"),
+    path("system/", system_views.system_page, name="system"),
+    path("system/optimizer/", system_views.optimizer_switch, name="optimizer-switch"),
+    path("data/system/", system_views.system_data, name="system-data"),
     path("control/", views.control, name="control"),
     path("alerts/<int:alert_id>/acknowledge/", views.acknowledge, name="alert-acknowledge"),
     path("data/overview/", views.overview_data, name="overview-data"),

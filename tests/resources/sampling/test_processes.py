@@ -11,7 +11,11 @@ import pytest
 
 from resources.sampling.processes import ProcessSampler, installation_pids
 
-BURN = "import time\nb = bytearray(60_000_000)\nt = time.monotonic() + 30\nwhile time.monotonic() < t: pass"
+BURN = """import time
+b = bytearray(60_000_000)
+t = time.monotonic() + 30
+while time.monotonic() < t: pass
+"""
 
 
 @pytest.fixture
