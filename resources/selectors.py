@@ -29,10 +29,12 @@ from resources.models import (
 )
 from resources.services import as_ms
 from resources.switches import config_holding
+from resources.tunables import BOUNDS, SAMPLE_EVERY_S
 from strategies.models import SettledBar
 
 FRESH_S = 30.0
 CHART_POINTS = 240
+_SLOWEST_S = BOUNDS[SAMPLE_EVERY_S].maximum
 _RAN = (ActionState.SENT, ActionState.MEASURING, ActionState.JUDGED)
 
 
@@ -225,9 +227,18 @@ def series(
         ).order_by("at")
     )
     step = max(len(rows) // CHART_POINTS, 1)
-    return {
-        key: [(as_ms(row.at), _mean(row.values.get(key))) for row in rows[::step]] for key in keys
-    }
+    shown = rows[::step]
+    hole_ms = 3_000 * step * max(int(resolution), int(_SLOWEST_S))
+    lines: dict[str, list[tuple[int, float | None]]] = {key: [] for key in keys}
+    for before, row in zip([None, *shown], shown, strict=False):
+        at_ms = as_ms(row.at)
+        is_hole = before is not None and at_ms - as_ms(before.at) > hole_ms
+        for key, points in lines.items():
+            if is_hole:
+                # nobody measured meanwhile: no line leads across it
+                points.append((at_ms - 1, None))
+            points.append((at_ms, _mean(row.values.get(key))))
+    return lines
 
 
 def _mean(value: Any) -> float | None:

@@ -122,7 +122,7 @@ def _rules_at(key: str, config: OptimizerConfig) -> tuple[_Row, ...]:
     if kind == "work" and name == "throughput" and which == "decision":
         about = "fewer decisions than usual"
         return (("fewer-decisions", Kind.PERFORMANCE, key, config.slower_by, about),)
-    if kind == "work" and name == "errors":
+    if kind == "work" and name == "errors" and which in ("decision", "http", "task", "venue"):
         about = f"{which} fails too often"
         return ((f"errors-{which}", Kind.ERROR, key, config.error_limit, about),)
     return ()

@@ -48,7 +48,8 @@ class HostSampler:
             free: float | None = None
             try:
                 usage = psutil.disk_usage(str(folder))
-                used, free = usage.percent / 100.0, float(usage.free)
+                # what is kept for root is nobody's to fill; psutil's percent is rounded
+                used, free = usage.used / (usage.used + usage.free), float(usage.free)
             except OSError:
                 # said as "could not be told", which is never healthy
                 pass

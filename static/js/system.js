@@ -4,6 +4,7 @@
   const grid = document.querySelector("[data-system]");
   const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const scale = { bytes: 1e-6 };
+  const LABELLED = 4;
   const formats = { processors: ".0%", memory: ".0%" };
 
   function layout(name, actions) {
@@ -18,7 +19,7 @@
       xaxis: { ...axis, type: "date" },
       yaxis: { ...axis, rangemode: "tozero", tickformat: formats[name] || "" },
       shapes: actions.map((a) => ({ type: "line", x0: new Date(a.at_ms), x1: new Date(a.at_ms), yref: "paper", y0: 0, y1: 1, line: { color: a.verdict === "success" ? token("--up") : token("--faint"), width: 1, dash: "dot" } })),
-      annotations: actions.map((a) => ({ x: new Date(a.at_ms), yref: "paper", y: 1, yanchor: "top", text: a.action, textangle: -90, xanchor: "right", showarrow: false, font: { size: 10, color: token("--muted") } })),
+      annotations: actions.slice(0, LABELLED).map((a) => ({ x: new Date(a.at_ms), yref: "paper", y: 1, yanchor: "top", text: a.action, textangle: -90, xanchor: "right", showarrow: false, font: { size: 10, color: token("--muted") } })),
     };
   }
 
