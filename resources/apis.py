@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from django.db.models import QuerySet
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.lists import ListOperation
 from accounts.models import Scope
 from accounts.operations import (
     IDEMPOTENCY_HEADER,
@@ -17,7 +20,7 @@ from accounts.operations import (
     WRITE_PROBLEMS,
     Operation,
 )
-from accounts.paging import AllowedChoiceField, ListFilters, filters_of, page_of
+from accounts.paging import AllowedChoiceField, ListFilters, filters_of
 from resources import selectors
 from resources.actions.registry import ACTIONS
 from resources.asking import action_ask
@@ -44,21 +47,14 @@ class SampleRow(serializers.Serializer):
     )
 
 
-class SamplePage(serializers.Serializer):
-    results = SampleRow(many=True, source="rows")
-    next_cursor = serializers.CharField()
+class SampleListApi(ListOperation):
+    operation_id = "sample_list"
+    filters = SampleFilters
+    row = SampleRow
+    time_field = "at"
 
-
-class SampleListApi(Operation):
-    @extend_schema(
-        operation_id="sample_list",
-        parameters=[SampleFilters],
-        responses={200: SamplePage} | READ_PROBLEMS,
-    )
-    def get(self, request: Request) -> Response:
-        filters = filters_of(request, SampleFilters)
-        rows = selectors.sample_list(_RESOLUTIONS[filters["resolution"]])
-        return Response(SamplePage(page_of(rows, filters, time_field="at")).data)
+    def rows(self, filters: Mapping[str, Any]) -> QuerySet[Any]:
+        return selectors.sample_list(_RESOLUTIONS[filters["resolution"]])
 
 
 class UsageRow(serializers.Serializer):
@@ -120,32 +116,26 @@ class ActionRow(serializers.Serializer):
     is_in_effect = serializers.BooleanField()
 
 
-class ActionPage(serializers.Serializer):
-    results = ActionRow(many=True, source="rows")
-    next_cursor = serializers.CharField()
-
-
 class ActionInput(serializers.Serializer):
     action = AllowedChoiceField(choices=[(code, code) for code in ACTIONS])
     reason = serializers.CharField(max_length=500)
     dry_run = serializers.BooleanField(required=False, default=False)
 
 
-class ActionListApi(Operation):
+class ActionListApi(ListOperation):
     """The history of actions; POST carries one out for a person, with a reason."""
 
-    @extend_schema(
-        operation_id="optimizer_action_list",
-        parameters=[ActionFilters],
-        responses={200: ActionPage} | READ_PROBLEMS,
-    )
-    def get(self, request: Request) -> Response:
-        filters = filters_of(request, ActionFilters)
+    operation_id = "optimizer_action_list"
+    filters = ActionFilters
+    row = ActionRow
+    time_field = "started_at"
+
+    def rows(self, filters: Mapping[str, Any]) -> QuerySet[Any]:
         rows = selectors.action_list()
         for name in ("action", "state"):
             if value := filters.get(name):
                 rows = rows.filter(**{name: value})
-        return Response(ActionPage(page_of(rows, filters, time_field="started_at")).data)
+        return rows
 
     @extend_schema(
         operation_id="optimizer_action_run",
@@ -312,24 +302,18 @@ class ResourceIncidentRow(serializers.Serializer):
     steps = StepRow(many=True)
 
 
-class ResourceIncidentPage(serializers.Serializer):
-    results = ResourceIncidentRow(many=True, source="rows")
-    next_cursor = serializers.CharField()
-
-
 class ResourceIncidentFilters(ListFilters):
     state = AllowedChoiceField(required=False, choices=IncidentState.choices)
 
 
-class ResourceIncidentListApi(Operation):
-    @extend_schema(
-        operation_id="optimizer_incident_list",
-        parameters=[ResourceIncidentFilters],
-        responses={200: ResourceIncidentPage} | READ_PROBLEMS,
-    )
-    def get(self, request: Request) -> Response:
-        filters = filters_of(request, ResourceIncidentFilters)
+class ResourceIncidentListApi(ListOperation):
+    operation_id = "optimizer_incident_list"
+    filters = ResourceIncidentFilters
+    row = ResourceIncidentRow
+    time_field = "opened_at"
+
+    def rows(self, filters: Mapping[str, Any]) -> QuerySet[Any]:
         rows = selectors.incident_list()
         if state := filters.get("state"):
             rows = rows.filter(state=state)
-        return Response(ResourceIncidentPage(page_of(rows, filters, time_field="opened_at")).data)
+        return rows
