@@ -26,12 +26,12 @@ from resources.core.triggers import Repeats, Trigger, Watchman
 from resources.core.verdicts import Verdict
 from resources.core.windows import RollingRounds
 from resources.errors import ActionFailed
+from resources.incidents import note_step, note_wait, seen_again
 from resources.judging import GUARDS, judge_due
 from resources.levers import Levers
 from resources.models import (
     ActionState,
     IncidentState,
-    IncidentStep,
     OptimizerAction,
     Origin,
     ResourceIncident,
@@ -117,7 +117,7 @@ class Optimizer:
                 opened.append(trigger.rule.code)
             else:
                 incident = known
-                _seen_again(incident, trigger, now)
+                seen_again(incident, trigger, now)
             if incident.state == IncidentState.ESCALATED:
                 continue
             said = self._answer(incident, trigger, now, config)
@@ -185,7 +185,7 @@ class Optimizer:
         if failed is not None:
             self._failed(row, failed, now)
         elif observes:
-            _step(incident, Stage.ACT, now, f"{code} would be done, observing only", row)
+            note_step(incident, Stage.ACT, now, f"{code} would be done, observing only", row)
         else:
             self._carry_out(action, context, row, now)
         return row
@@ -211,13 +211,13 @@ class Optimizer:
             OptimizerAction.objects.filter(pk=row.pk, applied_at=None).update(state=row.state)
         row.save(update_fields=fields)
         logger.info("optimizer action=%s id=%s ms=%.0f", row.action, row.pk, row.duration_ms)
-        _step(row.incident, Stage.ACT, now, f"{row.action} was done", row)
+        note_step(row.incident, Stage.ACT, now, f"{row.action} was done", row)
 
     def _failed(self, row: OptimizerAction, failure: Failure, now: datetime) -> None:
         row.state, row.error = ActionState.FAILED, failure.text[:500]
         row.verdict = Verdict.UNMEASURED.value
         row.save(update_fields=["state", "error", "verdict", "duration_ms"])
-        _step(row.incident, Stage.ACT, now, f"{row.action} failed: {row.error}", row)
+        note_step(row.incident, Stage.ACT, now, f"{row.action} failed: {row.error}", row)
         if not isinstance(failure.error, ActionFailed):
             self._levers.incident(failure.where, failure.error)
 
@@ -245,7 +245,7 @@ class Optimizer:
         if isinstance(said, Escalate):
             self._escalate(incident, trigger, said, now)
         else:
-            _wait(incident, said, now)
+            note_wait(incident, said, now)
         return said
 
     def _escalate(
@@ -253,7 +253,7 @@ class Optimizer:
     ) -> None:
         incident.state, incident.escalated_at = IncidentState.ESCALATED, now
         incident.save(update_fields=["state", "escalated_at"])
-        _step(incident, Stage.ESCALATE, now, said.why)
+        note_step(incident, Stage.ESCALATE, now, said.why)
         self._levers.alert(
             code="RESOURCES",
             severity="warning",
@@ -277,11 +277,11 @@ class Optimizer:
                 last_at=now,
             )
             n = len(self._rounds.values(rule.key))
-            _step(incident, Stage.MONITOR, now, f"{rule.key} was read {n} times lately")
-            _step(
+            note_step(incident, Stage.MONITOR, now, f"{rule.key} was read {n} times lately")
+            note_step(
                 incident, Stage.THRESHOLD, now, f"{value:.6g} against a limit of {rule.limit:.6g}"
             )
-            _step(incident, Stage.TRIGGER, now, trigger.text)
+            note_step(incident, Stage.TRIGGER, now, trigger.text)
         logger.warning("resources incident rule=%s value=%.6g", rule.code, value)
         return incident
 
@@ -297,11 +297,11 @@ class Optimizer:
         context = self._context(now, config, row.incident, False)
         said = attempt(lambda: action.revert(context, row.parameters), f"revert {row.action}")
         if isinstance(said, Failure):
-            _step(row.incident, Stage.REVERT, now, f"{row.action} not undone: {said.text}", row)
+            note_step(row.incident, Stage.REVERT, now, f"{row.action} not undone: {said.text}", row)
             return said.text
         row.is_in_effect, row.reverted_at = False, now
         row.save(update_fields=["is_in_effect", "reverted_at"])
-        _step(row.incident, Stage.REVERT, now, f"{row.action} undone: {said}", row)
+        note_step(row.incident, Stage.REVERT, now, f"{row.action} undone: {said}", row)
         return said
 
     def revert_leftovers(self, now: datetime, config: OptimizerConfig) -> int:
@@ -398,32 +398,3 @@ def _window(
 def _took(row: OptimizerAction, outcome: Outcome) -> None:
     row.own_before, row.own_after = dict(outcome.before), dict(outcome.after)
     row.saved, row.side_effects = dict(outcome.saved), list(outcome.side_effects)
-
-
-def _seen_again(incident: ResourceIncident, trigger: Trigger, now: datetime) -> None:
-    is_lower = incident.limit > incident.first_value
-    pick = min if is_lower else max
-    incident.worst_value = pick(incident.worst_value, trigger.value)
-    incident.last_value, incident.last_at = trigger.value, now
-    incident.count += 1
-    incident.save(update_fields=["worst_value", "last_value", "last_at", "count"])
-
-
-def _wait(incident: ResourceIncident, said: Wait, now: datetime) -> None:
-    """Write down why nothing is done, once for a reason however its seconds count down."""
-    why = said.why.partition(" for another")[0]
-    last = incident.steps.order_by("-id").first()
-    if last is None or last.stage != Stage.WAIT or last.text != why:
-        _step(incident, Stage.WAIT, now, why)
-
-
-def _step(
-    incident: ResourceIncident | None,
-    stage: str,
-    at: datetime,
-    text: str,
-    row: OptimizerAction | None = None,
-) -> None:
-    if incident is not None:
-        detail = {} if row is None else {"action_id": row.pk, "action": row.action}
-        IncidentStep.objects.create(incident=incident, stage=stage, at=at, text=text, detail=detail)
