@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -42,11 +42,11 @@ from market.sources.instruments import timeframe_from_ms
 from market.venues import venue_of
 from monitoring.layer import layer
 from monitoring.publish import StreamPublisher
-from resources.tunables import RECONNECTS, decision_thrift, tunable_value
 from strategies.lifecycle import scope_of, seated_sources, seats_signature
 from strategies.selectors import status_without_layer
 from tradeplatform import bootstrap
 from tradeplatform.configuration import PRACTICE, Configuration, from_mapping
+from tradeplatform.session_relief import relief
 from tradeplatform.timed_budget import TimedBudget
 from tradeplatform.watch import RunWatch
 from trades import records
@@ -165,23 +165,6 @@ class RunSeats:
         at = timezone.now() if last is None else last.last_bar_close_at
         pipeline.reseat(self.read(), records.milliseconds(at))
         seats_taken(run=self._run, before=before, after=pipeline.seated, at=at)
-
-
-def relief(pipeline: Pipeline, client: Any) -> Callable[[], None]:
-    """Return what takes over, between events, what the optimizer asks of a session: thrift in
-    asking models, and new connections to the venue."""
-    reconnects = tunable_value(RECONNECTS, 0.0)
-
-    def refresh() -> None:
-        nonlocal reconnects
-        pipeline.set_thrift(decision_thrift())
-        asked = tunable_value(RECONNECTS, 0.0)
-        if asked != reconnects and client.session is not None:
-            # only what idles in its pool is closed; the next call opens a connection anew
-            client.session.close()
-        reconnects = asked
-
-    return refresh
 
 
 class NothingToReconcile:
