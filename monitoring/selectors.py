@@ -20,7 +20,7 @@ from monitoring.charts import (
     positions,
     trade_spans,
 )
-from monitoring.components import ComponentState, component_list
+from monitoring.components import component_list, state_of
 from monitoring.decisions import decision_stream, funnel, why_no_trade
 from monitoring.layer import layer
 from monitoring.models import Alert
@@ -41,7 +41,6 @@ TRADES_SHOWN = 50
 ALERTS_SHOWN = 20
 PACE_BARS = 40
 PACE_LEAST = 5
-DOWN_AFTER_PERIODS = 10.0
 BADGES = {
     Mode.LIVE.value: "LIVE",
     Mode.PAPER.value: "PAPER",
@@ -286,18 +285,12 @@ def components(now: datetime | None = None) -> list[dict[str, Any]]:
     return [
         {
             "component": row.component,
-            "state": _component_state(row),
+            "state": state_of(row),
             "age_s": round(row.age_s, 1),
             "expected_every_s": row.expected_every_s,
         }
         for row in component_list(now or timezone.now())
     ]
-
-
-def _component_state(row: ComponentState) -> str:
-    if not row.is_late:
-        return "up"
-    return "late" if row.age_s <= DOWN_AFTER_PERIODS * row.expected_every_s else "down"
 
 
 def price_view(run: TradingRun, symbol: str) -> dict[str, Any]:

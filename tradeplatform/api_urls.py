@@ -10,7 +10,9 @@ from accounts import apis as accounts
 from accounts.operations import Operation
 from market import apis as market
 from monitoring import apis as monitoring
+from monitoring import status_apis
 from monitoring.layer import layer
+from resources import apis as resources
 from strategies import apis as strategies
 from strategies import predictor_apis as predictors
 from trades.apis import control, decisions, evolution, gains, ledger, locks, requests
@@ -83,6 +85,18 @@ urlpatterns = [
     path("monitoring/incidents", monitoring.IncidentListApi.as_view(), name="incidents"),
     path("monitoring/alerts", monitoring.AlertListApi.as_view(), name="alerts"),
     path("monitoring/components", monitoring.ComponentListApi.as_view(), name="components"),
+    path("monitoring/samples", resources.SampleListApi.as_view(), name="samples"),
+    path("monitoring/usage", resources.UsageApi.as_view(), name="usage"),
+    path("monitoring/status", status_apis.SystemStatusApi.as_view(), name="system-status"),
+    path("optimizer/actions", resources.ActionListApi.as_view(), name="optimizer-actions"),
+    path(
+        "optimizer/incidents",
+        resources.ResourceIncidentListApi.as_view(),
+        name="optimizer-incidents",
+    ),
+    path("optimizer/report", resources.ReportApi.as_view(), name="optimizer-report"),
+    path("optimizer/rules", resources.RuleListApi.as_view(), name="optimizer-rules"),
+    path("optimizer/settings", resources.OptimizerSettingsApi.as_view(), name="optimizer-settings"),
     path("audit/", accounts.AuditListApi.as_view(), name="audit"),
     path("audit/verify", accounts.AuditVerifyApi.as_view(), name="audit-verify"),
     path("tokens/", accounts.TokenListCreateApi.as_view(), name="tokens"),

@@ -47,6 +47,8 @@ from strategies.lifecycle import scope_of, seated_sources, seats_signature
 from strategies.selectors import status_without_layer
 from tradeplatform import bootstrap
 from tradeplatform.configuration import PRACTICE, Configuration, from_mapping
+from tradeplatform.session_relief import relief
+from tradeplatform.timed_budget import TimedBudget
 from tradeplatform.watch import RunWatch
 from trades import records
 from trades.brokers.ccxt_live import VenueBroker
@@ -116,7 +118,7 @@ def venue_budget(config: Configuration) -> Budget:
     is_practice = config.exchange.id == PRACTICE
     limits = PRACTICE_LIMITS if is_practice else venue_of(config.exchange.id).limits
     scope = f"{venue_code(config)}:{config.exchange.account}"
-    return SharedBudget(settings.REDIS_URL, limits, scope)
+    return TimedBudget(SharedBudget(settings.REDIS_URL, limits, scope))
 
 
 class VenueSource:
@@ -263,8 +265,11 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
         requests=RequestDesk(identity, instruments, asked, gatekeeper, journal),
     )
 
+    relieve = relief(pipeline, client)
+
     def between_events() -> None:
         seats.refresh(pipeline)
+        relieve()
         dead_man.beat()
 
     return TradingLoop(

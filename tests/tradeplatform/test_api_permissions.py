@@ -23,6 +23,7 @@ ADMIN_ONLY = {
     "/api/v1/tokens/1/revoke",
     "/api/v1/optimization/enable",
     "/api/v1/optimization/settings",
+    "/api/v1/optimizer/settings",
     "/api/v1/strategies/ema-trend/activate",
     "/api/v1/strategies/ema-trend/reinstate",
     "/api/v1/adjustments/",
