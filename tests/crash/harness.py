@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.crash import mutants
+from tests.crash.history import judge_history, read_rows
 from tests.crash.nemesis import Nemesis, NotRecovered
 from tests.crash.oracle import Verdict, judge, read_books
 from tests.crash.platform import WORKERS, Platform, platform
@@ -49,6 +50,8 @@ def run(
         _come_to_rest(running, nemesis)
         verdict = judge(read_books(running.database), running.admin("GET", "/ledger"))
         breaches += _invariants(running)
+        contradictions = judge_history(nemesis.acts, read_rows(running.database))
+        breaches += [{"id": "T6", "detail": text} for text in contradictions]
     return _document(seed, nemesis, verdict, breaches)
 
 
@@ -63,7 +66,7 @@ def _wait_for_fills(running: Platform) -> None:
 
 def _come_to_rest(running: Platform, nemesis: Nemesis) -> None:
     """Stop the market and every fault, then wait until no order is on its way and all is read."""
-    nemesis._restart_the_dead()
+    nemesis.restart_the_dead()
     running._wait("exchange", running._exchange_answers)
     running.admin("POST", "/clock/speed", {"speed": 0})
     running.admin("DELETE", "/fault")
@@ -77,7 +80,7 @@ def _come_to_rest(running: Platform, nemesis: Nemesis) -> None:
             settled_since = time.monotonic()
         elif time.monotonic() - settled_since > 5:
             break
-        nemesis._restart_the_dead()
+        nemesis.restart_the_dead()
         time.sleep(0.5)
     for name in (*WORKERS, "beat"):
         running.children[name].kill()
@@ -106,6 +109,9 @@ def _document(seed: int, nemesis: Nemesis, verdict: Verdict, breaches: list[Any]
         "lost_fills": verdict.lost_fills,
         "invented_fills": verdict.invented_fills,
         "unsettled": verdict.unsettled,
+        "acts_acknowledged": sum(act.done is not None for act in nemesis.acts),
+        "acts_unanswered": sum(act.done is None for act in nemesis.acts),
+        "acts_refused": nemesis.refused_acts,
         "equity_error": str(verdict.equity_error),
         "recovery_p50_s": round(statistics.median(recoveries_s), 2),
         "recovery_p99_s": round(tail, 2),
