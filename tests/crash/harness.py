@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import random
 import shutil
 import statistics
@@ -34,25 +35,44 @@ _TAIL = 0.99
 
 
 def run(
-    *, kills: int, seed: int, folder: Path, speed: float = SPEED, mutant: str = ""
+    *,
+    kills: int,
+    seed: int,
+    folder: Path,
+    speed: float = SPEED,
+    mutant: str = "",
+    minutes: float = math.inf,
 ) -> dict[str, Any]:
-    """Run one campaign and return the document that is printed."""
+    """Run one campaign and return the document that is printed.
+
+    It ends after ``kills``, or earlier after ``minutes``; how many there were is in the document.
+    """
+    began_s = time.monotonic()
+    until_s = began_s + 60 * minutes
     with platform(folder, seed=seed, speed=speed, mutant=mutant) as running:
         _wait_for_fills(running)
         nemesis = Nemesis(running, random.Random(seed))
         breaches: list[Any] = []
         try:
-            while nemesis.kills < kills:
+            while nemesis.kills < kills and time.monotonic() < until_s:
                 nemesis.strike()
                 _say(f"kills {nemesis.kills}/{kills} {dict(nemesis.faults)}")
         except NotRecovered as error:
             breaches.append({"id": "I-23", "detail": str(error)})
         _come_to_rest(running, nemesis)
         verdict = judge(read_books(running.database), running.admin("GET", "/ledger"))
+        minutes = (time.monotonic() - began_s) / 60
         breaches += _invariants(running)
         contradictions = judge_history(nemesis.acts, read_rows(running.database))
         breaches += [{"id": "T6", "detail": text} for text in contradictions]
-    return _document(seed, nemesis, verdict, breaches)
+    document = _document(seed, nemesis, verdict, breaches)
+    return {**document, "minutes": round(minutes, 1), "again": command(kills, seed, mutant)}
+
+
+def command(kills: int, seed: int, mutant: str = "") -> str:
+    """Return the command that makes the same choices again."""
+    again = f"python -m tests.crash.harness --kills {kills} --seed {seed}"
+    return again + (f" --mutant {mutant}" if mutant else "")
 
 
 def _wait_for_fills(running: Platform) -> None:
@@ -148,6 +168,7 @@ def main() -> int:
     parser.add_argument("--kills", type=at_least(1), default=150, metavar="KILLS")
     parser.add_argument("--seed", type=at_least(0), default=1, metavar="SEED")
     parser.add_argument("--speed", type=float, default=SPEED, help="bars a second")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="end after so many")
     parser.add_argument("--mutant", default="", choices=["", *mutants.MUTANTS])
     options = parser.parse_args()
     # short, because the path of a unix socket may have 107 bytes
@@ -158,12 +179,11 @@ def main() -> int:
         folder=folder / "var",
         speed=options.speed,
         mutant=options.mutant,
+        minutes=options.minutes,
     )
     sys.stdout.write(json.dumps(document) + "\n")
     if document["breaches"] or document["details"]:
-        again = f"python -m tests.crash.harness --kills {options.kills} --seed {options.seed}"
-        again += f" --mutant {options.mutant}" if options.mutant else ""
-        _say(f"kept {folder}; again: {again}")
+        _say(f"kept {folder}; again: {document['again']}")
         return 1
     shutil.rmtree(folder)
     return 0

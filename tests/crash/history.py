@@ -89,7 +89,8 @@ def judge_history(acts: Sequence[Act], rows: Rows) -> list[str]:
 def _sent_against_a_state(acts: Sequence[Act], sends: Sequence[Send]) -> Iterator[str]:
     """No send that began after a halt was acknowledged, and before anything else was begun."""
     states = [act for act in acts if act.sets_state]
-    ends = [act.began for act in states[1:]] + [datetime.max.replace(tzinfo=UTC)]
+    last = datetime.max.replace(tzinfo=UTC)
+    ends = [*(act.began for act in states), last][1:]
     for act, until in zip(states, ends, strict=True):
         if act.done is None or act.do == "resume":
             continue
