@@ -189,6 +189,8 @@ class Platform:
                 environment = {**self.environment, **spec.env}
                 self.children[spec.name] = Child(spec.name, spec.argv, environment, log)
         self.manage("migrate", "-v", "0")
+        # as ``up`` does: a first advance that has to compile for a minute would be ended for it
+        self.manage("compile_kernels")
 
     def start(self) -> None:
         self.children["redis"].start()
@@ -253,7 +255,7 @@ class Platform:
             env={**self.environment, **extra},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=900,
             check=False,
         )
 
