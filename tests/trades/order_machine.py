@@ -116,6 +116,7 @@ class OrderMachine(RuleBasedStateMachine):
         self.holders = 1
         self.barred: set[str] = set()
         self._start()
+        self.world.reconciler.reconcile()
 
     def teardown(self) -> None:
         failpoints.disarm()
@@ -200,9 +201,19 @@ class OrderMachine(RuleBasedStateMachine):
         self._dies_at(place, self._reconcile)
         self.venue.venue.faults.clear()
 
-    @rule()
-    def crash(self) -> None:
+    @rule(settles=st.booleans())
+    def crash(self, settles: bool) -> None:
         self._restart()
+        if settles:
+            self.settle()
+
+    @rule()
+    def settle(self) -> None:
+        """Nothing happens for a while: the state in which entries may leave again."""
+        for _ in range(3):
+            self._pass_time(60)
+            self._reconcile()
+            self._event()
 
     @rule()
     def wake_up_too_late(self) -> None:
@@ -234,12 +245,12 @@ class OrderMachine(RuleBasedStateMachine):
         self.world.journal.record_rejected_event(event, reason.text)
         assert models.RejectedEvent.objects.count() == before + 1
 
-    @rule(state=st.sampled_from(list(TradingState)))
+    @rule(state=st.sampled_from([TradingState.ACTIVE] * 3 + list(TradingState)))
     def person_sets_the_state(self, state: TradingState) -> None:
         control_set(scope=GLOBAL_SCOPE, state=state, actor="ada", reason="a rule")
         self.state = state
 
-    @rule(suspended=st.booleans())
+    @rule(suspended=st.sampled_from([False, False, False, True]))
     def strategy_changes_status(self, suspended: bool) -> None:
         status = StrategyStatus.SUSPENDED if suspended else StrategyStatus.ACTIVE
         Strategy.objects.filter(code=STRATEGY).update(status=status.value)
@@ -435,6 +446,8 @@ class OrderMachine(RuleBasedStateMachine):
         self.rows_hold_together()
         self.venue_has_no_more_than_was_meant()
         self._a_second_pass_writes_nothing()
+        self.steps["accepted"] += len(self.venue.venue.ledger.orders())
+        self.steps["fills"] += len(booked)
 
     def _owed(self) -> Decimal:
         owed = Decimal(0)

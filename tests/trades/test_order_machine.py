@@ -16,4 +16,5 @@ def test_no_order_of_events_doubles_an_order_or_loses_a_fill() -> None:
     F-004, F-005, F-013, F-014, F-015, F-016, F-045, F-069: any order of submits, cancels, fills,
     deaths, halts, suspensions and hands on the same account."""
     run_state_machine_as_test(OrderMachine, settings=machine_settings(40, 30))
-    assert OrderMachine.steps["deaths"] > 30, "a machine that never dies proves little"
+    steps = OrderMachine.steps
+    assert min(steps["deaths"], steps["accepted"], steps["fills"]) > 30, steps
