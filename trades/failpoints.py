@@ -37,6 +37,7 @@ NAMES = frozenset(
         "recon.each_step",
         "recon.end",
         "lease.after_take",
+        "opt.mid_update",
     }
 )
 
