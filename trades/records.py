@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 from django.conf import settings
+from django.db.models import Max
 
 from engine.equity import DAY_MS, EquityCurveState
 from engine.ledger import Ledger
@@ -25,7 +26,7 @@ from engine.types.opinions import (
     OrderFlowView,
     Side,
 )
-from engine.types.orders import Fill, OrderIntent, OrderType, Purpose
+from engine.types.orders import Cause, Fill, OrderIntent, OrderType, Purpose
 from trades import models
 from trades.payloads import Legend, legend_in, opinions_in, pack_analysis, pack_decision
 
@@ -118,8 +119,9 @@ def decision_row(
 
 
 def order_row(
-    run: models.TradingRun, decision: models.Decision, intent: OrderIntent, now: datetime
+    run: models.TradingRun, decision: models.Decision | None, intent: OrderIntent, now: datetime
 ) -> models.Order:
+    """Return the row of an intent; ``decision`` is None for one that no decision asked for."""
     return models.Order(
         run=run,
         decision=decision,
@@ -136,6 +138,9 @@ def order_row(
         reference_price=intent.reference_price,
         regime=intent.regime,
         leg=intent.leg,
+        cause=intent.cause.value,
+        reason_code=intent.reason_code,
+        actor=intent.actor,
         status="INTENT",
         filled_base=Decimal(0),
         decided_at=moment(intent.decided_at_ms),
@@ -161,7 +166,9 @@ def order_intent(row: models.Order) -> OrderIntent:
         decided_at_ms=milliseconds(row.decided_at),
         regime=row.regime,
         leg=row.leg,
-        reason_code=row.decision.reason_code if row.decision else "",
+        reason_code=row.reason_code,
+        cause=Cause(row.cause),
+        actor=row.actor,
     )
 
 
@@ -337,3 +344,12 @@ def restore_ledger(run: models.TradingRun, instruments: Iterable[Instrument]) ->
         day_start_equity_quote=last.equity_quote - last.day_pnl_quote,
     )
     return Ledger.restore(replace(ledger.state(), curve=curve), shortable=shortable)
+
+
+def newest_stops(run: models.TradingRun) -> dict[tuple[str, str], tuple[int, int]]:
+    """Return time and leg of the newest protective stop by (strategy, symbol): after a restart the
+    next one must not take its name."""
+    own = models.Order.objects.filter(run=run, cause=Cause.PROTECTION)
+    newest = own.values("strategy", "symbol").annotate(newest=Max("pk")).values("newest")
+    rows = models.Order.objects.filter(pk__in=newest)
+    return {(o.strategy, o.symbol): (milliseconds(o.decided_at), o.leg) for o in rows}

@@ -9,6 +9,7 @@ from typing import Any
 
 from engine.account import Account
 from engine.announce import SilentAnnouncer
+from engine.client_ids import RunIdentity
 from engine.digest import decision_line, fill_line
 from engine.ledger import Ledger
 from engine.limits import RiskLimits
@@ -17,7 +18,7 @@ from engine.phases.pipeline import Pipeline
 from engine.policy import BasePolicy
 from engine.quality import bar_at
 from engine.session import TradingSession
-from engine.trading_book import RunIdentity, TradingBook
+from engine.trading_book import TradingBook
 from engine.types.bars import BarColumns, Book, EventKind, Instrument, MarketEvent
 from engine.types.decisions import Analysis, Decision, JsonValue
 from engine.types.ledger import EquityPoint, Lot, Trade
@@ -33,6 +34,7 @@ class Recording:
 
     log: list[str] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
+    intents: list[OrderIntent] = field(default_factory=list)
     fills: list[tuple[Fill, OrderIntent]] = field(default_factory=list)
     trades: list[Trade] = field(default_factory=list)
     analyses: list[Analysis] = field(default_factory=list)
@@ -75,6 +77,10 @@ class Recording:
     def record_decision(self, decision: Decision) -> None:
         self._write("decision")
         self.decisions.append(decision)
+
+    def record_intent(self, intent: OrderIntent) -> None:
+        self._write("intent")
+        self.intents.append(intent)
 
     def record_learning(self, settled: Any, triggers: Any, trials: Any) -> None:
         self._write("learning")
@@ -188,7 +194,7 @@ def scene(
     return Scene(session, *parts, phases)
 
 
-_OF_THE_BOOK = {"account", "limits", "broker", "journal", "gatekeeper", "policy"}
+_OF_THE_BOOK = {"account", "limits", "broker", "journal", "gatekeeper", "policy", "protection"}
 
 
 def event_at(
