@@ -138,7 +138,7 @@ def lease_without_fence(put: Put) -> None:
 def kill_flag_cached(put: Put) -> None:
     """The kill switch is read once a minute, not at each send."""
     oms = import_module("trades.oms")
-    true_refusal = oms._refusal
+    true_refusal = oms.refusal_of
     kept: dict[str, tuple[float, Any]] = {}
 
     def refusal(order: Any, entries_held: str) -> Any:
@@ -148,7 +148,7 @@ def kill_flag_cached(put: Put) -> None:
             kept[order.purpose] = (time.monotonic(), answer)
         return answer
 
-    put(oms, "_refusal", refusal)
+    put(oms, "refusal_of", refusal)
 
 
 def clamp_before_finite(put: Put) -> None:
