@@ -171,7 +171,9 @@ class OrderMachine(RuleBasedStateMachine):
         if fills is not None:
             self.venue.fault("order.cancel", "fill_on_cancel", fraction=fills)
         self._wire("order.cancel", wire)
-        self._dies_at(place, lambda: self.world.broker.cancel(order.client_order_id))
+        self._dies_at(
+            place, lambda: self.world.broker.cancel(order.client_order_id, self.world.event)
+        )
         self.venue.venue.faults.clear()
 
     @rule(
@@ -439,7 +441,7 @@ class OrderMachine(RuleBasedStateMachine):
             self._event()
             for order in oms.in_flight(self.world.run.pk):
                 if order.status in ("OPEN", "PARTIAL") and order.order_type == OrderType.LIMIT:
-                    self.world.broker.cancel(order.client_order_id)
+                    self.world.broker.cancel(order.client_order_id, self.world.event)
         left = list(oms.in_flight(self.world.run.pk).values_list("client_order_id", "status"))
         assert left == [], left
         booked = list(models.Fill.objects.values_list("trade_id", flat=True))
