@@ -34,7 +34,10 @@ BREAKER_CODES = (
     "MIN_EQUITY",
     "OVERFILL",
     "OVERSOLD",
+    "REPEATED_ENTRIES",
+    "REPEATED_ENTRIES_DAY",
     "RISK_UNKNOWN",
+    "WEEK_LOSS",
 )
 
 
@@ -116,6 +119,11 @@ class RunWatch:
         if self._fills_failed:
             alert_resolve(dedupe_key=f"{FILLS_UNAVAILABLE}:{self._run.pk}")
             self._fills_failed = False
+
+    def no_countdown(self, reason: str) -> None:
+        """Tell that resting entries outlive us at the venue, should we fall silent now (CTL-14)."""
+        text = f"the venue's countdown could not be set: {reason}"
+        self.alarm(TradeAlert("NO_COUNTDOWN", self._run_code, text))
 
     def unprotected(self, found: Mapping[Key, str]) -> None:
         """Tell which positions have no stop at the venue, and close what was told of others."""
