@@ -152,6 +152,7 @@ class SideBook:
             protection=Protection(market.identity, market.instruments)
             if market.resting_stops
             else None,
+            instruments=market.instruments,
         )
         self._outcome: EventOutcome | None = None
         self._is_open = True

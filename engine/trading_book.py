@@ -19,7 +19,7 @@ from engine.phases.context import DecisionContext, Positions
 from engine.phases.pipeline import Pipeline
 from engine.ports import Broker, Gatekeeper, OptimizationPolicy, TradingState
 from engine.protection import Protection, Standing
-from engine.types.bars import EventKind, MarketEvent, Snapshot
+from engine.types.bars import EventKind, Instrument, MarketEvent, Snapshot
 from engine.types.decisions import Analysis, Decision, Reason
 from engine.types.ledger import EquityPoint, Lot, Trade
 from engine.types.opinions import Proposal
@@ -54,9 +54,11 @@ class TradingBook:
         gatekeeper: Gatekeeper,
         policy: OptimizationPolicy,
         protection: Protection | None = None,
+        instruments: Mapping[str, Instrument] | None = None,
     ) -> None:
         """``protection`` keeps a stop at the broker for each position; without one a stop is
-        judged at the bar's close alone."""
+        judged at the bar's close alone. ``instruments`` tell which remainders no order could
+        close: those are swept (F-019)."""
         self.account = account
         self.broker = broker
         self._identity = identity
@@ -65,6 +67,8 @@ class TradingBook:
         self._gatekeeper = gatekeeper
         self._policy = policy
         self._protection = protection
+        self._instruments = dict(instruments or {})
+        self._remainders: set[tuple[str, str]] = set()
         self._judged: tuple[Decimal, Decimal, Decimal] | None = None
 
     def observe(self, event: MarketEvent) -> None:
@@ -98,6 +102,32 @@ class TradingBook:
                 self._policy.record_outcome(trade)
                 outcome.trades.append(trade)
                 self._judge_streak(trade, event)
+            if intent.purpose.reduces_risk:
+                self._remainders.add((intent.strategy, fill.symbol))
+        if self._remainders:
+            self._sweep_dust(event, outcome, regimes)
+
+    def _sweep_dust(
+        self, event: MarketEvent, outcome: EventOutcome, regimes: Mapping[str, str]
+    ) -> None:
+        """Close what an exit left over where no order could close it (F-019), once nothing of the
+        position is on the way. It is no act of the market's: no streak and no policy hears of it.
+        """
+        ledger = self.account.ledger
+        moving = {(order.strategy, order.symbol) for order in self.broker.open_intents()}
+        for strategy, symbol in sorted(self._remainders - moving):
+            self._remainders.discard((strategy, symbol))
+            instrument = self._instruments.get(symbol)
+            if instrument is None or not ledger.is_dust(strategy, instrument):
+                continue
+            regime = regimes.get(symbol, "")
+            swept = ledger.sweep_dust(strategy, symbol, event.ts_ms, regime)
+            self._journal.record_lots(swept.opened, swept.changed)
+            for trade in swept.trades:
+                self._journal.record_trade(trade)
+                outcome.trades.append(trade)
+                text = f"{trade.quantity_base} {symbol} of {strategy} was too little to sell"
+                outcome.alerts.append(Reason("DUST", text, float(trade.quantity_base)))
 
     def holdings(self, symbol: str) -> Positions:
         """Return the open positions in one symbol by strategy code."""

@@ -292,6 +292,7 @@ def replay(
         gatekeeper=operator,
         policy=policy,
         protection=protection(config, identity, instruments),
+        instruments=instruments,
     )
     session = TradingSession(
         timeframe_ms=source.timeframe_ms,

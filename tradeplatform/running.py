@@ -25,6 +25,7 @@ from engine.failsafe import FailSafe, Failure, attempt
 from engine.phases.pipeline import Pipeline
 from engine.phases.recorder import FullRecorder
 from engine.ports import Broker
+from engine.protection import Protection
 from engine.risk import OrderThrottle
 from engine.seats import Seated
 from engine.session import TradingSession
@@ -212,9 +213,8 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
         journal=journal,
         gatekeeper=gatekeeper,
         policy=policy,
-        protection=bootstrap.protection(
-            config, identity, instruments, named=records.newest_stops(run), watch=watch
-        ),
+        protection=_protection(run, config, client, identity, instruments, watch),
+        instruments=instruments,
     )
     session = TradingSession(
         timeframe_ms=run.timeframe_ms,
@@ -256,6 +256,25 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
         has_news=session.has_news,
         watch=watch,
         between_events=lambda: seats.refresh(pipeline),
+    )
+
+
+def _protection(
+    run: TradingRun,
+    config: Configuration,
+    client: Any,
+    identity: RunIdentity,
+    instruments: dict[str, Instrument],
+    watch: RunWatch,
+) -> Protection | None:
+    """Return what keeps stops at the run's broker; a venue that takes none is told of, and stops
+    are judged at closes there."""
+    has_stops = run.mode == Mode.PAPER or venue_of(client.id).has_stops
+    watch.stops_can_rest(has_stops or not config.trading.resting_stops, client.id)
+    if not has_stops:
+        return None
+    return bootstrap.protection(
+        config, identity, instruments, named=records.newest_stops(run), watch=watch
     )
 
 

@@ -17,6 +17,7 @@ from decimal import Decimal
 from django.db import transaction
 from django.utils import timezone
 
+from engine.ledger_state import DUST
 from engine.types.bars import Instrument
 from engine.types.orders import OrderState, OrderStatus, OrderType, Purpose
 from market.errors import SourceUnavailable
@@ -258,6 +259,10 @@ class RunReconciler:
         for lot in models.Lot.objects.filter(run=self._run, is_open=True):
             base = self._instruments[lot.symbol].base
             expected[base] += lot.quantity_base if lot.side == "BUY" else -lot.quantity_base
+        for trade in models.Trade.objects.filter(run=self._run, exit_reason=DUST):
+            # swept out of the books, still on the account
+            base = self._instruments[trade.symbol].base
+            expected[base] += trade.quantity_base if trade.side == "BUY" else -trade.quantity_base
         for fill in models.ExternalFill.objects.filter(run=self._run):
             base = self._instruments[fill.symbol].base
             expected[base] += fill.quantity_base if fill.side == "BUY" else -fill.quantity_base

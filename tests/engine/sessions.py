@@ -194,7 +194,16 @@ def scene(
     return Scene(session, *parts, phases)
 
 
-_OF_THE_BOOK = {"account", "limits", "broker", "journal", "gatekeeper", "policy", "protection"}
+_OF_THE_BOOK = {
+    "account",
+    "limits",
+    "broker",
+    "journal",
+    "gatekeeper",
+    "policy",
+    "protection",
+    "instruments",
+}
 
 
 def event_at(
