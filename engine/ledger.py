@@ -301,6 +301,10 @@ class Ledger:
         book = self._books.get((strategy, symbol))
         return book.position() if book is not None else Position(strategy, symbol)
 
+    def filled_of(self, client_order_id: str) -> Decimal:
+        """What was booked of an order, in base units."""
+        return self._filled.get(client_order_id, ZERO)
+
     def mark_of(self, symbol: str) -> Decimal | None:
         """The price the symbol's base asset is valued at; None before its first."""
         return self._asset_of(symbol).mark

@@ -20,6 +20,7 @@ from django.utils import timezone
 from engine.account import Account
 from engine.announce import PublishingAnnouncer
 from engine.client_ids import RunIdentity
+from engine.entry_orders import EntryDesk
 from engine.executors import ThreadedExecutor
 from engine.failsafe import FailSafe, Failure, attempt
 from engine.phases.pipeline import Pipeline
@@ -215,6 +216,7 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
         policy=policy,
         protection=_protection(run, config, client, identity, instruments, watch),
         instruments=instruments,
+        entries=EntryDesk(bootstrap.entry_rules(config), identity, instruments),
     )
     session = TradingSession(
         timeframe_ms=run.timeframe_ms,
@@ -242,6 +244,7 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
                 instruments=instruments,
                 limits=limits,
                 resting_stops=config.trading.resting_stops,
+                entries=bootstrap.entry_rules(config),
             ),
             FailSafe(watch.incident, time.monotonic),
             state.get("side_books", {}),

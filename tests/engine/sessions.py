@@ -203,6 +203,7 @@ _OF_THE_BOOK = {
     "policy",
     "protection",
     "instruments",
+    "entries",
 }
 
 

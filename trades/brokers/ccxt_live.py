@@ -113,14 +113,14 @@ class VenueBroker:
         self._judge(intent, answer)
         return answer
 
-    def cancel(self, client_order_id: str, event: MarketEvent) -> SubmitResult:
+    def cancel(self, client_order_id: str, event: MarketEvent, reason: str = "") -> SubmitResult:
         """Ask the venue to cancel, and then what became of the order: it ends by the venue's word,
         its fills first (F-004).
 
         "No such order" is no ending: it may have filled (F-015). Where the venue does not answer
         the order stays PENDING_CANCEL, and what waits for its end waits.
         """
-        order = oms.request_cancel(client_order_id, self._fence)
+        order = oms.request_cancel(client_order_id, self._fence, reason)
         if order is None:
             return oms.order_state_of(client_order_id)
         failpoint("cancel.before_send")

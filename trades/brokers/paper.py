@@ -53,8 +53,8 @@ class StoredPaperBroker:
         oms.record_answer(intent.client_order_id, answer, self._fence)
         return answer
 
-    def cancel(self, client_order_id: str, event: MarketEvent) -> SubmitResult:
-        if not oms.request_cancel(client_order_id, self._fence):
+    def cancel(self, client_order_id: str, event: MarketEvent, reason: str = "") -> SubmitResult:
+        if not oms.request_cancel(client_order_id, self._fence, reason):
             return oms.order_state_of(client_order_id)
         word = self._paper.cancel(client_order_id, event)
         failpoint("cancel.after_send")
