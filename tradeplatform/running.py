@@ -368,7 +368,7 @@ def _account(
 def _throttle(run: TradingRun) -> OrderThrottle:
     """Return the entries of the last day of event time."""
     throttle = OrderThrottle()
-    entries = Order.objects.filter(run=run, purpose="entry").order_by("-decided_at")
+    entries = Order.objects.filter(run=run, purpose="entry", leg=0).order_by("-decided_at")
     last = entries.values_list("decided_at", flat=True).first()
     if last is None:
         return throttle

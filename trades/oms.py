@@ -19,13 +19,14 @@ from django.utils import timezone
 from engine.types.orders import (
     Cause,
     Fill,
+    OrderIntent,
     OrderState,
     OrderStatus,
     Purpose,
     Rejection,
     Unanswered,
 )
-from trades import models
+from trades import models, records
 from trades.core.order_state import OrderEvent as E
 from trades.core.order_state import is_late_fill, next_status
 from trades.errors import IllegalTransition
@@ -79,6 +80,12 @@ def in_flight(run_id: int) -> QuerySet[models.Order]:
         .select_related("decision")
         .order_by("pk")
     )
+
+
+def waiting(run_id: int) -> tuple[OrderIntent, ...]:
+    """Return the exits and stops of a run that are on disk and were not sent, oldest first."""
+    rows = in_flight(run_id).filter(status=OrderStatus.INTENT, purpose=Purpose.EXIT)
+    return tuple(records.order_intent(order) for order in rows)
 
 
 def claim_for_send(

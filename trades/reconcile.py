@@ -237,7 +237,12 @@ class RunReconciler:
 
     def _compare_balances(self, report: ReconcileReport) -> None:
         """Compare what our books hold with the venue; told at the second equal reading (F-061)."""
-        moving = {order.symbol for order in oms.in_flight(self._run.pk)}
+        # a stop that rests moves nothing; what it did unnoticed is booked before a second look
+        moving = {
+            order.symbol
+            for order in oms.in_flight(self._run.pk)
+            if order.order_type != OrderType.STOP or order.status != OrderStatus.OPEN
+        }
         held = self._client.balances()
         expected = self._expected()
         quiet = [i for s, i in self._instruments.items() if s not in moving]

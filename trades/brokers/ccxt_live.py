@@ -18,7 +18,6 @@ from engine.types.orders import (
     OrderState,
     OrderStatus,
     OrderType,
-    Purpose,
     Rejection,
     SubmitResult,
     Unanswered,
@@ -145,8 +144,7 @@ class VenueBroker:
         )
 
     def waiting(self) -> Sequence[OrderIntent]:
-        rows = oms.in_flight(self._run.pk).filter(status=OrderStatus.INTENT, purpose=Purpose.EXIT)
-        return tuple(records.order_intent(order) for order in rows)
+        return oms.waiting(self._run.pk)
 
     def has_news(self) -> bool:
         """True while an order is on its way; a resting stop is looked at now and then only."""

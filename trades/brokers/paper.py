@@ -34,6 +34,7 @@ class StoredPaperBroker:
         slippage_bps: Decimal = Decimal(2),
     ) -> None:
         self._fence = fence
+        self._run_id = run.pk
         waiting = oms.in_flight(run.pk).exclude(status=OrderStatus.INTENT)
         self._paper = PaperBroker(
             instruments, FeeIn.QUOTE, slippage_bps, [_resting(order) for order in waiting]
@@ -67,7 +68,7 @@ class StoredPaperBroker:
         return self._paper.open_intents()
 
     def waiting(self) -> Sequence[OrderIntent]:
-        return self._paper.waiting()
+        return oms.waiting(self._run_id)
 
     def has_news(self) -> bool:
         return self._paper.has_news()
