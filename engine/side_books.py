@@ -29,6 +29,7 @@ from engine.phases.pipeline import Pipeline
 from engine.ports import Gatekeeper, Journal, OptimizationPolicy
 from engine.protection import Protection
 from engine.risk import OrderThrottle
+from engine.standing import EntryCounts, WeekPnl
 from engine.trading_book import TradingBook
 from engine.types.bars import Instrument, MarketEvent, Snapshot
 from engine.types.decisions import Analysis, JsonValue
@@ -51,6 +52,8 @@ class SideBookState:
     entries_ms: tuple[int, ...]
     resting: tuple[Resting, ...]
     due: tuple[tuple[Fill, OrderIntent], ...]
+    repeats: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    week: tuple[tuple[int, Decimal], ...] = ()
 
 
 class StateCodec(Protocol):
@@ -142,6 +145,8 @@ class SideBook:
             self._throttle,
             streaks=state.streaks,
             seen_resets=state.seen_resets,
+            entries=EntryCounts(state.repeats),
+            week=WeekPnl(state.week),
         )
         self._book = TradingBook(
             identity=market.identity,
@@ -211,6 +216,8 @@ class SideBook:
             entries_ms=self._throttle.sent_ms,
             resting=resting,
             due=self._broker.due(),
+            repeats=self.account.entries.times,
+            week=self.account.week.days,
         )
 
     def _may_propose(self, proposal: Proposal) -> bool:
@@ -343,4 +350,5 @@ def _opening(plan: SidePlan, account: Account, at_ms: int) -> SideBookState:
         entries_ms=(),
         resting=(),
         due=(),
+        week=account.week.days if plan.copies_account else (),
     )

@@ -27,6 +27,9 @@ from engine.types.ledger import EquityPoint, Lot, Trade
 from engine.types.opinions import Proposal
 from engine.types.orders import Cause, Fill, OrderIntent, Purpose, Rejection
 
+# Denials that switch the strategy off besides (CTL-7).
+REPEATED = frozenset({"REPEATED_ENTRIES", "REPEATED_ENTRIES_DAY"})
+
 
 class BookJournal(Protocol):
     """What a book writes down of itself; the run's ``Journal`` is one."""
@@ -166,7 +169,8 @@ class TradingBook:
                 # the next proposal of this bar must see what this one is about to take
                 pending.append(decision.intent)
                 if decision.intent.purpose is Purpose.ENTRY:
-                    self.account.note_entry(snapshot.event.ts_ms)
+                    self.account.note_entry(decision.intent, snapshot.event.ts_ms)
+            self._judge_repeats(decision, snapshot.event)
             decisions.append(decision)
         return decisions
 
@@ -274,7 +278,7 @@ class TradingBook:
             run_code=self._identity.run_code,
             gatekeeper=self._gatekeeper,
             policy=self._policy,
-            risk=self.account.view(proposal.strategy, pending, now_ms),
+            risk=self.account.view(proposal, pending, now_ms),
             limits=self._limits,
             positions=holdings,
             pending=tuple(pending),
@@ -309,6 +313,17 @@ class TradingBook:
                 text,
                 event.ts_ms,
                 scope=f"strategy:{trade.strategy}",
+            )
+
+    def _judge_repeats(self, decision: Decision, event: MarketEvent) -> None:
+        """A strategy that would enter once too often takes no new risk until a person looks."""
+        if decision.reason_code in REPEATED:
+            self._gatekeeper.escalate(
+                TradingState.REDUCING,
+                decision.reason_code,
+                f"{decision.strategy} on {decision.symbol}: {decision.reasons[0].text}",
+                event.ts_ms,
+                scope=f"strategy:{decision.strategy}",
             )
 
     def _judge(self, point: EquityPoint, event: MarketEvent) -> None:

@@ -26,11 +26,11 @@ from engine.failsafe import FailSafe, Failure, attempt
 from engine.phases.pipeline import Pipeline
 from engine.phases.recorder import FullRecorder
 from engine.ports import Broker
-from engine.protection import Protection
-from engine.risk import OrderThrottle
+from engine.risk import OrderThrottle, RiskLimits
 from engine.seats import Seated
 from engine.session import TradingSession
 from engine.side_books import SideMarket
+from engine.standing import EntryCounts, WeekPnl
 from engine.trading_book import TradingBook
 from engine.types.bars import Instrument
 from engine.window import WINDOW_BARS, RollingWindow, with_references
@@ -40,18 +40,23 @@ from market.rate_budget import PRACTICE_LIMITS, Budget, SharedBudget
 from market.services import candles_backfill
 from market.sources.ccxt_poll import CcxtPollSource
 from market.sources.instruments import timeframe_from_ms
-from market.venues import venue_of
 from monitoring.layer import layer
 from monitoring.publish import StreamPublisher
 from strategies.lifecycle import scope_of, seated_sources, seats_signature
 from strategies.selectors import status_without_layer
 from tradeplatform import bootstrap
 from tradeplatform.configuration import PRACTICE, Configuration, from_mapping
+from tradeplatform.protecting import protection_of
 from tradeplatform.watch import RunWatch
 from trades import records
 from trades.brokers.ccxt_live import VenueBroker
 from trades.brokers.paper import StoredPaperBroker
+from trades.brokers.send_checks import SendChecks
 from trades.brokers.venue_client import VenueClient
+from trades.clock_guard import ClockGuard
+from trades.core.operating_limits import OperatingLimits
+from trades.dead_man import DeadMan
+from trades.deployment import limits_of_deployment
 from trades.errors import RunRefused
 from trades.gate import DatabaseGatekeeper
 from trades.journal import DatabaseJournal
@@ -179,7 +184,13 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
     source = CcxtPollSource(client, run.symbols, timeframe, _cursors(run), budget=budget)
     instruments = source.instruments()
     windows = with_references({s: _window(run, source, s) for s in run.symbols})
-    broker, reconciler, gatekeeper = _order_path(run, fence, client, budget, instruments, watch)
+    operating = OperatingLimits.of(run.config.get("risk", {}))
+    limits = limits_of_deployment(run, bootstrap.risk_limits(config), operating, watch.alarm)
+    venue = VenueClient(client, budget=budget)
+    broker, reconciler, gatekeeper = _order_path(
+        run, fence, venue, instruments, watch, limits, operating
+    )
+    dead_man = DeadMan(run.pk, venue, told=watch.no_countdown)
     seats = RunSeats(run, config, watch)
     pipeline, policy = bootstrap.build_pipeline(
         config,
@@ -205,7 +216,6 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
         run, fence, _instrument_rows(run), horizon_bars=config.trading.horizon_bars
     )
     identity = RunIdentity(settings.INSTALLATION_ID, run.account, str(run.code), run.timeframe_ms)
-    limits = bootstrap.risk_limits(config)
     book = TradingBook(
         identity=identity,
         account=_account(run, instruments, windows, state.get("account", {})),
@@ -214,7 +224,7 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
         journal=journal,
         gatekeeper=gatekeeper,
         policy=policy,
-        protection=_protection(run, config, client, identity, instruments, watch),
+        protection=protection_of(run, config, client, identity, instruments, watch),
         instruments=instruments,
         entries=EntryDesk(bootstrap.entry_rules(config), identity, instruments),
     )
@@ -250,6 +260,11 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
             state.get("side_books", {}),
         ),
     )
+
+    def between_events() -> None:
+        seats.refresh(pipeline)
+        dead_man.beat()
+
     return TradingLoop(
         run=run,
         fence=fence,
@@ -258,26 +273,7 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
         reconciler=reconciler,
         has_news=session.has_news,
         watch=watch,
-        between_events=lambda: seats.refresh(pipeline),
-    )
-
-
-def _protection(
-    run: TradingRun,
-    config: Configuration,
-    client: Any,
-    identity: RunIdentity,
-    instruments: dict[str, Instrument],
-    watch: RunWatch,
-) -> Protection | None:
-    """Return what keeps stops at the run's broker; a venue that takes none is told of, and stops
-    are judged at closes there."""
-    has_stops = run.mode == Mode.PAPER or venue_of(client.id).has_stops
-    watch.stops_can_rest(has_stops or not config.trading.resting_stops, client.id)
-    if not has_stops:
-        return None
-    return bootstrap.protection(
-        config, identity, instruments, named=records.newest_stops(run), watch=watch
+        between_events=between_events,
     )
 
 
@@ -294,17 +290,20 @@ def _restore(pipeline: Pipeline, state: Any, watch: RunWatch) -> None:
 def _order_path(
     run: TradingRun,
     fence: Fence,
-    client: Any,
-    budget: Budget,
+    venue: VenueClient,
     instruments: dict[str, Instrument],
     watch: RunWatch,
+    limits: RiskLimits,
+    operating: OperatingLimits,
 ) -> tuple[Broker, Reconciler, DatabaseGatekeeper]:
     booted_at = timezone.now()
     if run.mode == Mode.PAPER:
         paper = StoredPaperBroker(run, fence, instruments)
         return paper, NothingToReconcile(), DatabaseGatekeeper(run, lambda: True, watch)
-    venue = VenueClient(client, budget=budget)
     venue.load()
+    # the practice exchange's clock is virtual: it says nothing of ours
+    is_virtual = run.mode == Mode.PRACTICE
+    clock = ClockGuard(venue.venue_ms, operating, watch.alarm, subject=str(run.pk))
     broker = VenueBroker(
         run,
         venue,
@@ -314,6 +313,15 @@ def _order_path(
         ),
         alarm=watch.alarm,
         fills_answered=watch.fills_answered,
+        checks=SendChecks(
+            run,
+            instruments,
+            venue.quote,
+            limits,
+            operating,
+            clock=(lambda: None) if is_virtual else clock,
+        ),
+        limits=operating,
     )
     reconciler = RunReconciler(
         run,
@@ -325,6 +333,7 @@ def _order_path(
         booted_at=booted_at,
         alarm=watch.alarm,
         baseline={asset: Decimal(held) for asset, held in run.opening_balances.items()},
+        limits=operating,
     )
     return broker, reconciler, DatabaseGatekeeper(run, reconciler.is_reconciled, watch)
 
@@ -362,6 +371,8 @@ def _account(
         _throttle(run),
         streaks=state.get("streaks"),
         seen_resets=state.get("seen_resets"),
+        entries=EntryCounts.restore(state.get("entries", {})),
+        week=WeekPnl.restore(state.get("week", {})),
     )
 
 

@@ -35,7 +35,10 @@ BREAKER_CODES = (
     "MIN_EQUITY",
     "OVERFILL",
     "OVERSOLD",
+    "REPEATED_ENTRIES",
+    "REPEATED_ENTRIES_DAY",
     "RISK_UNKNOWN",
+    "WEEK_LOSS",
 )
 
 
@@ -131,6 +134,11 @@ class RunWatch:
             dedupe_key=key,
             run_code=self._run_code,
         )
+
+    def no_countdown(self, reason: str) -> None:
+        """Tell that resting entries outlive us at the venue, should we fall silent now (CTL-14)."""
+        text = f"the venue's countdown could not be set: {reason}"
+        self.alarm(TradeAlert("NO_COUNTDOWN", self._run_code, text))
 
     def unprotected(self, found: Mapping[Key, str]) -> None:
         """Tell which positions have no stop at the venue, and close what was told of others."""

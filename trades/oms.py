@@ -127,7 +127,7 @@ def claim_for_send(
         if refusal is not None:
             event = E.EXPIRE if resend else E.DENY
             fields = {**_refused_as(refusal), "control_epoch": epoch}
-            _move(order, event, now, {"code": refusal.code}, fields)
+            _move(order, event, now, _detail(refusal), fields)
             return refusal
         _move(
             order,
@@ -274,7 +274,7 @@ def deny(client_order_id: str, refusal: Rejection, fence: Fence) -> Rejection | 
         order = _locked(client_order_id)
         if order.status != OrderStatus.INTENT:
             return order_state(order)
-        _move(order, E.DENY, now, {"code": refusal.code}, _refused_as(refusal))
+        _move(order, E.DENY, now, _detail(refusal), _refused_as(refusal))
     return refusal
 
 
@@ -337,6 +337,12 @@ def _accept(order: models.Order, word: OrderState, now: datetime) -> None:
 
 def _refused_as(refusal: Rejection) -> dict[str, object]:
     return {"refusal_code": refusal.code[:60], "refusal_text": refusal.message}
+
+
+def _detail(refusal: Rejection) -> dict[str, object]:
+    """Return the code of a refusal of ours with the numbers it compared, where it did."""
+    numbers = {"value": refusal.value, "limit": refusal.limit}
+    return {"code": refusal.code, **{k: v for k, v in numbers.items() if v is not None}}
 
 
 def _venue_id(word: OrderState) -> dict[str, object]:

@@ -25,6 +25,8 @@ from trades import models, oms, records
 from trades.alerts import Alarm, Alert
 from trades.brokers.ccxt_live import VenueBroker
 from trades.brokers.venue_client import VenueClient
+from trades.core.operating_limits import DEFAULTS, OperatingLimits
+from trades.differences import judged_difference
 from trades.errors import VenueRefused
 from trades.failpoints import failpoint
 from trades.lease import Fence
@@ -86,6 +88,7 @@ class RunReconciler:
         patience: Patience = Patience(),
         monotonic: Callable[[], float] = time.monotonic,
         baseline: Mapping[str, Decimal] | None = None,
+        limits: OperatingLimits = DEFAULTS,
     ) -> None:
         """``baseline`` is what the account held of each base asset before the run.
 
@@ -108,6 +111,7 @@ class RunReconciler:
         self._patience = patience
         self._monotonic = monotonic
         self._baseline = dict(baseline or {})
+        self._limits = limits
         self._due_at_s = monotonic()
         self._suspects: dict[str, Decimal] = {}
 
@@ -117,6 +121,7 @@ class RunReconciler:
         Raises:
             SourceUnavailable: the venue did not answer; the next call tries again.
         """
+        self._broker.cancel_resting_entries()
         if self._monotonic() < self._due_at_s:
             return
         try:
@@ -250,13 +255,14 @@ class RunReconciler:
         for instrument in quiet:
             asset = instrument.base
             difference = held.get(asset, oms.ZERO) - expected[asset]
-            if abs(difference) > instrument.lot_size:
-                seen[asset] = difference
-        for asset, difference in seen.items():
+            if abs(difference) <= instrument.lot_size:
+                continue
+            seen[asset] = difference
             if self._suspects.get(asset) == difference:
                 report.differences[asset] = difference
-                text = f"the venue holds {difference:+f} {asset} more than our books"
-                self._alarm(Alert("BALANCE_DIFFERENCE", asset, text))
+                alert = judged_difference(self._run, instrument, difference, self._limits)
+                if alert is not None:
+                    self._alarm(alert)
         self._suspects = seen
 
     def _expected(self) -> defaultdict[str, Decimal]:

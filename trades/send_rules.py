@@ -7,7 +7,7 @@ from decimal import Decimal
 from engine.ports import StrategyStatus, TradingState
 from engine.types.orders import OrderStatus, Purpose, Rejection
 from strategies.models import Strategy
-from trades import models
+from trades import halt_file, models
 
 ZERO = Decimal(0)
 # Why an exit was denied: what it would take off is not there any more.
@@ -24,8 +24,9 @@ AT_THE_VENUE = (
 
 def refusal_of(order: models.Order, entries_held: str) -> Rejection | None:
     """Return why the kill switch, a hold or the strategy's status forbids this order now."""
-    scopes = ("global", f"symbol:{order.symbol}", f"strategy:{order.strategy}")
-    rows = models.ControlState.objects.filter(scope__in=scopes)
+    if halted := halt_file.reason():
+        return own_refusal(TradingState.HALTED.value, halted)
+    rows = models.ControlState.objects.filter(scope__in=scopes_of(order))
     for row in sorted(rows, key=lambda r: -TradingState(r.state).severity):
         if row.state == TradingState.HALTED:
             return own_refusal("HALTED", f"{row.scope} is halted: {row.reason}")
@@ -40,6 +41,11 @@ def refusal_of(order: models.Order, entries_held: str) -> Rejection | None:
         text = f"strategy {order.strategy} was {status or 'unknown'}"
         return own_refusal("STRATEGY_STATUS", text)
     return None
+
+
+def scopes_of(order: models.Order) -> tuple[str, str, str]:
+    """Return the scopes of the kill switch that an order stands in."""
+    return ("global", f"symbol:{order.symbol}", f"strategy:{order.strategy}")
 
 
 def reducible(order: models.Order) -> tuple[Decimal, Decimal]:

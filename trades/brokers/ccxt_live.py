@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
 
 from django.db import transaction
 from django.utils import timezone
@@ -23,10 +24,12 @@ from engine.types.orders import (
     Unanswered,
 )
 from market.errors import SourceUnavailable
-from trades import models, oms, records
+from trades import models, oms, order_watch, records
 from trades.alerts import Alarm, Alert
 from trades.brokers.ccxt_values import VenueTrade
+from trades.brokers.send_checks import Check, no_checks
 from trades.brokers.venue_client import Hold, VenueClient, refuses_keys
+from trades.core.operating_limits import DEFAULTS, OperatingLimits
 from trades.errors import VenueRefused
 from trades.failpoints import disarm, failpoint
 from trades.lease import Fence
@@ -40,8 +43,8 @@ STOPS_EVERY_S = 5.0
 # Trades are asked for from a little before the order's decision: venues round their times.
 ORDER_MARGIN_MS = 60_000
 SWEEP_OVERLAP_MS = 3_600_000
-REJECTIONS_TO_BRAKE = 5
 REJECTIONS_TO_HALT = 10
+REJECTIONS_WINDOW = timedelta(minutes=10)
 
 
 class VenueBroker:
@@ -61,11 +64,14 @@ class VenueBroker:
         alarm: Alarm,
         fills_answered: Callable[[], None] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
+        checks: Check = no_checks,
+        limits: OperatingLimits = DEFAULTS,
     ) -> None:
         """``entries_held`` says why no entry may leave now, empty where it may (I-19).
 
         ``fills_answered`` hears of every answer to a question for fills, so that whoever was told
-        ``FILLS_UNAVAILABLE`` learns of its end.
+        ``FILLS_UNAVAILABLE`` learns of its end. ``checks`` are asked of an order that was just
+        decided, right before it is sent.
         """
         if run.mode == models.Mode.LIVE:
             disarm()
@@ -76,6 +82,8 @@ class VenueBroker:
         self._alarm = alarm
         self._fills_answered = fills_answered
         self._monotonic = monotonic
+        self._checks = checks
+        self._limits = limits
         self._sweep_at_s = monotonic()
         self._stops_at_s = monotonic()
         self._foreign: dict[str, str] = {}
@@ -88,7 +96,12 @@ class VenueBroker:
         """
         failpoint("oms.before_claim")
         hold = self._client.hold(intent)
-        return self.send(intent) if hold is None else self._hold_back(intent, hold)
+        if hold is not None:
+            return self._hold_back(intent, hold)
+        refusal = self._checks(intent)
+        if refusal is not None:
+            return oms.deny(intent.client_order_id, refusal, self._fence)
+        return self.send(intent)
 
     def send(self, intent: OrderIntent, *, resend: bool = False) -> SubmitResult:
         """Claim, send, record. ``resend`` sends an UNKNOWN order again under its own id."""
@@ -119,6 +132,9 @@ class VenueBroker:
         "No such order" is no ending: it may have filled (F-015). Where the venue does not answer
         the order stays PENDING_CANCEL, and what waits for its end waits.
         """
+        return self._cancel(client_order_id, reason)
+
+    def _cancel(self, client_order_id: str, reason: str = "") -> SubmitResult:
         order = oms.request_cancel(client_order_id, self._fence, reason)
         if order is None:
             return oms.order_state_of(client_order_id)
@@ -136,6 +152,16 @@ class VenueBroker:
             order = oms.apply_word(client_order_id, word, self._fence)
         failpoint("stop.between")
         return oms.order_state(order)
+
+    def cancel_resting_entries(self) -> int:
+        """Cancel entries that rest where no new risk is allowed; protective stops stay (CTL-13).
+
+        An order asked for once is PENDING_CANCEL and then the reconciler's. Returns how many.
+        """
+        resting = order_watch.resting_entries_held(self._run.pk)
+        for client_order_id in resting:
+            self._cancel(client_order_id)
+        return len(resting)
 
     def open_intents(self) -> Sequence[OrderIntent]:
         return tuple(
@@ -342,10 +368,16 @@ class VenueBroker:
             text = f"{REJECTIONS_TO_HALT} orders in a row were refused, last: {answer.message}"
             brake = TradingState.HALTED
             self._alarm(Alert("REJECTIONS_HALT", str(self._run.pk), text, brake=brake))
-        elif oms.rejected_in_a_row(self._run.pk, REJECTIONS_TO_BRAKE):
-            text = f"{REJECTIONS_TO_BRAKE} orders in a row were refused, last: {answer.message}"
-            brake = TradingState.REDUCING
-            self._alarm(Alert("REJECTIONS", str(self._run.pk), text, brake=brake))
+            return
+        in_a_row, lately = self._limits.rejections_in_a_row, self._limits.rejections_in_10_minutes
+        if oms.rejected_in_a_row(self._run.pk, in_a_row):
+            text = f"{in_a_row} orders in a row were refused, last: {answer.message}"
+        elif order_watch.rejected_since(self._run.pk, timezone.now() - REJECTIONS_WINDOW) >= lately:
+            text = f"{lately} orders were refused within 10 minutes, last: {answer.message}"
+        else:
+            return
+        brake = TradingState.REDUCING
+        self._alarm(Alert("REJECTIONS", str(self._run.pk), text, brake=brake))
 
     def _refused(self, code: str, message: str) -> None:
         if refuses_keys(code, message):
