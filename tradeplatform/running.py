@@ -40,6 +40,7 @@ from market.rate_budget import PRACTICE_LIMITS, Budget, SharedBudget
 from market.services import candles_backfill
 from market.sources.ccxt_poll import CcxtPollSource
 from market.sources.instruments import timeframe_from_ms
+from market.venues import venue_of
 from monitoring.layer import layer
 from monitoring.publish import StreamPublisher
 from strategies.lifecycle import scope_of, seated_sources, seats_signature
