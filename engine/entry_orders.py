@@ -126,8 +126,11 @@ class EntryDesk:
         if not entering.may_enter(order.symbol, order.strategy):
             return "no entry may be made any more", True
         rules, bar_ms = self._rules, self._identity.timeframe_ms
-        until_ms = order.decided_at_ms + (order.leg + 1) * rules.timeout_bars * bar_ms
-        if event.ts_ms < until_ms:
+        if event.kind is not EventKind.BAR or event.symbol != order.symbol:
+            return "", False
+        # each leg before this one waited its time, and one bar passed until the next was sent
+        bars = order.leg * (rules.timeout_bars + 1) + rules.timeout_bars
+        if event.ts_ms < order.decided_at_ms + bars * bar_ms:
             return "", False
         waited = f"not filled within {rules.timeout_bars} bars"
         if order.leg >= rules.reprice_times:

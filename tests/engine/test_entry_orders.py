@@ -107,7 +107,11 @@ def test_what_is_left_after_the_time_out_is_priced_anew_once_the_order_has_ended
         "0a1b2c", "main", "run", "ema-trend", BTC, 60_000, 1
     )
     assert (second.stop_price, second.decided_at_ms) == (WANTED.stop_price, 60_000)
-    assert room.plan(5).new == ()
+    room.orders = [second]
+    assert room.plan(4, EventKind.CLOCK) == EntryPlan(), "it has its whole time from here"
+    assert room.plan(5, EventKind.CLOCK) == EntryPlan(), "time is judged at bars"
+    ((_, reason),) = room.plan(5).cancels
+    assert reason.endswith("given up")
 
 
 def test_an_order_that_filled_while_it_was_cancelled_has_no_next_leg() -> None:
