@@ -19,6 +19,7 @@ from decimal import Decimal
 
 from engine.equity import DAY_MS, EquityCurve
 from engine.ledger_state import (
+    DUST,
     Asset,
     FillEffect,
     Holding,
@@ -198,20 +199,18 @@ class Ledger:
         held = self.position(strategy, instrument.symbol).quantity_base
         return is_dust(held, self._asset_of(instrument.symbol).mark, instrument)
 
-    def sweep_dust(
-        self, strategy: str, instrument: Instrument, ts_ms: int, regime: str
-    ) -> FillEffect:
-        """Close a dust position, if it is one, at its mark: no cash moves, no fee is paid and the
-        coins stay on the account as external holdings."""
-        if not self.is_dust(strategy, instrument):
+    def sweep_dust(self, strategy: str, symbol: str, ts_ms: int, regime: str) -> FillEffect:
+        """Close a position that ``is_dust`` at its mark; the coins stay on the account as external
+        holdings. No cash moves and no fee is paid; does nothing where nothing is held.
+        """
+        book, asset = self._book(strategy, symbol), self._asset_of(symbol)
+        if not book.lots:
             return FillEffect()
-        symbol = instrument.symbol
-        book, asset = self._books[strategy, symbol], self._asset_of(symbol)
         quantity, mark = book.quantity, asset.mark
         if mark is None:  # an open position always has one: its fill set it
             raise LedgerError(f"position of {strategy} in {symbol} has no mark")
         trade_id = f"{symbol}:dust:{strategy}:{ts_ms}"
-        leaving = Exit(trade_id, mark, ZERO, ts_ms, regime, "dust", "")
+        leaving = Exit(trade_id, mark, ZERO, ts_ms, regime, DUST, "")
         changed, trades = self._close(book, abs(quantity), leaving)
         asset.external += quantity
         asset.gross -= abs(quantity)
@@ -305,6 +304,10 @@ class Ledger:
         """The strategy's position in the symbol; quantity 0 where it has none."""
         book = self._books.get((strategy, symbol))
         return book.position() if book is not None else Position(strategy, symbol)
+
+    def filled_of(self, client_order_id: str) -> Decimal:
+        """What was booked of an order, in base units."""
+        return self._filled.get(client_order_id, ZERO)
 
     def mark_of(self, symbol: str) -> Decimal | None:
         """The price the symbol's base asset is valued at; None before its first."""

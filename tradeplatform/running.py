@@ -20,6 +20,7 @@ from django.utils import timezone
 from engine.account import Account
 from engine.announce import PublishingAnnouncer
 from engine.client_ids import RunIdentity
+from engine.entry_orders import EntryDesk
 from engine.executors import ThreadedExecutor
 from engine.failsafe import FailSafe, Failure, attempt
 from engine.phases.pipeline import Pipeline
@@ -47,6 +48,7 @@ from strategies.lifecycle import scope_of, seated_sources, seats_signature
 from strategies.selectors import status_without_layer
 from tradeplatform import bootstrap
 from tradeplatform.configuration import PRACTICE, Configuration, from_mapping
+from tradeplatform.protecting import protection_of
 from tradeplatform.session_relief import relief
 from tradeplatform.timed_budget import TimedBudget
 from tradeplatform.watch import RunWatch
@@ -227,9 +229,9 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
         journal=journal,
         gatekeeper=gatekeeper,
         policy=policy,
-        protection=bootstrap.protection(
-            config, identity, instruments, named=records.newest_stops(run), watch=watch
-        ),
+        protection=protection_of(run, config, client, identity, instruments, watch),
+        instruments=instruments,
+        entries=EntryDesk(bootstrap.entry_rules(config), identity, instruments),
     )
     asked = StoredInstructions(run)
     session = TradingSession(
@@ -258,6 +260,7 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
                 instruments=instruments,
                 limits=limits,
                 resting_stops=config.trading.resting_stops,
+                entries=bootstrap.entry_rules(config),
             ),
             FailSafe(watch.incident, time.monotonic),
             state.get("side_books", {}),
@@ -386,7 +389,7 @@ def _account(
 def _throttle(run: TradingRun) -> OrderThrottle:
     """Return the entries of the last day of event time."""
     throttle = OrderThrottle()
-    entries = Order.objects.filter(run=run, purpose="entry").order_by("-decided_at")
+    entries = Order.objects.filter(run=run, purpose="entry", leg=0).order_by("-decided_at")
     last = entries.values_list("decided_at", flat=True).first()
     if last is None:
         return throttle
