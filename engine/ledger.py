@@ -196,13 +196,14 @@ class Ledger:
 
     def is_dust(self, strategy: str, instrument: Instrument) -> bool:
         """True where the position is open and no order could close it (F-019)."""
-        held = self.position(strategy, instrument.symbol).quantity_base
-        return is_dust(held, self._asset_of(instrument.symbol).mark, instrument)
+        symbol = instrument.symbol
+        return is_dust(
+            self.position(strategy, symbol).quantity_base, self.mark_of(symbol), instrument
+        )
 
     def sweep_dust(self, strategy: str, symbol: str, ts_ms: int, regime: str) -> FillEffect:
-        """Close a position that ``is_dust`` at its mark; the coins stay on the account as external
-        holdings. No cash moves and no fee is paid; does nothing where nothing is held.
-        """
+        """Close a position that ``is_dust`` at its mark, without cash or fee; the coins stay on the
+        account as external holdings. Does nothing where nothing is held."""
         book, asset = self._book(strategy, symbol), self._asset_of(symbol)
         if not book.lots:
             return FillEffect()
@@ -397,7 +398,6 @@ class Ledger:
         return asset
 
     def _base(self, symbol: str) -> str:
-        base = self._bases.get(symbol)
-        if base is None:
-            base = self._bases[symbol] = base_of(symbol, self.quote)
-        return base
+        if symbol not in self._bases:
+            self._bases[symbol] = base_of(symbol, self.quote)
+        return self._bases[symbol]
