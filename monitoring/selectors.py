@@ -35,6 +35,7 @@ from trades.models import (
     TradingRun,
 )
 from trades.selectors import automatic_holds
+from trades.selectors.requests import growth
 
 TRADES_SHOWN = 50
 ALERTS_SHOWN = 20
@@ -184,15 +185,19 @@ def account_head(run: TradingRun) -> dict[str, Any] | None:
     if point is None:
         return None
     worst = EquityPoint.objects.filter(run=run).aggregate(worst=Max("drawdown_fraction"))["worst"]
-    start = float(run.starting_cash_quote)
     equity = float(point.equity_quote)
+    grown = growth(
+        start_quote=run.starting_cash_quote,
+        equity_quote=point.equity_quote,
+        adjustments=list(run.adjustments.order_by("pk")),
+    )
     return {
         "at_ms": as_ms(point.at),
         "equity": equity,
         "cash": as_float(point.cash_quote),
         "exposure": as_float(point.exposure_quote),
         "exposure_fraction": float(point.exposure_quote) / equity if equity > 0 else None,
-        "return_fraction": equity / start - 1 if start > 0 else None,
+        "return_fraction": grown,
         "drawdown_fraction": as_float(point.drawdown_fraction),
         "worst_drawdown_fraction": as_float(worst),
         "day_pnl": as_float(point.day_pnl_quote),

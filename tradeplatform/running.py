@@ -25,6 +25,7 @@ from engine.failsafe import FailSafe, Failure, attempt
 from engine.phases.pipeline import Pipeline
 from engine.phases.recorder import FullRecorder
 from engine.ports import Broker
+from engine.requests import RequestDesk
 from engine.risk import OrderThrottle, RiskLimits
 from engine.seats import Seated
 from engine.session import TradingSession
@@ -60,6 +61,7 @@ from trades.dead_man import DeadMan
 from trades.deployment import limits_of_deployment
 from trades.errors import RunRefused
 from trades.gate import DatabaseGatekeeper
+from trades.instructions import StoredInstructions
 from trades.journal import DatabaseJournal
 from trades.lease import Fence
 from trades.loop import Reconciler, TradingLoop
@@ -229,6 +231,7 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
             config, identity, instruments, named=records.newest_stops(run), watch=watch
         ),
     )
+    asked = StoredInstructions(run)
     session = TradingSession(
         timeframe_ms=run.timeframe_ms,
         instruments=instruments,
@@ -259,6 +262,7 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
             FailSafe(watch.incident, time.monotonic),
             state.get("side_books", {}),
         ),
+        requests=RequestDesk(identity, instruments, asked, gatekeeper, journal),
     )
 
     relieve = relief(pipeline, client)

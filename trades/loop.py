@@ -143,7 +143,7 @@ class TradingLoop:
         return self._is_fast
 
     def _clock_event(self) -> MarketEvent:
-        """Fills need not wait for the next bar: a clock event books what has happened so far."""
+        """Fills and requests need not wait for the next bar: a clock event takes them in."""
         now_ms = self._source.now_ms()
         return MarketEvent(EventKind.CLOCK, "", now_ms, now_ms)
 
