@@ -232,8 +232,7 @@ class Ledger:
 
     def _set_mark(self, asset: Asset, price: Decimal) -> None:
         external = asset.external
-        if asset.balance:
-            self._moved = True
+        self._moved |= asset.balance != 0
         if external:
             if asset.mark is None:
                 self._contribute(self.equity_quote, external * price)
