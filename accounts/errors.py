@@ -36,3 +36,17 @@ class SettingsRefused(Refused):
 
     status = 400
     reason_code = "settings_refused"
+
+
+class SecondFactorRefused(Refused):
+    """A second login step that is not changed as asked."""
+
+    status = 400
+    reason_code = "second_factor_refused"
+
+
+class UserRefused(Refused):
+    """A change of a person's access that is not made as asked."""
+
+    status = 400
+    reason_code = "user_refused"

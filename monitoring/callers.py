@@ -15,6 +15,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from accounts.authentication import TokenAuthentication
 from accounts.models import Scope
 from accounts.roles import reaches, token_scope, user_scope
+from accounts.sessions import session_row
 
 
 class UnknownCaller(Exception):
@@ -78,4 +79,6 @@ def _by_session(request: HttpRequest, session_key: str) -> tuple[str, Scope | No
     user = get_user(request)
     if not user.is_authenticated or not user.is_active:
         raise UnknownCaller("no session of an active user")
+    if session_row(session_key) is None:
+        raise UnknownCaller("the login was ended, too old or idle for too long")
     return f"user {user.pk}", user_scope(user)

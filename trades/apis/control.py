@@ -10,6 +10,7 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.confirmation import ReauthRequired, is_confirmed
 from accounts.errors import Refused
 from accounts.models import Scope
 from accounts.operations import (
@@ -100,15 +101,18 @@ class _ControlApi(Operation):
 
     def latch(self) -> Response:
         given: dict[str, Any] = self.checked(ControlInput)
+        is_admin = reaches(request_scope(self.request), Scope.ADMIN)
         try:
             row = control_set(
                 scope=given["scope"],
                 state=self.state,
                 actor=self.actor,
                 reason=given["reason"],
-                may_loosen=reaches(request_scope(self.request), Scope.ADMIN),
+                may_loosen=is_admin and is_confirmed(self.request),
             )
         except LooseningRefused as error:
+            if is_admin:
+                raise ReauthRequired from error
             raise PermissionDenied(f"{error}, which needs the scope admin") from error
         except ControlRefused as error:
             raise ControlUnacceptable(str(error)) from error
