@@ -29,13 +29,17 @@ def session_begin(request: HttpRequest, user: User) -> None:
     if request.session.session_key is None:
         request.session.create()
     now = timezone.now()
-    LoginSession.objects.create(
-        user=user,
+    # a person who logs in again in the same browser keeps the session's key
+    LoginSession.objects.update_or_create(
         digest=digest_of(str(request.session.session_key)),
-        created_at=now,
-        last_seen_at=now,
-        ip_address=call_context.get().ip_address,
-        browser=request.headers.get("User-Agent", "")[:200],
+        defaults={
+            "user": user,
+            "created_at": now,
+            "last_seen_at": now,
+            "ended_at": None,
+            "ip_address": call_context.get().ip_address,
+            "browser": request.headers.get("User-Agent", "")[:200],
+        },
     )
     session_confirm(request)
 

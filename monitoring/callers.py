@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import get_user
 from django.http import HttpRequest
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import AuthenticationFailed, Throttled
 
 from accounts.authentication import TokenAuthentication
 from accounts.models import Scope
@@ -66,7 +66,7 @@ def _by_token(request: HttpRequest, authorization: str) -> tuple[str, Scope | No
     request.META["HTTP_AUTHORIZATION"] = authorization
     try:
         found = TokenAuthentication().authenticate(request)
-    except AuthenticationFailed as error:
+    except (AuthenticationFailed, Throttled) as error:
         raise UnknownCaller(str(error)) from error
     if found is None:
         raise UnknownCaller("the Authorization header was not 'Bearer TOKEN'")
