@@ -50,3 +50,17 @@ class UserRefused(Refused):
 
     status = 400
     reason_code = "user_refused"
+
+
+class ExchangeKeyRefused(Refused):
+    """An exchange key that is not kept or opened as asked; the message holds none of it."""
+
+    status = 400
+    reason_code = "exchange_key_refused"
+
+
+class OutboundRefused(Refused):
+    """An address the platform does not post to."""
+
+    status = 400
+    reason_code = "outbound_refused"

@@ -28,4 +28,5 @@ urlpatterns = [
     path("access/tokens/<int:token_id>/end/", access_views.token_end, name="token-end"),
     path("access/sessions/<int:session_id>/end/", access_views.any_session_end, name="session-end"),
     path("audit/", access_views.audit_page, name="audit"),
+    path("audit/export.csv", access_views.audit_csv, name="audit-csv"),
 ]

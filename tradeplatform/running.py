@@ -44,6 +44,7 @@ from strategies.lifecycle import scope_of, seated_sources, seats_signature
 from strategies.selectors import status_without_layer
 from tradeplatform import bootstrap
 from tradeplatform.configuration import PRACTICE, Configuration, from_mapping
+from tradeplatform.credentials import ExchangeKeyRefused, exchange_credentials
 from tradeplatform.watch import RunWatch
 from trades import records
 from trades.brokers.ccxt_live import VenueBroker
@@ -71,10 +72,14 @@ def venue_client(config: Configuration) -> Any:
         RunRefused: the practice exchange is configured and its address is not set.
         DataError: a sandbox is configured and the venue has none.
     """
+    try:
+        found = exchange_credentials(config.exchange.id, config.exchange.account)
+    except ExchangeKeyRefused as error:
+        raise RunRefused(str(error)) from error
     credentials: dict[str, Any] = {
-        "key": os.environ.get("TRADEPLATFORM_EXCHANGE_KEY", ""),
-        "secret": os.environ.get("TRADEPLATFORM_EXCHANGE_SECRET", ""),
-        "passphrase": os.environ.get("TRADEPLATFORM_EXCHANGE_PASSPHRASE", ""),
+        "key": found.key,
+        "secret": found.secret,
+        "passphrase": found.passphrase,
     }
     timeout_s = config.exchange.request_timeout_seconds
     if config.exchange.id != PRACTICE:
