@@ -18,6 +18,8 @@ IS_PRODUCTION = ENVIRONMENT == "production"
 VAR_DIR = env.var_dir()
 
 DEBUG = env.boolean("DEBUG", False)
+if IS_PRODUCTION and DEBUG:
+    raise ImproperlyConfigured("DEBUG was true, production shows no traces")
 SECRET_KEY = env.secret("SECRET_KEY", generated_in=None if IS_PRODUCTION else VAR_DIR)
 if IS_PRODUCTION and len(SECRET_KEY) < 50:
     raise ImproperlyConfigured(f"SECRET_KEY had {len(SECRET_KEY)} characters, at least 50 needed")
