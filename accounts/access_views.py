@@ -65,9 +65,9 @@ def user_add(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @needs(Scope.ADMIN)
-def user_change(request: HttpRequest, user_id: int) -> HttpResponse:
+def user_change(request: HttpRequest) -> HttpResponse:
     """Set a role, or let in and keep out."""
-    user = User.objects.filter(pk=user_id).first()
+    user = User.objects.filter(pk=_posted_id(request, "user")).first()
     if user is None:
         raise Http404("no such user")
     if not is_same_person(request):
@@ -113,9 +113,9 @@ def token_add(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @needs(Scope.ADMIN)
-def token_end(request: HttpRequest, token_id: int) -> HttpResponse:
+def token_end(request: HttpRequest) -> HttpResponse:
     """Revoke a token; it only takes away, so it asks for no password."""
-    token = token_get(token_id)
+    token = token_get(_posted_id(request, "token"))
     if token is None:
         raise Http404("no such token")
     reason = request.POST.get("reason", "").strip()[:500]
@@ -176,6 +176,12 @@ def _audit_filters(request: HttpRequest) -> dict[str, str]:
 
 def _audit_rows(filters: dict[str, str]) -> QuerySet[AuditEvent]:
     return audit_list(**{name: value or None for name, value in filters.items()})
+
+
+def _posted_id(request: HttpRequest, name: str) -> int:
+    """Return a posted row number; 0, which no row has, where it was none."""
+    text = request.POST.get(name, "")
+    return int(text) if text.isdecimal() and text.isascii() and len(text) < 16 else 0
 
 
 def _page(request: HttpRequest, *, made: str = "", token: str = "") -> HttpResponse:

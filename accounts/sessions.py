@@ -10,6 +10,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import QuerySet
+from django.dispatch import Signal
 from django.http import HttpRequest
 from django.utils import timezone
 
@@ -22,6 +23,12 @@ SEEN_RESOLUTION = timedelta(minutes=1)
 # for what loosens: a login or a confirmation this fresh stands for the person (SEC-19)
 CONFIRMED_FOR_S = 300
 _CONFIRMED = "confirmed_at"
+# sent after the commit, in the process of the act: open sockets look again at once (SEC-17)
+access_changed = Signal()
+
+
+def tell_access_changed() -> None:
+    transaction.on_commit(lambda: access_changed.send(sender=None))
 
 
 def session_begin(request: HttpRequest, user: User) -> None:
@@ -121,7 +128,10 @@ def session_forget(session_key: str | None) -> None:
 
 
 def _ended(rows: QuerySet[LoginSession]) -> int:
-    return rows.filter(ended_at__isnull=True).update(ended_at=timezone.now())
+    n_ended = rows.filter(ended_at__isnull=True).update(ended_at=timezone.now())
+    if n_ended:
+        tell_access_changed()
+    return n_ended
 
 
 def _record(user: User, actor: str, reason: str, ended: int) -> None:

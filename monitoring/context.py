@@ -20,5 +20,6 @@ def strip(request: HttpRequest) -> dict[str, Any]:
     return {
         "strip": cache(lambda: selectors.strip(selectors.run_shown(code))),
         "has_second_step": cache(lambda: is_enrolled(request.user)),
+        "may_administer": cache(lambda: reaches(user_scope(request.user), Scope.ADMIN)),
         "may_operate": cache(lambda: reaches(user_scope(request.user), Scope.OPERATE)),
     }

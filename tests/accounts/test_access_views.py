@@ -52,8 +52,11 @@ def test_access_and_audit_are_for_administrators(pattern, role):
 def test_an_id_that_is_not_there_is_not_found():
     """SEC-10"""
     admin = by_session("admin")
-    for name in ("user-change", "token-end", "session-end"):
-        assert admin.post(reverse(name, args=[999]), {"password": PASSWORD}).status_code == 404
+    for number in ("999", "x", "", "9" * 40):
+        given = {"user": number, "token": number, "password": PASSWORD}
+        for name in ("user-change", "token-end"):
+            assert admin.post(reverse(name), given).status_code == 404
+    assert admin.post(reverse("session-end", args=[999])).status_code == 404
 
 
 def test_a_role_is_given_with_password_and_reason_and_ends_the_logins():
@@ -61,8 +64,8 @@ def test_a_role_is_given_with_password_and_reason_and_ends_the_logins():
     admin = by_session("admin")
     operator = by_session("operator")
     bob = User.objects.get(username="operator-user")
-    change = reverse("user-change", args=[bob.pk])
-    given = {"act": "role", "role": "viewer", "reason": "on leave"}
+    change = reverse("user-change")
+    given = {"user": bob.pk, "act": "role", "role": "viewer", "reason": "on leave"}
     for missing in ({"password": "wrong"}, {"password": PASSWORD, "reason": " "}):
         admin.post(change, {**given, **missing})
         assert [g.name for g in bob.groups.all()] == ["operator"]
@@ -76,9 +79,16 @@ def test_a_role_is_given_with_password_and_reason_and_ends_the_logins():
 
 def test_the_last_administrator_can_neither_step_down_nor_be_kept_out():
     admin = by_session("admin")
-    change = reverse("user-change", args=[User.objects.get().pk])
+    change = reverse("user-change")
     for act in ("role", "deactivate"):
-        given = {"act": act, "role": "viewer", "reason": "why not", "password": PASSWORD}
+        me = User.objects.get().pk
+        given = {
+            "user": me,
+            "act": act,
+            "role": "viewer",
+            "reason": "why not",
+            "password": PASSWORD,
+        }
         page = admin.post(change, given, follow=True)
         assert "the only administrator" in page.content.decode()
     assert User.objects.filter(is_active=True, is_superuser=True).count() == 1
@@ -87,8 +97,12 @@ def test_the_last_administrator_can_neither_step_down_nor_be_kept_out():
 def test_a_person_who_is_kept_out_is_out_at_once_and_may_be_let_in_again():
     """SEC-33"""
     admin, operator = by_session("admin"), by_session("operator")
-    change = reverse("user-change", args=[User.objects.get(username="operator-user").pk])
-    given = {"reason": "left", "password": PASSWORD}
+    change = reverse("user-change")
+    given = {
+        "user": User.objects.get(username="operator-user").pk,
+        "reason": "left",
+        "password": PASSWORD,
+    }
     admin.post(change, {"act": "deactivate", **given})
     assert operator.get(reverse("overview")).status_code == 302
     admin.post(change, {"act": "activate", **given})
@@ -119,10 +133,10 @@ def test_a_token_is_made_with_the_password_shown_once_and_revoked_with_a_reason(
     row = ApiToken.objects.get()
     assert 89 <= (row.expires_at - row.created_at).days <= 90
     assert token not in admin.get(reverse("access")).content.decode()
-    revoke = reverse("token-end", args=[row.pk])
-    admin.post(revoke, {"reason": " "})
+    revoke = reverse("token-end")
+    admin.post(revoke, {"token": row.pk, "reason": " "})
     assert ApiToken.objects.get().revoked_at is None
-    admin.post(revoke, {"reason": "leaked"})
+    admin.post(revoke, {"token": row.pk, "reason": "leaked"})
     assert ApiToken.objects.get().revoked_at is not None
     assert AuditEvent.objects.get(action="token.revoke").reason == "leaked"
 
