@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.db.models import QuerySet
 from django.dispatch import Signal
 from django.http import HttpRequest
@@ -16,9 +17,12 @@ from django.utils import timezone
 
 from accounts.audit import audit_record
 from accounts.context import call_context
+from accounts.locks import brief_wait
 from accounts.models import LoginSession
 from accounts.services import digest_of
 
+logger = logging.getLogger(__name__)
+TOUCH_WAIT_S = 0.2
 SEEN_RESOLUTION = timedelta(minutes=1)
 # for what loosens: a login or a confirmation this fresh stands for the person (SEC-19)
 CONFIRMED_FOR_S = 300
@@ -78,8 +82,14 @@ def session_row(session_key: str | None) -> LoginSession | None:
 def session_touch(row: LoginSession) -> None:
     """Note that a person used the session, at most once a minute."""
     now = timezone.now()
-    if now - row.last_seen_at > SEEN_RESOLUTION:
-        LoginSession.objects.filter(pk=row.pk).update(last_seen_at=now)
+    if now - row.last_seen_at <= SEEN_RESOLUTION:
+        return
+    try:
+        with brief_wait(TOUCH_WAIT_S):
+            LoginSession.objects.filter(pk=row.pk).update(last_seen_at=now)
+    except OperationalError as error:
+        # a locked database must not keep anybody from halting (CTL-13)
+        logger.warning("use of a session not noted: %s", error)
 
 
 def session_list(user: User | None = None) -> QuerySet[LoginSession]:

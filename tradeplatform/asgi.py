@@ -15,6 +15,7 @@ from channels.auth import AuthMiddlewareStack
 from channels.db import database_sync_to_async
 from channels.routing import ProtocolTypeRouter, URLRouter
 from django.conf import settings
+from django.dispatch import receiver
 
 from accounts.sessions import access_changed
 from monitoring.hub import Hub
@@ -25,7 +26,7 @@ from tradeplatform.origins import SameOriginOnly
 hub = Hub(settings.REDIS_URL, database_sync_to_async(stream_snapshot))
 
 
-@access_changed.connect
+@receiver(access_changed)
 def sockets_look_again(**_: Any) -> None:
     """Whoever was logged out a moment ago hears nothing more, not even for a minute (SEC-17)."""
     hub.recheck_soon()

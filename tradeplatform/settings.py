@@ -199,6 +199,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 30.0,
         "options": {"queue": "research", "expires": 25},
     },
+    "say when the controls want a review": {
+        "task": "tradeplatform.tasks.self_assessment_due",
+        "schedule": 3600.0,
+        "options": {"queue": "io", "expires": 600},
+    },
     "bound the stored scores": {
         "task": "strategies.tasks.scores_due",
         "schedule": 3600.0,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from celery import shared_task
 from django.conf import settings
+from django.utils import timezone
 
 from monitoring.services import heartbeat
 from tradeplatform.configuration import load
 from tradeplatform.preflight import preflight_run
+from tradeplatform.self_assessment import banner
 from tradeplatform.watchdog import HEARTBEAT_EVERY_S
 
 
@@ -19,6 +21,11 @@ def heartbeat_trading() -> None:
 @shared_task(acks_late=False, ignore_result=True, soft_time_limit=20, time_limit=30)
 def heartbeat_general() -> None:
     _beat("general")
+
+
+@shared_task(ignore_result=True, soft_time_limit=20, time_limit=30)
+def self_assessment_due() -> bool:
+    return banner(timezone.now())
 
 
 @shared_task(ignore_result=True, soft_time_limit=25, time_limit=30)

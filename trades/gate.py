@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from engine.ports import StrategyStatus, TradingState
+from engine.trading_book import REPEATED
 from strategies.models import Strategy
 from trades.alerts import Alert, ControlWatch
 from trades.models import ControlEvent, ControlState, Order, TradingRun
 from trades.services import GLOBAL_SCOPE, RELEASED, control_release_due, control_set
 
 # Breakers whose measure starts anew when a person resets them.
-FORGIVEN = frozenset({"MAX_DRAWDOWN", "LOSS_STREAK", "OVERFILL", "OVERSOLD"})
+FORGIVEN = frozenset({"MAX_DRAWDOWN", "LOSS_STREAK", "OVERFILL", "OVERSOLD", *REPEATED})
 
 
 class DatabaseGatekeeper:
@@ -86,14 +87,13 @@ class DatabaseGatekeeper:
         scope: str = GLOBAL_SCOPE,
     ) -> None:
         at = datetime.fromtimestamp(at_ms / 1000, UTC)
-        next_day = (at + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
         row = control_set(
             scope=scope,
             state=state,
             actor="breaker",
             reason=text,
             reason_code=reason_code,
-            releases_at=next_day if reason_code == "DAY_LOSS" else None,
+            releases_at=_releases_at(reason_code, at),
             is_breaker=True,
             at=at,
         )
@@ -118,6 +118,16 @@ class DatabaseGatekeeper:
         ]
         found.extend((TradingState.REDUCING, hold) for hold in self._holds)
         return max(found, key=lambda item: item[0].severity)
+
+
+def _releases_at(reason_code: str, at: datetime) -> datetime | None:
+    """Return when a breaker ends by itself: the next UTC day or Monday; None for a person."""
+    midnight = at.replace(hour=0, minute=0, second=0, microsecond=0)
+    if reason_code == "DAY_LOSS":
+        return midnight + timedelta(days=1)
+    if reason_code == "WEEK_LOSS":
+        return midnight + timedelta(days=7 - at.weekday())
+    return None
 
 
 def _resets_by_scope() -> dict[str, int]:

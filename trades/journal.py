@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
@@ -136,6 +137,12 @@ class DatabaseJournal:
 
     def _write_ahead(self, order: models.Order) -> None:
         order.fence_token = self._fence.token
+        # what the order was made by, beside its strategy and whoever asked for it (CTL-23): the
+        # run's own row names the code that opened it, which an upgrade leaves behind
+        order.limits_snapshot["made_by"] = {
+            "code": settings.CODE_VERSION,
+            "config": self._run.config_digest,
+        }
         order.save(force_insert=True)
         models.OrderEvent.objects.create(
             order=order, seq=1, from_status="", to_status="INTENT", at=order.created_at

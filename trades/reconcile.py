@@ -24,6 +24,8 @@ from trades import models, oms, records
 from trades.alerts import Alarm, Alert
 from trades.brokers.ccxt_live import VenueBroker
 from trades.brokers.venue_client import VenueClient
+from trades.core.operating_limits import DEFAULTS, OperatingLimits
+from trades.differences import judged_difference
 from trades.errors import VenueRefused
 from trades.failpoints import failpoint
 from trades.lease import Fence
@@ -85,6 +87,7 @@ class RunReconciler:
         patience: Patience = Patience(),
         monotonic: Callable[[], float] = time.monotonic,
         baseline: Mapping[str, Decimal] | None = None,
+        limits: OperatingLimits = DEFAULTS,
     ) -> None:
         """``baseline`` is what the account held of each base asset before the run.
 
@@ -107,6 +110,7 @@ class RunReconciler:
         self._patience = patience
         self._monotonic = monotonic
         self._baseline = dict(baseline or {})
+        self._limits = limits
         self._due_at_s = monotonic()
         self._suspects: dict[str, Decimal] = {}
 
@@ -116,6 +120,7 @@ class RunReconciler:
         Raises:
             SourceUnavailable: the venue did not answer; the next call tries again.
         """
+        self._broker.cancel_resting_entries()
         if self._monotonic() < self._due_at_s:
             return
         try:
@@ -166,8 +171,9 @@ class RunReconciler:
             oms.expire(order.client_order_id, self._fence, code="NEVER_SENT", text=text)
             report.expired.append(order.client_order_id)
             return
-        self._broker.send(records.order_intent(order))
-        report.resent.append(order.client_order_id)
+        answer = self._broker.send(records.order_intent(order))
+        waits = isinstance(answer, OrderState) and answer.status is OrderStatus.INTENT
+        (report.undecided if waits else report.resent).append(order.client_order_id)
 
     def _query(self, order: models.Order, report: ReconcileReport) -> None:
         is_stop = order.order_type == OrderType.STOP
@@ -243,13 +249,14 @@ class RunReconciler:
         for instrument in quiet:
             asset = instrument.base
             difference = held.get(asset, oms.ZERO) - expected[asset]
-            if abs(difference) > instrument.lot_size:
-                seen[asset] = difference
-        for asset, difference in seen.items():
+            if abs(difference) <= instrument.lot_size:
+                continue
+            seen[asset] = difference
             if self._suspects.get(asset) == difference:
                 report.differences[asset] = difference
-                text = f"the venue holds {difference:+f} {asset} more than our books"
-                self._alarm(Alert("BALANCE_DIFFERENCE", asset, text))
+                alert = judged_difference(self._run, instrument, difference, self._limits)
+                if alert is not None:
+                    self._alarm(alert)
         self._suspects = seen
 
     def _expected(self) -> defaultdict[str, Decimal]:

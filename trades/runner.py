@@ -15,6 +15,7 @@ from typing import Protocol
 from django.conf import settings
 from django.utils.module_loading import import_string
 
+from trades import halt_file
 from trades.errors import LeaseLost
 from trades.failpoints import failpoint
 from trades.lease import Fence, lease_acquire, lease_kept
@@ -66,6 +67,7 @@ class Runner:
 
     def advance(self, run_id: int) -> AdvanceSummary:
         """Advance one run if this process holds or can take its lease."""
+        halt_file.latch()
         run = TradingRun.objects.filter(pk=run_id, ended_at__isnull=True).first()
         if run is None:
             self._drop(run_id)

@@ -43,6 +43,8 @@ _INSTRUMENT = (
     "maker_fee_fraction",
     "taker_fee_fraction",
 )
+# Counted since later: a decision stored before has none of them.
+_LATER_COUNTS = ("entries_15m", "entries_day")
 Json = dict[str, JsonValue]
 
 
@@ -126,7 +128,8 @@ def _position(held: Holding) -> JsonValue:
 
 def _risk(view: RiskView) -> Json:
     given: Json = {name: str(getattr(view, name)) for name in _MONEY}
-    given |= {name: getattr(view, name) for name in _COUNTS}
+    given |= {name: getattr(view, name) for name in (*_COUNTS, *_LATER_COUNTS)}
+    given["week_pnl_quote"] = str(view.week_pnl_quote)
     given["state"] = view.state.value
     given["by_symbol"] = {k: str(v) for k, v in sorted(view.exposure_by_symbol.items())}
     given["by_strategy"] = {k: str(v) for k, v in sorted(view.exposure_by_strategy.items())}
@@ -287,6 +290,7 @@ def context_of(given: Json, symbol: str, policy: OptimizationPolicy) -> Decision
 def _risk_of(row: Mapping[str, JsonValue]) -> RiskView:
     money = {name: _decimal(row.get(name), name) for name in _MONEY}
     counts = {name: _int(row.get(name), name) for name in _COUNTS}
+    counts |= {name: _int(row.get(name, 0), name) for name in _LATER_COUNTS}
     try:
         state = TradingState(str(row.get("state")))
     except ValueError as error:
@@ -304,6 +308,9 @@ def _risk_of(row: Mapping[str, JsonValue]) -> RiskView:
         consecutive_losses=counts["consecutive_losses"],
         orders_last_hour=counts["orders_last_hour"],
         orders_last_day=counts["orders_last_day"],
+        entries_15m=counts["entries_15m"],
+        entries_day=counts["entries_day"],
+        week_pnl_quote=_decimal(row.get("week_pnl_quote", "0"), "week_pnl_quote"),
         state=state,
         exposure_by_symbol=_amounts(row.get("by_symbol")),
         exposure_by_strategy=_amounts(row.get("by_strategy")),

@@ -54,6 +54,20 @@ def test_using_pages_keeps_a_login_and_what_a_page_asks_by_itself_does_not(clien
     assert timezone.now() - LoginSession.objects.get().last_seen_at < timedelta(minutes=1)
 
 
+def test_a_locked_database_keeps_nobody_from_reading_a_page(client, ada, monkeypatch):
+    """CTL-13: noting that a session is used is not worth a wait."""
+    from django.db import OperationalError
+    from django.db.models import QuerySet
+
+    aged(last_seen_at=timedelta(minutes=5))
+
+    def locked(self, **values):
+        raise OperationalError("database is locked")
+
+    monkeypatch.setattr(QuerySet, "update", locked)
+    assert client.get(reverse("account")).status_code == 200
+
+
 def test_logging_out_kills_the_session_on_the_server(client, ada):
     """SEC-18: the old cookie, sent again, is nobody's."""
     cookie = client.cookies["sessionid"].value

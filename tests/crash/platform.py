@@ -44,6 +44,12 @@ risk:
   max_open_orders_per_symbol: 25
   max_orders_per_hour: 10000
   max_orders_per_day: 100000
+  max_week_loss: 0.7
+  max_entries_per_15m: 10000
+  max_entries_per_day: 100000
+  max_slippage: 0.1
+  collar_majors: 0.5
+  collar: 0.5
 """
 
 

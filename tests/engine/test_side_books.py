@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from engine.limits import RiskLimits
+from engine.client_ids import RunIdentity
 from engine.paper import PaperBroker
 from engine.phases.config import Readiness
 from engine.phases.pipeline import Pipeline
@@ -17,14 +17,13 @@ from engine.policy import BasePolicy
 from engine.ports import Assessment, StrategyStatus, TradingState
 from engine.side_books import COUNTERFACTUAL, SHADOW, SideBooks, SideMarket, SidePlan
 from engine.side_gates import CounterfactualGate, ShadowGate
-from engine.trading_book import RunIdentity
 from engine.types.bars import MarketEvent
 from engine.window import HistoryWindow
 from tests.bar_factory import random_walk
 from tests.engine.books import BTC, D, instrument
 from tests.engine.phases.scene import CONFIG, Gate, Incidents, Rule, book_at, fail_safe, pipeline
 from tests.engine.phases.sizing import Layer
-from tests.engine.sessions import Scene, play, scene
+from tests.engine.sessions import MANY_ENTRIES, Scene, play, scene
 from trades.side_book_state import JsonCodec
 
 BARS = random_walk(7, 900)
@@ -42,7 +41,7 @@ def market(**changes: Any) -> SideMarket:
     fields: dict[str, Any] = {
         "identity": IDENTITY,
         "instruments": {BTC: instrument()},
-        "limits": RiskLimits(),
+        "limits": MANY_ENTRIES,
     }
     return SideMarket(**{**fields, **changes})
 

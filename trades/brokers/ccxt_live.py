@@ -5,27 +5,32 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
 
 from django.db import transaction
 from django.utils import timezone
 
 from engine.ports import TradingState
-from engine.types.bars import MarketEvent
+from engine.types.bars import EventKind, MarketEvent
 from engine.types.orders import (
+    Cause,
     Fill,
     OrderIntent,
     OrderState,
     OrderStatus,
     OrderType,
+    Purpose,
     Rejection,
     SubmitResult,
     Unanswered,
 )
 from market.errors import SourceUnavailable
-from trades import models, oms, records
+from trades import models, oms, order_watch, records
 from trades.alerts import Alarm, Alert
 from trades.brokers.ccxt_values import VenueTrade
+from trades.brokers.send_checks import Check, no_checks
 from trades.brokers.venue_client import Hold, VenueClient, refuses_keys
+from trades.core.operating_limits import DEFAULTS, OperatingLimits
 from trades.errors import VenueRefused
 from trades.failpoints import disarm, failpoint
 from trades.lease import Fence
@@ -35,11 +40,12 @@ logger = logging.getLogger(__name__)
 # another one may already have concluded that the order does not exist (F-010).
 MAX_CLAIM_AGE_S = 2.0
 SWEEP_EVERY_S = 30.0
+STOPS_EVERY_S = 5.0
 # Trades are asked for from a little before the order's decision: venues round their times.
 ORDER_MARGIN_MS = 60_000
 SWEEP_OVERLAP_MS = 3_600_000
-REJECTIONS_TO_BRAKE = 5
 REJECTIONS_TO_HALT = 10
+REJECTIONS_WINDOW = timedelta(minutes=10)
 
 
 class VenueBroker:
@@ -59,11 +65,14 @@ class VenueBroker:
         alarm: Alarm,
         fills_answered: Callable[[], None] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
+        checks: Check = no_checks,
+        limits: OperatingLimits = DEFAULTS,
     ) -> None:
         """``entries_held`` says why no entry may leave now, empty where it may (I-19).
 
         ``fills_answered`` hears of every answer to a question for fills, so that whoever was told
-        ``FILLS_UNAVAILABLE`` learns of its end.
+        ``FILLS_UNAVAILABLE`` learns of its end. ``checks`` are asked of an order that was just
+        decided, right before it is sent.
         """
         if run.mode == models.Mode.LIVE:
             disarm()
@@ -74,7 +83,10 @@ class VenueBroker:
         self._alarm = alarm
         self._fills_answered = fills_answered
         self._monotonic = monotonic
+        self._checks = checks
+        self._limits = limits
         self._sweep_at_s = monotonic()
+        self._stops_at_s = monotonic()
         self._foreign: dict[str, str] = {}
 
     def submit(self, intent: OrderIntent, event: MarketEvent) -> SubmitResult:
@@ -85,7 +97,12 @@ class VenueBroker:
         """
         failpoint("oms.before_claim")
         hold = self._client.hold(intent)
-        return self.send(intent) if hold is None else self._hold_back(intent, hold)
+        if hold is not None:
+            return self._hold_back(intent, hold)
+        refusal = self._checks(intent)
+        if refusal is not None:
+            return oms.deny(intent.client_order_id, refusal, self._fence)
+        return self.send(intent)
 
     def send(self, intent: OrderIntent, *, resend: bool = False) -> SubmitResult:
         """Claim, send, record. ``resend`` sends an UNKNOWN order again under its own id."""
@@ -109,18 +126,43 @@ class VenueBroker:
         self._judge(intent, answer)
         return answer
 
-    def cancel(self, client_order_id: str) -> Rejection | Unanswered | None:
-        """Ask the venue to cancel; the order ends by the venue's word, its fills first (F-004).
+    def cancel(self, client_order_id: str, event: MarketEvent) -> SubmitResult:
+        """Ask the venue to cancel, and then what became of the order: it ends by the venue's word,
+        its fills first (F-004).
 
-        None means the venue took the request. "No such order" is no ending either: it may have
-        filled (F-015).
+        "No such order" is no ending: it may have filled (F-015). Where the venue does not answer
+        the order stays PENDING_CANCEL, and what waits for its end waits.
         """
+        return self._cancel(client_order_id)
+
+    def _cancel(self, client_order_id: str) -> SubmitResult:
         order = oms.request_cancel(client_order_id, self._fence)
+        if order is None:
+            return oms.order_state_of(client_order_id)
         failpoint("cancel.before_send")
         is_stop = order.order_type == OrderType.STOP
         answer = self._client.cancel(order.symbol, client_order_id, is_stop=is_stop)
         failpoint("cancel.after_send")
-        return answer
+        if answer is not None:
+            return answer
+        try:
+            word = self._client.order_by_client_id(order.symbol, client_order_id, is_stop=is_stop)
+        except (SourceUnavailable, VenueRefused) as error:
+            return Unanswered(str(error))
+        if word is not None:
+            order = oms.apply_word(client_order_id, word, self._fence)
+        failpoint("stop.between")
+        return oms.order_state(order)
+
+    def cancel_resting_entries(self) -> int:
+        """Cancel entries that rest where no new risk is allowed; protective stops stay (CTL-13).
+
+        An order asked for once is PENDING_CANCEL and then the reconciler's. Returns how many.
+        """
+        resting = order_watch.resting_entries_held(self._run.pk)
+        for client_order_id in resting:
+            self._cancel(client_order_id)
+        return len(resting)
 
     def open_intents(self) -> Sequence[OrderIntent]:
         return tuple(
@@ -128,13 +170,36 @@ class VenueBroker:
             for order in oms.in_flight(self._run.pk)
         )
 
+    def waiting(self) -> Sequence[OrderIntent]:
+        rows = oms.in_flight(self._run.pk).filter(status=OrderStatus.INTENT, purpose=Purpose.EXIT)
+        return tuple(records.order_intent(order) for order in rows)
+
+    def has_news(self) -> bool:
+        """True while an order is on its way; a resting stop is looked at now and then only."""
+        orders = oms.in_flight(self._run.pk)
+        return any(self._is_due(order, None) for order in orders)
+
+    def _is_due(self, order: models.Order, event: MarketEvent | None) -> bool:
+        """True where the venue should be asked about this order now: always, but for a stop that
+        rests, which is asked about at its symbol's bars and every ``STOPS_EVERY_S``."""
+        rests = order.order_type == OrderType.STOP and order.status == OrderStatus.OPEN
+        if not rests or self._monotonic() >= self._stops_at_s:
+            return True
+        return event is not None and event.kind is EventKind.BAR and event.symbol == order.symbol
+
     def fills_at(self, event: MarketEvent) -> Sequence[tuple[Fill, OrderIntent]]:
         """Return executions that are not booked yet, oldest first, and refresh our orders.
 
         Asks only while an order may fill, and every ``SWEEP_EVERY_S`` for all symbols, so that
         nothing a lost order or a stranger's hand did stays unseen (F-060, F-013).
         """
-        waiting = [o for o in oms.in_flight(self._run.pk) if o.status != OrderStatus.INTENT]
+        waiting = [
+            o
+            for o in oms.in_flight(self._run.pk)
+            if o.status != OrderStatus.INTENT and self._is_due(o, event)
+        ]
+        if self._monotonic() >= self._stops_at_s:
+            self._stops_at_s = self._monotonic() + STOPS_EVERY_S
         sweep = self._monotonic() >= self._sweep_at_s
         symbols = set(self._run.symbols) if sweep else {o.symbol for o in waiting}
         try:
@@ -295,15 +360,26 @@ class VenueBroker:
         if not isinstance(answer, Rejection):
             return
         self._refused(answer.code, answer.message)
+        if intent.cause is Cause.PROTECTION:
+            subject = f"{intent.strategy} {intent.symbol}"
+            text = f"the venue refused the stop of {subject}: {answer.message}"
+            self._alarm(Alert("STOP_REFUSED", subject, text))
+            return
         if oms.rejected_in_a_row(self._run.pk, REJECTIONS_TO_HALT):
             # REDUCING lets exits go on, and it is exits that are refused: only a halt ends this
             text = f"{REJECTIONS_TO_HALT} orders in a row were refused, last: {answer.message}"
             brake = TradingState.HALTED
             self._alarm(Alert("REJECTIONS_HALT", str(self._run.pk), text, brake=brake))
-        elif oms.rejected_in_a_row(self._run.pk, REJECTIONS_TO_BRAKE):
-            text = f"{REJECTIONS_TO_BRAKE} orders in a row were refused, last: {answer.message}"
-            brake = TradingState.REDUCING
-            self._alarm(Alert("REJECTIONS", str(self._run.pk), text, brake=brake))
+            return
+        in_a_row, lately = self._limits.rejections_in_a_row, self._limits.rejections_in_10_minutes
+        if oms.rejected_in_a_row(self._run.pk, in_a_row):
+            text = f"{in_a_row} orders in a row were refused, last: {answer.message}"
+        elif order_watch.rejected_since(self._run.pk, timezone.now() - REJECTIONS_WINDOW) >= lately:
+            text = f"{lately} orders were refused within 10 minutes, last: {answer.message}"
+        else:
+            return
+        brake = TradingState.REDUCING
+        self._alarm(Alert("REJECTIONS", str(self._run.pk), text, brake=brake))
 
     def _refused(self, code: str, message: str) -> None:
         if refuses_keys(code, message):

@@ -62,7 +62,7 @@ def test_size_grows_with_equity_and_falls_with_price_and_stop_distance() -> None
     close = snapshot().close
     assert size(risk=risk("20000")) > size() > size(risk=risk("5000"))
     assert size(entry(stop_price=close * 0.6)) < size(entry(stop_price=close * 0.8))
-    cheaper = entry(price=close / 2, stop_price=close / 2 * 0.99)
+    cheaper = entry(price=close * 0.99, stop_price=close * 0.99 * 0.99)
     assert size(cheaper) > size()
 
 
