@@ -64,3 +64,10 @@ class OutboundRefused(Refused):
 
     status = 400
     reason_code = "outbound_refused"
+
+
+class AmountRefused(Refused):
+    """A number of money or coins that cannot be one."""
+
+    status = 400
+    reason_code = "amount_refused"

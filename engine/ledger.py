@@ -21,6 +21,7 @@ from engine.equity import DAY_MS, EquityCurve
 from engine.ledger_state import (
     Asset,
     FillEffect,
+    Holding,
     LedgerError,
     LedgerState,
     base_of,
@@ -62,8 +63,7 @@ class Ledger:
         self._seen: set[tuple[str, str]] = set()
         self._filled: dict[str, Decimal] = {}
         self.deposits_quote = self._cash
-        # whether equity may differ from the last point taken
-        self._moved = True
+        self._moved = True  # whether equity may differ from the last point taken
         self._last_point: EquityPoint | None = None
         self._curve = EquityCurve(self._cash)
 
@@ -191,8 +191,7 @@ class Ledger:
         self, strategy: str, symbol: str, stop: Decimal | None, target: Decimal | None
     ) -> tuple[Lot, ...]:
         """Move stop and target of a position; returns the changed lots. R keeps its first risk."""
-        book = self._books.get((strategy, symbol))
-        return tuple(book.set_exits(stop, target)) if book is not None else ()
+        return tuple(self._book(strategy, symbol).set_exits(stop, target))
 
     def is_dust(self, strategy: str, instrument: Instrument) -> bool:
         """True where the position is open and no order could close it (F-019)."""
@@ -202,10 +201,8 @@ class Ledger:
     def sweep_dust(
         self, strategy: str, instrument: Instrument, ts_ms: int, regime: str
     ) -> FillEffect:
-        """Close a dust position at its mark; the coins stay on the account as external holdings.
-
-        Does nothing where the position is not dust. No cash moves and no fee is paid.
-        """
+        """Close a dust position, if it is one, at its mark: no cash moves, no fee is paid and the
+        coins stay on the account as external holdings."""
         if not self.is_dust(strategy, instrument):
             return FillEffect()
         symbol = instrument.symbol
@@ -243,6 +240,11 @@ class Ledger:
             else:
                 self.holding_pnl_quote += external * (price - asset.mark)
         asset.mark = price
+
+    def holding(self, asset: str) -> Holding:
+        """What no strategy holds of an asset other than the quote, and its last mark."""
+        held = self._assets.get(asset)
+        return Holding() if held is None else Holding(held.external, held.mark)
 
     @property
     def cash_quote(self) -> Decimal:

@@ -39,6 +39,7 @@ ROOMS = (
     "trades",
     "optimization",
     "research",
+    "resources",
     "monitoring",
     "tradeplatform",
 )

@@ -25,6 +25,7 @@ from engine.failsafe import FailSafe, Failure, attempt
 from engine.phases.pipeline import Pipeline
 from engine.phases.recorder import FullRecorder
 from engine.ports import Broker
+from engine.requests import RequestDesk
 from engine.risk import OrderThrottle, RiskLimits
 from engine.seats import Seated
 from engine.session import TradingSession
@@ -47,6 +48,8 @@ from strategies.selectors import status_without_layer
 from tradeplatform import bootstrap
 from tradeplatform.configuration import PRACTICE, Configuration, from_mapping
 from tradeplatform.credentials import ExchangeKeyRefused, exchange_credentials
+from tradeplatform.session_relief import relief
+from tradeplatform.timed_budget import TimedBudget
 from tradeplatform.watch import RunWatch
 from trades import records
 from trades.brokers.ccxt_live import VenueBroker
@@ -59,6 +62,7 @@ from trades.dead_man import DeadMan
 from trades.deployment import limits_of_deployment
 from trades.errors import RunRefused
 from trades.gate import DatabaseGatekeeper
+from trades.instructions import StoredInstructions
 from trades.journal import DatabaseJournal
 from trades.lease import Fence
 from trades.loop import Reconciler, TradingLoop
@@ -119,7 +123,7 @@ def venue_budget(config: Configuration) -> Budget:
     is_practice = config.exchange.id == PRACTICE
     limits = PRACTICE_LIMITS if is_practice else venue_of(config.exchange.id).limits
     scope = f"{venue_code(config)}:{config.exchange.account}"
-    return SharedBudget(settings.REDIS_URL, limits, scope)
+    return TimedBudget(SharedBudget(settings.REDIS_URL, limits, scope))
 
 
 class VenueSource:
@@ -232,6 +236,7 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
             config, identity, instruments, named=records.newest_stops(run), watch=watch
         ),
     )
+    asked = StoredInstructions(run)
     session = TradingSession(
         timeframe_ms=run.timeframe_ms,
         instruments=instruments,
@@ -262,10 +267,14 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
             FailSafe(watch.incident, time.monotonic),
             state.get("side_books", {}),
         ),
+        requests=RequestDesk(identity, instruments, asked, gatekeeper, journal),
     )
+
+    relieve = relief(pipeline, client)
 
     def between_events() -> None:
         seats.refresh(pipeline)
+        relieve()
         dead_man.beat()
 
     return TradingLoop(
