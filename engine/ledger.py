@@ -242,8 +242,8 @@ class Ledger:
 
     def holding(self, asset: str) -> Holding:
         """What no strategy holds of an asset other than the quote, and its last mark."""
-        held = self._assets.get(asset)
-        return Holding() if held is None else Holding(held.external, held.mark)
+        held = self._assets.get(asset, Asset(ZERO))
+        return Holding(held.external, held.mark)
 
     @property
     def cash_quote(self) -> Decimal:
@@ -384,10 +384,9 @@ class Ledger:
         return ledger
 
     def _book(self, strategy: str, symbol: str) -> LotBook:
-        book = self._books.get((strategy, symbol))
-        if book is None:
-            book = self._books[strategy, symbol] = LotBook(strategy, symbol)
-        return book
+        if (strategy, symbol) not in self._books:
+            self._books[strategy, symbol] = LotBook(strategy, symbol)
+        return self._books[strategy, symbol]
 
     def _asset_of(self, symbol: str) -> Asset:
         asset = self._by_symbol.get(symbol)

@@ -11,6 +11,7 @@ from market.ccxt_client import build_client
 from market.rate_budget import PRACTICE_LIMITS, Budget, SharedBudget
 from market.venues import venue_of
 from tradeplatform.configuration import PRACTICE, Configuration
+from tradeplatform.credentials import ExchangeKeyRefused, exchange_credentials
 from tradeplatform.timed_budget import TimedBudget
 from trades.errors import RunRefused
 
@@ -24,10 +25,14 @@ def venue_client(config: Configuration) -> Any:
         RunRefused: the practice exchange is configured and its address is not set.
         DataError: a sandbox is configured and the venue has none.
     """
+    try:
+        found = exchange_credentials(config.exchange.id, config.exchange.account)
+    except ExchangeKeyRefused as error:
+        raise RunRefused(str(error)) from error
     credentials: dict[str, Any] = {
-        "key": os.environ.get("TRADEPLATFORM_EXCHANGE_KEY", ""),
-        "secret": os.environ.get("TRADEPLATFORM_EXCHANGE_SECRET", ""),
-        "passphrase": os.environ.get("TRADEPLATFORM_EXCHANGE_PASSPHRASE", ""),
+        "key": found.key,
+        "secret": found.secret,
+        "passphrase": found.passphrase,
     }
     timeout_s = config.exchange.request_timeout_seconds
     if config.exchange.id != PRACTICE:
