@@ -389,11 +389,9 @@ class Ledger:
         return self._books[strategy, symbol]
 
     def _asset_of(self, symbol: str) -> Asset:
-        asset = self._by_symbol.get(symbol)
-        if asset is None:
-            asset = self._assets.setdefault(self._base(symbol), Asset(ZERO))
-            self._by_symbol[symbol] = asset
-        return asset
+        if symbol not in self._by_symbol:
+            self._by_symbol[symbol] = self._assets.setdefault(self._base(symbol), Asset(ZERO))
+        return self._by_symbol[symbol]
 
     def _base(self, symbol: str) -> str:
         if symbol not in self._bases:
