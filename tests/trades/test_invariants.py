@@ -245,7 +245,7 @@ def _suspended_before_the_send(order: models.Order) -> None:
 
 
 def _weight_without_bounds(order: models.Order) -> None:
-    """As it would stand on PostgreSQL, whose constraint lets NaN pass; nothing here can store it."""
+    """The table refuses it, so the constraint goes first; NaN passes it on PostgreSQL."""
     _weight(2.0, 2.0, "a")
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
@@ -356,6 +356,18 @@ def test_every_invariant_has_a_planted_breach() -> None:
     """Those with the venue, the database file and its migrations have tests of their own below."""
     planted = {invariant_id for invariant_id, _ in PLANTS.values()}
     assert set(CHECKS) == planted | {"I-2", "I-25"}
+
+
+def test_another_book_begins_with_its_own_weights_and_that_is_no_jump(
+    order: models.Order,
+) -> None:
+    """I-12: practice and live each have their own; within one book every step is judged."""
+    for book, old, new in (("a", 1.0, 1.15), ("b", 1.15, 0.5), ("b", 0.5, 0.55)):
+        _weight(old, new, f"{book}{new}")
+        WeightUpdate.objects.filter(period_key=f"{book}{new}").update(evidence={"book": book})
+    assert found() == []
+    WeightUpdate.objects.update(evidence={"book": "a"})
+    assert found() == ["I-12"]
 
 
 def test_command_prints_the_breaches_and_exits_1(order: models.Order) -> None:

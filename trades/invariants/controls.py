@@ -70,11 +70,11 @@ def multipliers_are_in_range() -> Iterator[Breach]:
 
 
 def weights_move_by_steps() -> Iterator[Breach]:
-    """Each change is finite, within [0.1, 2.0], at most 15 % of the old weight, and starts where
-    the last one ended."""
-    last: dict[tuple[int, str], float] = {}
+    """Each change is within [0.1, 2.0], at most 15 % of the old weight, and starts where the last
+    one ended; the first change of a book starts from that book's own weights."""
+    last: dict[tuple[int, str], tuple[object, float]] = {}
     for row in WeightUpdate.objects.order_by("at", "pk").iterator():
-        key = (row.strategy_id, row.regime)
+        key, book = (row.strategy_id, row.regime), row.evidence.get("book")
         # NaN passes every comparison below, and on PostgreSQL the table's own constraint
         if not SMALLEST - _ROUNDING <= row.new_weight <= LARGEST + _ROUNDING:
             yield Breach(
@@ -82,15 +82,18 @@ def weights_move_by_steps() -> Iterator[Breach]:
                 f"weight of strategy {key} was set to {row.new_weight}, allowed "
                 f"{SMALLEST} to {LARGEST}",
             )
+        before = last.get(key, (book, row.old_weight))
+        last[key] = (book, row.new_weight)
+        if before[0] != book:
+            continue
         if abs(row.new_weight - row.old_weight) > LARGEST_STEP * row.old_weight + _ROUNDING:
             yield Breach(
                 "I-12", f"weight of strategy {key} went {row.old_weight} -> {row.new_weight}"
             )
-        if key in last and abs(last[key] - row.old_weight) > _ROUNDING:
+        if abs(before[1] - row.old_weight) > _ROUNDING:
             yield Breach(
-                "I-12", f"weight of strategy {key} was {last[key]}, next from {row.old_weight}"
+                "I-12", f"weight of strategy {key} was {before[1]}, next from {row.old_weight}"
             )
-        last[key] = row.new_weight
 
 
 def every_health_change_has_a_cause() -> Iterator[Breach]:
