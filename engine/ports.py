@@ -117,6 +117,9 @@ class Journal(Protocol):
     def record_decision(self, decision: Decision) -> None:
         """Write the decision and, in the same transaction, its intent (write-ahead)."""
 
+    def record_intent(self, intent: OrderIntent) -> None:
+        """Write an order that no decision asked for (write-ahead): a protective stop, a request."""
+
     def record_learning(
         self,
         settled: Sequence[Settlement],

@@ -111,6 +111,9 @@ class _Notes:
     def record_equity(self, point: EquityPoint, event: MarketEvent) -> None:
         self.point = point
 
+    def record_intent(self, intent: OrderIntent) -> None:
+        return None
+
 
 class SideBook:
     """One virtual book: a ``TradingBook`` over a paper broker of its own."""

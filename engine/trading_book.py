@@ -45,6 +45,8 @@ class BookJournal(Protocol):
 
     def record_equity(self, point: EquityPoint, event: MarketEvent) -> None: ...
 
+    def record_intent(self, intent: OrderIntent) -> None: ...
+
 
 class TradingBook:
     """Books fills, decides on proposals within the limits, and marks equity."""
@@ -136,11 +138,10 @@ class TradingBook:
     def submit(
         self, decisions: Sequence[Decision], event: MarketEvent, outcome: EventOutcome
     ) -> None:
-        """Send what was decided; what an intent became is in the outcome."""
-        for decision in decisions:
-            if decision.intent is not None:
-                result = self.broker.submit(decision.intent, event)
-                outcome.submitted.append((decision.intent, result))
+        """Send what people asked for and what was decided; what became of it is in the outcome."""
+        decided = (decision.intent for decision in decisions if decision.intent is not None)
+        for intent in (*outcome.intents, *decided):
+            outcome.submitted.append((intent, self.broker.submit(intent, event)))
 
     def mark(self, event: MarketEvent, outcome: EventOutcome) -> bool:
         """Take an equity point and let the breakers look; False where nothing can have moved."""

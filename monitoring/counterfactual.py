@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db.models import F, QuerySet, Window
 from django.db.models.functions import Mod, RowNumber
 
-from engine.phases.final_decision import client_order_id
+from engine.client_ids import client_order_id
 from engine.side_books import COUNTERFACTUAL
 from engine.types.ledger import Trade as ClosedTrade
 from monitoring.charts import as_ms, datetime_of

@@ -116,14 +116,19 @@ def test_pure_code_imports_no_module_that_reaches_the_world() -> None:
 
 
 def test_an_order_intent_is_built_in_one_place() -> None:
-    """ORC-03: phase 8 alone makes intents; the reader of stored rows rebuilds them."""
+    """ORC-03: phase 8 alone makes entries; one other place makes orders that only reduce, and the
+    reader of stored rows rebuilds them."""
     makers = {
         str(path.relative_to(ROOT))
         for path in sources(*ROOMS)
         for name, _ in calls(path)
         if name.split(".")[-1] == "OrderIntent"
     }
-    assert makers == {"engine/phases/final_decision.py", "trades/records.py"}
+    assert makers == {
+        "engine/phases/final_decision.py",
+        "engine/reducing.py",
+        "trades/records.py",
+    }
 
 
 def test_the_only_broad_except_is_the_fail_safe() -> None:

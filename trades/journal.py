@@ -125,14 +125,20 @@ class DatabaseJournal:
         if decision.intent is None:
             return
         order = records.order_row(self._run, row, decision.intent, now)
-        order.fence_token = self._fence.token
         order.limits_snapshot = {
             "final_quantity_base": str(decision.quantity_base),
             "steps": [step.code for step in decision.sizing.steps] if decision.sizing else [],
         }
+        self._write_ahead(order)
+
+    def record_intent(self, intent: OrderIntent) -> None:
+        self._write_ahead(records.order_row(self._run, None, intent, timezone.now()))
+
+    def _write_ahead(self, order: models.Order) -> None:
+        order.fence_token = self._fence.token
         order.save(force_insert=True)
         models.OrderEvent.objects.create(
-            order=order, seq=1, from_status="", to_status="INTENT", at=now
+            order=order, seq=1, from_status="", to_status="INTENT", at=order.created_at
         )
         failpoint("signal.after_persist")
 

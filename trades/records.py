@@ -25,7 +25,7 @@ from engine.types.opinions import (
     OrderFlowView,
     Side,
 )
-from engine.types.orders import Fill, OrderIntent, OrderType, Purpose
+from engine.types.orders import Cause, Fill, OrderIntent, OrderType, Purpose
 from trades import models
 from trades.payloads import Legend, legend_in, opinions_in, pack_analysis, pack_decision
 
@@ -118,8 +118,9 @@ def decision_row(
 
 
 def order_row(
-    run: models.TradingRun, decision: models.Decision, intent: OrderIntent, now: datetime
+    run: models.TradingRun, decision: models.Decision | None, intent: OrderIntent, now: datetime
 ) -> models.Order:
+    """Return the row of an intent; ``decision`` is None for one that no decision asked for."""
     return models.Order(
         run=run,
         decision=decision,
@@ -136,6 +137,9 @@ def order_row(
         reference_price=intent.reference_price,
         regime=intent.regime,
         leg=intent.leg,
+        cause=intent.cause.value,
+        reason_code=intent.reason_code,
+        actor=intent.actor,
         status="INTENT",
         filled_base=Decimal(0),
         decided_at=moment(intent.decided_at_ms),
@@ -161,7 +165,9 @@ def order_intent(row: models.Order) -> OrderIntent:
         decided_at_ms=milliseconds(row.decided_at),
         regime=row.regime,
         leg=row.leg,
-        reason_code=row.decision.reason_code if row.decision else "",
+        reason_code=row.reason_code,
+        cause=Cause(row.cause),
+        actor=row.actor,
     )
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from hashlib import blake2b
 
+from engine.client_ids import client_order_id
 from engine.phases.config import PipelineConfig
 from engine.phases.context import DecisionContext
 from engine.phases.cross_validation import sentence
@@ -17,31 +17,6 @@ from engine.types.orders import OrderIntent, OrderType, Purpose
 
 # Decisions of bars on which nobody proposed belong to nobody's strategy.
 PLATFORM = "platform"
-
-
-def client_order_id(
-    installation: str,
-    account: str,
-    run_code: str,
-    strategy: str,
-    symbol: str,
-    bar_close_ms: int,
-    leg: int,
-) -> str:
-    """Return the 32 lowercase hex characters that name this order for ever (D-19).
-
-    The same decision gives the same id after any restart; only a re-priced or replaced order
-    takes a new leg.
-
-    Raises:
-        ValueError: the installation is not six lowercase hex characters.
-    """
-    if len(installation) != 6 or not set(installation) <= set("0123456789abcdef"):
-        raise ValueError(f"installation must be 6 lowercase hex characters, was {installation!r}")
-    # the length of each part is hashed too: no two tuples run together into one text
-    parts = (account, run_code, strategy, symbol, str(bar_close_ms), str(leg))
-    text = "".join(f"{len(part)}:{part}" for part in parts)
-    return installation + blake2b(text.encode(), digest_size=13).hexdigest()
 
 
 def finalise(

@@ -55,11 +55,22 @@ class Purpose(StrEnum):
         return self is Purpose.EXIT
 
 
+class Cause(StrEnum):
+    """Why an order exists: a decision of the pipeline, the protection of what is held, or a
+    person's request. Only a decision may open a position."""
+
+    DECISION = "decision"
+    PROTECTION = "protection"
+    REQUEST = "request"
+
+
 @dataclass(frozen=True, slots=True)
 class OrderIntent:
-    """An order we want, before any venue knows of it. Built in phase 8 only (ORC-03).
+    """An order we want, before any venue knows of it. Entries are built in phase 8 only (ORC-03);
+    ``engine.reducing`` builds those that no decision asked for, and they only reduce.
 
-    ``client_order_id`` is deterministic (D-19): the same decision repeats the same id.
+    ``client_order_id`` is deterministic (D-19): the same decision repeats the same id. ``actor``
+    is who asked for it, empty where nobody did.
     """
 
     client_order_id: str
@@ -77,6 +88,8 @@ class OrderIntent:
     regime: str
     leg: int = 0
     reason_code: str = ""
+    cause: Cause = Cause.DECISION
+    actor: str = ""
 
     def remainder(self, filled_base: Decimal) -> OrderIntent:
         """Return the intent with what is left of its quantity after ``filled_base``."""

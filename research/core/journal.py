@@ -119,6 +119,9 @@ class MemoryJournal(AbstractContextManager[None]):
     def record_decision(self, decision: Decision) -> None:
         self._event_decisions.append(decision)
 
+    def record_intent(self, intent: OrderIntent) -> None:
+        return None
+
     def record_learning(
         self,
         settled: Sequence[Settlement],

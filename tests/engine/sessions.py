@@ -33,6 +33,7 @@ class Recording:
 
     log: list[str] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
+    intents: list[OrderIntent] = field(default_factory=list)
     fills: list[tuple[Fill, OrderIntent]] = field(default_factory=list)
     trades: list[Trade] = field(default_factory=list)
     analyses: list[Analysis] = field(default_factory=list)
@@ -75,6 +76,10 @@ class Recording:
     def record_decision(self, decision: Decision) -> None:
         self._write("decision")
         self.decisions.append(decision)
+
+    def record_intent(self, intent: OrderIntent) -> None:
+        self._write("intent")
+        self.intents.append(intent)
 
     def record_learning(self, settled: Any, triggers: Any, trials: Any) -> None:
         self._write("learning")

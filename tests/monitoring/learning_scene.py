@@ -10,7 +10,7 @@ import numpy as np
 from django.conf import settings
 from django.utils import timezone
 
-from engine.phases.final_decision import client_order_id
+from engine.client_ids import client_order_id
 from engine.scoreboard import Scoreboard
 from engine.side_books import COUNTERFACTUAL
 from engine.types.decisions import Settlement

@@ -9,7 +9,7 @@ from accounts.fields import ExactDecimalField
 from engine.ports import TradingState
 from engine.types.decisions import Action
 from engine.types.opinions import Side
-from engine.types.orders import OrderStatus, OrderType, Purpose
+from engine.types.orders import Cause, OrderStatus, OrderType, Purpose
 from trades.feature_names import FeatureNames as FeatureNames  # a model of this room
 from trades.models.closed_trades import ClosedTrade
 from trades.models.closed_trades import SideEquityPoint as SideEquityPoint
@@ -184,7 +184,13 @@ class Order(models.Model):
     symbol = models.CharField(max_length=40)
     side = models.CharField(max_length=4, choices=[(s.value, s.value) for s in Side])
     purpose = models.CharField(max_length=6, choices=[(p.value, p.value) for p in Purpose])
-    order_type = models.CharField(max_length=8, choices=[(t.value, t.value) for t in OrderType])
+    order_type = models.CharField(max_length=16, choices=[(t.value, t.value) for t in OrderType])
+    cause = models.CharField(
+        max_length=10, choices=[(c.value, c.value) for c in Cause], default=Cause.DECISION.value
+    )
+    reason_code = models.CharField(max_length=60, blank=True)
+    # who asked for it, empty where a decision or its protection did
+    actor = models.CharField(max_length=120, blank=True)
     quantity_base = ExactDecimalField()
     limit_price = ExactDecimalField(null=True)
     stop_price = ExactDecimalField(null=True)

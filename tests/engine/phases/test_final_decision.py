@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.client_ids import client_order_id
 from engine.phases.entry_gates import Question
 from engine.phases.final_decision import (
-    client_order_id,
     finalise,
     hold,
     valid_until_ms,
