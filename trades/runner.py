@@ -6,6 +6,7 @@ that somebody else held the lease in between, rebuilds the session from the data
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import uuid
@@ -15,10 +16,12 @@ from typing import Protocol
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from trades.errors import LeaseLost
+from trades.errors import LeaseLost, RulesChanged
 from trades.failpoints import failpoint
 from trades.lease import Fence, lease_acquire, lease_kept
 from trades.models import TradingRun
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,11 @@ class Runner:
         except LeaseLost:
             self._drop(run_id)
             return AdvanceSummary(run_id, "lease lost")
+        except RulesChanged as error:
+            # the next knock builds a session that reads the new rules
+            logger.warning("run=%s is built anew: %s", run_id, error)
+            self._drop(run_id)
+            return AdvanceSummary(run_id, "rules changed")
         except BaseException:
             # what the session holds in memory may be ahead of what was committed
             self._drop(run_id)

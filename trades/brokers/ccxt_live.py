@@ -39,6 +39,8 @@ SWEEP_EVERY_S = 30.0
 ORDER_MARGIN_MS = 60_000
 SWEEP_OVERLAP_MS = 3_600_000
 REJECTIONS_TO_BRAKE = 5
+# ccxt's word for a symbol that is not traded now; whether the order was taken only a query tells.
+CLOSED = "MarketClosed"
 REJECTIONS_TO_HALT = 10
 
 
@@ -76,6 +78,8 @@ class VenueBroker:
         self._monotonic = monotonic
         self._sweep_at_s = monotonic()
         self._foreign: dict[str, str] = {}
+        self._was_refused = False
+        self._missing: dict[str, set[str]] = {}
 
     def submit(self, intent: OrderIntent, event: MarketEvent) -> SubmitResult:
         """Send one intent that is on disk, at most once; see ``trades.oms`` for each step.
@@ -122,6 +126,11 @@ class VenueBroker:
         failpoint("cancel.after_send")
         return answer
 
+    def take_refusal(self) -> bool:
+        """True once after the venue refused an order: books or rules may no longer be right."""
+        was_refused, self._was_refused = self._was_refused, False
+        return was_refused
+
     def open_intents(self) -> Sequence[OrderIntent]:
         return tuple(
             records.order_intent(order).remainder(order.filled_base)
@@ -162,7 +171,10 @@ class VenueBroker:
         since_ms = self._since_ms(symbol, waiting)
         if since_ms is None:
             return []
-        fresh = self._unbooked(symbol, self._client.trades_since(symbol, since_ms))
+        trades = self._client.trades_since(symbol, since_ms)
+        if self._monotonic() >= self._sweep_at_s:
+            self._look_for_withdrawn(symbol, since_ms, trades)
+        fresh = self._unbooked(symbol, trades)
         found: list[tuple[Fill, OrderIntent]] = []
         for trade in fresh:
             order = self._owner(trade)
@@ -174,6 +186,26 @@ class VenueBroker:
         for order in waiting:
             self._refresh(order, found)
         return found
+
+    def _look_for_withdrawn(self, symbol: str, since_ms: int, trades: Iterable[VenueTrade]) -> None:
+        """Tell of fills we booked that the venue, asked twice, does not know any more (F-062).
+
+        Books stay as they are until a person has looked: which side is wrong nobody knows here.
+        """
+        listed = {trade.trade_id for trade in trades}
+        booked = self._run.fills.filter(
+            symbol=symbol, executed_at__gte=records.moment(since_ms)
+        ).select_related("order")
+        missing = {fill.trade_id: fill for fill in booked if fill.trade_id not in listed}
+        for trade_id in sorted(missing.keys() & self._missing.get(symbol, set())):
+            fill = missing[trade_id]
+            text = (
+                f"fill {trade_id} of {fill.quantity_base} {symbol} is in our books and no longer"
+                " at the venue; compare both before anything is sent"
+            )
+            scope, brake = f"strategy:{fill.strategy}", TradingState.HALTED
+            self._alarm(Alert("FILL_WITHDRAWN", f"{symbol} {trade_id}", text, scope, brake))
+        self._missing[symbol] = set(missing)
 
     def _since_ms(self, symbol: str, waiting: Sequence[models.Order]) -> int | None:
         """Return from when on to ask, in venue time; None before anything happened here.
@@ -292,8 +324,11 @@ class VenueBroker:
 
     def _judge(self, intent: OrderIntent, answer: OrderState | Rejection | Unanswered) -> None:
         """Pull the brake where refusals show that going on is useless (F-052, F-056)."""
+        if isinstance(answer, Unanswered) and answer.reason.startswith(CLOSED):
+            self._was_refused = True
         if not isinstance(answer, Rejection):
             return
+        self._was_refused = answer.by_venue
         self._refused(answer.code, answer.message)
         if oms.rejected_in_a_row(self._run.pk, REJECTIONS_TO_HALT):
             # REDUCING lets exits go on, and it is exits that are refused: only a halt ends this
