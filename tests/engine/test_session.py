@@ -140,7 +140,7 @@ def test_an_invalid_bar_is_refused_with_its_reason_and_nobody_decides(
 
 
 def test_a_bar_seen_before_is_refused() -> None:
-    """ORC-55, F-045"""
+    """ORC-55, F-068: a bar that comes again triggers no second decision."""
     session = opened()
     play(session, BARS, range(FIRST, FIRST + 1))
     outcome = session.session.on_event(event_at(BARS, FIRST))

@@ -358,6 +358,12 @@ def test_every_invariant_has_a_planted_breach() -> None:
     assert set(CHECKS) == planted | {"I-2", "I-25"}
 
 
+def test_a_local_time_zone_is_a_breach(settings) -> None:
+    """I-27: times of rows would be read as what they are not."""
+    settings.TIME_ZONE = "Europe/Vienna"
+    assert found() == ["I-27"]
+
+
 def test_another_book_begins_with_its_own_weights_and_that_is_no_jump(
     order: models.Order,
 ) -> None:
