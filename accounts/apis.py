@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from django.db.models import QuerySet
 from django.http import Http404
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.lists import ListOperation
 from accounts.models import Scope
 from accounts.operations import (
     IDEMPOTENCY_HEADER,
@@ -17,7 +20,7 @@ from accounts.operations import (
     WRITE_PROBLEMS,
     Operation,
 )
-from accounts.paging import AllowedChoiceField, ListFilters, filters_of, page_of
+from accounts.paging import AllowedChoiceField, ListFilters
 from accounts.selectors import audit_list, token_get, token_list
 from accounts.services import audit_head, audit_verify, token_create, token_revoke
 
@@ -44,28 +47,20 @@ class AuditRow(serializers.Serializer):
     row_hash = serializers.CharField()
 
 
-class AuditPage(serializers.Serializer):
-    results = AuditRow(many=True, source="rows")
-    next_cursor = serializers.CharField()
-
-
-class AuditListApi(Operation):
+class AuditListApi(ListOperation):
     required_scope = Scope.ADMIN
+    operation_id = "audit_list"
+    filters = AuditFilters
+    row = AuditRow
+    time_field = "at"
 
-    @extend_schema(
-        operation_id="audit_list",
-        parameters=[AuditFilters],
-        responses={200: AuditPage} | READ_PROBLEMS,
-    )
-    def get(self, request: Request) -> Response:
-        filters = filters_of(request, AuditFilters)
-        rows = audit_list(
+    def rows(self, filters: Mapping[str, Any]) -> QuerySet[Any]:
+        return audit_list(
             action=filters.get("action"),
             actor=filters.get("actor"),
             object_type=filters.get("object_type"),
             object_id=filters.get("object_id"),
         )
-        return Response(AuditPage(page_of(rows, filters, time_field="at")).data)
 
 
 class AuditVerdict(serializers.Serializer):

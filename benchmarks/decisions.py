@@ -13,6 +13,7 @@ from benchmarks.figures import Figure, Options, percentile
 from benchmarks.replays import candle_file
 from engine.account import Account
 from engine.announce import SilentAnnouncer
+from engine.client_ids import RunIdentity
 from engine.executors import ThreadedExecutor
 from engine.features import FEATURES
 from engine.ledger import Ledger
@@ -24,7 +25,7 @@ from engine.ports import StrategyStatus
 from engine.seats import Seated, champions
 from engine.session import TradingSession
 from engine.simulated_operator import SimulatedOperator
-from engine.trading_book import RunIdentity, TradingBook
+from engine.trading_book import TradingBook
 from engine.types.bars import BarColumns, ColumnStore
 from engine.types.decisions import Analysis, PhaseRecord
 from engine.types.learned import Seat

@@ -32,6 +32,8 @@ class EventOutcome:
     fills: list[tuple[Fill, OrderIntent]] = field(default_factory=list)
     trades: list[Trade] = field(default_factory=list)
     decisions: Sequence[Decision] = ()
+    # orders to end, before any is sent
+    cancels: list[OrderIntent] = field(default_factory=list)
     # orders that no decision asked for, in the order they are to be sent
     intents: list[OrderIntent] = field(default_factory=list)
     submitted: list[tuple[OrderIntent, SubmitResult]] = field(default_factory=list)

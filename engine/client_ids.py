@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from hashlib import blake2b
+
+
+@dataclass(frozen=True, slots=True)
+class RunIdentity:
+    """What an order's id is made of, and the length of a bar."""
+
+    installation: str
+    account: str
+    run_code: str
+    timeframe_ms: int
 
 
 def client_order_id(

@@ -304,6 +304,10 @@ class Ledger:
         book = self._books.get((strategy, symbol))
         return book.position() if book is not None else Position(strategy, symbol)
 
+    def mark_of(self, symbol: str) -> Decimal | None:
+        """The price the symbol's base asset is valued at; None before its first."""
+        return self._asset_of(symbol).mark
+
     def is_held(self, symbol: str) -> bool:
         """True where some strategy holds the symbol; constant time."""
         return self._asset_of(symbol).gross != 0

@@ -126,6 +126,14 @@ class PaperBroker:
             self._waiting[order.intent.symbol].remove(order)
         return _state(order)
 
+    def waiting(self) -> Sequence[OrderIntent]:
+        """Nothing has to wait here: an order ends at once when it is cancelled."""
+        return ()
+
+    def has_news(self) -> bool:
+        """True where an order filled as it was sent and nobody was told yet."""
+        return bool(self._due)
+
     def open_intents(self) -> Sequence[OrderIntent]:
         """Return what is left of intents that may still fill, oldest first in each symbol."""
         return tuple(

@@ -86,11 +86,25 @@ class Broker(Protocol):
     def submit(self, intent: OrderIntent, event: MarketEvent) -> SubmitResult:
         """Send one intent. Never raises for a venue's answer; no answer is ``Unanswered``."""
 
+    def cancel(self, client_order_id: str, event: MarketEvent) -> SubmitResult:
+        """Ask for the end of an order; returns what is known of it afterwards.
+
+        Only a terminal status says that it has ended, and then every fill of it is booked or will
+        be told of. Never raises for a venue's answer.
+        """
+
     def open_intents(self) -> Sequence[OrderIntent]:
         """Return intents that may still fill (INTENT, SENDING, UNKNOWN, OPEN, PARTIAL).
 
         ``quantity_base`` is what is left: what has filled is in the books, not on the way.
         """
+
+    def waiting(self) -> Sequence[OrderIntent]:
+        """Return exits and stops on disk that could not leave yet: they wait for the end of
+        another order of their position, or for a venue that asked for silence."""
+
+    def has_news(self) -> bool:
+        """True where asking for fills before the next bar may bring some."""
 
 
 class Journal(Protocol):

@@ -68,12 +68,16 @@ class TradingSession:
             if event.kind is EventKind.BAR:
                 self._on_bar(event, outcome)
             moved = book.mark(event, outcome)
-            self._side_books.end(event, self._journal)
-            if moved:
+            book.protect(outcome.decisions, event, outcome)
+            if self._side_books.end(event, self._journal) or moved:
                 self._journal.record_state(self.state, event)
         book.submit(outcome.decisions, event, outcome)
         self._announcer.announce(outcome)
         return outcome
+
+    def has_news(self) -> bool:
+        """True where a clock event before the next bar may have something to book."""
+        return self._book.broker.has_news() or self._side_books.has_news()
 
     def _on_bar(self, event: MarketEvent, outcome: EventOutcome) -> None:
         bar = event.bar

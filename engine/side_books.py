@@ -16,6 +16,7 @@ from typing import Protocol
 
 from engine.account import Account
 from engine.announce import EventOutcome
+from engine.client_ids import RunIdentity
 from engine.failsafe import FailSafe, Failure
 from engine.ledger import Ledger
 from engine.ledger_state import LedgerState
@@ -25,8 +26,9 @@ from engine.paper import PaperBroker, Resting
 from engine.phases.context import Positions
 from engine.phases.pipeline import Pipeline
 from engine.ports import Gatekeeper, Journal, OptimizationPolicy
+from engine.protection import Protection
 from engine.risk import OrderThrottle
-from engine.trading_book import RunIdentity, TradingBook
+from engine.trading_book import TradingBook
 from engine.types.bars import Instrument, MarketEvent, Snapshot
 from engine.types.decisions import Analysis, JsonValue
 from engine.types.ledger import ZERO, EquityPoint, Lot, Trade
@@ -82,7 +84,8 @@ class SidePlan:
 class SideMarket:
     """What all side books of a run share: who they are, where and within what they trade.
 
-    ``slippage_bps`` is paid where an event brings no book.
+    ``slippage_bps`` is paid where an event brings no book; with ``resting_stops`` each position
+    has its stop at the paper broker, as the run's own have theirs at the run's broker.
     """
 
     identity: RunIdentity
@@ -90,6 +93,7 @@ class SideMarket:
     limits: RiskLimits
     fee_in: FeeIn = FeeIn.QUOTE
     slippage_bps: Decimal = ZERO
+    resting_stops: bool = False
 
 
 @dataclass(slots=True)
@@ -145,6 +149,9 @@ class SideBook:
             journal=self.notes,
             gatekeeper=plan.gatekeeper,
             policy=plan.policy,
+            protection=Protection(market.identity, market.instruments)
+            if market.resting_stops
+            else None,
         )
         self._outcome: EventOutcome | None = None
         self._is_open = True
@@ -163,18 +170,28 @@ class SideBook:
         self._book.book(self._broker.fills_at(event), event, self._outcome, regimes)
 
     def decide(self, pipeline: Pipeline, snapshot: Snapshot, analysis: Analysis) -> None:
-        """Decide on the run's analysis and fill on paper."""
+        """Decide on the run's analysis."""
         outcome = self._outcome
         if outcome is None:
             raise RuntimeError(f"side book {self._plan.name} decides before its event began")
-        decisions = self._book.decide(pipeline, snapshot, analysis, self._may_propose)
-        self._book.submit(decisions, snapshot.event, outcome)
+        outcome.decisions = self._book.decide(pipeline, snapshot, analysis, self._may_propose)
 
-    def end(self, event: MarketEvent) -> None:
-        """Mark equity, on bars and where something filled."""
-        if self._outcome is not None:
-            self._book.mark(event, self._outcome)
-        self._outcome = None
+    def end(self, event: MarketEvent) -> bool:
+        """Mark equity, on bars and where something filled, protect, and fill on paper.
+
+        Returns True where something of it moved.
+        """
+        outcome, self._outcome = self._outcome, None
+        if outcome is None:
+            return False
+        moved = self._book.mark(event, outcome)
+        self._book.protect(outcome.decisions, event, outcome)
+        self._book.submit(outcome.decisions, event, outcome)
+        return moved or bool(outcome.submitted or outcome.cancels)
+
+    def has_news(self) -> bool:
+        """True where a fill waits to be booked."""
+        return self._broker.has_news()
 
     def state(self) -> SideBookState:
         ledger = self.account.ledger.state()
@@ -251,16 +268,25 @@ class SideBooks:
         for name, book in list(self._open.items()):
             self._try(name, partial(book.decide, pipeline, snapshot, analysis))
 
-    def end(self, event: MarketEvent, journal: Journal) -> None:
-        """Mark each book and write what it did; a failed write is the event's failure."""
+    def has_news(self) -> bool:
+        """True where a book has a fill that waits to be booked."""
+        return any(book.has_news() for book in self._open.values())
+
+    def end(self, event: MarketEvent, journal: Journal) -> bool:
+        """End the event in each book and write what it did; a failed write is the event's failure.
+
+        Returns True where some book moved, so that its state is to be kept.
+        """
+        moved = False
         for name, book in list(self._open.items()):
-            self._try(name, partial(book.end, event))
+            moved = self._try(name, partial(book.end, event)) or moved
             notes = book.notes
             for trade in notes.trades:
                 journal.record_side_trade(name, trade)
             if notes.point is not None:
                 journal.record_side_equity(name, notes.point)
             notes.trades, notes.point = [], None
+        return moved
 
     def state(self) -> dict[str, JsonValue]:
         """Return every open book as JSON values."""
@@ -276,7 +302,7 @@ class SideBooks:
             return
         if book is None:
             # a copy would not know of what the run has on the way: it waits until that is booked
-            if not wanted or (plan.copies_account and run.broker.open_intents()):
+            if not wanted or (plan.copies_account and run.has_on_the_way()):
                 return
             book = SideBook(plan, self._market, _opening(plan, run.account, event.ts_ms))
             self._open[plan.name] = book
@@ -285,12 +311,17 @@ class SideBooks:
     def _reopen(self, plan: SidePlan, value: JsonValue) -> None:
         self._open[plan.name] = SideBook(plan, self._market, self._codec.load(value))
 
-    def _try(self, name: str, call: Callable[[], None]) -> None:
-        """Make the call; a book that fails is left out until the next start, the run goes on."""
-        where = f"side book {name}"
-        if isinstance(self._fail_safe.attempt(call, where=where), Failure):
+    def _try(self, name: str, call: Callable[[], bool | None]) -> bool:
+        """Make the call; a book that fails is left out until the next start, the run goes on.
+
+        Returns what the call did, False where it failed or said nothing.
+        """
+        answer = self._fail_safe.attempt(call, where=f"side book {name}")
+        if isinstance(answer, Failure):
             self._failed.add(name)
             self._open.pop(name, None)
+            return False
+        return bool(answer)
 
 
 def _opening(plan: SidePlan, account: Account, at_ms: int) -> SideBookState:

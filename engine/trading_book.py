@@ -7,31 +7,23 @@ same analyses with another account: it is this one class that trades in all of t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
 
 from engine.account import Account
 from engine.announce import EventOutcome
+from engine.client_ids import RunIdentity
+from engine.failsafe import attempt
 from engine.limits import RiskLimits, breakers
 from engine.phases.context import DecisionContext, Positions
 from engine.phases.pipeline import Pipeline
 from engine.ports import Broker, Gatekeeper, OptimizationPolicy, TradingState
+from engine.protection import Protection, Standing
 from engine.types.bars import EventKind, MarketEvent, Snapshot
 from engine.types.decisions import Analysis, Decision, Reason
 from engine.types.ledger import EquityPoint, Lot, Trade
 from engine.types.opinions import Proposal
-from engine.types.orders import Fill, OrderIntent, Purpose
-
-
-@dataclass(frozen=True, slots=True)
-class RunIdentity:
-    """What an order's id is made of, and the length of a bar."""
-
-    installation: str
-    account: str
-    run_code: str
-    timeframe_ms: int
+from engine.types.orders import Cause, Fill, OrderIntent, Purpose, Rejection
 
 
 class BookJournal(Protocol):
@@ -61,7 +53,10 @@ class TradingBook:
         journal: BookJournal,
         gatekeeper: Gatekeeper,
         policy: OptimizationPolicy,
+        protection: Protection | None = None,
     ) -> None:
+        """``protection`` keeps a stop at the broker for each position; without one a stop is
+        judged at the bar's close alone."""
         self.account = account
         self.broker = broker
         self._identity = identity
@@ -69,6 +64,7 @@ class TradingBook:
         self._journal = journal
         self._gatekeeper = gatekeeper
         self._policy = policy
+        self._protection = protection
         self._judged: tuple[Decimal, Decimal, Decimal] | None = None
 
     def observe(self, event: MarketEvent) -> None:
@@ -107,6 +103,10 @@ class TradingBook:
         """Return the open positions in one symbol by strategy code."""
         return self.account.holdings(symbol)
 
+    def has_on_the_way(self) -> bool:
+        """True where an order may still change what is held; protective stops do not count."""
+        return bool(_of_decisions(self.broker.open_intents()))
+
     def decide(
         self,
         pipeline: Pipeline,
@@ -123,7 +123,7 @@ class TradingBook:
         if may_propose is not None:
             proposals = tuple(p for p in proposals if may_propose(p))
         decisions: list[Decision] = []
-        pending = list(self.broker.open_intents()) if proposals else []
+        pending = _of_decisions(self.broker.open_intents()) if proposals else []
         for proposal in proposals:
             context = self._context(proposal, holdings, pending, snapshot.event.ts_ms)
             decision = pipeline.decide(proposal, snapshot, analysis, context)
@@ -135,13 +135,42 @@ class TradingBook:
             decisions.append(decision)
         return decisions
 
+    def protect(
+        self, decisions: Sequence[Decision], event: MarketEvent, outcome: EventOutcome
+    ) -> None:
+        """Plan the stops that should rest after this event; new ones are written ahead."""
+        if self._protection is None:
+            return
+        orders, positions = self.broker.open_intents(), self.account.ledger.positions()
+        if not orders and not positions and not self._protection.is_telling:
+            return
+        standing = Standing(
+            positions=positions,
+            orders=(*orders, *_intents(decisions), *outcome.intents),
+            mark=self.account.ledger.mark_of,
+            is_halted=self._is_halted,
+        )
+        plan = self._protection.plan(standing, event)
+        outcome.cancels.extend(plan.cancels)
+        for intent in plan.new:
+            self._journal.record_intent(intent)
+            outcome.intents.append(intent)
+
     def submit(
         self, decisions: Sequence[Decision], event: MarketEvent, outcome: EventOutcome
     ) -> None:
-        """Send what people asked for and what was decided; what became of it is in the outcome."""
-        decided = (decision.intent for decision in decisions if decision.intent is not None)
-        for intent in (*outcome.intents, *decided):
-            outcome.submitted.append((intent, self.broker.submit(intent, event)))
+        """End what is to end, then send what waited, what people asked for, what protects, and
+        what was decided; what became of it is in the outcome."""
+        for order in outcome.cancels:
+            self.broker.cancel(order.client_order_id, event)
+        new = (*outcome.intents, *_intents(decisions))
+        names = {intent.client_order_id for intent in new}
+        waited = (i for i in self.broker.waiting() if i.client_order_id not in names)
+        for intent in (*waited, *new):
+            result = self.broker.submit(intent, event)
+            outcome.submitted.append((intent, result))
+            if self._protection is not None and isinstance(result, Rejection):
+                self._protection.refused(intent, result)
 
     def mark(self, event: MarketEvent, outcome: EventOutcome) -> bool:
         """Take an equity point and let the breakers look; False where nothing can have moved."""
@@ -152,6 +181,13 @@ class TradingBook:
         self._journal.record_equity(point, event)
         self._judge(point, event)
         return True
+
+    def _is_halted(self, symbol: str, strategy: str) -> bool:
+        """A state that cannot be read holds no stop back: it counts as REDUCING, as for exits."""
+        state = attempt(
+            lambda: self._gatekeeper.trading_state(symbol, strategy), "gatekeeper.trading_state"
+        )
+        return state is TradingState.HALTED
 
     def _context(
         self,
@@ -213,3 +249,12 @@ class TradingBook:
         if breach is not None:
             self._judged = None
             self._gatekeeper.escalate(breach.state, breach.code, breach.text, event.ts_ms)
+
+
+def _intents(decisions: Sequence[Decision]) -> tuple[OrderIntent, ...]:
+    return tuple(d.intent for d in decisions if d.intent is not None)
+
+
+def _of_decisions(orders: Sequence[OrderIntent]) -> list[OrderIntent]:
+    """Leave out protective stops: they are no order of a strategy's that one more could double."""
+    return [order for order in orders if order.cause is not Cause.PROTECTION]

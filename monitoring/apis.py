@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from django.db.models import QuerySet
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
@@ -9,8 +13,9 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.lists import ListOperation
 from accounts.operations import READ_PROBLEMS, Operation
-from accounts.paging import AllowedChoiceField, ListFilters, filters_of, page_of
+from accounts.paging import AllowedChoiceField, ListFilters
 from monitoring.components import component_list
 from monitoring.models import Alert, Incident, Severity
 
@@ -40,21 +45,13 @@ class IncidentRow(serializers.Serializer):
     count = serializers.IntegerField()
 
 
-class IncidentPage(serializers.Serializer):
-    results = IncidentRow(many=True, source="rows")
-    next_cursor = serializers.CharField()
+class IncidentListApi(ListOperation):
+    operation_id = "incident_list"
+    row = IncidentRow
+    time_field = "last_at"
 
-
-class IncidentListApi(Operation):
-    @extend_schema(
-        operation_id="incident_list",
-        parameters=[ListFilters],
-        responses={200: IncidentPage} | READ_PROBLEMS,
-    )
-    def get(self, request: Request) -> Response:
-        filters = filters_of(request, ListFilters)
-        page = page_of(Incident.objects.all(), filters, time_field="last_at")
-        return Response(IncidentPage(page).data)
+    def rows(self, filters: Mapping[str, Any]) -> QuerySet[Any]:
+        return Incident.objects.all()
 
 
 class AlertFilters(ListFilters):
@@ -76,25 +73,19 @@ class AlertRow(serializers.Serializer):
     resolved_at = serializers.DateTimeField(allow_null=True)
 
 
-class AlertPage(serializers.Serializer):
-    results = AlertRow(many=True, source="rows")
-    next_cursor = serializers.CharField()
+class AlertListApi(ListOperation):
+    operation_id = "alert_list"
+    filters = AlertFilters
+    row = AlertRow
+    time_field = "last_at"
 
-
-class AlertListApi(Operation):
-    @extend_schema(
-        operation_id="alert_list",
-        parameters=[AlertFilters],
-        responses={200: AlertPage} | READ_PROBLEMS,
-    )
-    def get(self, request: Request) -> Response:
-        filters = filters_of(request, AlertFilters)
+    def rows(self, filters: Mapping[str, Any]) -> QuerySet[Any]:
         rows = Alert.objects.all()
         if severity := filters.get("severity"):
             rows = rows.filter(severity=severity)
         if filters["is_open"] is not None:
             rows = rows.filter(resolved_at__isnull=filters["is_open"])
-        return Response(AlertPage(page_of(rows, filters, time_field="last_at")).data)
+        return rows
 
 
 class ComponentRow(serializers.Serializer):

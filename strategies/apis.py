@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from django.db.models import QuerySet
 from django.http import Http404
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.lists import ListOperation
 from accounts.models import Scope
 from accounts.operations import (
     IDEMPOTENCY_HEADER,
@@ -18,7 +20,7 @@ from accounts.operations import (
     WRITE_PROBLEMS,
     Operation,
 )
-from accounts.paging import AllowedChoiceField, ListFilters, filters_of, page_of
+from accounts.paging import AllowedChoiceField, ListFilters
 from engine.types.opinions import REGIMES
 from strategies import services
 from strategies.models import HealthChange, Status
@@ -159,23 +161,16 @@ class HealthChangeRow(serializers.Serializer):
     metrics = serializers.JSONField()
 
 
-class HealthChangePage(serializers.Serializer):
-    results = HealthChangeRow(many=True, source="rows")
-    next_cursor = serializers.CharField()
+class HealthChangeListApi(ListOperation):
+    operation_id = "health_change_list"
+    filters = HealthChangeFilters
+    row = HealthChangeRow
+    time_field = "at"
 
-
-class HealthChangeListApi(Operation):
-    @extend_schema(
-        operation_id="health_change_list",
-        parameters=[HealthChangeFilters],
-        responses={200: HealthChangePage} | READ_PROBLEMS,
-    )
-    def get(self, request: Request) -> Response:
-        filters = filters_of(request, HealthChangeFilters)
-        rows = health_change_list(
+    def rows(self, filters: Mapping[str, Any]) -> QuerySet[Any]:
+        return health_change_list(
             strategy=filters.get("strategy"), to_status=filters.get("to_status")
         )
-        return Response(HealthChangePage(page_of(rows, filters, time_field="at")).data)
 
 
 class WeightFilters(ListFilters):
@@ -194,18 +189,11 @@ class WeightUpdateRow(serializers.Serializer):
     evidence = serializers.JSONField()
 
 
-class WeightUpdatePage(serializers.Serializer):
-    results = WeightUpdateRow(many=True, source="rows")
-    next_cursor = serializers.CharField()
+class WeightListApi(ListOperation):
+    operation_id = "weight_list"
+    filters = WeightFilters
+    row = WeightUpdateRow
+    time_field = "at"
 
-
-class WeightListApi(Operation):
-    @extend_schema(
-        operation_id="weight_list",
-        parameters=[WeightFilters],
-        responses={200: WeightUpdatePage} | READ_PROBLEMS,
-    )
-    def get(self, request: Request) -> Response:
-        filters = filters_of(request, WeightFilters)
-        rows = weight_update_list(strategy=filters.get("strategy"), regime=filters.get("regime"))
-        return Response(WeightUpdatePage(page_of(rows, filters, time_field="at")).data)
+    def rows(self, filters: Mapping[str, Any]) -> QuerySet[Any]:
+        return weight_update_list(strategy=filters.get("strategy"), regime=filters.get("regime"))

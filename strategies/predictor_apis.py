@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from django.db.models import QuerySet
 from django.http import Http404
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.lists import ListOperation
 from accounts.operations import READ_PROBLEMS, Operation
-from accounts.paging import AllowedChoiceField, ListFilters, filters_of, page_of
+from accounts.paging import AllowedChoiceField, ListFilters
 from strategies.models import JobStatus, Stage
 from strategies.selectors import (
     evolution_history,
@@ -81,21 +86,14 @@ class PredictorModelFilters(ListFilters):
     stage = AllowedChoiceField(required=False, choices=Stage.choices)
 
 
-class PredictorModelPage(serializers.Serializer):
-    results = PredictorModelRow(many=True, source="rows")
-    next_cursor = serializers.CharField()
+class PredictorModelListApi(ListOperation):
+    operation_id = "predictor_model_list"
+    filters = PredictorModelFilters
+    row = PredictorModelRow
+    time_field = "created_at"
 
-
-class PredictorModelListApi(Operation):
-    @extend_schema(
-        operation_id="predictor_model_list",
-        parameters=[PredictorModelFilters],
-        responses={200: PredictorModelPage} | READ_PROBLEMS,
-    )
-    def get(self, request: Request) -> Response:
-        filters = filters_of(request, PredictorModelFilters)
-        rows = predictor_model_list(code=filters.get("code"), stage=filters.get("stage"))
-        return Response(PredictorModelPage(page_of(rows, filters, time_field="created_at")).data)
+    def rows(self, filters: Mapping[str, Any]) -> QuerySet[Any]:
+        return predictor_model_list(code=filters.get("code"), stage=filters.get("stage"))
 
 
 class EvolutionFilters(ListFilters):
@@ -114,35 +112,21 @@ class EvolutionRow(serializers.Serializer):
     at = serializers.DateTimeField()
 
 
-class EvolutionPage(serializers.Serializer):
-    results = EvolutionRow(many=True, source="rows")
-    next_cursor = serializers.CharField()
+class EvolutionListApi(ListOperation):
+    operation_id = "predictor_evolution_list"
+    filters = EvolutionFilters
+    row = EvolutionRow
+    time_field = "at"
+
+    def rows(self, filters: Mapping[str, Any]) -> QuerySet[Any]:
+        return evolution_history(code=filters.get("code"))
 
 
-class EvolutionListApi(Operation):
-    @extend_schema(
-        operation_id="predictor_evolution_list",
-        parameters=[EvolutionFilters],
-        responses={200: EvolutionPage} | READ_PROBLEMS,
-    )
-    def get(self, request: Request) -> Response:
-        filters = filters_of(request, EvolutionFilters)
-        rows = evolution_history(code=filters.get("code"))
-        return Response(EvolutionPage(page_of(rows, filters, time_field="at")).data)
+class TrainingJobListApi(ListOperation):
+    operation_id = "training_job_list"
+    filters = EvolutionFilters
+    row = TrainingJobRow
+    time_field = "created_at"
 
-
-class TrainingJobPage(serializers.Serializer):
-    results = TrainingJobRow(many=True, source="rows")
-    next_cursor = serializers.CharField()
-
-
-class TrainingJobListApi(Operation):
-    @extend_schema(
-        operation_id="training_job_list",
-        parameters=[EvolutionFilters],
-        responses={200: TrainingJobPage} | READ_PROBLEMS,
-    )
-    def get(self, request: Request) -> Response:
-        filters = filters_of(request, EvolutionFilters)
-        rows = training_job_list(code=filters.get("code"))
-        return Response(TrainingJobPage(page_of(rows, filters, time_field="created_at")).data)
+    def rows(self, filters: Mapping[str, Any]) -> QuerySet[Any]:
+        return training_job_list(code=filters.get("code"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
@@ -17,6 +17,7 @@ import msgspec
 
 from engine.account import Account
 from engine.announce import SilentAnnouncer
+from engine.client_ids import RunIdentity
 from engine.executors import SerialExecutor
 from engine.failsafe import FailSafe, FailSafePolicy
 from engine.ledger import Ledger
@@ -34,13 +35,14 @@ from engine.ports import (
     Reporter,
     StrategyStatus,
 )
+from engine.protection import Key, Protection, ProtectionWatch
 from engine.scoreboard import Scoreboard
 from engine.seats import Seated, champions
 from engine.session import TradingSession
 from engine.side_books import SideMarket
 from engine.simulated_operator import SimulatedOperator
-from engine.trading_book import RunIdentity, TradingBook
-from engine.types.bars import MarketEvent
+from engine.trading_book import TradingBook
+from engine.types.bars import EventKind, Instrument, MarketEvent
 from engine.types.decisions import JsonValue
 from engine.types.learned import Seat
 from engine.types.ledger import Trade
@@ -108,6 +110,20 @@ def favourable_regimes(config: Configuration) -> dict[str, frozenset[Regime]]:
     rules = tuple(code for code in STRATEGY_CODES if code != ENSEMBLE)
     params = {code: config.strategy(code).parameters for code in rules}
     return {rule.code: rule.favourable_regimes for rule in rule_sources(params, rules)}
+
+
+def protection(
+    config: Configuration,
+    identity: RunIdentity,
+    instruments: Mapping[str, Instrument],
+    *,
+    named: Mapping[Key, tuple[int, int]] | None = None,
+    watch: ProtectionWatch | None = None,
+) -> Protection | None:
+    """Return what keeps a stop at the broker for each position; None where none is wanted."""
+    if not config.trading.resting_stops:
+        return None
+    return Protection(identity, instruments, named=named, watch=watch)
 
 
 def policy_from_settings(config: Configuration, fail_safe: FailSafe) -> OptimizationPolicy:
@@ -210,6 +226,10 @@ class Replay:
     def step(self, event: MarketEvent) -> None:
         """Process one event; what it taught decides, before the next, who sits from then on."""
         outcome = self.session.on_event(event)
+        if self.session.has_news():
+            # what filled as it was sent is booked, and protected, before the next bar
+            now = event.now_ms
+            self.session.on_event(MarketEvent(EventKind.CLOCK, "", event.ts_ms, now))
         if self.desk is not None and (outcome.triggers or outcome.trials):
             seats = self.desk.after(outcome.triggers, outcome.trials, event.ts_ms)
             if seats is not None:
@@ -271,6 +291,7 @@ def replay(
         journal=journal,
         gatekeeper=operator,
         policy=policy,
+        protection=protection(config, identity, instruments),
     )
     session = TradingSession(
         timeframe_ms=source.timeframe_ms,
@@ -287,7 +308,11 @@ def replay(
         else side_books(
             (shadow_plan(operator, enabled_strategies(config)),),
             SideMarket(
-                identity=identity, instruments=instruments, limits=limits, slippage_bps=slippage_bps
+                identity=identity,
+                instruments=instruments,
+                limits=limits,
+                slippage_bps=slippage_bps,
+                resting_stops=config.trading.resting_stops,
             ),
             FailSafe(reporter.incident, lambda: 0.0),
             {},

@@ -99,6 +99,8 @@ class Trading(Section, frozen=True):
     cash: Positive = 10_000.0
     horizon_bars: Annotated[int, Meta(ge=1, le=500)] = 12
     """After this many bars an opinion is scored against what happened."""
+    resting_stops: bool = True
+    """Each position has a stop order at the broker; false: stops are judged at bars' closes."""
 
     def __post_init__(self) -> None:
         if len(set(self.symbols)) != len(self.symbols):

@@ -19,6 +19,7 @@ from django.utils import timezone
 
 from engine.account import Account
 from engine.announce import PublishingAnnouncer
+from engine.client_ids import RunIdentity
 from engine.executors import ThreadedExecutor
 from engine.failsafe import FailSafe, Failure, attempt
 from engine.phases.pipeline import Pipeline
@@ -28,7 +29,7 @@ from engine.risk import OrderThrottle
 from engine.seats import Seated
 from engine.session import TradingSession
 from engine.side_books import SideMarket
-from engine.trading_book import RunIdentity, TradingBook
+from engine.trading_book import TradingBook
 from engine.types.bars import Instrument
 from engine.window import WINDOW_BARS, RollingWindow, with_references
 from market.ccxt_client import build_client
@@ -211,6 +212,9 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
         journal=journal,
         gatekeeper=gatekeeper,
         policy=policy,
+        protection=bootstrap.protection(
+            config, identity, instruments, named=records.newest_stops(run), watch=watch
+        ),
     )
     session = TradingSession(
         timeframe_ms=run.timeframe_ms,
@@ -233,7 +237,12 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
                     status_without_layer,
                 ),
             ),
-            SideMarket(identity=identity, instruments=instruments, limits=limits),
+            SideMarket(
+                identity=identity,
+                instruments=instruments,
+                limits=limits,
+                resting_stops=config.trading.resting_stops,
+            ),
             FailSafe(watch.incident, time.monotonic),
             state.get("side_books", {}),
         ),
@@ -244,7 +253,7 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
         session=session,
         source=VenueSource(source),
         reconciler=reconciler,
-        has_open_intents=lambda: bool(broker.open_intents()),
+        has_news=session.has_news,
         watch=watch,
         between_events=lambda: seats.refresh(pipeline),
     )

@@ -13,6 +13,7 @@ from decimal import Decimal
 
 from engine.account import Account
 from engine.announce import SilentAnnouncer
+from engine.client_ids import RunIdentity
 from engine.executors import SerialExecutor
 from engine.ledger import Ledger
 from engine.matching import FeeIn
@@ -22,7 +23,7 @@ from engine.ports import StrategyStatus
 from engine.seats import Seated
 from engine.session import TradingSession
 from engine.simulated_operator import SimulatedOperator
-from engine.trading_book import RunIdentity, TradingBook
+from engine.trading_book import TradingBook
 from engine.types.bars import BarColumns, ColumnStore
 from engine.types.learned import Seat
 from engine.window import RollingWindow, with_references

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from django.conf import settings
 
 from engine.ports import Publisher, TradingState
+from engine.protection import Key
 from engine.types.decisions import JsonValue
 from market.errors import SourceUnavailable
 from monitoring.models import Alert as AlertRow
@@ -24,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 LOOP_HEARTBEAT_S = 10.0
 FILLS_UNAVAILABLE = "FILLS_UNAVAILABLE"
+UNPROTECTED = "UNPROTECTED"
 LAYER_PREFIX = "LAYER_"
 BREAKER_CODES = (
     "DAY_LOSS",
@@ -114,6 +116,22 @@ class RunWatch:
         if self._fills_failed:
             alert_resolve(dedupe_key=f"{FILLS_UNAVAILABLE}:{self._run.pk}")
             self._fills_failed = False
+
+    def unprotected(self, found: Mapping[Key, str]) -> None:
+        """Tell which positions have no stop at the venue, and close what was told of others."""
+        prefix = f"{UNPROTECTED}:{self._run_code}:"
+        texts = {f"{prefix}{strategy} {symbol}": text for (strategy, symbol), text in found.items()}
+        rows = AlertRow.objects.filter(dedupe_key__startswith=prefix, resolved_at__isnull=True)
+        for key in set(rows.values_list("dedupe_key", flat=True)) - texts.keys():
+            alert_resolve(dedupe_key=key)
+        for key, text in texts.items():
+            alert_raise(
+                code=UNPROTECTED,
+                severity=Severity.WARNING,
+                text=f"{key.removeprefix(prefix)} has no stop at the venue: {text}",
+                dedupe_key=key,
+                run_code=self._run_code,
+            )
 
     def alarm(self, alert: TradeAlert) -> None:
         """Tell of a finding of the order path and pull the brake it asks for."""

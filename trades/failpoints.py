@@ -33,6 +33,7 @@ NAMES = frozenset(
         "fills.after",
         "cancel.before_send",
         "cancel.after_send",
+        "stop.between",
         "recon.start",
         "recon.each_step",
         "recon.end",

@@ -65,7 +65,7 @@ class TradingLoop:
         session: TradingSession,
         source: LiveSource,
         reconciler: Reconciler,
-        has_open_intents: Callable[[], bool],
+        has_news: Callable[[], bool],
         watch: Watch,
         between_events: Callable[[], None] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
@@ -80,7 +80,7 @@ class TradingLoop:
         self._session = session
         self._source = source
         self._reconciler = reconciler
-        self._has_open_intents = has_open_intents
+        self._has_news = has_news
         self._watch = watch
         self._between_events = between_events
 
@@ -97,7 +97,7 @@ class TradingLoop:
                 if not self._outruns_knocks():
                     break
                 self._sleep(POLL_S)
-            if self._has_open_intents():
+            if self._has_news():
                 self.fence.renew()
                 outcomes.append(self._session.on_event(self._clock_event()))
         except SourceUnavailable as error:

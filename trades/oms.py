@@ -16,14 +16,21 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from engine.ports import StrategyStatus, TradingState
-from engine.types.orders import Fill, OrderState, OrderStatus, Purpose, Rejection, Unanswered
-from strategies.models import Strategy
+from engine.types.orders import (
+    Cause,
+    Fill,
+    OrderState,
+    OrderStatus,
+    Purpose,
+    Rejection,
+    Unanswered,
+)
 from trades import models
 from trades.core.order_state import OrderEvent as E
 from trades.core.order_state import is_late_fill, next_status
 from trades.errors import IllegalTransition
 from trades.lease import Fence
+from trades.send_rules import NOT_REDUCING, own_refusal, reducible, refusal_of
 
 ZERO = Decimal(0)
 PRICE_STEP = Decimal("1e-12")
@@ -79,6 +86,9 @@ def claim_for_send(
 ) -> Claim | Rejection | OrderState:
     """Take the right to send: INTENT -> SENDING, or DENIED where the kill switch forbids it.
 
+    An exit never takes more than is held (I-21): it is denied where the position is smaller, and
+    stays as it is while other open exits of the position leave it no room.
+
     The control state is read in the same transaction that takes the right, so an order is either
     before a halt or refused by it (I-9). Only one claim ever succeeds; whoever comes second gets
     the order's present state (F-023, F-024). With ``resend`` an UNKNOWN order is claimed again.
@@ -97,7 +107,16 @@ def claim_for_send(
         if order.status != before:
             return order_state(order)
         epoch = sum(models.ControlState.objects.values_list("epoch", flat=True))
-        refusal = _refusal(order, entries_held)
+        refusal = refusal_of(order, entries_held)
+        if refusal is None and order.purpose == Purpose.EXIT:
+            held, promised = reducible(order)
+            left = order.quantity_base - order.filled_base
+            if left > held:
+                text = f"it would take {left} off a position of {held}"
+                refusal = own_refusal(NOT_REDUCING, text)
+            elif left > held - promised:
+                # another order may still take it: this one waits on disk for that one's end
+                return order_state(order)
         if refusal is not None:
             event = E.EXPIRE if resend else E.DENY
             fields = {**_refused_as(refusal), "control_epoch": epoch}
@@ -192,12 +211,22 @@ def expire(client_order_id: str, fence: Fence, *, code: str, text: str) -> model
     return order
 
 
-def request_cancel(client_order_id: str, fence: Fence) -> models.Order:
-    """Note that we are about to cancel; the outcome is the venue's word, fills first (F-004)."""
+def request_cancel(client_order_id: str, fence: Fence) -> models.Order | None:
+    """Note that we are about to cancel; the outcome is the venue's word, fills first (F-004).
+
+    None where there is nothing to ask the venue: an intent that was never sent ends here, an
+    order that is on its way has no answer yet, and one that has ended needs no end.
+    """
     now = timezone.now()
     with transaction.atomic():
         fence.assert_held()
         order = _locked(client_order_id)
+        if order.status == OrderStatus.INTENT:
+            refusal = own_refusal("NOT_WANTED", "no longer wanted, before it was sent")
+            _move(order, E.DENY, now, {"code": refusal.code}, _refused_as(refusal))
+            return None
+        if next_status(OrderStatus(order.status), E.REQUEST_CANCEL) is None:
+            return None
         _move(order, E.REQUEST_CANCEL, now, {})
     return order
 
@@ -262,8 +291,10 @@ def presumed_absent(run_id: int, symbol: str) -> QuerySet[models.Order]:
 
 
 def rejected_in_a_row(run_id: int, count: int) -> bool:
-    """True where the last ``count`` orders that were sent were all refused."""
+    """True where the last ``count`` orders that were sent were all refused, stops left out."""
     sent = models.Order.objects.filter(run_id=run_id, sent_at__isnull=False).order_by("-pk")
+    # a venue that will not hold our stops is told of on its own; orders that trade are judged here
+    sent = sent.exclude(cause=Cause.PROTECTION)
     last = list(sent.values_list("status", flat=True)[:count])
     return len(last) == count and set(last) == {OrderStatus.REJECTED}
 
@@ -280,32 +311,14 @@ def order_state(order: models.Order) -> OrderState:
     )
 
 
+def order_state_of(client_order_id: str) -> OrderState:
+    """Return our own word on the order of that name."""
+    return order_state(models.Order.objects.get(client_order_id=client_order_id))
+
+
 def sends(order: models.Order) -> int:
     """Return how often the order was sent."""
     return order.events.filter(to_status=OrderStatus.SENDING).count()
-
-
-def _refusal(order: models.Order, entries_held: str) -> Rejection | None:
-    scopes = ("global", f"symbol:{order.symbol}", f"strategy:{order.strategy}")
-    rows = models.ControlState.objects.filter(scope__in=scopes)
-    for row in sorted(rows, key=lambda r: -TradingState(r.state).severity):
-        if row.state == TradingState.HALTED:
-            return _own_refusal("HALTED", f"{row.scope} is halted: {row.reason}")
-        if row.state == TradingState.REDUCING and order.purpose == Purpose.ENTRY:
-            return _own_refusal("REDUCING", f"{row.scope} allows exits only: {row.reason}")
-    if order.purpose != Purpose.ENTRY:
-        return None
-    if entries_held:
-        return _own_refusal("ENTRIES_HELD", entries_held)
-    status = Strategy.objects.filter(code=order.strategy).values_list("status", flat=True).first()
-    if status is None or not StrategyStatus(status).may_enter:
-        text = f"strategy {order.strategy} was {status or 'unknown'}"
-        return _own_refusal("STRATEGY_STATUS", text)
-    return None
-
-
-def _own_refusal(code: str, text: str) -> Rejection:
-    return Rejection(code, text, by_venue=False)
 
 
 def _accept(order: models.Order, word: OrderState, now: datetime) -> None:

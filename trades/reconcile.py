@@ -173,8 +173,9 @@ class RunReconciler:
             oms.expire(order.client_order_id, self._fence, code="NEVER_SENT", text=text)
             report.expired.append(order.client_order_id)
             return
-        self._broker.send(records.order_intent(order))
-        report.resent.append(order.client_order_id)
+        answer = self._broker.send(records.order_intent(order))
+        waits = isinstance(answer, OrderState) and answer.status is OrderStatus.INTENT
+        (report.undecided if waits else report.resent).append(order.client_order_id)
 
     def _query(self, order: models.Order, report: ReconcileReport) -> None:
         is_stop = order.order_type == OrderType.STOP

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 from django.conf import settings
+from django.db.models import Max
 
 from engine.equity import DAY_MS, EquityCurveState
 from engine.ledger import Ledger
@@ -343,3 +344,12 @@ def restore_ledger(run: models.TradingRun, instruments: Iterable[Instrument]) ->
         day_start_equity_quote=last.equity_quote - last.day_pnl_quote,
     )
     return Ledger.restore(replace(ledger.state(), curve=curve), shortable=shortable)
+
+
+def newest_stops(run: models.TradingRun) -> dict[tuple[str, str], tuple[int, int]]:
+    """Return time and leg of the newest protective stop by (strategy, symbol): after a restart the
+    next one must not take its name."""
+    own = models.Order.objects.filter(run=run, cause=Cause.PROTECTION)
+    newest = own.values("strategy", "symbol").annotate(newest=Max("pk")).values("newest")
+    rows = models.Order.objects.filter(pk__in=newest)
+    return {(o.strategy, o.symbol): (milliseconds(o.decided_at), o.leg) for o in rows}

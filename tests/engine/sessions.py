@@ -9,6 +9,7 @@ from typing import Any
 
 from engine.account import Account
 from engine.announce import SilentAnnouncer
+from engine.client_ids import RunIdentity
 from engine.digest import decision_line, fill_line
 from engine.ledger import Ledger
 from engine.limits import RiskLimits
@@ -17,7 +18,7 @@ from engine.phases.pipeline import Pipeline
 from engine.policy import BasePolicy
 from engine.quality import bar_at
 from engine.session import TradingSession
-from engine.trading_book import RunIdentity, TradingBook
+from engine.trading_book import TradingBook
 from engine.types.bars import BarColumns, Book, EventKind, Instrument, MarketEvent
 from engine.types.decisions import Analysis, Decision, JsonValue
 from engine.types.ledger import EquityPoint, Lot, Trade
@@ -193,7 +194,7 @@ def scene(
     return Scene(session, *parts, phases)
 
 
-_OF_THE_BOOK = {"account", "limits", "broker", "journal", "gatekeeper", "policy"}
+_OF_THE_BOOK = {"account", "limits", "broker", "journal", "gatekeeper", "policy", "protection"}
 
 
 def event_at(

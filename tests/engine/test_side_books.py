@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from engine.client_ids import RunIdentity
 from engine.limits import RiskLimits
 from engine.paper import PaperBroker
 from engine.phases.config import Readiness
@@ -17,7 +18,6 @@ from engine.policy import BasePolicy
 from engine.ports import Assessment, StrategyStatus, TradingState
 from engine.side_books import COUNTERFACTUAL, SHADOW, SideBooks, SideMarket, SidePlan
 from engine.side_gates import CounterfactualGate, ShadowGate
-from engine.trading_book import RunIdentity
 from engine.types.bars import MarketEvent
 from engine.window import HistoryWindow
 from tests.bar_factory import random_walk

@@ -11,6 +11,7 @@ import pytest
 
 from engine.digest import decision_line
 from engine.types.ledger import Trade as ClosedTrade
+from engine.types.orders import Cause
 from market.sources.history import HistorySource, load_history
 from market.sources.synthetic_path import synthetic_bars
 from monitoring.models import Incident
@@ -22,7 +23,7 @@ from tradeplatform.run_setup import run_ensure
 from tradeplatform.running import running_session
 from trades.digest import decision_lines, fill_lines, run_digest
 from trades.lease import lease_acquire
-from trades.models import Decision, Fill, Trade, TradingRun
+from trades.models import Decision, Fill, Order, Trade, TradingRun
 from trades.records import milliseconds
 
 WARM_UP_BARS = 300
@@ -58,12 +59,15 @@ def practice_keys(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
 def test_practice_and_replay_decide_and_fill_the_same(
     bar_file: Path, tmp_path: Path, settings: Any
 ) -> None:
-    """I-26: the digest of a stored practice run equals that of a replay over the same file."""
+    """I-26: the digest of a stored practice run equals that of a replay over the same file, with
+    stops that rest at the exchange, fill there and are cancelled for exits."""
     run = trade_on_practice(bar_file, tmp_path, settings, WARM_UP_BARS, TRADED_BARS)
     wiring = replay_of(run, bar_file)
     assert Decision.objects.filter(run=run).count() >= TRADED_BARS - 1
     assert Fill.objects.filter(run=run).count() >= 2
     assert Trade.objects.filter(run=run).count() >= 1
+    stops = Order.objects.filter(run=run, cause=Cause.PROTECTION)
+    assert stops.filter(status="FILLED").exists() and stops.filter(status="CANCELED").exists()
     assert_same(run, wiring)
 
 

@@ -113,6 +113,24 @@ def write_intent(run: models.TradingRun, intent: OrderIntent) -> models.Order:
     return order
 
 
+def hold(run: models.TradingRun, quantity: str = "0.00200", side: Side = Side.BUY) -> models.Lot:
+    """Give the run's strategy a position, as fills of before left it."""
+    return models.Lot.objects.create(
+        run=run,
+        lot_id=f"{BTC}:{uuid.uuid4().hex[:12]}",
+        strategy=STRATEGY,
+        symbol=BTC,
+        side=side.value,
+        quantity_base=Decimal(quantity),
+        entry_price=Decimal(50_000),
+        entry_fee_quote=Decimal(0),
+        risk_per_unit_quote=Decimal(500),
+        stop_price=Decimal(49_500),
+        opened_at=records.moment(START_MS),
+        entry_order_id="",
+    )
+
+
 def make_fill(intent: OrderIntent, quantity: str, price: str = "50000", trade_id: str = "") -> Fill:
     return Fill(
         trade_id=trade_id or uuid.uuid4().hex[:12],
@@ -189,6 +207,7 @@ class World:
         # no sweep unless a test asks for one by moving the clock
         self.broker._sweep_at_s = self.monotonic_s + 1
         self.journal = DatabaseJournal(self.run, self.fence, {})
+        self.ledger = records.restore_ledger(self.run, [INSTRUMENT])
         self.reconciler = RunReconciler(
             self.run,
             self.client,
@@ -224,7 +243,9 @@ class World:
         found = self.broker.fills_at(self.event)
         with self.journal.event(self.event):
             for fill, intent in found:
+                effect = self.ledger.apply_fill(fill, intent)
                 self.journal.record_fill(fill, intent)
+                self.journal.record_lots(effect.opened, effect.changed)
         return [fill for fill, _ in found]
 
     def codes(self) -> list[str]:

@@ -59,7 +59,7 @@ def leave(w: World) -> None:
 
 def cancel(w: World) -> None:
     submit(w, RESTING_ID, kind=OrderType.LIMIT, limit="1000.00", quantity="0.02000")
-    w.broker.cancel(RESTING_ID)
+    w.broker.cancel(RESTING_ID, w.event)
 
 
 def recover(w: World) -> None:

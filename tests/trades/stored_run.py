@@ -11,13 +11,14 @@ from django.utils import timezone
 
 from engine.account import Account
 from engine.announce import SilentAnnouncer
+from engine.client_ids import RunIdentity
 from engine.executors import SerialExecutor
 from engine.ledger import Ledger
 from engine.phases.recorder import FullRecorder
 from engine.ports import OptimizationPolicy
 from engine.quality import bar_at
 from engine.session import TradingSession
-from engine.trading_book import RunIdentity, TradingBook
+from engine.trading_book import TradingBook
 from engine.types.bars import BarColumns, Book, EventKind, Instrument, MarketEvent, TradeFlow
 from engine.window import RollingWindow, with_references
 from market.models import Instrument as InstrumentRow

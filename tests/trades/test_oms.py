@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.db import transaction
@@ -10,12 +12,22 @@ from django.utils import timezone
 
 from engine.ports import TradingState
 from engine.types.opinions import Side
-from engine.types.orders import OrderIntent, OrderState, OrderStatus, Purpose, Rejection, Unanswered
+from engine.types.orders import (
+    Cause,
+    OrderIntent,
+    OrderState,
+    OrderStatus,
+    OrderType,
+    Purpose,
+    Rejection,
+    Unanswered,
+)
 from strategies.models import Strategy
 from tests.trades.order_factory import (
     STRATEGY,
     age,
     held_fence,
+    hold,
     lose_lease,
     make_fill,
     make_intent,
@@ -126,6 +138,7 @@ def test_kill_switch_is_read_in_the_transaction_that_sends(
     code: str | None,
 ) -> None:
     """I-9, F-103: set between the decision and the send."""
+    hold(run, side=Side.SELL)
     intent = make_intent(purpose=purpose, side=Side.BUY)
     write_intent(run, intent)
     control_set(scope=scope, state=state, actor="anna", reason="because")
@@ -147,6 +160,7 @@ def test_strategy_suspended_after_the_decision_sends_no_entry(
 ) -> None:
     """I-13, F-083; its exits still leave."""
     Strategy.objects.filter(code=STRATEGY).update(status=status)
+    hold(run)
     entry, exit_intent = make_intent(), make_intent(purpose=Purpose.EXIT, side=Side.SELL)
     for intent in (entry, exit_intent):
         write_intent(run, intent)
@@ -239,14 +253,96 @@ def test_edge_that_the_table_does_not_have_is_an_error(
 ) -> None:
     """I-7."""
     intent = sent(run, fence)
-    with pytest.raises(IllegalTransition, match="was SENDING, which does not allow request_cancel"):
-        oms.request_cancel(intent.client_order_id, fence)
+    oms.apply_word(intent.client_order_id, word(intent, OrderStatus.OPEN), fence)
+    with pytest.raises(IllegalTransition, match="was OPEN, which does not allow reject"):
+        oms.record_answer(intent.client_order_id, Rejection("X", "too late"), fence)
+
+
+def leaving(run: models.TradingRun, **fields: Any) -> OrderIntent:
+    intent = make_intent(purpose=Purpose.EXIT, side=Side.SELL, **fields)
+    write_intent(run, intent)
+    return intent
+
+
+def protected(run: models.TradingRun, fence: Fence) -> OrderIntent:
+    """A position of 0.002 with its stop at the venue."""
+    hold(run)
+    stop = replace(leaving(run, kind=OrderType.STOP, stop="49500"), cause=Cause.PROTECTION)
+    models.Order.objects.update(cause=Cause.PROTECTION)
+    oms.claim_for_send(stop.client_order_id, fence)
+    oms.apply_word(stop.client_order_id, word(stop, OrderStatus.OPEN), fence)
+    return stop
+
+
+def test_an_exit_waits_on_disk_until_the_stop_of_its_position_has_ended(
+    run: models.TradingRun, fence: Fence
+) -> None:
+    """I-21: a resting stop and an exit never sell the same coins."""
+    stop, intent = protected(run, fence), leaving(run)
+    for status in (OrderStatus.OPEN, OrderStatus.PENDING_CANCEL):
+        assert order_of(stop).status == status
+        answer = oms.claim_for_send(intent.client_order_id, fence)
+        assert isinstance(answer, OrderState) and answer.status is OrderStatus.INTENT
+        oms.request_cancel(stop.client_order_id, fence)
+    oms.apply_word(stop.client_order_id, word(stop, OrderStatus.CANCELED), fence)
+    assert isinstance(oms.claim_for_send(intent.client_order_id, fence), oms.Claim)
+    assert statuses(order_of(intent)) == ["INTENT", "SENDING"]
+
+
+def test_an_exit_of_what_its_stop_has_sold_meanwhile_is_denied(
+    run: models.TradingRun, fence: Fence
+) -> None:
+    """I-21, F-007: the position is gone, so nothing is left to reduce."""
+    stop, intent = protected(run, fence), leaving(run)
+    book(stop, "0.00200")
+    models.Lot.objects.update(quantity_base=0, is_open=False)
+    answer = oms.claim_for_send(intent.client_order_id, fence)
+    assert isinstance(answer, Rejection) and not answer.by_venue
+    order = order_of(intent)
+    assert (order.status, order.refusal_code) == (OrderStatus.DENIED, "NOT_REDUCING")
+
+
+def test_two_exits_that_fit_into_the_position_both_leave(
+    run: models.TradingRun, fence: Fence
+) -> None:
+    """I-21: half by a person, half by the stop."""
+    hold(run)
+    halves = [leaving(run, quantity="0.00100") for _ in range(2)]
+    for intent in halves:
+        assert isinstance(oms.claim_for_send(intent.client_order_id, fence), oms.Claim)
+    third = oms.claim_for_send(leaving(run, quantity="0.00001").client_order_id, fence)
+    assert isinstance(third, OrderState) and third.status is OrderStatus.INTENT
+
+
+def test_an_intent_that_is_cancelled_before_it_was_sent_is_denied(
+    run: models.TradingRun, fence: Fence
+) -> None:
+    """F-007: the venue never hears of a stop that nobody wants any more."""
+    hold(run)
+    intent = leaving(run)
+    assert oms.request_cancel(intent.client_order_id, fence) is None
+    assert order_of(intent).status == OrderStatus.DENIED
+    assert oms.request_cancel(intent.client_order_id, fence) is None
+
+
+def test_refused_stops_do_not_halt_what_still_trades(run: models.TradingRun, fence: Fence) -> None:
+    """F-056: a halt would take the exits away with which a position is left without its stop."""
+    hold(run)
+    for _ in range(3):
+        stop = leaving(run, kind=OrderType.STOP, stop="49500")
+        models.Order.objects.filter(client_order_id=stop.client_order_id).update(
+            cause=Cause.PROTECTION
+        )
+        oms.claim_for_send(stop.client_order_id, fence)
+        oms.record_answer(stop.client_order_id, Rejection("-2010", "would trigger"), fence)
+    assert not oms.rejected_in_a_row(run.pk, 3)
 
 
 def test_halt_between_two_misses_ends_an_exit_instead_of_resending_it(
     run: models.TradingRun, fence: Fence
 ) -> None:
     """I-9: a resend is a send."""
+    hold(run)
     intent = make_intent(purpose=Purpose.EXIT, side=Side.SELL)
     write_intent(run, intent)
     oms.claim_for_send(intent.client_order_id, fence)

@@ -45,7 +45,7 @@ def test_second_pass_writes_nothing(world: World, practice: PracticeProcess) -> 
     second = world.reconciler.reconcile()
     assert snapshot(world.run) == before
     assert (second.adopted, second.expired, second.resent) == ([], [], [])
-    world.broker.cancel(adopted.client_order_id)
+    world.broker.cancel(adopted.client_order_id, world.event)
 
 
 def test_no_entry_leaves_before_the_start_is_reconciled(

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 from uuid import UUID
 
+from django.db.models import QuerySet
 from django.http import Http404
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.lists import ListOperation
 from accounts.money import MoneyField
 from accounts.operations import READ_PROBLEMS, Operation
-from accounts.paging import AllowedChoiceField, filters_of, page_of
+from accounts.paging import AllowedChoiceField, filters_of
 from engine.types.decisions import PHASES, Action
 from trades.apis.filters import RunFilter, RunListFilters, run_of
 from trades.models import Decision
@@ -51,11 +55,6 @@ class DecisionRow(serializers.Serializer):
     reason_code = serializers.CharField()
     reason = serializers.CharField()
     blocking_phase = serializers.IntegerField(allow_null=True)
-
-
-class DecisionPage(serializers.Serializer):
-    results = DecisionRow(many=True, source="rows")
-    next_cursor = serializers.CharField()
 
 
 class PhaseReason(serializers.Serializer):
@@ -191,15 +190,14 @@ class PerformanceOutput(serializers.Serializer):
     hit_rate_fraction = serializers.FloatField(allow_null=True)
 
 
-class DecisionListApi(Operation):
-    @extend_schema(
-        operation_id="decision_list",
-        parameters=[DecisionFilters],
-        responses={200: DecisionPage} | READ_PROBLEMS,
-    )
-    def get(self, request: Request) -> Response:
-        filters = filters_of(request, DecisionFilters)
-        rows = decision_list(
+class DecisionListApi(ListOperation):
+    operation_id = "decision_list"
+    filters = DecisionFilters
+    row = DecisionRow
+    time_field = "bar_close_at"
+
+    def rows(self, filters: Mapping[str, Any]) -> QuerySet[Any]:
+        return decision_list(
             run=run_of(filters),
             symbol=filters.get("symbol"),
             strategy=filters.get("strategy"),
@@ -208,7 +206,6 @@ class DecisionListApi(Operation):
             reason_code=filters.get("reason_code"),
             stage=filters.get("stage"),
         )
-        return Response(DecisionPage(page_of(rows, filters, time_field="bar_close_at")).data)
 
 
 class DecisionDetailApi(Operation):

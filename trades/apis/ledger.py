@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
+from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.lists import ListOperation
 from accounts.money import MoneyField
 from accounts.operations import READ_PROBLEMS, Operation
-from accounts.paging import AllowedChoiceField, ListFilters, filters_of, page_of
+from accounts.paging import AllowedChoiceField, filters_of
 from engine.types.opinions import Side
 from engine.types.orders import OrderStatus
 from trades.apis.filters import RunFilter, RunListFilters, run_of
@@ -46,20 +50,13 @@ class RunRow(serializers.Serializer):
     reconciled_at = serializers.DateTimeField(allow_null=True)
 
 
-class RunPage(serializers.Serializer):
-    results = RunRow(many=True, source="rows")
-    next_cursor = serializers.CharField()
+class RunListApi(ListOperation):
+    operation_id = "run_list"
+    row = RunRow
+    time_field = "started_at"
 
-
-class RunListApi(Operation):
-    @extend_schema(
-        operation_id="run_list",
-        parameters=[ListFilters],
-        responses={200: RunPage} | READ_PROBLEMS,
-    )
-    def get(self, request: Request) -> Response:
-        filters = filters_of(request, ListFilters)
-        return Response(RunPage(page_of(run_list(), filters, time_field="started_at")).data)
+    def rows(self, filters: Mapping[str, Any]) -> QuerySet[Any]:
+        return run_list()
 
 
 class OrderFilters(RunListFilters):
@@ -92,27 +89,20 @@ class OrderRow(serializers.Serializer):
     updated_at = serializers.DateTimeField()
 
 
-class OrderPage(serializers.Serializer):
-    results = OrderRow(many=True, source="rows")
-    next_cursor = serializers.CharField()
+class OrderListApi(ListOperation):
+    operation_id = "order_list"
+    filters = OrderFilters
+    row = OrderRow
+    time_field = "decided_at"
 
-
-class OrderListApi(Operation):
-    @extend_schema(
-        operation_id="order_list",
-        parameters=[OrderFilters],
-        responses={200: OrderPage} | READ_PROBLEMS,
-    )
-    def get(self, request: Request) -> Response:
-        filters = filters_of(request, OrderFilters)
-        rows = order_list(
+    def rows(self, filters: Mapping[str, Any]) -> QuerySet[Any]:
+        return order_list(
             run=run_of(filters),
             symbol=filters.get("symbol"),
             strategy=filters.get("strategy"),
             status=filters.get("status"),
             side=filters.get("side"),
         )
-        return Response(OrderPage(page_of(rows, filters, time_field="decided_at")).data)
 
 
 class FillRow(serializers.Serializer):
@@ -130,23 +120,16 @@ class FillRow(serializers.Serializer):
     executed_at = serializers.DateTimeField()
 
 
-class FillPage(serializers.Serializer):
-    results = FillRow(many=True, source="rows")
-    next_cursor = serializers.CharField()
+class FillListApi(ListOperation):
+    operation_id = "fill_list"
+    filters = RunListFilters
+    row = FillRow
+    time_field = "executed_at"
 
-
-class FillListApi(Operation):
-    @extend_schema(
-        operation_id="fill_list",
-        parameters=[RunListFilters],
-        responses={200: FillPage} | READ_PROBLEMS,
-    )
-    def get(self, request: Request) -> Response:
-        filters = filters_of(request, RunListFilters)
-        rows = fill_list(
+    def rows(self, filters: Mapping[str, Any]) -> QuerySet[Any]:
+        return fill_list(
             run=run_of(filters), symbol=filters.get("symbol"), strategy=filters.get("strategy")
         )
-        return Response(FillPage(page_of(rows, filters, time_field="executed_at")).data)
 
 
 class TradeFilters(RunListFilters):
@@ -174,26 +157,19 @@ class TradeRow(serializers.Serializer):
     exit_order_id = serializers.CharField()
 
 
-class TradePage(serializers.Serializer):
-    results = TradeRow(many=True, source="rows")
-    next_cursor = serializers.CharField()
+class TradeListApi(ListOperation):
+    operation_id = "trade_list"
+    filters = TradeFilters
+    row = TradeRow
+    time_field = "closed_at"
 
-
-class TradeListApi(Operation):
-    @extend_schema(
-        operation_id="trade_list",
-        parameters=[TradeFilters],
-        responses={200: TradePage} | READ_PROBLEMS,
-    )
-    def get(self, request: Request) -> Response:
-        filters = filters_of(request, TradeFilters)
-        rows = trade_list(
+    def rows(self, filters: Mapping[str, Any]) -> QuerySet[Any]:
+        return trade_list(
             run=run_of(filters),
             symbol=filters.get("symbol"),
             strategy=filters.get("strategy"),
             exit_reason=filters.get("exit_reason"),
         )
-        return Response(TradePage(page_of(rows, filters, time_field="closed_at")).data)
 
 
 class StatisticsRow(serializers.Serializer):

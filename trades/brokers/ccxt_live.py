@@ -10,13 +10,15 @@ from django.db import transaction
 from django.utils import timezone
 
 from engine.ports import TradingState
-from engine.types.bars import MarketEvent
+from engine.types.bars import EventKind, MarketEvent
 from engine.types.orders import (
+    Cause,
     Fill,
     OrderIntent,
     OrderState,
     OrderStatus,
     OrderType,
+    Purpose,
     Rejection,
     SubmitResult,
     Unanswered,
@@ -35,6 +37,7 @@ logger = logging.getLogger(__name__)
 # another one may already have concluded that the order does not exist (F-010).
 MAX_CLAIM_AGE_S = 2.0
 SWEEP_EVERY_S = 30.0
+STOPS_EVERY_S = 5.0
 # Trades are asked for from a little before the order's decision: venues round their times.
 ORDER_MARGIN_MS = 60_000
 SWEEP_OVERLAP_MS = 3_600_000
@@ -77,6 +80,7 @@ class VenueBroker:
         self._fills_answered = fills_answered
         self._monotonic = monotonic
         self._sweep_at_s = monotonic()
+        self._stops_at_s = monotonic()
         self._foreign: dict[str, str] = {}
         self._was_refused = False
         self._missing: dict[str, set[str]] = {}
@@ -113,18 +117,30 @@ class VenueBroker:
         self._judge(intent, answer)
         return answer
 
-    def cancel(self, client_order_id: str) -> Rejection | Unanswered | None:
-        """Ask the venue to cancel; the order ends by the venue's word, its fills first (F-004).
+    def cancel(self, client_order_id: str, event: MarketEvent) -> SubmitResult:
+        """Ask the venue to cancel, and then what became of the order: it ends by the venue's word,
+        its fills first (F-004).
 
-        None means the venue took the request. "No such order" is no ending either: it may have
-        filled (F-015).
+        "No such order" is no ending: it may have filled (F-015). Where the venue does not answer
+        the order stays PENDING_CANCEL, and what waits for its end waits.
         """
         order = oms.request_cancel(client_order_id, self._fence)
+        if order is None:
+            return oms.order_state_of(client_order_id)
         failpoint("cancel.before_send")
         is_stop = order.order_type == OrderType.STOP
         answer = self._client.cancel(order.symbol, client_order_id, is_stop=is_stop)
         failpoint("cancel.after_send")
-        return answer
+        if answer is not None:
+            return answer
+        try:
+            word = self._client.order_by_client_id(order.symbol, client_order_id, is_stop=is_stop)
+        except (SourceUnavailable, VenueRefused) as error:
+            return Unanswered(str(error))
+        if word is not None:
+            order = oms.apply_word(client_order_id, word, self._fence)
+        failpoint("stop.between")
+        return oms.order_state(order)
 
     def take_refusal(self) -> bool:
         """True once after the venue refused an order: books or rules may no longer be right."""
@@ -137,13 +153,36 @@ class VenueBroker:
             for order in oms.in_flight(self._run.pk)
         )
 
+    def waiting(self) -> Sequence[OrderIntent]:
+        rows = oms.in_flight(self._run.pk).filter(status=OrderStatus.INTENT, purpose=Purpose.EXIT)
+        return tuple(records.order_intent(order) for order in rows)
+
+    def has_news(self) -> bool:
+        """True while an order is on its way; a resting stop is looked at now and then only."""
+        orders = oms.in_flight(self._run.pk)
+        return any(self._is_due(order, None) for order in orders)
+
+    def _is_due(self, order: models.Order, event: MarketEvent | None) -> bool:
+        """True where the venue should be asked about this order now: always, but for a stop that
+        rests, which is asked about at its symbol's bars and every ``STOPS_EVERY_S``."""
+        rests = order.order_type == OrderType.STOP and order.status == OrderStatus.OPEN
+        if not rests or self._monotonic() >= self._stops_at_s:
+            return True
+        return event is not None and event.kind is EventKind.BAR and event.symbol == order.symbol
+
     def fills_at(self, event: MarketEvent) -> Sequence[tuple[Fill, OrderIntent]]:
         """Return executions that are not booked yet, oldest first, and refresh our orders.
 
         Asks only while an order may fill, and every ``SWEEP_EVERY_S`` for all symbols, so that
         nothing a lost order or a stranger's hand did stays unseen (F-060, F-013).
         """
-        waiting = [o for o in oms.in_flight(self._run.pk) if o.status != OrderStatus.INTENT]
+        waiting = [
+            o
+            for o in oms.in_flight(self._run.pk)
+            if o.status != OrderStatus.INTENT and self._is_due(o, event)
+        ]
+        if self._monotonic() >= self._stops_at_s:
+            self._stops_at_s = self._monotonic() + STOPS_EVERY_S
         sweep = self._monotonic() >= self._sweep_at_s
         symbols = set(self._run.symbols) if sweep else {o.symbol for o in waiting}
         try:
@@ -330,6 +369,11 @@ class VenueBroker:
             return
         self._was_refused = answer.by_venue
         self._refused(answer.code, answer.message)
+        if intent.cause is Cause.PROTECTION:
+            subject = f"{intent.strategy} {intent.symbol}"
+            text = f"the venue refused the stop of {subject}: {answer.message}"
+            self._alarm(Alert("STOP_REFUSED", subject, text))
+            return
         if oms.rejected_in_a_row(self._run.pk, REJECTIONS_TO_HALT):
             # REDUCING lets exits go on, and it is exits that are refused: only a halt ends this
             text = f"{REJECTIONS_TO_HALT} orders in a row were refused, last: {answer.message}"

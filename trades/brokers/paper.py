@@ -8,8 +8,15 @@ from decimal import Decimal
 from engine.matching import FeeIn
 from engine.paper import PaperBroker, Resting
 from engine.types.bars import Instrument, MarketEvent
-from engine.types.orders import Fill, OrderIntent, OrderStatus, SubmitResult
+from engine.types.orders import (
+    Fill,
+    OrderIntent,
+    OrderState,
+    OrderStatus,
+    SubmitResult,
+)
 from trades import models, oms, records
+from trades.failpoints import failpoint
 from trades.lease import Fence
 
 
@@ -46,8 +53,24 @@ class StoredPaperBroker:
         oms.record_answer(intent.client_order_id, answer, self._fence)
         return answer
 
+    def cancel(self, client_order_id: str, event: MarketEvent) -> SubmitResult:
+        if not oms.request_cancel(client_order_id, self._fence):
+            return oms.order_state_of(client_order_id)
+        word = self._paper.cancel(client_order_id, event)
+        failpoint("cancel.after_send")
+        if isinstance(word, OrderState):
+            oms.apply_word(client_order_id, word, self._fence)
+        failpoint("stop.between")
+        return word
+
     def open_intents(self) -> Sequence[OrderIntent]:
         return self._paper.open_intents()
+
+    def waiting(self) -> Sequence[OrderIntent]:
+        return self._paper.waiting()
+
+    def has_news(self) -> bool:
+        return self._paper.has_news()
 
 
 def _resting(order: models.Order) -> Resting:

@@ -8,6 +8,7 @@ import pytest
 
 from engine.types.opinions import Side
 from engine.types.orders import (
+    OrderIntent,
     OrderState,
     OrderStatus,
     OrderType,
@@ -193,7 +194,7 @@ def test_not_found_within_the_venues_read_lag_concludes_nothing(
     assert world.reconciler.reconcile().adopted == [intent.client_order_id]
     assert world.order(intent).status == OrderStatus.OPEN
     assert len(venue_orders(practice, intent.client_order_id)) == 1
-    world.broker.cancel(intent.client_order_id)
+    world.broker.cancel(intent.client_order_id, world.event)
 
 
 @pytest.mark.parametrize("verb", ["5xx", "html", "truncate", "empty"])
@@ -357,7 +358,8 @@ def test_partial_fill_then_cancel_keeps_the_fills(world: World, practice: Practi
     price = str(int(practice.client().fetch_ticker(BTC)["ask"] * 1.05))
     intent = world.intend(kind=OrderType.LIMIT, limit=price, quantity="0.00400")
     world.broker.submit(intent, world.event)
-    assert world.broker.cancel(intent.client_order_id) is None
+    answer = world.broker.cancel(intent.client_order_id, world.event)
+    assert isinstance(answer, OrderState) and answer.status is OrderStatus.PENDING_CANCEL
     assert world.order(intent).status == OrderStatus.PENDING_CANCEL
     world.book()
     assert world.order(intent).filled_base == Decimal("0.002")
@@ -374,7 +376,7 @@ def test_cancel_of_an_order_that_filled_meanwhile_ends_as_filled(
     """F-015: "unknown order" is no ending; the fills are fetched first."""
     intent = world.intend()
     world.broker.submit(intent, world.event)
-    answer = world.broker.cancel(intent.client_order_id)
+    answer = world.broker.cancel(intent.client_order_id, world.event)
     assert isinstance(answer, Rejection)
     world.book()
     assert world.order(intent).status == OrderStatus.FILLED
@@ -387,7 +389,7 @@ def test_lost_cancel_is_asked_again_by_reconciliation(
     practice.fault("order.cancel", "drop", nth=1, hold_s=2)
     intent = world.intend(kind=OrderType.LIMIT, limit="1000.00", quantity="0.02000")
     world.broker.submit(intent, world.event)
-    assert isinstance(world.broker.cancel(intent.client_order_id), Unanswered)
+    assert isinstance(world.broker.cancel(intent.client_order_id, world.event), Unanswered)
     world.reconciler.reconcile()
     world.book()
     assert world.order(intent).status == OrderStatus.CANCELED
@@ -409,4 +411,54 @@ def test_stop_order_rests_at_its_trigger(world: World, practice: PracticeProcess
     assert isinstance(answer, OrderState)
     (row,) = venue_orders(practice, intent.client_order_id)
     assert (row["kind"], Decimal(row["stop_price"])) == ("STOP_LOSS", Decimal(20000))
-    world.broker.cancel(intent.client_order_id)
+    assert not world.broker.has_news(), "a stop that rests is looked at now and then only"
+    world.monotonic_s += 6
+    assert world.broker.has_news()
+    world.broker.cancel(intent.client_order_id, world.event)
+
+
+def protected(world: World) -> OrderIntent:
+    """Enter, and let the position's stop rest."""
+    world.broker.submit(world.intend(), world.event)
+    world.book()
+    stop = world.intend(side=Side.SELL, purpose=Purpose.EXIT, kind=OrderType.STOP, stop="20000.00")
+    world.broker.submit(stop, world.event)
+    return stop
+
+
+def test_a_cancelled_stop_frees_its_coins_for_the_exit_at_once(
+    world: World, practice: PracticeProcess
+) -> None:
+    """I-21: the venue has confirmed the end before the exit leaves."""
+    stop = protected(world)
+    intent = world.intend(side=Side.SELL, purpose=Purpose.EXIT)
+    held = world.broker.submit(intent, world.event)
+    assert isinstance(held, OrderState) and held.status is OrderStatus.INTENT
+    assert venue_orders(practice, intent.client_order_id) == []
+    assert world.broker.waiting() == (intent,)
+    ended = world.broker.cancel(stop.client_order_id, world.event)
+    assert isinstance(ended, OrderState) and ended.status is OrderStatus.CANCELED
+    world.broker.submit(intent, world.event)
+    world.book()
+    assert world.order(intent).status == OrderStatus.FILLED
+    assert not world.ledger.lots
+
+
+def test_an_exit_waits_while_the_cancel_of_the_stop_has_no_answer(
+    world: World, practice: PracticeProcess
+) -> None:
+    """I-21, F-004: the stop may still sell; the exit leaves after a later word of the venue."""
+    stop = protected(world)
+    practice.fault("order.cancel", "drop", nth=1, hold_s=2)
+    intent = world.intend(side=Side.SELL, purpose=Purpose.EXIT)
+    assert isinstance(world.broker.cancel(stop.client_order_id, world.event), Unanswered)
+    world.broker.submit(intent, world.event)
+    assert world.order(intent).status == OrderStatus.INTENT
+    assert world.broker.has_news(), "an order without its end is asked about at once"
+    assert world.reconciler.reconcile().undecided == [intent.client_order_id]
+    world.book()
+    assert world.order(stop).status == OrderStatus.CANCELED
+    (waited,) = world.broker.waiting()
+    world.broker.submit(waited, world.event)
+    world.book()
+    assert world.order(intent).status == OrderStatus.FILLED

@@ -1,0 +1,156 @@
+"""A position's stop rests at the broker from its fill to its end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from engine.client_ids import RunIdentity
+from engine.limits import RiskLimits
+from engine.paper import PaperBroker
+from engine.phases.config import Readiness
+from engine.phases.pipeline import Pipeline
+from engine.policy import BasePolicy
+from engine.ports import StrategyStatus, TradingState
+from engine.protection import Protection
+from engine.side_books import COUNTERFACTUAL, SideBooks, SideMarket, SidePlan
+from engine.side_gates import CounterfactualGate
+from engine.types.bars import EventKind, MarketEvent
+from engine.types.orders import Cause, OrderIntent
+from tests.bar_factory import random_walk
+from tests.engine.books import BTC, instrument
+from tests.engine.phases.scene import CONFIG, Gate, Incidents, Rule, book_at, fail_safe, pipeline
+from tests.engine.sessions import Scene, event_at, scene
+from trades.side_book_state import JsonCodec
+
+BARS = random_walk(7, 900)
+EAGER = replace(CONFIG, ensemble_trades=False, required_readiness=Readiness.NOT_READY)
+ROWS = range(650, 800)
+IDENTITY = RunIdentity("0a1b2c", "main", "run", BARS.timeframe_ms)
+
+
+def phases(max_holding_bars: int = 9) -> Pipeline:
+    """A rule that proposes on every bar, and leaves what it holds after some."""
+    rules = [Rule("one", 0.6, side=1, stop_fraction=0.004)]
+    return pipeline(rules, config=replace(EAGER, max_holding_bars=max_holding_bars))
+
+
+def room(**changes: Any) -> Scene:
+    protection = Protection(IDENTITY, {BTC: instrument()})
+    fields = {"first_row": ROWS.start, "protection": protection, **changes}
+    return scene(BARS, fields.pop("phases", phases()), **fields)
+
+
+def walk(of: Scene, rows: range, *, book: Any = book_at) -> None:
+    """Feed bars as the loop and the replay do: what filled at once is booked before the next."""
+    for row in rows:
+        event = event_at(BARS, row, book)
+        of.session.on_event(event)
+        if of.session.has_news():
+            clock = MarketEvent(EventKind.CLOCK, "", event.ts_ms, event.now_ms)
+            of.session.on_event(clock)
+
+
+def resting(of: Scene) -> list[OrderIntent]:
+    return [i for i in of.broker.open_intents() if i.cause is Cause.PROTECTION]
+
+
+def test_the_stop_rests_before_the_bar_after_the_entry() -> None:
+    """CTL-15, I-20: of the whole position, from the moment its fill is booked."""
+    of = room()
+    walk(of, range(ROWS.start, ROWS.start + 1))
+    (held,) = of.account.ledger.positions()
+    (stop,) = resting(of)
+    assert (stop.quantity_base, stop.stop_price) == (held.quantity_base, held.stop_price)
+    assert of.journal.intents == [stop], "written ahead of the wire"
+
+
+def test_at_every_bar_each_position_has_exactly_its_stop() -> None:
+    """I-20, I-21, F-007: through entries, exits and stops of 150 bars."""
+    of = room()
+    for row in ROWS:
+        walk(of, range(row, row + 1))
+        held = {p.quantity_base for p in of.account.ledger.positions()}
+        assert {s.quantity_base for s in resting(of)} == held
+        assert len(resting(of)) == len(of.account.ledger.positions()) <= 1
+    reasons = {t.exit_reason for t in of.journal.trades}
+    assert reasons >= {"STOP", "MAX_HOLDING"}
+
+
+def test_a_stop_fills_within_the_bar_at_its_own_price() -> None:
+    """CTL-15: not at the close of the bar, nor at the next one's open."""
+    of = room()
+    walk(of, ROWS)
+    stopped = [(f, i) for f, i in of.journal.fills if i.cause is Cause.PROTECTION]
+    assert len(stopped) >= 2
+    for fill, intent in stopped:
+        assert intent.stop_price is not None and fill.price <= intent.stop_price
+    assert any(fill.price == intent.stop_price for fill, intent in stopped)
+
+
+def test_a_resting_stop_denies_no_exit_of_its_position() -> None:
+    """ORC-17: the stop is cancelled for the exit, which leaves on the same event."""
+    of = room(phases=phases(max_holding_bars=2))
+    walk(of, range(ROWS.start, ROWS.start + 4))
+    assert "MAX_HOLDING" in {t.exit_reason for t in of.journal.trades}
+    assert not any(d.reason_code == "DUPLICATE" for d in of.journal.decisions)
+
+
+def test_halted_keeps_the_stop_and_it_still_closes_the_position() -> None:
+    """CTL-13: the kill switch stops what we send, not what protects."""
+    of = room(phases=phases(max_holding_bars=500))
+    row = ROWS.start
+    walk(of, range(row, row + 1))
+    (stop,) = resting(of)
+    of.gate.state = TradingState.HALTED
+    while of.account.ledger.positions():
+        assert resting(of) == [stop]
+        row += 1
+        walk(of, range(row, row + 1))
+    assert [t.exit_reason for t in of.journal.trades] == ["STOP"]
+    assert resting(of) == []
+
+
+def test_the_stop_goes_on_after_a_restart() -> None:
+    """A broker on paper remembers what rests, and the plan finds nothing to add."""
+    of = room()
+    walk(of, range(ROWS.start, ROWS.start + 1))
+    (stop,) = resting(of)
+    again = PaperBroker({BTC: instrument()}, resting=of.broker.resting())
+    later = room(broker=again, account=of.account, first_row=ROWS.start + 1)
+    walk(later, range(ROWS.start + 1, ROWS.start + 2))
+    assert later.journal.intents == [] or later.journal.trades
+    assert resting(later) == ([] if later.journal.trades else [stop])
+
+
+def test_without_protection_stops_are_judged_at_closes_alone() -> None:
+    """The way back: one setting."""
+    of = room(protection=None)
+    walk(of, ROWS)
+    assert of.journal.intents == []
+    assert "STOP" in {t.exit_reason for t in of.journal.trades}
+
+
+def test_the_counterfactual_book_protects_as_the_run_does() -> None:
+    """OPT-01, D-60: without a layer both earn the same, stops included, to the last digit."""
+    gate = Gate()
+    plan = SidePlan(
+        name=COUNTERFACTUAL,
+        wanted=lambda: True,
+        may_enter=lambda code: True,
+        copies_account=True,
+        gatekeeper=CounterfactualGate(gate, lambda code: StrategyStatus.ACTIVE),
+        policy=BasePolicy(),
+    )
+    market = SideMarket(
+        identity=IDENTITY,
+        instruments={BTC: instrument()},
+        limits=RiskLimits(),
+        resting_stops=True,
+    )
+    books = SideBooks([plan], market, fail_safe(Incidents()), JsonCodec(), None)
+    of = room(gatekeeper=gate, side_books=books)
+    walk(of, ROWS)
+    assert "STOP" in {t.exit_reason for t in of.journal.trades}
+    assert [t for _, t in of.journal.side_trades] == of.journal.trades
+    assert [p for _, p in of.journal.side_points] == of.journal.points
