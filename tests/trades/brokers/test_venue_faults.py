@@ -123,11 +123,13 @@ def test_ban_is_waited_out_by_everybody_and_ends_by_itself(
     assert isinstance(answer, OrderState)
 
 
-def test_ten_refusals_in_a_row_end_even_the_exits(world: World, practice: PracticeProcess) -> None:
-    """F-056: REDUCING at the fifth lets exits go on; if it is exits that are refused, HALTED."""
+def test_the_tenth_refusal_in_a_row_calls_for_more_than_the_fifth(
+    world: World, practice: PracticeProcess
+) -> None:
+    """F-056: REDUCING lets exits go on; where those are refused too, only HALTED ends it."""
     practice.fault("order.create", "reject:-2010", times=10, msg="No.")
     for n in range(1, 11):
-        world.broker.submit(world.intend(side=Side.SELL, purpose=Purpose.EXIT), world.event)
+        world.broker.submit(world.intend(), world.event)
         brakes = {alert.brake for alert in world.alerts if alert.brake is not None}
         assert ("REDUCING" in brakes) == (n >= 5)
         assert ("HALTED" in brakes) == (n == 10)
