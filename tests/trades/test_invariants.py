@@ -251,6 +251,7 @@ def _weight_without_bounds(order: models.Order) -> None:
         if connection.vendor == "sqlite":
             cursor.execute("PRAGMA ignore_check_constraints = ON")
         else:
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
             cursor.execute(
                 "ALTER TABLE strategies_weightupdate DROP CONSTRAINT weight_update_bounds"
             )
