@@ -36,3 +36,10 @@ class SettingsRefused(Refused):
 
     status = 400
     reason_code = "settings_refused"
+
+
+class AmountRefused(Refused):
+    """A number of money or coins that cannot be one."""
+
+    status = 400
+    reason_code = "amount_refused"

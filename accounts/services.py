@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import secrets
 from datetime import datetime, timedelta
 
@@ -10,7 +11,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group, User
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, OperationalError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -33,6 +34,7 @@ __all__ = [
     "user_create",
 ]
 
+logger = logging.getLogger(__name__)
 TOKEN_PREFIX = "tp_"  # noqa: S105 a marker that secret scanners can find, not a secret
 TOKEN_BYTES = 24  # 192 bits of randomness
 LAST_USE_RESOLUTION = timedelta(minutes=1)
@@ -116,7 +118,11 @@ def token_touch(token: ApiToken) -> None:
     now = timezone.now()
     stale = Q(last_used_at__isnull=True) | Q(last_used_at__lt=now - LAST_USE_RESOLUTION)
     if token.last_used_at is None or now - token.last_used_at > LAST_USE_RESOLUTION:
-        ApiToken.objects.filter(stale, pk=token.pk).update(last_used_at=now)
+        try:
+            ApiToken.objects.filter(stale, pk=token.pk).update(last_used_at=now)
+        except OperationalError as error:
+            # a locked database must not keep its owner from halting (CTL-13)
+            logger.warning("use of token id=%s not noted: %s", token.pk, error)
 
 
 def roles_ensure() -> None:

@@ -1,4 +1,4 @@
-"""The account as the limits see it: books, orders on the way, streaks and throttles."""
+"""The account as the limits see it: books, orders on the way, streaks, throttles and its week."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from decimal import Decimal
 from engine.ledger import Ledger
 from engine.lots import Position
 from engine.risk import OrderThrottle, RiskView
+from engine.standing import EntryCounts, WeekPnl
 from engine.types.decisions import JsonValue
 from engine.types.ledger import ZERO, EquityPoint, Trade
+from engine.types.opinions import Proposal
 from engine.types.orders import OrderIntent, Purpose
 
 
 class Account:
-    """Books of one run plus what the limits count besides: losing streaks and entries sent."""
+    """Books of one run plus what the limits count besides: losing streaks, entries, the week."""
 
     def __init__(
         self,
@@ -22,11 +24,15 @@ class Account:
         throttle: OrderThrottle | None = None,
         streaks: Mapping[str, int] | None = None,
         seen_resets: Mapping[str, int] | None = None,
+        entries: EntryCounts | None = None,
+        week: WeekPnl | None = None,
     ) -> None:
         self.ledger = ledger
         self._throttle = throttle or OrderThrottle()
         self._streaks = dict(streaks or {})
         self._seen_resets = dict(seen_resets or {})
+        self.entries = entries or EntryCounts()
+        self.week = week or WeekPnl()
 
     @property
     def streaks(self) -> Mapping[str, int]:
@@ -43,9 +49,10 @@ class Account:
         lost = trade.pnl_quote < 0
         self._streaks[trade.strategy] = self.losing_streak(trade.strategy) + 1 if lost else 0
 
-    def note_entry(self, ts_ms: int) -> None:
+    def note_entry(self, intent: OrderIntent, ts_ms: int) -> None:
         """Count one entry intent at event time."""
         self._throttle.note(ts_ms)
+        self.entries.note(intent.strategy, intent.symbol, intent.side, ts_ms)
 
     def losing_streak(self, strategy: str) -> int:
         """Losing trades in a row of one strategy, since its last win or reset."""
@@ -61,7 +68,9 @@ class Account:
                 self.ledger.rebase_peak()
                 self._streaks.clear()
             elif scope.startswith("strategy:"):
-                self._streaks.pop(scope.removeprefix("strategy:"), None)
+                strategy = scope.removeprefix("strategy:")
+                self._streaks.pop(strategy, None)
+                self.entries.forget(strategy)
 
     def holdings(self, symbol: str) -> dict[str, Position]:
         """Return the open positions in one symbol by strategy code."""
@@ -77,10 +86,12 @@ class Account:
             peak_equity_quote=point.peak_equity_quote,
             day_pnl_quote=point.day_pnl_quote,
             gross_exposure_quote=point.exposure_quote,
+            week_pnl_quote=self.week.at(point),
         )
 
-    def view(self, strategy: str, pending: Sequence[OrderIntent], now_ms: int) -> RiskView:
-        """Return the view of one strategy's next order; open entries count as exposure (D-21)."""
+    def view(self, proposal: Proposal, pending: Sequence[OrderIntent], now_ms: int) -> RiskView:
+        """Return the view of a proposal's order; open entries count as exposure (D-21)."""
+        strategy = proposal.strategy
         ledger = self.ledger
         point = ledger.equity_point(now_ms)
         by_symbol = ledger.exposure_by_symbol()
@@ -97,6 +108,7 @@ class Account:
         positions = {(p.strategy, p.symbol): p.quantity_base for p in ledger.positions()}
         opening = {(i.strategy, i.symbol) for i in entries} - positions.keys()
         last_hour, last_day = self._throttle.counts(now_ms)
+        lately, of_day = self.entries.counts(strategy, proposal.symbol, proposal.side, now_ms)
         return RiskView(
             equity_quote=point.equity_quote,
             cash_quote=point.cash_quote - reserved,
@@ -112,8 +124,16 @@ class Account:
             consecutive_losses=self.losing_streak(strategy),
             orders_last_hour=last_hour,
             orders_last_day=last_day,
+            entries_15m=lately,
+            entries_day=of_day,
+            week_pnl_quote=self.week.at(point),
         )
 
     def state(self) -> dict[str, JsonValue]:
         """Return what rows do not hold; streaks and throttle are rebuilt from trades and orders."""
-        return {"streaks": dict(self._streaks), "seen_resets": dict(self._seen_resets)}
+        return {
+            "streaks": dict(self._streaks),
+            "seen_resets": dict(self._seen_resets),
+            "entries": self.entries.state(),
+            "week": self.week.state(),
+        }

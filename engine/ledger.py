@@ -19,8 +19,10 @@ from decimal import Decimal
 
 from engine.equity import DAY_MS, EquityCurve
 from engine.ledger_state import (
+    DUST,
     Asset,
     FillEffect,
+    Holding,
     LedgerError,
     LedgerState,
     base_of,
@@ -62,8 +64,7 @@ class Ledger:
         self._seen: set[tuple[str, str]] = set()
         self._filled: dict[str, Decimal] = {}
         self.deposits_quote = self._cash
-        # whether equity may differ from the last point taken
-        self._moved = True
+        self._moved = True  # whether equity may differ from the last point taken
         self._last_point: EquityPoint | None = None
         self._curve = EquityCurve(self._cash)
 
@@ -191,30 +192,25 @@ class Ledger:
         self, strategy: str, symbol: str, stop: Decimal | None, target: Decimal | None
     ) -> tuple[Lot, ...]:
         """Move stop and target of a position; returns the changed lots. R keeps its first risk."""
-        book = self._books.get((strategy, symbol))
-        return tuple(book.set_exits(stop, target)) if book is not None else ()
+        return tuple(self._book(strategy, symbol).set_exits(stop, target))
 
     def is_dust(self, strategy: str, instrument: Instrument) -> bool:
         """True where the position is open and no order could close it (F-019)."""
         held = self.position(strategy, instrument.symbol).quantity_base
         return is_dust(held, self._asset_of(instrument.symbol).mark, instrument)
 
-    def sweep_dust(
-        self, strategy: str, instrument: Instrument, ts_ms: int, regime: str
-    ) -> FillEffect:
-        """Close a dust position at its mark; the coins stay on the account as external holdings.
-
-        Does nothing where the position is not dust. No cash moves and no fee is paid.
+    def sweep_dust(self, strategy: str, symbol: str, ts_ms: int, regime: str) -> FillEffect:
+        """Close a position that ``is_dust`` at its mark; the coins stay on the account as external
+        holdings. No cash moves and no fee is paid; does nothing where nothing is held.
         """
-        if not self.is_dust(strategy, instrument):
+        book, asset = self._book(strategy, symbol), self._asset_of(symbol)
+        if not book.lots:
             return FillEffect()
-        symbol = instrument.symbol
-        book, asset = self._books[strategy, symbol], self._asset_of(symbol)
         quantity, mark = book.quantity, asset.mark
         if mark is None:  # an open position always has one: its fill set it
             raise LedgerError(f"position of {strategy} in {symbol} has no mark")
         trade_id = f"{symbol}:dust:{strategy}:{ts_ms}"
-        leaving = Exit(trade_id, mark, ZERO, ts_ms, regime, "dust", "")
+        leaving = Exit(trade_id, mark, ZERO, ts_ms, regime, DUST, "")
         changed, trades = self._close(book, abs(quantity), leaving)
         asset.external += quantity
         asset.gross -= abs(quantity)
@@ -243,6 +239,11 @@ class Ledger:
             else:
                 self.holding_pnl_quote += external * (price - asset.mark)
         asset.mark = price
+
+    def holding(self, asset: str) -> Holding:
+        """What no strategy holds of an asset other than the quote, and its last mark."""
+        held = self._assets.get(asset)
+        return Holding() if held is None else Holding(held.external, held.mark)
 
     @property
     def cash_quote(self) -> Decimal:
@@ -303,6 +304,10 @@ class Ledger:
         """The strategy's position in the symbol; quantity 0 where it has none."""
         book = self._books.get((strategy, symbol))
         return book.position() if book is not None else Position(strategy, symbol)
+
+    def filled_of(self, client_order_id: str) -> Decimal:
+        """What was booked of an order, in base units."""
+        return self._filled.get(client_order_id, ZERO)
 
     def mark_of(self, symbol: str) -> Decimal | None:
         """The price the symbol's base asset is valued at; None before its first."""

@@ -12,6 +12,9 @@ from engine.types.decisions import Reason
 from engine.types.ledger import ZERO, Lot, Trade
 from engine.types.orders import Fill, OrderIntent
 
+# The exit reason of what was swept out of a book because no order could close it.
+DUST = "dust"
+
 
 class LedgerError(ValueError):
     """A fill or balance that cannot be booked; nothing was changed."""
@@ -47,6 +50,14 @@ class LedgerState:
     fees_quote: Decimal = ZERO
     holding_pnl_quote: Decimal = ZERO
     curve: EquityCurveState | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """``external_base`` is held by no strategy; ``price_quote`` is the last mark, None before."""
+
+    external_base: Decimal = ZERO
+    price_quote: Decimal | None = None
 
 
 class Asset:

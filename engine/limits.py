@@ -53,7 +53,7 @@ def apply(request: SizeRequest, limits: RiskLimits, view: RiskView) -> CapResult
     """Cut a request to what every limit allows, or deny it with the numbers.
 
     The result is on the lot grid and never larger than the request. Source: OPT-23, D-01, CTL-1,
-    4, 5, 6, 9.
+    2, 4, 5, 6, 7, 9.
     """
     denied = _unusable(request) or _halted(view)
     if denied is not None:
@@ -76,7 +76,8 @@ def breakers(view: RiskView, limits: RiskLimits) -> Breach | None:
     if not view.is_finite:
         text = "a number of the account was not finite"
         return Breach(TradingState.REDUCING, "RISK_UNKNOWN", text, 0.0, 0.0)
-    return _drawdown(view, limits) or _low_equity(view, limits) or _loss_limits(view, limits)
+    found = (judge(view, limits) for judge in _BREAKERS)
+    return next((breach for breach in found if breach is not None), None)
 
 
 def _drawdown(view: RiskView, limits: RiskLimits) -> Breach | None:
@@ -97,10 +98,6 @@ def _low_equity(view: RiskView, limits: RiskLimits) -> Breach | None:
     return Breach(TradingState.REDUCING, "MIN_EQUITY", text, float(equity), float(least))
 
 
-def _loss_limits(view: RiskView, limits: RiskLimits) -> Breach | None:
-    return _streak(view, limits) or _day_loss(view, limits)
-
-
 def _streak(view: RiskView, limits: RiskLimits) -> Breach | None:
     losses = view.consecutive_losses
     if losses < limits.loss_streak:
@@ -112,13 +109,28 @@ def _streak(view: RiskView, limits: RiskLimits) -> Breach | None:
 
 
 def _day_loss(view: RiskView, limits: RiskLimits) -> Breach | None:
-    day_start = view.equity_quote - view.day_pnl_quote
-    loss = -view.day_pnl_quote / day_start if day_start > 0 else ZERO
-    if loss < limits.max_day_loss:
+    loss, most = _loss_fraction(view.equity_quote, view.day_pnl_quote), limits.max_day_loss
+    if loss < most:
         return None
-    text = f"day loss {loss:.4f} reached its limit, limit was {limits.max_day_loss}"
-    value, limit = float(loss), float(limits.max_day_loss)
-    return Breach(TradingState.REDUCING, "DAY_LOSS", text, value, limit, lifts_next_utc_day=True)
+    text = f"day loss {loss:.4f} reached its limit, limit was {most}"
+    return Breach(TradingState.REDUCING, "DAY_LOSS", text, float(loss), float(most))
+
+
+def _week_loss(view: RiskView, limits: RiskLimits) -> Breach | None:
+    loss, most = _loss_fraction(view.equity_quote, view.week_pnl_quote), limits.max_week_loss
+    if loss < most:
+        return None
+    text = f"week loss {loss:.4f} reached its limit, limit was {most}"
+    return Breach(TradingState.REDUCING, "WEEK_LOSS", text, float(loss), float(most))
+
+
+_BREAKERS = (_drawdown, _low_equity, _streak, _day_loss, _week_loss)
+
+
+def _loss_fraction(equity: Decimal, pnl: Decimal) -> Decimal:
+    """Return what was lost of the equity that ``pnl`` began with; 0 where that was nothing."""
+    start = equity - pnl
+    return -pnl / start if start > 0 else ZERO
 
 
 def _exact(value: float | Decimal) -> Decimal:
@@ -200,6 +212,8 @@ def _counted(
         ("OPEN_POSITIONS", view.open_positions + opening, limits.max_open_positions),
         ("ORDERS_PER_HOUR", view.orders_last_hour + 1, limits.max_orders_per_hour),
         ("ORDERS_PER_DAY", view.orders_last_day + 1, limits.max_orders_per_day),
+        ("REPEATED_ENTRIES", view.entries_15m + 1, limits.max_entries_per_15m),
+        ("REPEATED_ENTRIES_DAY", view.entries_day + 1, limits.max_entries_per_day),
     )
 
 
@@ -266,7 +280,7 @@ def _caps(
     stop = _exact(request.stop_price) if request.stop_price is not None else ZERO
     at_risk = abs(price - stop)
     caps.append(("MAX_RISK", _DOWN.divide(limits.max_risk_per_trade * equity, at_risk)))
-    return tuple(caps)
+    return (*caps, *request.rooms)
 
 
 def _step(code: str, before: Decimal, most: Decimal) -> CapStep:
@@ -317,16 +331,18 @@ def survey(request: SizeRequest, limits: RiskLimits, view: RiskView) -> tuple[Ga
 def _losses(view: RiskView, limits: RiskLimits) -> list[GateAnswer]:
     peak, equity = view.peak_equity_quote, view.equity_quote
     drawdown = float((peak - equity) / peak) if peak > 0 else float(equity < 0)
-    day_start = equity - view.day_pnl_quote
-    day_loss = float(-view.day_pnl_quote / day_start) if day_start > 0 else 0.0
+    day_loss, week_loss = (
+        float(_loss_fraction(equity, pnl)) for pnl in (view.day_pnl_quote, view.week_pnl_quote)
+    )
     least, streak = float(limits.min_equity_quote), float(view.consecutive_losses)
     breaches = (_drawdown(view, limits), _low_equity(view, limits), _streak(view, limits))
-    told = [*breaches, _day_loss(view, limits)]
+    told = [*breaches, _day_loss(view, limits), _week_loss(view, limits)]
     measured = (
         ("drawdown", drawdown, float(limits.max_drawdown), -1.0),
         ("equity", float(equity), least, 1.0),
         ("losses in a row", streak, float(limits.loss_streak), -1.0),
         ("loss of the day", day_loss, float(limits.max_day_loss), -1.0),
+        ("loss of the week", week_loss, float(limits.max_week_loss), -1.0),
     )
     return [
         GateAnswer(

@@ -32,6 +32,7 @@ from engine.types.opinions import (
     RuleColumns,
 )
 from engine.types.orders import Fill, OrderIntent, SubmitResult
+from engine.types.requests import Instruction, Settled
 
 T = TypeVar("T")
 
@@ -86,8 +87,8 @@ class Broker(Protocol):
     def submit(self, intent: OrderIntent, event: MarketEvent) -> SubmitResult:
         """Send one intent. Never raises for a venue's answer; no answer is ``Unanswered``."""
 
-    def cancel(self, client_order_id: str, event: MarketEvent) -> SubmitResult:
-        """Ask for the end of an order; returns what is known of it afterwards.
+    def cancel(self, client_order_id: str, event: MarketEvent, reason: str = "") -> SubmitResult:
+        """Ask for the end of an order; returns what is known of it afterwards. The reason is kept.
 
         Only a terminal status says that it has ended, and then every fill of it is booked or will
         be told of. Never raises for a venue's answer.
@@ -275,12 +276,21 @@ class Executor(Protocol):
     def run(self, calls: Mapping[str, Callable[[], T]]) -> dict[str, T | Missing]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Lock:
-    """A symbol or strategy that may not enter, and why."""
+class Instructions(Protocol):
+    """What people asked of this run and nobody has carried out yet.
 
-    scope: str
-    reason: str
+    ``due`` and ``settle`` are called inside the event's transaction: a request and what it caused
+    are committed together, so a crash neither loses nor repeats one.
+    """
+
+    def waiting(self) -> bool:
+        """True where somebody asked for something that the next event may carry out."""
+
+    def due(self, now_ms: int) -> Sequence[Instruction]:
+        """Return what waits, in the order in which it was asked; read once an event."""
+
+    def settle(self, settled: Settled) -> None:
+        """Write down what became of one of them, with its orders and adjustments."""
 
 
 class Gatekeeper(Protocol):
@@ -297,6 +307,9 @@ class Gatekeeper(Protocol):
 
     def state_reason(self, symbol: str, strategy: str) -> str:
         """Say in words why the trading state is not ACTIVE; empty where it is."""
+
+    def entry_lock(self, symbol: str, strategy: str) -> str:
+        """Say in words why a person keeps entries out of a symbol; empty where nobody does."""
 
     def control_epoch(self) -> int: ...
 

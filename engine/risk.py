@@ -31,6 +31,12 @@ class RiskLimits:
     exposure over equity. ``max_day_loss`` reduces until the next UTC day, ``max_drawdown`` halts,
     ``loss_streak`` losing trades in a row reduce until an operator resets them. Throttles count
     entries in sliding windows of event time.
+
+    ``max_week_loss`` reduces until the next UTC Monday. ``max_book_share`` is of the five best
+    levels an order takes from, ``max_volume_share`` of an average minute of the last 24 hours;
+    collars are the largest distance of a price from its reference, jumps the moves within one and
+    five minutes that end entries for ``jump_pause_minutes``. A strategy may enter one symbol on one
+    side ``max_entries_per_15m`` times in 15 minutes and ``max_entries_per_day`` times in 24 hours.
     """
 
     risk_per_trade: Decimal = Decimal("0.01")
@@ -50,6 +56,17 @@ class RiskLimits:
     min_equity_quote: Decimal = ZERO
     max_orders_per_hour: int = 30
     max_orders_per_day: int = 100
+    max_week_loss: Decimal = Decimal("0.06")
+    max_book_share: Decimal = Decimal("0.10")
+    max_volume_share: Decimal = Decimal("0.01")
+    collar_majors: Decimal = Decimal("0.02")
+    collar: Decimal = Decimal("0.05")
+    max_spread: Decimal = Decimal("0.01")
+    max_jump_1m: Decimal = Decimal("0.05")
+    max_jump_5m: Decimal = Decimal("0.10")
+    jump_pause_minutes: int = 15
+    max_entries_per_15m: int = 3
+    max_entries_per_day: int = 5
 
     def __post_init__(self) -> None:
         for name in _FRACTIONS:
@@ -92,6 +109,9 @@ _COUNTS = (
     "loss_streak",
     "max_orders_per_hour",
     "max_orders_per_day",
+    "jump_pause_minutes",
+    "max_entries_per_15m",
+    "max_entries_per_day",
 )
 _FRACTIONS = (
     "risk_per_trade",
@@ -101,6 +121,14 @@ _FRACTIONS = (
     "max_gross_exposure",
     "max_day_loss",
     "max_drawdown",
+    "max_week_loss",
+    "max_book_share",
+    "max_volume_share",
+    "collar_majors",
+    "collar",
+    "max_spread",
+    "max_jump_1m",
+    "max_jump_5m",
 )
 
 
@@ -137,7 +165,8 @@ class RiskView:
     ``open_orders`` count those of all strategies (protective and reducing orders left out, D-21).
     ``consecutive_losses`` runs since the last winning trade or operator's reset;
     ``orders_last_hour`` and ``orders_last_day`` count entries (see ``OrderThrottle``).
-    ``positions_base`` are signed, by (strategy, symbol).
+    ``positions_base`` are signed, by (strategy, symbol). ``entries_15m`` and ``entries_day`` count
+    what the strategy whose order this is has entered on this symbol and side.
     """
 
     equity_quote: Decimal
@@ -154,6 +183,9 @@ class RiskView:
     consecutive_losses: int = 0
     orders_last_hour: int = 0
     orders_last_day: int = 0
+    entries_15m: int = 0
+    entries_day: int = 0
+    week_pnl_quote: Decimal = ZERO
     state: TradingState = TradingState.ACTIVE
 
     @property
@@ -166,6 +198,7 @@ class RiskView:
                 self.cash_quote,
                 self.peak_equity_quote,
                 self.day_pnl_quote,
+                self.week_pnl_quote,
                 self.gross_exposure_quote,
                 *self.exposure_by_symbol.values(),
                 *self.exposure_by_strategy.values(),
@@ -178,7 +211,8 @@ class RiskView:
 class SizeRequest:
     """A size wanted by a strategy, after the multiplier: ``quantity_base`` >= 0 at ``price``.
 
-    ``reduces`` marks an order that closes the strategy's own position.
+    ``reduces`` marks an order that closes the strategy's own position. ``rooms`` are further caps
+    of this very market in base units, by code (see ``engine.controls``).
     """
 
     instrument: Instrument
@@ -188,6 +222,7 @@ class SizeRequest:
     price: float | Decimal
     stop_price: float | Decimal | None
     reduces: bool = False
+    rooms: tuple[tuple[str, Decimal], ...] = ()
 
     @property
     def symbol(self) -> str:
@@ -210,7 +245,8 @@ class CapResult:
 class Breach:
     """A loss limit that was reached and the state it asks for.
 
-    ``lifts_next_utc_day`` is True for the day loss only; all else stays until an operator acts.
+    The day's loss lifts at the next UTC day, the week's at the next UTC Monday; all else stays
+    until an operator acts.
     """
 
     state: TradingState
@@ -218,7 +254,6 @@ class Breach:
     text: str
     value: float
     limit: float
-    lifts_next_utc_day: bool = False
 
 
 class OrderThrottle:

@@ -17,6 +17,7 @@ from typing import Protocol
 from engine.account import Account
 from engine.announce import EventOutcome
 from engine.client_ids import RunIdentity
+from engine.entry_orders import EntryDesk, EntryRules
 from engine.failsafe import FailSafe, Failure
 from engine.ledger import Ledger
 from engine.ledger_state import LedgerState
@@ -28,6 +29,7 @@ from engine.phases.pipeline import Pipeline
 from engine.ports import Gatekeeper, Journal, OptimizationPolicy
 from engine.protection import Protection
 from engine.risk import OrderThrottle
+from engine.standing import EntryCounts, WeekPnl
 from engine.trading_book import TradingBook
 from engine.types.bars import Instrument, MarketEvent, Snapshot
 from engine.types.decisions import Analysis, JsonValue
@@ -50,6 +52,8 @@ class SideBookState:
     entries_ms: tuple[int, ...]
     resting: tuple[Resting, ...]
     due: tuple[tuple[Fill, OrderIntent], ...]
+    repeats: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    week: tuple[tuple[int, Decimal], ...] = ()
 
 
 class StateCodec(Protocol):
@@ -94,6 +98,7 @@ class SideMarket:
     fee_in: FeeIn = FeeIn.QUOTE
     slippage_bps: Decimal = ZERO
     resting_stops: bool = False
+    entries: EntryRules = field(default_factory=EntryRules)
 
 
 @dataclass(slots=True)
@@ -140,6 +145,8 @@ class SideBook:
             self._throttle,
             streaks=state.streaks,
             seen_resets=state.seen_resets,
+            entries=EntryCounts(state.repeats),
+            week=WeekPnl(state.week),
         )
         self._book = TradingBook(
             identity=market.identity,
@@ -152,6 +159,8 @@ class SideBook:
             protection=Protection(market.identity, market.instruments)
             if market.resting_stops
             else None,
+            instruments=market.instruments,
+            entries=EntryDesk(market.entries, market.identity, market.instruments),
         )
         self._outcome: EventOutcome | None = None
         self._is_open = True
@@ -207,6 +216,8 @@ class SideBook:
             entries_ms=self._throttle.sent_ms,
             resting=resting,
             due=self._broker.due(),
+            repeats=self.account.entries.times,
+            week=self.account.week.days,
         )
 
     def _may_propose(self, proposal: Proposal) -> bool:
@@ -339,4 +350,5 @@ def _opening(plan: SidePlan, account: Account, at_ms: int) -> SideBookState:
         entries_ms=(),
         resting=(),
         due=(),
+        week=account.week.days if plan.copies_account else (),
     )

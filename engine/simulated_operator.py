@@ -1,8 +1,8 @@
 """The gatekeeper of a replay: breakers latch on event time, a stated operator resets them.
 
 A live breaker waits for a person. A replay has none, so it states one (D-23): a day-loss stop
-ends at the next UTC day, any other stop after a stated number of days, from a new peak level.
-Every intervention is counted and reported.
+ends at the next UTC day, a week-loss stop at the next UTC Monday, any other stop after a stated
+number of days, from a new peak level. Every intervention is counted and reported.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from engine.ports import StrategyStatus, TradingState
+from engine.standing import first_day_of_week
 
 DAY_MS = 86_400_000
 DAY_LOSS = "DAY_LOSS"
+WEEK_LOSS = "WEEK_LOSS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class SimulatedOperator:
             if now_ms >= stop.resumes_at_ms:
                 del self._stops[scope]
                 self._epoch += 1
-                if stop.reason_code != DAY_LOSS:
+                if stop.reason_code not in (DAY_LOSS, WEEK_LOSS):
                     self._resets[scope] = self._resets.get(scope, 0) + 1
 
     def trading_state(self, symbol: str, strategy: str) -> TradingState:
@@ -70,6 +72,9 @@ class SimulatedOperator:
     def resets(self) -> Mapping[str, int]:
         return self._resets
 
+    def entry_lock(self, symbol: str, strategy: str) -> str:
+        return ""
+
     def strategy_status(self, strategy: str) -> StrategyStatus:
         return self._statuses[strategy]
 
@@ -83,12 +88,17 @@ class SimulatedOperator:
         current = self._stops.get(scope)
         if current is not None and state.severity <= current.state.severity:
             return
-        days = 1 if reason_code == DAY_LOSS else self._resume_after_days
-        resumes_at_ms = (at_ms // DAY_MS + days) * DAY_MS
+        resumes_at_ms = self._resumes_on(reason_code, at_ms // DAY_MS) * DAY_MS
         stop = Intervention(at_ms, scope, state, reason_code, text, resumes_at_ms)
         self._stops[scope] = stop
         self._epoch += 1
         self.interventions.append(stop)
+
+    def _resumes_on(self, reason_code: str, day: int) -> int:
+        """Return the UTC day number on which a stop of ``day`` ends."""
+        if reason_code == WEEK_LOSS:
+            return first_day_of_week(day) + 7
+        return day + (1 if reason_code == DAY_LOSS else self._resume_after_days)
 
     def _worst(self, strategy: str) -> Intervention | None:
         if not self._stops:

@@ -7,23 +7,28 @@ same analyses with another account: it is this one class that trades in all of t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Protocol
 
 from engine.account import Account
 from engine.announce import EventOutcome
 from engine.client_ids import RunIdentity
+from engine.entry_orders import Entering, EntryDesk
 from engine.failsafe import attempt
 from engine.limits import RiskLimits, breakers
 from engine.phases.context import DecisionContext, Positions
 from engine.phases.pipeline import Pipeline
 from engine.ports import Broker, Gatekeeper, OptimizationPolicy, TradingState
 from engine.protection import Protection, Standing
-from engine.types.bars import EventKind, MarketEvent, Snapshot
+from engine.types.bars import EventKind, Instrument, MarketEvent, Snapshot
 from engine.types.decisions import Analysis, Decision, Reason
 from engine.types.ledger import EquityPoint, Lot, Trade
 from engine.types.opinions import Proposal
 from engine.types.orders import Cause, Fill, OrderIntent, Purpose, Rejection
+
+# Denials that switch the strategy off besides (CTL-7).
+REPEATED = frozenset({"REPEATED_ENTRIES", "REPEATED_ENTRIES_DAY"})
 
 
 class BookJournal(Protocol):
@@ -54,9 +59,13 @@ class TradingBook:
         gatekeeper: Gatekeeper,
         policy: OptimizationPolicy,
         protection: Protection | None = None,
+        instruments: Mapping[str, Instrument] | None = None,
+        entries: EntryDesk | None = None,
     ) -> None:
         """``protection`` keeps a stop at the broker for each position; without one a stop is
-        judged at the bar's close alone."""
+        judged at the bar's close alone. ``instruments`` tell which remainders no order could
+        close: those are swept (F-019). ``entries`` shapes and follows entry orders; without it all
+        of them go to the market."""
         self.account = account
         self.broker = broker
         self._identity = identity
@@ -65,6 +74,9 @@ class TradingBook:
         self._gatekeeper = gatekeeper
         self._policy = policy
         self._protection = protection
+        self._instruments = dict(instruments or {})
+        self._entries = entries
+        self._remainders: set[tuple[str, str]] = set()
         self._judged: tuple[Decimal, Decimal, Decimal] | None = None
 
     def observe(self, event: MarketEvent) -> None:
@@ -98,6 +110,37 @@ class TradingBook:
                 self._policy.record_outcome(trade)
                 outcome.trades.append(trade)
                 self._judge_streak(trade, event)
+            if intent.purpose.reduces_risk:
+                self._remainders.add((intent.strategy, fill.symbol))
+        if self._remainders:
+            self._sweep_dust(event, outcome, regimes)
+
+    def _sweep_dust(
+        self, event: MarketEvent, outcome: EventOutcome, regimes: Mapping[str, str]
+    ) -> None:
+        """Close what an exit left over where no order could close it (F-019), once nothing of the
+        position is on the way. It is no act of the market's: no streak and no policy hears of it.
+        """
+        ledger = self.account.ledger
+        moving = {(order.strategy, order.symbol) for order in self.broker.open_intents()}
+        for strategy, symbol in sorted(self._remainders - moving):
+            self._remainders.discard((strategy, symbol))
+            instrument = self._instruments.get(symbol)
+            if instrument is None or not ledger.is_dust(strategy, instrument):
+                continue
+            regime = regimes.get(symbol, "")
+            swept = ledger.sweep_dust(strategy, symbol, event.ts_ms, regime)
+            self._journal.record_lots(swept.opened, swept.changed)
+            for trade in swept.trades:
+                self._journal.record_trade(trade)
+                outcome.trades.append(trade)
+                text = f"{trade.quantity_base} {symbol} of {strategy} was too little to sell"
+                outcome.alerts.append(Reason("DUST", text, float(trade.quantity_base)))
+
+    def pending(self, asked: Sequence[OrderIntent] = ()) -> list[OrderIntent]:
+        """Return what may still fill, and what was ``asked`` for at this event and is not sent;
+        protective stops give way and are left out."""
+        return _of_decisions(_each_once((*self.broker.open_intents(), *asked)))
 
     def holdings(self, symbol: str) -> Positions:
         """Return the open positions in one symbol by strategy code."""
@@ -113,56 +156,89 @@ class TradingBook:
         snapshot: Snapshot,
         analysis: Analysis,
         may_propose: Callable[[Proposal], bool] | None = None,
+        asked: Sequence[OrderIntent] = (),
     ) -> list[Decision]:
         """Run phases 7 and 8 on each proposal; empty where nobody proposed.
 
-        ``may_propose`` leaves proposals out of this book; left out, all of them count.
+        ``asked`` are orders of this event that people asked for. ``may_propose`` leaves
+        proposals out of this book; left out, all of them count.
         """
         holdings = self.holdings(snapshot.event.symbol)
         proposals = pipeline.proposals(snapshot, analysis, holdings)
         if may_propose is not None:
             proposals = tuple(p for p in proposals if may_propose(p))
         decisions: list[Decision] = []
-        pending = _of_decisions(self.broker.open_intents()) if proposals else []
+        pending = self.pending(asked) if proposals else []
         for proposal in proposals:
             context = self._context(proposal, holdings, pending, snapshot.event.ts_ms)
-            decision = pipeline.decide(proposal, snapshot, analysis, context)
+            decision = self._shaped(pipeline.decide(proposal, snapshot, analysis, context))
             if decision.intent is not None:
                 # the next proposal of this bar must see what this one is about to take
                 pending.append(decision.intent)
                 if decision.intent.purpose is Purpose.ENTRY:
-                    self.account.note_entry(snapshot.event.ts_ms)
+                    self.account.note_entry(decision.intent, snapshot.event.ts_ms)
+            self._judge_repeats(decision, snapshot.event)
             decisions.append(decision)
         return decisions
 
     def protect(
         self, decisions: Sequence[Decision], event: MarketEvent, outcome: EventOutcome
     ) -> None:
-        """Plan the stops that should rest after this event; new ones are written ahead."""
+        """Follow the entries that wait, then plan the stops that should rest after this event; what
+        is new is written ahead."""
+        orders = self.broker.open_intents()
+        if self._entries is not None and (orders or self._entries.is_waiting):
+            self._follow_entries(self._entries, orders, event, outcome)
         if self._protection is None:
             return
-        orders, positions = self.broker.open_intents(), self.account.ledger.positions()
+        positions = self.account.ledger.positions()
         if not orders and not positions and not self._protection.is_telling:
             return
         standing = Standing(
             positions=positions,
-            orders=(*orders, *_intents(decisions), *outcome.intents),
+            orders=_each_once((*orders, *_intents(decisions), *outcome.intents)),
             mark=self.account.ledger.mark_of,
             is_halted=self._is_halted,
         )
         plan = self._protection.plan(standing, event)
+        outcome.cancels.extend((stop, "its position has changed") for stop in plan.cancels)
+        self._intend(plan.new, outcome)
+
+    def _follow_entries(
+        self,
+        entries: EntryDesk,
+        orders: Sequence[OrderIntent],
+        event: MarketEvent,
+        outcome: EventOutcome,
+    ) -> None:
+        ledger = self.account.ledger
+        entering = Entering(
+            orders=orders,
+            filled_base=ledger.filled_of,
+            mark=ledger.mark_of,
+            may_enter=self._may_enter,
+        )
+        plan = entries.plan(entering, event)
         outcome.cancels.extend(plan.cancels)
-        for intent in plan.new:
+        self._intend(plan.new, outcome)
+
+    def _intend(self, intents: Sequence[OrderIntent], outcome: EventOutcome) -> None:
+        for intent in intents:
             self._journal.record_intent(intent)
             outcome.intents.append(intent)
+
+    def _shaped(self, decision: Decision) -> Decision:
+        if self._entries is None or decision.intent is None:
+            return decision
+        return replace(decision, intent=self._entries.shape(decision.intent))
 
     def submit(
         self, decisions: Sequence[Decision], event: MarketEvent, outcome: EventOutcome
     ) -> None:
         """End what is to end, then send what waited, what people asked for, what protects, and
         what was decided; what became of it is in the outcome."""
-        for order in outcome.cancels:
-            self.broker.cancel(order.client_order_id, event)
+        for order, reason in outcome.cancels:
+            self.broker.cancel(order.client_order_id, event, reason)
         new = (*outcome.intents, *_intents(decisions))
         names = {intent.client_order_id for intent in new}
         waited = (i for i in self.broker.waiting() if i.client_order_id not in names)
@@ -174,13 +250,20 @@ class TradingBook:
 
     def mark(self, event: MarketEvent, outcome: EventOutcome) -> bool:
         """Take an equity point and let the breakers look; False where nothing can have moved."""
-        if event.kind is not EventKind.BAR and not outcome.fills:
+        if event.kind is not EventKind.BAR and not outcome.fills and not outcome.adjustments:
             return False
         point = self.account.ledger.equity_point(event.ts_ms)
         outcome.equity = point
         self._journal.record_equity(point, event)
         self._judge(point, event)
         return True
+
+    def _may_enter(self, symbol: str, strategy: str) -> bool:
+        """A state that cannot be read lets nobody enter."""
+        state = attempt(
+            lambda: self._gatekeeper.trading_state(symbol, strategy), "gatekeeper.trading_state"
+        )
+        return state is TradingState.ACTIVE
 
     def _is_halted(self, symbol: str, strategy: str) -> bool:
         """A state that cannot be read holds no stop back: it counts as REDUCING, as for exits."""
@@ -202,7 +285,7 @@ class TradingBook:
             run_code=self._identity.run_code,
             gatekeeper=self._gatekeeper,
             policy=self._policy,
-            risk=self.account.view(proposal.strategy, pending, now_ms),
+            risk=self.account.view(proposal, pending, now_ms),
             limits=self._limits,
             positions=holdings,
             pending=tuple(pending),
@@ -239,6 +322,17 @@ class TradingBook:
                 scope=f"strategy:{trade.strategy}",
             )
 
+    def _judge_repeats(self, decision: Decision, event: MarketEvent) -> None:
+        """A strategy that would enter once too often takes no new risk until a person looks."""
+        if decision.reason_code in REPEATED:
+            self._gatekeeper.escalate(
+                TradingState.REDUCING,
+                decision.reason_code,
+                f"{decision.strategy} on {decision.symbol}: {decision.reasons[0].text}",
+                event.ts_ms,
+                scope=f"strategy:{decision.strategy}",
+            )
+
     def _judge(self, point: EquityPoint, event: MarketEvent) -> None:
         """Let the account's breakers look, unless nothing moved since they last did."""
         seen = (point.equity_quote, point.peak_equity_quote, point.day_pnl_quote)
@@ -258,3 +352,8 @@ def _intents(decisions: Sequence[Decision]) -> tuple[OrderIntent, ...]:
 def _of_decisions(orders: Sequence[OrderIntent]) -> list[OrderIntent]:
     """Leave out protective stops: they are no order of a strategy's that one more could double."""
     return [order for order in orders if order.cause is not Cause.PROTECTION]
+
+
+def _each_once(orders: Sequence[OrderIntent]) -> tuple[OrderIntent, ...]:
+    """What is on disk already is among the open orders and among those of this event."""
+    return tuple({order.client_order_id: order for order in reversed(orders)}.values())[::-1]

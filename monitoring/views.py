@@ -18,6 +18,7 @@ from monitoring import decisions, selectors
 from monitoring.models import Alert
 from monitoring.services import alert_acknowledge, control_change
 from trades.errors import ControlRefused, LooseningRefused
+from trades.kill_switch import changed_or_left
 from trades.models import ControlState, TradingRun
 from trades.selectors import order_list, trade_list
 from trades.services import GLOBAL_SCOPE
@@ -106,13 +107,15 @@ def control(request: HttpRequest) -> HttpResponse:
     named = "Trading" if scope == GLOBAL_SCOPE else scope.partition(":")[2]
     # a halt that comes between this look and the change stays: the service looks again
     is_confirmed = _loosens(scope, state) and is_same_person(request)
+    told = {
+        "scope": scope,
+        "state": state,
+        "actor": request.user.get_username(),
+        "reason": reason,
+    }
     try:
-        is_changed = control_change(
-            may_loosen=is_confirmed,
-            scope=scope,
-            state=state,
-            actor=request.user.get_username(),
-            reason=reason,
+        is_changed = changed_or_left(
+            lambda: control_change(may_loosen=is_confirmed, **told), **told
         )
     except LooseningRefused:
         messages.error(request, f"{named} was not set to {state}: the password was wrong.")
@@ -120,7 +123,10 @@ def control(request: HttpRequest) -> HttpResponse:
     except ControlRefused as error:
         messages.error(request, f"Nothing was changed: {error}")
         return back_to(request, "overview")
-    if is_changed:
+    if is_changed is None:
+        text = "The database does not answer: no order leaves until it does, then"
+        messages.warning(request, f"{text} {named} is {state}.")
+    elif is_changed:
         messages.success(request, f"{named} is now {state}.")
     else:
         messages.info(request, f"{named} was {state} already.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +15,15 @@ from engine.types.bars import BarColumns
 from research.core.regimes import RegimeProcess, draw
 
 MINUTE_MS = 60_000
+# Enough a minute for an order of a tenth of a test's account to be a small share of it (CTL-2).
+_DEEP = 1_000.0
 
 
 def from_close(
     close: npt.NDArray[np.float64],
     *,
     wick: npt.NDArray[np.float64] | float = 0.0,
-    volume: npt.NDArray[np.float64] | float = 1.0,
+    volume: npt.NDArray[np.float64] | float = _DEEP,
     timeframe_ms: int = MINUTE_MS,
 ) -> BarColumns:
     """Bars that open at the previous close and reach ``wick`` beyond open and close."""
@@ -62,7 +64,10 @@ def random_walk(
     close = 100.0 * np.exp(np.cumsum(returns))
     wick = np.abs(rng.normal(0.0, 0.4, n)) * sigma * burst * close
     return from_close(
-        close, wick=wick, volume=rng.lognormal(0.0, 0.7, n), timeframe_ms=timeframe_ms
+        close,
+        wick=wick,
+        volume=_DEEP * rng.lognormal(0.0, 0.7, n),
+        timeframe_ms=timeframe_ms,
     )
 
 
@@ -71,7 +76,8 @@ def labelled_regimes(
 ) -> tuple[BarColumns, npt.NDArray[np.int64]]:
     """Bars of the documented process and the regime of each; see ``research.core.regimes``."""
     process = RegimeProcess(rounds=cycles, drift_deviations=drift_sigmas, usual_deviation=sigma)
-    return draw(process, np.random.default_rng(seed))
+    bars, regimes = draw(process, np.random.default_rng(seed))
+    return replace(bars, volume=_DEEP * bars.volume), regimes
 
 
 def cut(bars: BarColumns, first: int, last: int) -> BarColumns:

@@ -26,6 +26,7 @@ ROOMS = (
     "trades",
     "optimization",
     "research",
+    "resources",
     "monitoring",
     "tradeplatform",
 )
@@ -260,7 +261,7 @@ def test_tasks_are_sent_where_no_transaction_is_open() -> None:
         and isinstance(node.func, ast.Attribute)
         and node.func.attr in ("delay", "apply_async", "send_task")
     }
-    assert sent == {"trades/tasks.py", "tradeplatform/views.py"}
+    assert sent == {"resources/workers.py", "trades/tasks.py", "tradeplatform/views.py"}
     for path in sent:
         assert "atomic" not in (ROOT / path).read_text(), path
     assert not settings.DATABASES["default"].get("ATOMIC_REQUESTS", False)

@@ -38,6 +38,7 @@ ROOMS = (
     "trades",
     "optimization",
     "research",
+    "resources",
     "monitoring",
     "tradeplatform",
 )

@@ -7,6 +7,7 @@ limit nobody chose (F-087). Secrets and addresses are not here: they come from t
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import math
 from pathlib import Path
@@ -16,8 +17,11 @@ import msgspec
 import yaml
 from msgspec import Meta
 
+from engine.types.orders import OrderType
 from market.venues import VENUES, venue_of
+from resources.core.config import OptimizerConfig
 from tradeplatform.configuration_errors import ConfigurationError, allowed_at, one_line
+from trades.core.operating_limits import OperatingLimits
 
 PRACTICE = "practice"
 SHIPPED = Path(__file__).resolve().parent.parent / "config.yaml"
@@ -101,6 +105,12 @@ class Trading(Section, frozen=True):
     """After this many bars an opinion is scored against what happened."""
     resting_stops: bool = True
     """Each position has a stop order at the broker; false: stops are judged at bars' closes."""
+    entry_order: Literal["market", "limit"] = "market"
+    limit_offset_bps: Annotated[float, Meta(ge=0.0, le=500.0)] = 0.0
+    """How far on the better side of the close a limit order waits."""
+    order_timeout_bars: Annotated[int, Meta(ge=1, le=500)] = 3
+    """A limit order not filled after so many bars is cancelled, and what is left priced anew."""
+    reprice_times: Annotated[int, Meta(ge=0, le=20)] = 2
 
     def __post_init__(self) -> None:
         if len(set(self.symbols)) != len(self.symbols):
@@ -115,7 +125,8 @@ class Trading(Section, frozen=True):
 class Risk(Section, frozen=True):
     """Hard ceilings. The web may lower them, never raise them. Fractions are of equity.
 
-    Attributes are named as in ``engine.limits.RiskLimits``, so that ``values()`` feeds it.
+    Attributes are named as in ``engine.limits.RiskLimits``, so that ``values()`` feeds it; the
+    order path's as in ``OperatingLimits``.
     """
 
     risk_per_trade: Annotated[float, Meta(gt=0.0, le=0.05)] = 0.01
@@ -139,6 +150,39 @@ class Risk(Section, frozen=True):
     min_equity_quote: Annotated[float, Meta(ge=0.0, le=1e15)] = 0.0
     max_orders_per_hour: Annotated[int, Meta(ge=1, le=10_000)] = 30
     max_orders_per_day: Annotated[int, Meta(ge=1, le=100_000)] = 100
+    max_week_loss: Annotated[float, Meta(gt=0.0, le=0.7)] = 0.06
+    max_book_share: PositiveFraction = 0.10
+    """Of the five best levels on the side an order takes from."""
+    max_volume_share: PositiveFraction = 0.01
+    """Of the volume of an average minute of the last 24 hours."""
+    collar_majors: Annotated[float, Meta(gt=0.0, le=0.5)] = 0.02
+    collar: Annotated[float, Meta(gt=0.0, le=0.5)] = 0.05
+    """How far a price may be from its reference; BTC and ETH are the majors."""
+    max_spread: Annotated[float, Meta(gt=0.0, le=0.5)] = 0.01
+    max_jump_1m: PositiveFraction = 0.05
+    max_jump_5m: PositiveFraction = 0.10
+    jump_pause_minutes: Annotated[int, Meta(ge=1, le=1_440)] = 15
+    max_entries_per_15m: Annotated[int, Meta(ge=1, le=10_000)] = 3
+    max_entries_per_day: Annotated[int, Meta(ge=1, le=100_000)] = 5
+    """Of one strategy on one symbol and side; one more switches the strategy off."""
+    # what follows is asked on the order path, see ``trades.core.operating_limits``
+    max_slippage: Annotated[float, Meta(gt=0.0, le=0.1)] = 0.005
+    duplicate_window_s: Annotated[int, Meta(ge=1, le=86_400)] = 10
+    clock_alert_ms: Annotated[int, Meta(ge=1, le=60_000)] = 1_000
+    clock_stop_ms: Annotated[int, Meta(ge=1, le=60_000)] = 5_000
+    difference_alert: PositiveFraction = 0.001
+    difference_reduce: PositiveFraction = 0.005
+    rejections_in_a_row: Annotated[int, Meta(ge=1, le=9)] = 5
+    """Ten in a row halt, so fewer must reduce."""
+    rejections_in_10_minutes: Annotated[int, Meta(ge=1, le=1_000)] = 10
+    allowed_symbols: Annotated[tuple[Symbol, ...], Meta(max_length=100)] = ()
+    """Empty: all of ``trading.symbols``."""
+    allowed_sides: tuple[Literal["BUY", "SELL"], ...] = ("BUY", "SELL")
+    allowed_order_types: Annotated[tuple[str, ...], Meta(max_length=20)] = ()
+    """Empty: all there are."""
+    paper_days: Annotated[int, Meta(ge=0, le=3_650)] = 14
+    paper_trades: Annotated[int, Meta(ge=0, le=1_000_000)] = 100
+    first_week_share: PositiveFraction = 0.1
 
     def __post_init__(self) -> None:
         _ordered(self, "risk_per_trade", "max_risk_per_trade")
@@ -147,6 +191,13 @@ class Risk(Section, frozen=True):
         _ordered(self, "max_open_orders_per_symbol", "max_open_orders")
         _ordered(self, "max_orders_per_hour", "max_orders_per_day")
         _ordered(self, "max_day_loss", "max_drawdown")
+        _ordered(self, "collar_majors", "collar")
+        _ordered(self, "max_jump_1m", "max_jump_5m")
+        _ordered(self, "clock_alert_ms", "clock_stop_ms")
+        _ordered(self, "difference_alert", "difference_reduce")
+        for kind in self.allowed_order_types:
+            if kind not in tuple(OrderType):
+                raise ValueError(f"allowed_order_types had {kind}, allowed: {_listed(OrderType)}")
         if self.max_gross_exposure + self.cash_reserve > 1.0 + 1e-12:
             raise ValueError(
                 f"cash_reserve was {self.cash_reserve}, allowed: at most"
@@ -154,8 +205,15 @@ class Risk(Section, frozen=True):
             )
 
     def values(self) -> dict[str, float | int | None]:
-        """Return the limits by their engine names."""
-        return msgspec.structs.asdict(self)
+        """Return the limits of decisions by their engine names; the order path's are apart."""
+        return {k: v for k, v in msgspec.structs.asdict(self).items() if k not in _ORDER_PATH}
+
+    def order_path(self) -> dict[str, Any]:
+        """Return the controls of the order path by name."""
+        return {k: v for k, v in msgspec.structs.asdict(self).items() if k in _ORDER_PATH}
+
+
+_ORDER_PATH = frozenset(field.name for field in dataclasses.fields(OperatingLimits))
 
 
 class StrategySettings(Section, frozen=True):
@@ -200,6 +258,14 @@ class Monitoring(Section, frozen=True):
     restart_silent_after_seconds: Annotated[float, Meta(ge=30.0, le=3600.0)] = 90.0
     holds_kept_days: Annotated[float, Meta(ge=0.1, le=3650.0)] = 7.0
     holds_kept_one_in: Annotated[int, Meta(ge=1, le=100_000)] = 20
+    optimizer: dict[str, bool | int | float | list[str]] = {}
+    """Settings of the resource optimizer by name; the optimizer says what it refuses."""
+
+    def __post_init__(self) -> None:
+        try:
+            OptimizerConfig.of(self.optimizer)
+        except ValueError as error:
+            raise ValueError(f"monitoring.optimizer: {error}") from error
 
 
 class Notifications(Section, frozen=True):

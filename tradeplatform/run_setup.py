@@ -30,6 +30,7 @@ from tradeplatform.configuration import PRACTICE, STRATEGY_CODES, Configuration
 from tradeplatform.running import venue_budget, venue_client, venue_code
 from trades.brokers.venue_client import VenueClient
 from trades.errors import RunRefused
+from trades.lease import lease_reserve
 from trades.models import Mode, TradingRun
 from trades.services import run_end, run_start
 
@@ -94,7 +95,9 @@ def run_ensure(config: Configuration, *, actor: str) -> TradingRun:
     balances = {quote: Decimal(str(config.trading.cash))}
     if config.trading.mode != Mode.PAPER.value:
         balances = VenueClient(client, budget=budget).balances()
-    return _open(config, venue, symbols, timeframe_ms, quote, balances, actor)
+    run = _open(config, venue, symbols, timeframe_ms, quote, balances, actor)
+    lease_reserve(run=run, code_version=settings.CODE_VERSION)
+    return run
 
 
 def _practice_timeframe_ms() -> int | None:

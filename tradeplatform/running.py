@@ -20,15 +20,18 @@ from django.utils import timezone
 from engine.account import Account
 from engine.announce import PublishingAnnouncer
 from engine.client_ids import RunIdentity
+from engine.entry_orders import EntryDesk
 from engine.executors import ThreadedExecutor
 from engine.failsafe import FailSafe, Failure, attempt
 from engine.phases.pipeline import Pipeline
 from engine.phases.recorder import FullRecorder
 from engine.ports import Broker
-from engine.risk import OrderThrottle
+from engine.requests import RequestDesk
+from engine.risk import OrderThrottle, RiskLimits
 from engine.seats import Seated
 from engine.session import TradingSession
 from engine.side_books import SideMarket
+from engine.standing import EntryCounts, WeekPnl
 from engine.trading_book import TradingBook
 from engine.types.bars import Instrument
 from engine.window import WINDOW_BARS, RollingWindow, with_references
@@ -45,13 +48,22 @@ from strategies.lifecycle import scope_of, seated_sources, seats_signature
 from strategies.selectors import status_without_layer
 from tradeplatform import bootstrap
 from tradeplatform.configuration import PRACTICE, Configuration, from_mapping
+from tradeplatform.protecting import protection_of
+from tradeplatform.session_relief import relief
+from tradeplatform.timed_budget import TimedBudget
 from tradeplatform.watch import RunWatch
 from trades import records
 from trades.brokers.ccxt_live import VenueBroker
 from trades.brokers.paper import StoredPaperBroker
+from trades.brokers.send_checks import SendChecks
 from trades.brokers.venue_client import VenueClient
+from trades.clock_guard import ClockGuard
+from trades.core.operating_limits import OperatingLimits
+from trades.dead_man import DeadMan
+from trades.deployment import limits_of_deployment
 from trades.errors import RunRefused
 from trades.gate import DatabaseGatekeeper
+from trades.instructions import StoredInstructions
 from trades.journal import DatabaseJournal
 from trades.lease import Fence
 from trades.loop import Reconciler, TradingLoop
@@ -108,7 +120,7 @@ def venue_budget(config: Configuration) -> Budget:
     is_practice = config.exchange.id == PRACTICE
     limits = PRACTICE_LIMITS if is_practice else venue_of(config.exchange.id).limits
     scope = f"{venue_code(config)}:{config.exchange.account}"
-    return SharedBudget(settings.REDIS_URL, limits, scope)
+    return TimedBudget(SharedBudget(settings.REDIS_URL, limits, scope))
 
 
 class VenueSource:
@@ -177,7 +189,13 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
     source = CcxtPollSource(client, run.symbols, timeframe, _cursors(run), budget=budget)
     instruments = source.instruments()
     windows = with_references({s: _window(run, source, s) for s in run.symbols})
-    broker, reconciler, gatekeeper = _order_path(run, fence, client, budget, instruments, watch)
+    operating = OperatingLimits.of(run.config.get("risk", {}))
+    limits = limits_of_deployment(run, bootstrap.risk_limits(config), operating, watch.alarm)
+    venue = VenueClient(client, budget=budget)
+    broker, reconciler, gatekeeper = _order_path(
+        run, fence, venue, instruments, watch, limits, operating
+    )
+    dead_man = DeadMan(run.pk, venue, told=watch.no_countdown)
     seats = RunSeats(run, config, watch)
     pipeline, policy = bootstrap.build_pipeline(
         config,
@@ -203,7 +221,6 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
         run, fence, _instrument_rows(run), horizon_bars=config.trading.horizon_bars
     )
     identity = RunIdentity(settings.INSTALLATION_ID, run.account, str(run.code), run.timeframe_ms)
-    limits = bootstrap.risk_limits(config)
     book = TradingBook(
         identity=identity,
         account=_account(run, instruments, windows, state.get("account", {})),
@@ -212,10 +229,11 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
         journal=journal,
         gatekeeper=gatekeeper,
         policy=policy,
-        protection=bootstrap.protection(
-            config, identity, instruments, named=records.newest_stops(run), watch=watch
-        ),
+        protection=protection_of(run, config, client, identity, instruments, watch),
+        instruments=instruments,
+        entries=EntryDesk(bootstrap.entry_rules(config), identity, instruments),
     )
+    asked = StoredInstructions(run)
     session = TradingSession(
         timeframe_ms=run.timeframe_ms,
         instruments=instruments,
@@ -242,11 +260,21 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
                 instruments=instruments,
                 limits=limits,
                 resting_stops=config.trading.resting_stops,
+                entries=bootstrap.entry_rules(config),
             ),
             FailSafe(watch.incident, time.monotonic),
             state.get("side_books", {}),
         ),
+        requests=RequestDesk(identity, instruments, asked, gatekeeper, journal),
     )
+
+    relieve = relief(pipeline, client)
+
+    def between_events() -> None:
+        seats.refresh(pipeline)
+        relieve()
+        dead_man.beat()
+
     return TradingLoop(
         run=run,
         fence=fence,
@@ -255,7 +283,7 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
         reconciler=reconciler,
         has_news=session.has_news,
         watch=watch,
-        between_events=lambda: seats.refresh(pipeline),
+        between_events=between_events,
     )
 
 
@@ -272,17 +300,20 @@ def _restore(pipeline: Pipeline, state: Any, watch: RunWatch) -> None:
 def _order_path(
     run: TradingRun,
     fence: Fence,
-    client: Any,
-    budget: Budget,
+    venue: VenueClient,
     instruments: dict[str, Instrument],
     watch: RunWatch,
+    limits: RiskLimits,
+    operating: OperatingLimits,
 ) -> tuple[Broker, Reconciler, DatabaseGatekeeper]:
     booted_at = timezone.now()
     if run.mode == Mode.PAPER:
         paper = StoredPaperBroker(run, fence, instruments)
         return paper, NothingToReconcile(), DatabaseGatekeeper(run, lambda: True, watch)
-    venue = VenueClient(client, budget=budget)
     venue.load()
+    # the practice exchange's clock is virtual: it says nothing of ours
+    is_virtual = run.mode == Mode.PRACTICE
+    clock = ClockGuard(venue.venue_ms, operating, watch.alarm, subject=str(run.pk))
     broker = VenueBroker(
         run,
         venue,
@@ -292,6 +323,15 @@ def _order_path(
         ),
         alarm=watch.alarm,
         fills_answered=watch.fills_answered,
+        checks=SendChecks(
+            run,
+            instruments,
+            venue.quote,
+            limits,
+            operating,
+            clock=(lambda: None) if is_virtual else clock,
+        ),
+        limits=operating,
     )
     reconciler = RunReconciler(
         run,
@@ -303,6 +343,7 @@ def _order_path(
         booted_at=booted_at,
         alarm=watch.alarm,
         baseline={asset: Decimal(held) for asset, held in run.opening_balances.items()},
+        limits=operating,
     )
     return broker, reconciler, DatabaseGatekeeper(run, reconciler.is_reconciled, watch)
 
@@ -340,13 +381,15 @@ def _account(
         _throttle(run),
         streaks=state.get("streaks"),
         seen_resets=state.get("seen_resets"),
+        entries=EntryCounts.restore(state.get("entries", {})),
+        week=WeekPnl.restore(state.get("week", {})),
     )
 
 
 def _throttle(run: TradingRun) -> OrderThrottle:
     """Return the entries of the last day of event time."""
     throttle = OrderThrottle()
-    entries = Order.objects.filter(run=run, purpose="entry").order_by("-decided_at")
+    entries = Order.objects.filter(run=run, purpose="entry", leg=0).order_by("-decided_at")
     last = entries.values_list("decided_at", flat=True).first()
     if last is None:
         return throttle

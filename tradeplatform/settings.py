@@ -50,11 +50,13 @@ INSTALLED_APPS = [
     "strategies",
     "trades",
     "research",
+    "resources",
     "monitoring",
     "tradeplatform",
 ]
 
 MIDDLEWARE = [
+    "resources.middleware.RequestCounting",
     "accounts.middleware.CallContextMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -193,10 +195,20 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 30.0,
         "options": {"queue": "research", "expires": 25},
     },
+    "say when the controls want a review": {
+        "task": "tradeplatform.tasks.self_assessment_due",
+        "schedule": 3600.0,
+        "options": {"queue": "io", "expires": 600},
+    },
     "bound the stored scores": {
         "task": "strategies.tasks.scores_due",
         "schedule": 3600.0,
         "options": {"queue": "research", "expires": 600},
+    },
+    "maintenance that is due": {
+        "task": "resources.tasks.maintenance_due",
+        "schedule": 30.0,
+        "options": {"queue": "io", "expires": 25},
     },
 }
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
@@ -343,6 +355,10 @@ INSTALLATION_ID = env.installation_id(VAR_DIR)
 # The trading loop lives below this room; what it builds sessions with is plugged in by name.
 TRADING_SESSION_FACTORY = "tradeplatform.running.running_session"
 OPTIMIZATION_WATCH = "tradeplatform.watch.LayerWatch"
+RESOURCES_LEVERS = "tradeplatform.resource_levers.PlatformLevers"
+# What may be emptied when memory is short: ``module:function`` of functools' caches.
+RESOURCES_CACHES = ("market.sources.grid:grid_of",)
+SLOW_QUERY_MS = 200.0
 
 # --- the optimization layer: without these three lines, and without its folder, the platform trades
 # as before (OPT-01)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from celery import shared_task
 from django.conf import settings
+from django.utils import timezone
 
 from monitoring.services import heartbeat
 from tradeplatform.configuration import load
 from tradeplatform.invariants import invariants_run
 from tradeplatform.preflight import preflight_run
+from tradeplatform.self_assessment import banner
 from tradeplatform.watchdog import HEARTBEAT_EVERY_S
 
 
@@ -27,6 +29,11 @@ def heartbeat_general() -> None:
 def check_invariants() -> dict[str, int]:
     """Check the invariants of the rows; safe to lose and to run twice."""
     return invariants_run()
+
+
+@shared_task(ignore_result=True, soft_time_limit=20, time_limit=30)
+def self_assessment_due() -> bool:
+    return banner(timezone.now())
 
 
 @shared_task(ignore_result=True, soft_time_limit=25, time_limit=30)

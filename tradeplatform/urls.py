@@ -4,12 +4,14 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from monitoring.layer import layer
+from resources.metrics import MetricsApi
 from tradeplatform import views
 
 admin.autodiscover()
 
 urlpatterns = [
     path("admin/", admin.site.urls),
+    path("metrics", MetricsApi.as_view(), name="metrics"),
     path("api/v1/", include("tradeplatform.api_urls")),
     # browsers ask for it on pages whose theme names none
     path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}img/favicon.svg")),

@@ -8,14 +8,17 @@ from typing import Protocol
 
 from django.conf import settings
 
+from engine.announce import EventOutcome
 from engine.ports import Publisher, TradingState
 from engine.protection import Key
-from engine.types.decisions import JsonValue
+from engine.types.decisions import JsonValue, PhaseStatus
 from market.errors import SourceUnavailable
 from monitoring.models import Alert as AlertRow
 from monitoring.models import Severity
 from monitoring.publish import StreamPublisher
 from monitoring.services import alert_raise, alert_resolve, heartbeat, incident_record
+from resources.counters import work
+from trades.alerts import UNPROTECTED
 from trades.alerts import Alert as TradeAlert
 from trades.models import TradingRun
 from trades.runner import AdvanceSummary
@@ -25,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 LOOP_HEARTBEAT_S = 10.0
 FILLS_UNAVAILABLE = "FILLS_UNAVAILABLE"
-UNPROTECTED = "UNPROTECTED"
+NO_RESTING_STOPS = "NO_RESTING_STOPS"
 LAYER_PREFIX = "LAYER_"
 BREAKER_CODES = (
     "DAY_LOSS",
@@ -34,7 +37,10 @@ BREAKER_CODES = (
     "MIN_EQUITY",
     "OVERFILL",
     "OVERSOLD",
+    "REPEATED_ENTRIES",
+    "REPEATED_ENTRIES_DAY",
     "RISK_UNKNOWN",
+    "WEEK_LOSS",
 )
 
 
@@ -95,6 +101,15 @@ class RunWatch:
             detail=summary.as_dict(),
         )
 
+    def took(self, outcome: EventOutcome | None, seconds: float) -> None:
+        """Count a bar that was decided on; one whose phases erred, or that raised, failed."""
+        if outcome is not None and not outcome.decisions:
+            return
+        erred = outcome is None or any(
+            record.status is PhaseStatus.ERROR for d in outcome.decisions for record in d.records
+        )
+        work().add("decision", seconds, failed=erred)
+
     def source_failed(self, error: SourceUnavailable) -> None:
         self._is_down = True
         TradingRun.objects.filter(pk=self._run.pk).update(last_error=str(error)[:500])
@@ -116,6 +131,25 @@ class RunWatch:
         if self._fills_failed:
             alert_resolve(dedupe_key=f"{FILLS_UNAVAILABLE}:{self._run.pk}")
             self._fills_failed = False
+
+    def stops_can_rest(self, can: bool, venue: str) -> None:
+        """Say as long as it lasts that this venue takes no stop orders from us."""
+        key = f"{NO_RESTING_STOPS}:{self._run_code}"
+        if can:
+            alert_resolve(dedupe_key=key)
+            return
+        alert_raise(
+            code=NO_RESTING_STOPS,
+            severity=Severity.WARNING,
+            text=f"{venue} takes no stop orders from us: stops are judged at each bar's close",
+            dedupe_key=key,
+            run_code=self._run_code,
+        )
+
+    def no_countdown(self, reason: str) -> None:
+        """Tell that resting entries outlive us at the venue, should we fall silent now (CTL-14)."""
+        text = f"the venue's countdown could not be set: {reason}"
+        self.alarm(TradeAlert("NO_COUNTDOWN", self._run_code, text))
 
     def unprotected(self, found: Mapping[Key, str]) -> None:
         """Tell which positions have no stop at the venue, and close what was told of others."""

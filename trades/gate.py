@@ -9,13 +9,15 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from engine.ports import StrategyStatus, TradingState
+from engine.trading_book import REPEATED
 from strategies.models import Strategy
 from trades.alerts import Alert, ControlWatch
-from trades.models import ControlEvent, ControlState, Order, TradingRun
+from trades.locks import lock_standing
+from trades.models import ControlEvent, ControlState, EntryLock, Order, TradingRun
 from trades.services import GLOBAL_SCOPE, RELEASED, control_release_due, control_set
 
 # Breakers whose measure starts anew when a person resets them.
-FORGIVEN = frozenset({"MAX_DRAWDOWN", "LOSS_STREAK", "OVERFILL", "OVERSOLD"})
+FORGIVEN = frozenset({"MAX_DRAWDOWN", "LOSS_STREAK", "OVERFILL", "OVERSOLD", *REPEATED})
 
 
 class DatabaseGatekeeper:
@@ -35,6 +37,7 @@ class DatabaseGatekeeper:
         self._states: dict[str, tuple[TradingState, str]] = {}
         self._statuses: dict[str, StrategyStatus] = {}
         self._holds: list[str] = []
+        self._locks: list[EntryLock] = []
         self._epoch = 0
         self._resets: dict[str, int] = {}
 
@@ -56,6 +59,7 @@ class DatabaseGatekeeper:
             for code, status in Strategy.objects.values_list("code", "status")
         }
         self._holds = self._automatic_holds()
+        self._locks = list(lock_standing(now))
 
     def trading_state(self, symbol: str, strategy: str) -> TradingState:
         return self._worst(symbol, strategy)[0]
@@ -65,6 +69,9 @@ class DatabaseGatekeeper:
 
     def control_epoch(self) -> int:
         return self._epoch
+
+    def entry_lock(self, symbol: str, strategy: str) -> str:
+        return next((lock.words() for lock in self._locks if lock.covers(symbol, strategy)), "")
 
     def strategy_status(self, strategy: str) -> StrategyStatus:
         """Return the row's status.
@@ -86,14 +93,13 @@ class DatabaseGatekeeper:
         scope: str = GLOBAL_SCOPE,
     ) -> None:
         at = datetime.fromtimestamp(at_ms / 1000, UTC)
-        next_day = (at + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
         row = control_set(
             scope=scope,
             state=state,
             actor="breaker",
             reason=text,
             reason_code=reason_code,
-            releases_at=next_day if reason_code == "DAY_LOSS" else None,
+            releases_at=_releases_at(reason_code, at),
             is_breaker=True,
             at=at,
         )
@@ -118,6 +124,16 @@ class DatabaseGatekeeper:
         ]
         found.extend((TradingState.REDUCING, hold) for hold in self._holds)
         return max(found, key=lambda item: item[0].severity)
+
+
+def _releases_at(reason_code: str, at: datetime) -> datetime | None:
+    """Return when a breaker ends by itself: the next UTC day or Monday; None for a person."""
+    midnight = at.replace(hour=0, minute=0, second=0, microsecond=0)
+    if reason_code == "DAY_LOSS":
+        return midnight + timedelta(days=1)
+    if reason_code == "WEEK_LOSS":
+        return midnight + timedelta(days=7 - at.weekday())
+    return None
 
 
 def _resets_by_scope() -> dict[str, int]:

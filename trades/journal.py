@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
@@ -19,7 +20,7 @@ from engine.types.decisions import (
 )
 from engine.types.learned import TradeCredit, Trial
 from engine.types.ledger import EquityPoint, Lot, Trade
-from engine.types.orders import Fill, OrderIntent
+from engine.types.orders import Fill, OrderIntent, Purpose
 from market.models import Candle, Instrument
 from strategies.scores import credit_record, settled_record
 from strategies.training import training_request
@@ -132,10 +133,32 @@ class DatabaseJournal:
         self._write_ahead(order)
 
     def record_intent(self, intent: OrderIntent) -> None:
-        self._write_ahead(records.order_row(self._run, None, intent, timezone.now()))
+        first = self._first_leg(intent) if intent.purpose is Purpose.ENTRY else None
+        decision = None if first is None else first.decision
+        order = records.order_row(self._run, decision, intent, timezone.now())
+        if first is not None:
+            order.limits_snapshot = first.limits_snapshot
+        self._write_ahead(order)
+
+    def _first_leg(self, intent: OrderIntent) -> models.Order:
+        """Return the order that the decision sent first: an entry without one is a fault."""
+        return models.Order.objects.select_related("decision").get(
+            run=self._run,
+            strategy=intent.strategy,
+            symbol=intent.symbol,
+            decided_at=records.moment(intent.decided_at_ms),
+            purpose=Purpose.ENTRY,
+            leg=0,
+        )
 
     def _write_ahead(self, order: models.Order) -> None:
         order.fence_token = self._fence.token
+        # what the order was made by, beside its strategy and whoever asked for it (CTL-23): the
+        # run's own row names the code that opened it, which an upgrade leaves behind
+        order.limits_snapshot["made_by"] = {
+            "code": settings.CODE_VERSION,
+            "config": self._run.config_digest,
+        }
         order.save(force_insert=True)
         models.OrderEvent.objects.create(
             order=order, seq=1, from_status="", to_status="INTENT", at=order.created_at

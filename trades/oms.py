@@ -19,13 +19,14 @@ from django.utils import timezone
 from engine.types.orders import (
     Cause,
     Fill,
+    OrderIntent,
     OrderState,
     OrderStatus,
     Purpose,
     Rejection,
     Unanswered,
 )
-from trades import models
+from trades import models, records
 from trades.core.order_state import OrderEvent as E
 from trades.core.order_state import is_late_fill, next_status
 from trades.errors import IllegalTransition
@@ -81,6 +82,12 @@ def in_flight(run_id: int) -> QuerySet[models.Order]:
     )
 
 
+def waiting(run_id: int) -> tuple[OrderIntent, ...]:
+    """Return the exits and stops of a run that are on disk and were not sent, oldest first."""
+    rows = in_flight(run_id).filter(status=OrderStatus.INTENT, purpose=Purpose.EXIT)
+    return tuple(records.order_intent(order) for order in rows)
+
+
 def claim_for_send(
     client_order_id: str, fence: Fence, *, entries_held: str = "", resend: bool = False
 ) -> Claim | Rejection | OrderState:
@@ -120,7 +127,7 @@ def claim_for_send(
         if refusal is not None:
             event = E.EXPIRE if resend else E.DENY
             fields = {**_refused_as(refusal), "control_epoch": epoch}
-            _move(order, event, now, {"code": refusal.code}, fields)
+            _move(order, event, now, _detail(refusal), fields)
             return refusal
         _move(
             order,
@@ -211,8 +218,9 @@ def expire(client_order_id: str, fence: Fence, *, code: str, text: str) -> model
     return order
 
 
-def request_cancel(client_order_id: str, fence: Fence) -> models.Order | None:
-    """Note that we are about to cancel; the outcome is the venue's word, fills first (F-004).
+def request_cancel(client_order_id: str, fence: Fence, reason: str = "") -> models.Order | None:
+    """Note that we are about to cancel and why; the outcome is the venue's word, fills first
+    (F-004).
 
     None where there is nothing to ask the venue: an intent that was never sent ends here, an
     order that is on its way has no answer yet, and one that has ended needs no end.
@@ -222,12 +230,13 @@ def request_cancel(client_order_id: str, fence: Fence) -> models.Order | None:
         fence.assert_held()
         order = _locked(client_order_id)
         if order.status == OrderStatus.INTENT:
-            refusal = own_refusal("NOT_WANTED", "no longer wanted, before it was sent")
+            refusal = own_refusal("NOT_WANTED", reason or "not wanted before it was sent")
             _move(order, E.DENY, now, {"code": refusal.code}, _refused_as(refusal))
             return None
         if next_status(OrderStatus(order.status), E.REQUEST_CANCEL) is None:
             return None
-        _move(order, E.REQUEST_CANCEL, now, {})
+        fields = {"refusal_text": reason} if reason else NO_FIELDS
+        _move(order, E.REQUEST_CANCEL, now, {"reason": reason}, fields)
     return order
 
 
@@ -265,7 +274,7 @@ def deny(client_order_id: str, refusal: Rejection, fence: Fence) -> Rejection | 
         order = _locked(client_order_id)
         if order.status != OrderStatus.INTENT:
             return order_state(order)
-        _move(order, E.DENY, now, {"code": refusal.code}, _refused_as(refusal))
+        _move(order, E.DENY, now, _detail(refusal), _refused_as(refusal))
     return refusal
 
 
@@ -328,6 +337,12 @@ def _accept(order: models.Order, word: OrderState, now: datetime) -> None:
 
 def _refused_as(refusal: Rejection) -> dict[str, object]:
     return {"refusal_code": refusal.code[:60], "refusal_text": refusal.message}
+
+
+def _detail(refusal: Rejection) -> dict[str, object]:
+    """Return the code of a refusal of ours with the numbers it compared, where it did."""
+    numbers = {"value": refusal.value, "limit": refusal.limit}
+    return {"code": refusal.code, **{k: v for k, v in numbers.items() if v is not None}}
 
 
 def _venue_id(word: OrderState) -> dict[str, object]:

@@ -17,6 +17,7 @@ from decimal import Decimal
 from django.db import transaction
 from django.utils import timezone
 
+from engine.ledger_state import DUST
 from engine.types.bars import Instrument
 from engine.types.orders import OrderState, OrderStatus, OrderType, Purpose
 from market.errors import SourceUnavailable
@@ -24,6 +25,8 @@ from trades import models, oms, records
 from trades.alerts import Alarm, Alert
 from trades.brokers.ccxt_live import VenueBroker
 from trades.brokers.venue_client import VenueClient
+from trades.core.operating_limits import DEFAULTS, OperatingLimits
+from trades.differences import judged_difference
 from trades.errors import VenueRefused
 from trades.failpoints import failpoint
 from trades.lease import Fence
@@ -86,6 +89,7 @@ class RunReconciler:
         patience: Patience = Patience(),
         monotonic: Callable[[], float] = time.monotonic,
         baseline: Mapping[str, Decimal] | None = None,
+        limits: OperatingLimits = DEFAULTS,
     ) -> None:
         """``baseline`` is what the account held of each base asset before the run.
 
@@ -108,6 +112,7 @@ class RunReconciler:
         self._patience = patience
         self._monotonic = monotonic
         self._baseline = dict(baseline or {})
+        self._limits = limits
         self._due_at_s = monotonic()
         self._suspects: dict[str, Decimal] = {}
 
@@ -119,6 +124,7 @@ class RunReconciler:
             SourceUnavailable: the venue did not answer; the next call tries again.
             RulesChanged: the session must be built anew, by the venue's new rules.
         """
+        self._broker.cancel_resting_entries()
         was_refused = self._broker.take_refusal()
         if self._monotonic() < self._due_at_s and not was_refused:
             return
@@ -243,7 +249,12 @@ class RunReconciler:
 
     def _compare_balances(self, report: ReconcileReport) -> None:
         """Compare what our books hold with the venue; told at the second equal reading (F-061)."""
-        moving = {order.symbol for order in oms.in_flight(self._run.pk)}
+        # a stop that rests moves nothing; what it did unnoticed is booked before a second look
+        moving = {
+            order.symbol
+            for order in oms.in_flight(self._run.pk)
+            if order.order_type != OrderType.STOP or order.status != OrderStatus.OPEN
+        }
         held = self._client.balances()
         expected = self._expected()
         quiet = [i for s, i in self._instruments.items() if s not in moving]
@@ -251,13 +262,14 @@ class RunReconciler:
         for instrument in quiet:
             asset = instrument.base
             difference = held.get(asset, oms.ZERO) - expected[asset]
-            if abs(difference) > instrument.lot_size:
-                seen[asset] = difference
-        for asset, difference in seen.items():
+            if abs(difference) <= instrument.lot_size:
+                continue
+            seen[asset] = difference
             if self._suspects.get(asset) == difference:
                 report.differences[asset] = difference
-                text = f"the venue holds {difference:+f} {asset} more than our books"
-                self._alarm(Alert("BALANCE_DIFFERENCE", asset, text))
+                alert = judged_difference(self._run, instrument, difference, self._limits)
+                if alert is not None:
+                    self._alarm(alert)
         self._suspects = seen
 
     def _expected(self) -> defaultdict[str, Decimal]:
@@ -265,11 +277,19 @@ class RunReconciler:
         for lot in models.Lot.objects.filter(run=self._run, is_open=True):
             base = self._instruments[lot.symbol].base
             expected[base] += lot.quantity_base if lot.side == "BUY" else -lot.quantity_base
-        for fill in models.ExternalFill.objects.filter(run=self._run):
+        for trade in models.Trade.objects.filter(run=self._run, exit_reason=DUST):
+            # swept out of the books, still on the account
+            base = self._instruments[trade.symbol].base
+            expected[base] += trade.quantity_base if trade.side == "BUY" else -trade.quantity_base
+        # what closed lots is in them already; what a person declared is none of the venue's news
+        for fill in models.ExternalFill.objects.filter(run=self._run, closed_lots=False):
             base = self._instruments[fill.symbol].base
             expected[base] += fill.quantity_base if fill.side == "BUY" else -fill.quantity_base
             if fill.fee_asset == base:
                 expected[base] -= fill.fee
+        declared = self._run.adjustments.filter(request__kind=models.RequestKind.ADJUST)
+        for asset, amount in declared.values_list("asset", "amount"):
+            expected[asset] += amount
         return expected
 
     def _stamp(self, at: datetime | None) -> None:

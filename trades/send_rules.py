@@ -7,12 +7,13 @@ from decimal import Decimal
 from engine.ports import StrategyStatus, TradingState
 from engine.types.orders import OrderStatus, Purpose, Rejection
 from strategies.models import Strategy
-from trades import models
+from trades import halt_file, models
 
 ZERO = Decimal(0)
 # Why an exit was denied: what it would take off is not there any more.
 NOT_REDUCING = "NOT_REDUCING"
-_AT_THE_VENUE = (
+# An order in one of these may fill without us doing anything more.
+AT_THE_VENUE = (
     OrderStatus.SENDING,
     OrderStatus.UNKNOWN,
     OrderStatus.OPEN,
@@ -23,8 +24,9 @@ _AT_THE_VENUE = (
 
 def refusal_of(order: models.Order, entries_held: str) -> Rejection | None:
     """Return why the kill switch, a hold or the strategy's status forbids this order now."""
-    scopes = ("global", f"symbol:{order.symbol}", f"strategy:{order.strategy}")
-    rows = models.ControlState.objects.filter(scope__in=scopes)
+    if halted := halt_file.reason():
+        return own_refusal(TradingState.HALTED.value, halted)
+    rows = models.ControlState.objects.filter(scope__in=scopes_of(order))
     for row in sorted(rows, key=lambda r: -TradingState(r.state).severity):
         if row.state == TradingState.HALTED:
             return own_refusal("HALTED", f"{row.scope} is halted: {row.reason}")
@@ -34,11 +36,20 @@ def refusal_of(order: models.Order, entries_held: str) -> Rejection | None:
         return None
     if entries_held:
         return own_refusal("ENTRIES_HELD", entries_held)
+    locks = models.EntryLock.objects.filter(symbol=order.symbol, lifted_at__isnull=True)
+    for lock in locks:
+        if lock.covers(order.symbol, order.strategy) and lock.stands_at(order.decided_at):
+            return own_refusal("LOCKED", f"entries are locked: {lock.words()}")
     status = Strategy.objects.filter(code=order.strategy).values_list("status", flat=True).first()
     if status is None or not StrategyStatus(status).may_enter:
         text = f"strategy {order.strategy} was {status or 'unknown'}"
         return own_refusal("STRATEGY_STATUS", text)
     return None
+
+
+def scopes_of(order: models.Order) -> tuple[str, str, str]:
+    """Return the scopes of the kill switch that an order stands in."""
+    return ("global", f"symbol:{order.symbol}", f"strategy:{order.strategy}")
 
 
 def reducible(order: models.Order) -> tuple[Decimal, Decimal]:
@@ -53,7 +64,7 @@ def reducible(order: models.Order) -> tuple[Decimal, Decimal]:
         strategy=order.strategy,
         symbol=order.symbol,
         purpose=Purpose.EXIT,
-        status__in=_AT_THE_VENUE,
+        status__in=AT_THE_VENUE,
     ).exclude(pk=order.pk)
     promised = sum((max(o.quantity_base - o.filled_base, ZERO) for o in others), ZERO)
     return held, promised

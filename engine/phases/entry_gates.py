@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from decimal import ROUND_DOWN, ROUND_UP, Decimal
 from math import isfinite
 
+from engine import controls
 from engine.failsafe import Failure, attempt
 from engine.phases.config import PipelineConfig
 from engine.phases.context import DecisionContext
@@ -56,6 +57,17 @@ def trading_state_denial(question: Question) -> Reason | None:
     )
     because = "" if isinstance(why, Failure) or not why else f" because {why}"
     return Reason(state.value, f"entries need state ACTIVE, state was {state.value}{because}")
+
+
+def _locked(question: Question) -> Reason | None:
+    gatekeeper, proposal = question.context.gatekeeper, question.proposal
+    lock = attempt(
+        lambda: gatekeeper.entry_lock(proposal.symbol, proposal.strategy), "gatekeeper.entry_lock"
+    )
+    if isinstance(lock, Failure):
+        question.report(lock)
+        return Reason("LOCK_UNKNOWN", f"entry locks cannot be read, error was {lock.text}")
+    return Reason("LOCKED", f"entries are locked: {lock}") if lock else None
 
 
 def _strategy_status(question: Question) -> Reason | None:
@@ -127,6 +139,30 @@ def _liquidity(question: Question) -> Reason | None:
     least = question.config.wait_liquidity_score
     text = f"the book says wait: {flow.execution.reason}"
     return Reason("LIQUIDITY_WAIT", text, flow.liquidity_score, least)
+
+
+def _spread(question: Question) -> Reason | None:
+    """Deny where best prices are too far apart for the last price to mean anything (CTL-11)."""
+    flow, most = question.analysis.order_flow, float(question.context.limits.max_spread)
+    if isinstance(flow, Missing) or flow.spread_bps / 1e4 <= most:
+        return None
+    spread = flow.spread_bps / 1e4
+    return Reason("SPREAD", f"spread was {spread:.4f} of the price, limit {most:g}", spread, most)
+
+
+def _jump(question: Question) -> Reason | None:
+    return controls.jump_denial(question.snapshot, question.context.limits)
+
+
+def _collar(question: Question) -> Reason | None:
+    """Deny a price the market is not at (CTL-3); it is looked at again right before the send."""
+    snapshot = question.snapshot
+    return controls.collar_denial(
+        question.proposal.price,
+        controls.reference_price(snapshot),
+        snapshot.instrument,
+        question.context.limits,
+    )
 
 
 def _validation(question: Question) -> Reason | None:
@@ -249,6 +285,26 @@ def _away(question: Question) -> Measured | None:
     return abs(proposal.target_price - proposal.price) / proposal.price, needed, 1
 
 
+def _apart(question: Question) -> Measured | None:
+    flow = question.analysis.order_flow
+    if isinstance(flow, Missing):
+        return None
+    return flow.spread_bps / 1e4, float(question.context.limits.max_spread), -1
+
+
+def _jumped(question: Question) -> Measured:
+    return (*controls.worst_jump(question.snapshot, question.context.limits), -1)
+
+
+def _off(question: Question) -> Measured | None:
+    snapshot, limits = question.snapshot, question.context.limits
+    reference = controls.reference_price(snapshot)
+    if not (isfinite(reference) and reference > 0.0):
+        return None
+    most = float(controls.collar_fraction(snapshot.instrument, limits))
+    return controls.price_distance(question.proposal.price, reference), most, -1
+
+
 def _nothing(question: Question) -> Measured | None:
     return None
 
@@ -264,6 +320,7 @@ class Gate:
 
 GATES: tuple[Gate, ...] = (
     Gate("trading state", trading_state_denial),
+    Gate("entry lock", _locked, _nothing),
     Gate("strategy status", _strategy_status),
     Gate("age of the bar, ms", _stale, _age),
     Gate("order on its way", _duplicate),
@@ -271,6 +328,9 @@ GATES: tuple[Gate, ...] = (
     Gate("position held", _position, _held),
     Gate("readiness", _ready, _readiness),
     Gate("liquidity", _liquidity, _thin),
+    Gate("spread", _spread, _apart),
+    Gate("price jump", _jump, _jumped),
+    Gate("price collar", _collar, _off),
     Gate("opinions validated", _validation, _trusted),
     Gate("vote of all sources", _vote, _voted),
     Gate("stop", _stop),

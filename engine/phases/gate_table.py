@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from engine import controls
 from engine import limits as hard_limits
 from engine.failsafe import FailSafe, Failure
 from engine.phases.entry_gates import GATES, Gate, Question, status_of, stop_on_grid
@@ -140,5 +141,6 @@ def _limits(question: Question, answer: Answer) -> tuple[GateAnswer, ...]:
         quantity_base=wanted,
         price=price,
         stop_price=stop,
+        rooms=controls.volume_rooms(question.snapshot, proposal.side, context.limits),
     )
     return hard_limits.survey(request, context.limits, context.risk)

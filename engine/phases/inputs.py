@@ -43,6 +43,8 @@ _INSTRUMENT = (
     "maker_fee_fraction",
     "taker_fee_fraction",
 )
+# Counted since later: a decision stored before has none of them.
+_LATER_COUNTS = ("entries_15m", "entries_day")
 Json = dict[str, JsonValue]
 
 
@@ -126,7 +128,8 @@ def _position(held: Holding) -> JsonValue:
 
 def _risk(view: RiskView) -> Json:
     given: Json = {name: str(getattr(view, name)) for name in _MONEY}
-    given |= {name: getattr(view, name) for name in _COUNTS}
+    given |= {name: getattr(view, name) for name in (*_COUNTS, *_LATER_COUNTS)}
+    given["week_pnl_quote"] = str(view.week_pnl_quote)
     given["state"] = view.state.value
     given["by_symbol"] = {k: str(v) for k, v in sorted(view.exposure_by_symbol.items())}
     given["by_strategy"] = {k: str(v) for k, v in sorted(view.exposure_by_strategy.items())}
@@ -141,7 +144,9 @@ def _gatekeeper(proposal: Proposal, context: DecisionContext) -> Json:
     state = attempt(lambda: gate.trading_state(symbol, strategy).value, "inputs")
     why = attempt(lambda: gate.state_reason(symbol, strategy), "inputs")
     status = attempt(lambda: gate.strategy_status(strategy).value, "inputs")
-    return {
+    lock = attempt(lambda: gate.entry_lock(symbol, strategy), "inputs")
+    locked: Json = {} if lock == "" else {"lock": None if isinstance(lock, Failure) else lock}
+    return locked | {
         "state": None if isinstance(state, Failure) else state,
         "state_reason": "" if isinstance(why, Failure) else why,
         "status": None if isinstance(status, Failure) else status,
@@ -170,6 +175,7 @@ class StoredGatekeeper:
     state: TradingState | None
     reason: str
     status: StrategyStatus | None
+    lock: str | None = ""
 
     def observe(self, now_ms: int) -> None:
         return None
@@ -184,6 +190,11 @@ class StoredGatekeeper:
 
     def control_epoch(self) -> int:
         return 0
+
+    def entry_lock(self, symbol: str, strategy: str) -> str:
+        if self.lock is None:
+            raise LookupError("entry locks could not be read")
+        return self.lock
 
     def strategy_status(self, strategy: str) -> StrategyStatus:
         if self.status is None:
@@ -262,12 +273,13 @@ def context_of(given: Json, symbol: str, policy: OptimizationPolicy) -> Decision
     """
     installation, account, run_code = _list(given.get("ids"), 3, "ids")
     limits = _mapping(given.get("limits"), "limits")
-    state, status = given.get("state"), given.get("status")
+    state, status, lock = given.get("state"), given.get("status"), given.get("lock", "")
     try:
         gatekeeper = StoredGatekeeper(
             None if state is None else TradingState(str(state)),
             str(given.get("state_reason", "")),
             None if status is None else StrategyStatus(str(status)),
+            None if lock is None else str(lock),
         )
     except ValueError as error:
         raise BadInputs(str(error)) from error
@@ -287,6 +299,7 @@ def context_of(given: Json, symbol: str, policy: OptimizationPolicy) -> Decision
 def _risk_of(row: Mapping[str, JsonValue]) -> RiskView:
     money = {name: _decimal(row.get(name), name) for name in _MONEY}
     counts = {name: _int(row.get(name), name) for name in _COUNTS}
+    counts |= {name: _int(row.get(name, 0), name) for name in _LATER_COUNTS}
     try:
         state = TradingState(str(row.get("state")))
     except ValueError as error:
@@ -304,6 +317,9 @@ def _risk_of(row: Mapping[str, JsonValue]) -> RiskView:
         consecutive_losses=counts["consecutive_losses"],
         orders_last_hour=counts["orders_last_hour"],
         orders_last_day=counts["orders_last_day"],
+        entries_15m=counts["entries_15m"],
+        entries_day=counts["entries_day"],
+        week_pnl_quote=_decimal(row.get("week_pnl_quote", "0"), "week_pnl_quote"),
         state=state,
         exposure_by_symbol=_amounts(row.get("by_symbol")),
         exposure_by_strategy=_amounts(row.get("by_strategy")),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from math import isfinite
 
+from engine import controls
 from engine import limits as hard_limits
 from engine.failsafe import Failure
 from engine.phases.config import PipelineConfig
@@ -171,6 +172,7 @@ def _entry(
             quantity_base=wanted,
             price=price,
             stop_price=stop,
+            rooms=controls.volume_rooms(question.snapshot, proposal.side, context.limits),
         ),
         context.limits,
         context.risk,

@@ -130,12 +130,15 @@ class OrderState:
 class Rejection:
     """An explicit refusal; only this may become REJECTED (the venue's) or DENIED (our own).
 
-    ``by_venue`` is False where a limit or control of ours refused and nothing was sent.
+    ``by_venue`` is False where a limit or control of ours refused and nothing was sent; ``value``
+    and ``limit`` are the numbers it compared, None where it compared none.
     """
 
     code: str
     message: str
     by_venue: bool = True
+    value: float | None = None
+    limit: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

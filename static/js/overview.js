@@ -80,6 +80,16 @@
     return el("td", { class: "num" }, format.price(level), el("small", null, format.isNumber(mark) ? format.signedPercent(level / mark - 1) : ""));
   }
 
+  /* The stop's level, and whether an order of it rests or the bar's close judges it. */
+  function stopCell(row) {
+    const stop = levelCell(row.stop_price, row.mark_price);
+    if (!format.isNumber(row.stop_price)) return stop;
+    const rests = row.resting_stop_quantity > 0;
+    stop.append(el("small", null, rests ? "resting" : "at close"));
+    stop.title = rests ? "a stop order of " + format.quantity(row.resting_stop_quantity) + " rests at the broker" : "no stop order rests: the bar's close judges it";
+    return stop;
+  }
+
   function positionRow(row) {
     const r = row.r_so_far;
     return el(
@@ -91,10 +101,11 @@
       cell(format.quantity(row.quantity), "num"),
       cell(format.price(row.entry_price), "num"),
       cell(format.price(row.mark_price), "num"),
-      levelCell(row.stop_price, row.mark_price),
+      stopCell(row),
       levelCell(row.target_price, row.mark_price),
       cell(format.isNumber(r) ? format.signed(r, 2) + " R" : TP.NONE, "num " + format.tone(r)),
-      cell(format.signed(row.unrealised_pnl_quote, 2), "num " + format.tone(row.unrealised_pnl_quote))
+      cell(format.signed(row.unrealised_pnl_quote, 2), "num " + format.tone(row.unrealised_pnl_quote)),
+      TP.positionActions && !state.run.ended_at_ms ? TP.positionActions(row) : ""
     );
   }
 
@@ -104,7 +115,7 @@
   }
 
   function showPositions() {
-    const heads = [["Strategy"], ["Symbol"], ["Age", "num"], ["Quantity", "num"], ["Entry", "num"], ["Mark", "num"], ["Stop", "num"], ["Target", "num"], ["So far", "num"], ["Open PnL", "num"]];
+    const heads = [["Strategy"], ["Symbol"], ["Age", "num"], ["Quantity", "num"], ["Entry", "num"], ["Mark", "num"], ["Stop", "num"], ["Target", "num"], ["So far", "num"], ["Open PnL", "num"], ...(TP.positionActions ? [["Act"]] : [])];
     const seen = state.pace.bars_seen === 1 ? "1 bar" : format.number(state.pace.bars_seen, 0) + " bars";
     const why = state.pace.bars_seen ? speed() + seen + " seen; a position opens when a proposal passes all phases." : "The first bar is on its way; a position opens when a proposal passes all phases.";
     byId("positions").replaceChildren(table(heads, state.positions.map(positionRow), ["No open position", why]));

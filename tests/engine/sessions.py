@@ -27,6 +27,9 @@ from engine.window import HistoryWindow
 from tests.engine.books import BTC, D, instrument
 from tests.engine.phases.scene import Gate
 
+# Rules of tests propose on every bar: few of them are about how often one may enter (CTL-7).
+MANY_ENTRIES = RiskLimits(max_entries_per_15m=1_000, max_entries_per_day=1_000)
+
 
 @dataclass
 class Recording:
@@ -169,7 +172,7 @@ def scene(
         "account": Account(
             Ledger("USDT", {"USDT": D(cash)}, shortable=[BTC] if traded.shortable else [])
         ),
-        "limits": RiskLimits(),
+        "limits": MANY_ENTRIES,
         "broker": PaperBroker({BTC: traded}),
         "journal": Recording(),
         "gatekeeper": Gate(),
@@ -194,7 +197,17 @@ def scene(
     return Scene(session, *parts, phases)
 
 
-_OF_THE_BOOK = {"account", "limits", "broker", "journal", "gatekeeper", "policy", "protection"}
+_OF_THE_BOOK = {
+    "account",
+    "limits",
+    "broker",
+    "journal",
+    "gatekeeper",
+    "policy",
+    "protection",
+    "instruments",
+    "entries",
+}
 
 
 def event_at(

@@ -8,6 +8,7 @@ from engine.account import Account
 from engine.ledger import Ledger
 from engine.types.opinions import Side
 from tests.engine import books
+from tests.engine.phases.scene import entry as proposed
 
 HOUR_MS = 3_600_000
 
@@ -63,7 +64,7 @@ def test_pending_entries_count_as_exposure_and_as_spent_cash() -> None:
     """D-21: two proposals of one bar cannot both take the last room under a cap."""
     mine = account()
     waiting = books.intent(Side.BUY, "2", strategy="breakout")
-    view = mine.view("ema-trend", [waiting], 0)
+    view = mine.view(proposed(strategy="ema-trend"), [waiting], 0)
     assert view.cash_quote == D("9800")
     assert view.gross_exposure_quote == D("200")
     assert view.exposure_by_symbol == {books.BTC: D("200")}
@@ -76,7 +77,7 @@ def test_a_partly_filled_entry_is_counted_once_booked_and_on_the_way_together() 
     mine = account()
     entry = books.intent(Side.BUY, "2")
     mine.ledger.apply_fill(books.fill(entry, "100", "0.5"), entry)
-    view = mine.view("ema-trend", [entry.remainder(D("0.5"))], 0)
+    view = mine.view(proposed(strategy="ema-trend"), [entry.remainder(D("0.5"))], 0)
     assert view.gross_exposure_quote == D("200")
     assert view.cash_quote == D("9800")
     assert (view.open_orders, view.open_positions) == (1, 1)
@@ -85,7 +86,7 @@ def test_a_partly_filled_entry_is_counted_once_booked_and_on_the_way_together() 
 def test_throttle_counts_entries_of_the_last_hour_of_event_time() -> None:
     """CTL-6: event time, so a replay is throttled as the market was."""
     mine = account()
-    mine.note_entry(0)
-    mine.note_entry(HOUR_MS)
-    view = mine.view("ema-trend", [], HOUR_MS + 1)
+    mine.note_entry(books.intent(), 0)
+    mine.note_entry(books.intent(), HOUR_MS)
+    view = mine.view(proposed(strategy="ema-trend"), [], HOUR_MS + 1)
     assert (view.orders_last_hour, view.orders_last_day) == (1, 2)

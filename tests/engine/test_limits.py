@@ -275,22 +275,23 @@ def test_reducing_orders_stay_within_the_position(
 
 
 @pytest.mark.parametrize(
-    ("seen", "state", "code", "lifts"),
+    ("seen", "state", "code"),
     [
-        ({"day_pnl_quote": D("-309.28")}, TradingState.REDUCING, "DAY_LOSS", True),
-        ({"peak_equity_quote": D("12500")}, TradingState.HALTED, "MAX_DRAWDOWN", False),
-        ({"consecutive_losses": 5}, TradingState.REDUCING, "LOSS_STREAK", False),
-        ({"cash_quote": D("NaN")}, TradingState.REDUCING, "RISK_UNKNOWN", False),
-        ({"equity_quote": D("-1")}, TradingState.HALTED, "MAX_DRAWDOWN", False),
+        ({"day_pnl_quote": D("-309.28")}, TradingState.REDUCING, "DAY_LOSS"),
+        ({"week_pnl_quote": D("-638.30")}, TradingState.REDUCING, "WEEK_LOSS"),
+        ({"peak_equity_quote": D("12500")}, TradingState.HALTED, "MAX_DRAWDOWN"),
+        ({"consecutive_losses": 5}, TradingState.REDUCING, "LOSS_STREAK"),
+        ({"cash_quote": D("NaN")}, TradingState.REDUCING, "RISK_UNKNOWN"),
+        ({"equity_quote": D("-1")}, TradingState.HALTED, "MAX_DRAWDOWN"),
     ],
 )
 def test_a_reached_loss_limit_names_its_state_and_numbers(
-    seen: dict[str, Any], state: TradingState, code: str, lifts: bool
+    seen: dict[str, Any], state: TradingState, code: str
 ) -> None:
     """CTL-9, CTL-10, D-27"""
     breach = breakers(view(**seen), LIMITS)
     assert breach is not None
-    assert (breach.state, breach.code, breach.lifts_next_utc_day) == (state, code, lifts)
+    assert (breach.state, breach.code) == (state, code)
 
 
 def test_just_below_every_loss_limit_there_is_no_breach() -> None:

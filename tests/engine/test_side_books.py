@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from engine.client_ids import RunIdentity
-from engine.limits import RiskLimits
 from engine.paper import PaperBroker
 from engine.phases.config import Readiness
 from engine.phases.pipeline import Pipeline
@@ -24,7 +23,7 @@ from tests.bar_factory import random_walk
 from tests.engine.books import BTC, D, instrument
 from tests.engine.phases.scene import CONFIG, Gate, Incidents, Rule, book_at, fail_safe, pipeline
 from tests.engine.phases.sizing import Layer
-from tests.engine.sessions import Scene, play, scene
+from tests.engine.sessions import MANY_ENTRIES, Scene, play, scene
 from trades.side_book_state import JsonCodec
 
 BARS = random_walk(7, 900)
@@ -42,7 +41,7 @@ def market(**changes: Any) -> SideMarket:
     fields: dict[str, Any] = {
         "identity": IDENTITY,
         "instruments": {BTC: instrument()},
-        "limits": RiskLimits(),
+        "limits": MANY_ENTRIES,
     }
     return SideMarket(**{**fields, **changes})
 

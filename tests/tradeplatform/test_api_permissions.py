@@ -6,7 +6,7 @@ import uuid
 import pytest
 from django.apps import apps
 from django.urls import URLPattern, get_resolver
-from django.urls.converters import IntConverter, SlugConverter, UUIDConverter
+from django.urls.converters import IntConverter, SlugConverter, StringConverter, UUIDConverter
 
 from accounts.models import AuditEvent, IdempotencyKey
 from tests.accounts.callers import anonymous, by_session, by_token
@@ -23,10 +23,18 @@ ADMIN_ONLY = {
     "/api/v1/tokens/1/revoke",
     "/api/v1/optimization/enable",
     "/api/v1/optimization/settings",
+    "/api/v1/optimizer/settings",
     "/api/v1/strategies/ema-trend/activate",
     "/api/v1/strategies/ema-trend/reinstate",
+    "/api/v1/adjustments/",
+    "/api/v1/external-fills/1/book",
 }
-SAMPLES = {SlugConverter: "ema-trend", UUIDConverter: uuid.UUID(int=1), IntConverter: 1}
+SAMPLES = {
+    SlugConverter: "ema-trend",
+    UUIDConverter: uuid.UUID(int=1),
+    IntConverter: 1,
+    StringConverter: "ema-trend:BTC-USDT",
+}
 
 
 def routes():
@@ -37,7 +45,7 @@ def routes():
         path = str(pattern.pattern)
         for name, converter in pattern.pattern.converters.items():
             value = str(SAMPLES[type(converter)])
-            for kind in ("slug", "uuid", "int"):
+            for kind in ("slug", "uuid", "int", "str"):
                 path = path.replace(f"<{kind}:{name}>", value)
         yield "/api/v1/" + ("no-such-path" if path.startswith("^") else path), pattern.callback
 

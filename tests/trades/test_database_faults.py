@@ -1,153 +1,137 @@
-"""A database that is locked or full: nothing is sent that is not on disk, and it ends by itself."""
+"""The database held, full, read-only or gone at the worst moment: nothing is sent without an
+intent on disk, and what was sent is found again."""
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
-import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.db import OperationalError, connection
 
 from engine.types.orders import OrderStatus
-from tests.practice_process import PracticeProcess
-from tests.trades.brokers.conftest import practice, running  # noqa: F401  fixtures
-from tests.trades.brokers.test_ccxt_live import venue_orders
+from tests.local_venue import LocalVenue
 from tests.trades.order_factory import World, age, make_run
 from trades import models
+from trades.brokers import ccxt_live
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(
+        "sqlite" not in settings.DATABASES["default"]["ENGINE"], reason="faults of a file"
+    ),
+]
 
 
 @pytest.fixture
-def world(transactional_db: None, practice: PracticeProcess) -> World:  # noqa: F811
-    if connection.vendor != "sqlite":
-        pytest.skip("PostgreSQL locks rows, and its disk is not ours to fill")
-    now_ms = practice.status()["server_time_ms"]
-    return World(make_run(), practice.client(timeout_s=1.0), now_ms)
+def venue(tmp_path: Path) -> LocalVenue:
+    return LocalVenue(tmp_path / "venue")
 
 
-@contextmanager
-def locked() -> Iterator[sqlite3.Connection]:
-    """Another process' writer that does not let go."""
-    holder = sqlite3.connect(
-        connection.settings_dict["NAME"], isolation_level=None, check_same_thread=False
-    )
-    holder.execute("BEGIN EXCLUSIVE")
-    try:
-        yield holder
-    finally:
-        holder.close()
+@pytest.fixture
+def world(venue: LocalVenue) -> World:
+    return World(make_run(), venue.client, venue.now_ms)
 
 
-@contextmanager
-def patience(ms: int) -> Iterator[None]:
-    """Wait for a lock this long instead of twenty seconds."""
+@contextlib.contextmanager
+def held() -> Iterator[None]:
+    """Hold the database from another connection; ours waits a tenth of a second, not twenty."""
+    name = str(settings.DATABASES["default"]["NAME"])
+    with contextlib.closing(sqlite3.connect(name, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with patient(100):
+            yield
+        other.execute("ROLLBACK")
+
+
+@contextlib.contextmanager
+def patient(milliseconds: int) -> Iterator[None]:
     with connection.cursor() as cursor:
-        cursor.execute("PRAGMA busy_timeout")
-        (before,) = cursor.fetchone()
-        cursor.execute(f"PRAGMA busy_timeout = {ms}")
-    try:
+        cursor.execute(f"PRAGMA busy_timeout = {milliseconds}")
         yield
-    finally:
-        with connection.cursor() as cursor:
-            cursor.execute(f"PRAGMA busy_timeout = {before}")
+        cursor.execute("PRAGMA busy_timeout = 20000")
 
 
-def test_a_short_lock_is_waited_out_and_the_order_goes(
-    world: World,
-    practice: PracticeProcess,  # noqa: F811
-) -> None:
-    """F-033: the shipped patience is 20 s; here a lock of a second."""
-    assert connection.settings_dict["OPTIONS"]["timeout"] >= 20
-    intent = world.intend()
-    with locked() as holder:
-        threading.Timer(1.0, lambda: holder.execute("ROLLBACK")).start()
-        began_s = time.monotonic()
-        world.broker.submit(intent, world.event)
-        assert time.monotonic() - began_s >= 0.9
-    assert len(venue_orders(practice, intent.client_order_id)) == 1
-
-
-def test_a_lock_beyond_patience_sends_nothing_and_the_old_entry_is_given_up(
-    world: World,
-    practice: PracticeProcess,  # noqa: F811
-) -> None:
-    """F-033: what cannot be claimed is not sent; the session built after it holds entries until
-    it has reconciled, and does not send late what was meant minutes ago."""
-    intent = world.intend()
-    with locked(), patience(300), pytest.raises(OperationalError, match="locked"):
-        world.broker.submit(intent, world.event)
-    assert venue_orders(practice, intent.client_order_id) == []
-    assert world.order(intent).status == OrderStatus.INTENT
-    world.reboot(reconciled=False)
-    held = world.intend()
-    refused = world.broker.submit(held, world.event)
-    assert "not reconciled" in str(refused)
-    assert world.reconciler.reconcile().expired == [intent.client_order_id]
-    sent = world.intend()
-    world.broker.submit(sent, world.event)
-    assert len(venue_orders(practice, sent.client_order_id)) == 1
-    assert venue_orders(practice, intent.client_order_id) == []
-
-
-def test_a_lock_just_after_the_send_loses_no_order(
-    world: World,
-    practice: PracticeProcess,  # noqa: F811
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """F-034: the venue has it, the answer could not be written, the restart finds it by its id."""
-    intent = world.intend()
-    with locked() as holder:
-        holder.execute("ROLLBACK")
-        true = world.client.send
-        monkeypatch.setattr(
-            world.client, "send", lambda i: (true(i), holder.execute("BEGIN EXCLUSIVE"))[0]
-        )
-        with patience(300), pytest.raises(OperationalError, match="locked"):
-            world.broker.submit(intent, world.event)
-    assert world.order(intent).status == OrderStatus.SENDING
-    monkeypatch.undo()
-    world.reboot()
-    age(world.order(intent), 11)
-    assert world.reconciler.reconcile().adopted == [intent.client_order_id]
-    world.book()
-    assert world.order(intent).status == OrderStatus.FILLED
-    assert len(venue_orders(practice, intent.client_order_id)) == 1
-
-
-def test_a_full_disk_sends_nothing_without_its_intent_and_space_brings_it_back(
-    world: World,
-    practice: PracticeProcess,  # noqa: F811
-) -> None:
-    """F-035, I-25: the error says what it is; no order at the venue lacks its row."""
-    before = {order["client_id"] for order in practice.ledger()["orders"]}
+@contextlib.contextmanager
+def full() -> Iterator[None]:
+    """Give the database not one page more than it has."""
     with connection.cursor() as cursor:
-        cursor.execute("VACUUM")
         cursor.execute("PRAGMA page_count")
         (pages,) = cursor.fetchone()
         cursor.execute(f"PRAGMA max_page_count = {pages}")
-    try:
-        with pytest.raises(OperationalError, match="full"):
-            for _ in range(500):
-                world.broker.submit(world.intend(), world.event)
-    finally:
-        with connection.cursor() as cursor:
-            cursor.execute("PRAGMA max_page_count = 1073741823")
-    there = {order["client_id"] for order in practice.ledger()["orders"]} - before
-    known = dict(models.Order.objects.values_list("client_order_id", "status"))
-    assert there <= known.keys()
-    assert "INTENT" not in {known[client_id] for client_id in there}
-    world.reboot()
-    for order in models.Order.objects.filter(status__in=("SENDING", "UNKNOWN")):
-        age(order, 11)
-    world.reconciler.reconcile()
+        yield
+        cursor.execute("PRAGMA max_page_count = 1073741823")
+
+
+def recover(world: World) -> None:
+    world.reboot(reconciled=False)
+    for _ in range(3):
+        for order in models.Order.objects.filter(run=world.run):
+            age(order, 60)
+        world.reconciler.reconcile()
+        world.book(sweep=True)
+
+
+def test_order_sent_just_before_the_database_locked_is_found_by_its_id(
+    world: World, venue: LocalVenue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F-034: the answer cannot be written down; the next start asks the venue by id."""
+    intent = world.intend()
+    with contextlib.ExitStack() as stack:
+
+        def lock(place: str) -> None:
+            if place == "oms.after_send":
+                stack.enter_context(held())
+
+        monkeypatch.setattr(ccxt_live, "failpoint", lock)
+        with pytest.raises(OperationalError, match="locked"):
+            world.broker.submit(intent, world.event)
+    monkeypatch.undo()
+    assert world.order(intent).status == OrderStatus.SENDING
+    recover(world)
+    assert world.order(intent).status == OrderStatus.FILLED
+    assert len(venue.accepted(intent.client_order_id)) == 1
+
+
+def test_nothing_is_sent_while_the_database_is_held(world: World, venue: LocalVenue) -> None:
+    """F-033: the right to send cannot be written, so there is none."""
+    intent = world.intend()
+    with held(), pytest.raises(OperationalError, match="locked"):
+        world.broker.submit(intent, world.event)
+    assert venue.accepted(intent.client_order_id) == []
+    assert world.order(intent).status == OrderStatus.INTENT
+
+
+def test_no_intent_and_no_order_on_a_full_disk_and_trading_goes_on_with_space(
+    world: World, venue: LocalVenue
+) -> None:
+    """F-035: clear error, nothing half written, and it ends with the cause."""
+    with full(), pytest.raises(OperationalError, match="full"):
+        for _ in range(500):
+            world.intend()
+    written = models.Order.objects.count()
+    assert models.OrderEvent.objects.count() <= written, "an order is written with its history"
+    intent = world.intend()
+    world.broker.submit(intent, world.event)
     world.book()
-    again = world.intend()
-    world.broker.submit(again, world.event)
-    assert len(venue_orders(practice, again.client_order_id)) == 1
+    assert world.order(intent).status == OrderStatus.FILLED
+    assert len(venue.accepted(intent.client_order_id)) == 1
+
+
+def test_nothing_is_sent_on_a_database_that_became_read_only(
+    world: World, venue: LocalVenue
+) -> None:
+    """F-036: an order that cannot be claimed does not leave."""
+    intent = world.intend()
     with connection.cursor() as cursor:
-        cursor.execute("PRAGMA integrity_check")
-        assert cursor.fetchone() == ("ok",)
+        cursor.execute("PRAGMA query_only = 1")
+        try:
+            with pytest.raises(OperationalError, match="readonly"):
+                world.broker.submit(intent, world.event)
+        finally:
+            cursor.execute("PRAGMA query_only = 0")
+    assert venue.accepted(intent.client_order_id) == []
+    assert world.order(intent).status == OrderStatus.INTENT

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db import DatabaseError
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import PermissionDenied
@@ -25,6 +28,7 @@ from engine.ports import TradingState
 from trades.apis.filters import RunFilter, run_of
 from trades.apis.ledger import EquityRow
 from trades.errors import ControlRefused, LooseningRefused
+from trades.kill_switch import brief_wait, leave_halt, refuse_beside_file
 from trades.selectors import risk_status
 from trades.services import GLOBAL_SCOPE, control_set
 
@@ -90,6 +94,19 @@ class ControlUnacceptable(Refused):
     reason_code = "control_refused"
 
 
+class DatabaseBusy(Refused):
+    status = 503
+    reason_code = "database_busy"
+
+
+class PendingRow(serializers.Serializer):
+    """A halt the database did not take yet; every order is held until it has."""
+
+    scope = serializers.CharField()
+    state = serializers.ChoiceField(choices=_STATES)
+    reason = serializers.CharField()
+
+
 class _ControlApi(Operation):
     """Latched in the database: it works while the broker and every worker are down.
 
@@ -98,9 +115,26 @@ class _ControlApi(Operation):
 
     state: TradingState
 
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Answer within seconds, also while the database is locked."""
+        with brief_wait():
+            return super().dispatch(request, *args, **kwargs)
+
+    def handle_exception(self, exc: Exception) -> Response:
+        """Leave a halt as a file where the database did not take it: 202, not yet latched."""
+        if not isinstance(exc, DatabaseError) or not self.request.user.is_authenticated:
+            return super().handle_exception(exc)
+        given: dict[str, Any] = self.checked(ControlInput)
+        try:
+            leave_halt(state=self.state.value, actor=self.actor, because=exc, **given)
+        except ControlRefused as error:
+            return super().handle_exception(DatabaseBusy(str(error)))
+        return Response(PendingRow({**given, "state": self.state.value}).data, status=202)
+
     def latch(self) -> Response:
         given: dict[str, Any] = self.checked(ControlInput)
         try:
+            refuse_beside_file(scope=given["scope"], state=self.state.value)
             row = control_set(
                 scope=given["scope"],
                 state=self.state,
@@ -120,7 +154,7 @@ def _documented(operation_id: str) -> Any:
         operation_id=operation_id,
         parameters=[IDEMPOTENCY_HEADER],
         request=ControlInput,
-        responses={200: ControlRow} | WRITE_PROBLEMS,
+        responses={200: ControlRow, 202: PendingRow} | WRITE_PROBLEMS,
     )
 
 

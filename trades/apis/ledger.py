@@ -73,6 +73,9 @@ class OrderRow(serializers.Serializer):
     symbol = serializers.CharField()
     side = serializers.CharField()
     purpose = serializers.CharField()
+    cause = serializers.CharField()
+    reason_code = serializers.CharField()
+    actor = serializers.CharField()
     order_type = serializers.CharField()
     status = serializers.CharField()
     quantity_base = MoneyField()
@@ -207,12 +210,14 @@ class TradeStatisticsApi(Operation):
 
 
 class PositionRow(serializers.Serializer):
+    id = serializers.CharField(source="position_id", help_text="as in positions/ID/close")
     strategy = serializers.CharField()
     symbol = serializers.CharField()
     side = serializers.CharField()
     quantity_base = MoneyField()
     average_price = MoneyField()
     stop_price = MoneyField(allow_null=True)
+    resting_stop_base = MoneyField()
     target_price = MoneyField(allow_null=True)
     opened_at = serializers.DateTimeField()
     mark_price = MoneyField(allow_null=True)

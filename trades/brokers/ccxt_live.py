@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
 
 from django.db import transaction
 from django.utils import timezone
@@ -18,16 +19,18 @@ from engine.types.orders import (
     OrderState,
     OrderStatus,
     OrderType,
-    Purpose,
     Rejection,
     SubmitResult,
     Unanswered,
 )
 from market.errors import SourceUnavailable
-from trades import models, oms, records
+from trades import models, oms, order_watch, records
 from trades.alerts import Alarm, Alert
 from trades.brokers.ccxt_values import VenueTrade
+from trades.brokers.send_checks import Check, no_checks
 from trades.brokers.venue_client import Hold, VenueClient, refuses_keys
+from trades.brokers.withdrawn import Withdrawn
+from trades.core.operating_limits import DEFAULTS, OperatingLimits
 from trades.errors import VenueRefused
 from trades.failpoints import disarm, failpoint
 from trades.lease import Fence
@@ -41,10 +44,9 @@ STOPS_EVERY_S = 5.0
 # Trades are asked for from a little before the order's decision: venues round their times.
 ORDER_MARGIN_MS = 60_000
 SWEEP_OVERLAP_MS = 3_600_000
-REJECTIONS_TO_BRAKE = 5
-# ccxt's word for a symbol that is not traded now; whether the order was taken only a query tells.
-CLOSED = "MarketClosed"
+CLOSED = "MarketClosed"  # ccxt's word; whether the order was taken only a query tells
 REJECTIONS_TO_HALT = 10
+REJECTIONS_WINDOW = timedelta(minutes=10)
 
 
 class VenueBroker:
@@ -64,11 +66,14 @@ class VenueBroker:
         alarm: Alarm,
         fills_answered: Callable[[], None] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
+        checks: Check = no_checks,
+        limits: OperatingLimits = DEFAULTS,
     ) -> None:
         """``entries_held`` says why no entry may leave now, empty where it may (I-19).
 
         ``fills_answered`` hears of every answer to a question for fills, so that whoever was told
-        ``FILLS_UNAVAILABLE`` learns of its end.
+        ``FILLS_UNAVAILABLE`` learns of its end. ``checks`` are asked of an order that was just
+        decided, right before it is sent.
         """
         if run.mode == models.Mode.LIVE:
             disarm()
@@ -79,11 +84,13 @@ class VenueBroker:
         self._alarm = alarm
         self._fills_answered = fills_answered
         self._monotonic = monotonic
+        self._checks = checks
+        self._limits = limits
         self._sweep_at_s = monotonic()
         self._stops_at_s = monotonic()
         self._foreign: dict[str, str] = {}
         self._was_refused = False
-        self._missing: dict[str, set[str]] = {}
+        self._withdrawn = Withdrawn(run, alarm)
 
     def submit(self, intent: OrderIntent, event: MarketEvent) -> SubmitResult:
         """Send one intent that is on disk, at most once; see ``trades.oms`` for each step.
@@ -93,7 +100,12 @@ class VenueBroker:
         """
         failpoint("oms.before_claim")
         hold = self._client.hold(intent)
-        return self.send(intent) if hold is None else self._hold_back(intent, hold)
+        if hold is not None:
+            return self._hold_back(intent, hold)
+        refusal = self._checks(intent)
+        if refusal is not None:
+            return oms.deny(intent.client_order_id, refusal, self._fence)
+        return self.send(intent)
 
     def send(self, intent: OrderIntent, *, resend: bool = False) -> SubmitResult:
         """Claim, send, record. ``resend`` sends an UNKNOWN order again under its own id."""
@@ -117,14 +129,17 @@ class VenueBroker:
         self._judge(intent, answer)
         return answer
 
-    def cancel(self, client_order_id: str, event: MarketEvent) -> SubmitResult:
+    def cancel(self, client_order_id: str, event: MarketEvent, reason: str = "") -> SubmitResult:
         """Ask the venue to cancel, and then what became of the order: it ends by the venue's word,
         its fills first (F-004).
 
         "No such order" is no ending: it may have filled (F-015). Where the venue does not answer
         the order stays PENDING_CANCEL, and what waits for its end waits.
         """
-        order = oms.request_cancel(client_order_id, self._fence)
+        return self._cancel(client_order_id, reason)
+
+    def _cancel(self, client_order_id: str, reason: str = "") -> SubmitResult:
+        order = oms.request_cancel(client_order_id, self._fence, reason)
         if order is None:
             return oms.order_state_of(client_order_id)
         failpoint("cancel.before_send")
@@ -144,8 +159,18 @@ class VenueBroker:
 
     def take_refusal(self) -> bool:
         """True once after the venue refused an order: books or rules may no longer be right."""
-        was_refused, self._was_refused = self._was_refused, False
-        return was_refused
+        told, self._was_refused = self._was_refused, False
+        return told
+
+    def cancel_resting_entries(self) -> int:
+        """Cancel entries that rest where no new risk is allowed; protective stops stay (CTL-13).
+
+        An order asked for once is PENDING_CANCEL and then the reconciler's. Returns how many.
+        """
+        resting = order_watch.resting_entries_held(self._run.pk)
+        for client_order_id in resting:
+            self._cancel(client_order_id)
+        return len(resting)
 
     def open_intents(self) -> Sequence[OrderIntent]:
         return tuple(
@@ -154,8 +179,7 @@ class VenueBroker:
         )
 
     def waiting(self) -> Sequence[OrderIntent]:
-        rows = oms.in_flight(self._run.pk).filter(status=OrderStatus.INTENT, purpose=Purpose.EXIT)
-        return tuple(records.order_intent(order) for order in rows)
+        return oms.waiting(self._run.pk)
 
     def has_news(self) -> bool:
         """True while an order is on its way; a resting stop is looked at now and then only."""
@@ -212,7 +236,7 @@ class VenueBroker:
             return []
         trades = self._client.trades_since(symbol, since_ms)
         if self._monotonic() >= self._sweep_at_s:
-            self._look_for_withdrawn(symbol, since_ms, trades)
+            self._withdrawn.look(symbol, since_ms, trades)
         fresh = self._unbooked(symbol, trades)
         found: list[tuple[Fill, OrderIntent]] = []
         for trade in fresh:
@@ -225,26 +249,6 @@ class VenueBroker:
         for order in waiting:
             self._refresh(order, found)
         return found
-
-    def _look_for_withdrawn(self, symbol: str, since_ms: int, trades: Iterable[VenueTrade]) -> None:
-        """Tell of fills we booked that the venue, asked twice, does not know any more (F-062).
-
-        Books stay as they are until a person has looked: which side is wrong nobody knows here.
-        """
-        listed = {trade.trade_id for trade in trades}
-        booked = self._run.fills.filter(
-            symbol=symbol, executed_at__gte=records.moment(since_ms)
-        ).select_related("order")
-        missing = {fill.trade_id: fill for fill in booked if fill.trade_id not in listed}
-        for trade_id in sorted(missing.keys() & self._missing.get(symbol, set())):
-            fill = missing[trade_id]
-            text = (
-                f"fill {trade_id} of {fill.quantity_base} {symbol} is in our books and no longer"
-                " at the venue; compare both before anything is sent"
-            )
-            scope, brake = f"strategy:{fill.strategy}", TradingState.HALTED
-            self._alarm(Alert("FILL_WITHDRAWN", f"{symbol} {trade_id}", text, scope, brake))
-        self._missing[symbol] = set(missing)
 
     def _since_ms(self, symbol: str, waiting: Sequence[models.Order]) -> int | None:
         """Return from when on to ask, in venue time; None before anything happened here.
@@ -363,9 +367,9 @@ class VenueBroker:
 
     def _judge(self, intent: OrderIntent, answer: OrderState | Rejection | Unanswered) -> None:
         """Pull the brake where refusals show that going on is useless (F-052, F-056)."""
-        if isinstance(answer, Unanswered) and answer.reason.startswith(CLOSED):
-            self._was_refused = True
         if not isinstance(answer, Rejection):
+            is_closed = isinstance(answer, Unanswered) and answer.reason.startswith(CLOSED)
+            self._was_refused = self._was_refused or is_closed
             return
         self._was_refused = answer.by_venue
         self._refused(answer.code, answer.message)
@@ -379,10 +383,16 @@ class VenueBroker:
             text = f"{REJECTIONS_TO_HALT} orders in a row were refused, last: {answer.message}"
             brake = TradingState.HALTED
             self._alarm(Alert("REJECTIONS_HALT", str(self._run.pk), text, brake=brake))
-        elif oms.rejected_in_a_row(self._run.pk, REJECTIONS_TO_BRAKE):
-            text = f"{REJECTIONS_TO_BRAKE} orders in a row were refused, last: {answer.message}"
-            brake = TradingState.REDUCING
-            self._alarm(Alert("REJECTIONS", str(self._run.pk), text, brake=brake))
+            return
+        in_a_row, lately = self._limits.rejections_in_a_row, self._limits.rejections_in_10_minutes
+        if oms.rejected_in_a_row(self._run.pk, in_a_row):
+            text = f"{in_a_row} orders in a row were refused, last: {answer.message}"
+        elif order_watch.rejected_since(self._run.pk, timezone.now() - REJECTIONS_WINDOW) >= lately:
+            text = f"{lately} orders were refused within 10 minutes, last: {answer.message}"
+        else:
+            return
+        brake = TradingState.REDUCING
+        self._alarm(Alert("REJECTIONS", str(self._run.pk), text, brake=brake))
 
     def _refused(self, code: str, message: str) -> None:
         if refuses_keys(code, message):

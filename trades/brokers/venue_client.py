@@ -185,6 +185,45 @@ class VenueClient:
         rows = self._read_rows("fetch_open_orders", symbol)
         return [VenueOrder(symbol, order_word(self._client.id, row)) for row in rows]
 
+    def quote(self, symbol: str) -> tuple[float, float] | str:
+        """Return the best (bid, ask) of now, or why there is none; asked once, never repeated."""
+        answer = self._once(
+            "fetch_ticker", Urgency.ENTRY, lambda: self._client.fetch_ticker(symbol), writes=False
+        )
+        if isinstance(answer, Rejection):
+            return f"{answer.code}: {answer.message}"
+        if isinstance(answer, Unavailable | Unanswered):
+            return answer.reason
+        bid, ask = answer.get("bid"), answer.get("ask")
+        if bid is None or ask is None:
+            return f"bid was {bid}, ask was {ask}"
+        return float(bid), float(ask)
+
+    def venue_ms(self) -> int:
+        """Return the venue's time in UTC milliseconds.
+
+        Raises:
+            SourceUnavailable: the venue did not answer.
+        """
+        return int(self._read("fetch_time", self._client.fetch_time))
+
+    @property
+    def can_count_down(self) -> bool:
+        """True where the venue cancels everything of ours unless it hears from us."""
+        return bool(self._client.has.get("cancelAllOrdersAfter"))
+
+    def cancel_all_after(self, seconds: float) -> str:
+        """Start the venue's countdown anew (0 ends it); return why not, empty where it did."""
+        answer = self._once(
+            "cancel_all_orders_after",
+            Urgency.CANCEL,
+            lambda: self._client.cancel_all_orders_after(round(seconds * 1000)),
+            writes=True,
+        )
+        if isinstance(answer, Rejection):
+            return f"{answer.code}: {answer.message}"
+        return answer.reason if isinstance(answer, Unavailable | Unanswered) else ""
+
     def balances(self) -> dict[str, Decimal]:
         """Return what the account holds of each asset, free and locked together."""
         answer = self._read("fetch_balance", self._client.fetch_balance)

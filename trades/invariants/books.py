@@ -9,13 +9,12 @@ from decimal import Decimal
 
 from django.db.models import F, Q
 
+from engine.ledger_state import DUST
 from market.models import Candle, Instrument
 from trades import models
 from trades.invariants.breach import Breach
 
 ZERO = Decimal(0)
-# Strategies that hold on to nothing: the book of positions that dust was moved out of.
-_DUST = "dust"
 
 
 def no_fill_is_also_external() -> Iterator[Breach]:
@@ -32,7 +31,7 @@ def positions_are_the_sum_of_fills() -> Iterator[Breach]:
         owed[fill.run_id, fill.strategy, fill.symbol] += _signed(fill.side, fill.quantity_base)
         if fill.fee_asset == fill.symbol.partition("/")[0]:
             owed[fill.run_id, fill.strategy, fill.symbol] -= fill.fee
-    for trade in models.Trade.objects.filter(exit_reason=_DUST):
+    for trade in models.Trade.objects.filter(exit_reason=DUST):
         owed[trade.run_id, trade.strategy, trade.symbol] -= _signed(trade.side, trade.quantity_base)
     held: defaultdict[tuple[int, str, str], Decimal] = defaultdict(Decimal)
     for lot in models.Lot.objects.filter(is_open=True):
@@ -47,7 +46,8 @@ def positions_are_the_sum_of_fills() -> Iterator[Breach]:
 
 
 def cash_is_the_sum_of_flows() -> Iterator[Breach]:
-    """Cash of the newest equity point = starting cash and every fill's payment and quote fee.
+    """Cash of the newest equity point = starting cash, what came and went without a trade, and
+    every fill's payment and quote fee.
 
     Only for runs whose fees are in quote or base: another asset's value at the time is not a row.
     """
@@ -60,6 +60,8 @@ def cash_is_the_sum_of_flows() -> Iterator[Breach]:
             cash -= _signed(fill.side, fill.quantity_base) * fill.price
             cash -= fill.fee if fill.fee_asset == run.quote else ZERO
             assets.add(fill.fee_asset)
+        moved = run.adjustments.filter(asset=run.quote).values_list("amount", flat=True)
+        cash += sum(moved, ZERO)
         if point.cash_quote != cash:
             yield Breach(
                 "I-6", f"run {run.pk} has cash {point.cash_quote}, its flows say {cash} {run.quote}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +18,7 @@ from market.models import Candle
 from market.models import Instrument as InstrumentRow
 from strategies.core.registry import RULES, rule_sources
 from trades.core.decision_replay import replay_decision
+from trades.core.operating_limits import OperatingLimits
 from trades.core.replay_report import DecisionReplay, StoredDecision
 from trades.models import Decision, TradingRun
 from trades.records import milliseconds
@@ -80,9 +82,14 @@ def _is_enabled(run: TradingRun, code: str) -> bool:
     return bool(_strategy(run, code).get("enabled", True))
 
 
+# Asked on the order path, not by decisions.
+_ORDER_PATH = frozenset(field.name for field in fields(OperatingLimits))
+
+
 def _limits(run: TradingRun) -> dict[str, object]:
     """Return the run's limits by their engine names; the file calls the drawdown's otherwise."""
-    limits = dict(run.config.get("risk", {}))
+    given = run.config.get("risk", {})
+    limits = {name: value for name, value in given.items() if name not in _ORDER_PATH}
     if "max_total_drawdown" in limits:
         limits["max_drawdown"] = limits.pop("max_total_drawdown")
     return limits

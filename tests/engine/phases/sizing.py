@@ -15,6 +15,7 @@ from engine.phases.risk_and_sizing import (
 )
 from engine.policy import BasePolicy
 from engine.ports import Assessment, OptimizationPolicy
+from engine.types.bars import Snapshot
 from engine.types.ledger import Trade
 from engine.types.opinions import (
     MarketView,
@@ -79,10 +80,11 @@ def ask(
     late_ms: int = 0,
     shortable: bool = False,
     seen: dict[str, Any] | None = None,
+    at: Snapshot | None = None,
     **account: Any,
 ) -> Answer:
     """Judge a proposal; ``seen`` are changes to the analysis, the rest changes to the account."""
-    at = snapshot(late_ms=late_ms, shortable=shortable)
+    at = at or snapshot(late_ms=late_ms, shortable=shortable)
     report = [].append if failures is None else failures.append
     question = Question(
         proposal or entry(), at, analysis(at, **(seen or {})), context(**account), config, report

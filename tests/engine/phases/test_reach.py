@@ -187,8 +187,11 @@ def test_advice_of_the_book_is_a_note_of_the_decision(advice: str, code: str | N
 # What an expression may come to, where a code is not written out at the place that makes it.
 COMPUTED: dict[str, tuple[str, ...]] = {
     "assessment.reason_code": ("UNFILTERED",),
-    "breach.code": ("MAX_DRAWDOWN", "MIN_EQUITY", "LOSS_STREAK", "DAY_LOSS"),
-    "code": ("MAX_STRATEGY", "MAX_GROSS", "OPEN_ORDERS", "ORDERS_PER_HOUR", "ORDERS_PER_DAY"),
+    "breach.code": ("MAX_DRAWDOWN", "MIN_EQUITY", "LOSS_STREAK", "DAY_LOSS", "WEEK_LOSS"),
+    "code": (
+        *("MAX_STRATEGY", "MAX_GROSS", "OPEN_ORDERS", "ORDERS_PER_HOUR", "ORDERS_PER_DAY"),
+        *("REPEATED_ENTRIES", "REPEATED_ENTRIES_DAY", "VOLUME_SHARE", "BOOK_SHARE"),
+    ),
     "f'ADVICE_{flow.advice.upper()}'": ("ADVICE_LIMIT", "ADVICE_SPLIT"),
     "f'INVALID_{name.upper()}'": ("INVALID_QUANTITY", "INVALID_PRICE"),
     "f'STRATEGY_{status.value}'": ("STRATEGY_SUSPENDED", "STRATEGY_RETIRED"),

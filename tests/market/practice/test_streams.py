@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from market.sources.ccxt_poll import CcxtPollSource
 from tests.practice_process import PracticeProcess
 
 BTC = "BTC/USDT"
@@ -102,6 +103,26 @@ async def test_muted_stream_is_silent_though_open(practice: PracticeProcess, pro
     practice.clear_faults()
     await asyncio.to_thread(practice.step)
     assert (await asyncio.wait_for(watching, PATIENCE_S))[0]["price"] > 0
+
+
+async def test_a_muted_stream_delays_no_bar(practice: PracticeProcess, pro: Any) -> None:
+    """F-059: bars are read by polling, so each is there at the first poll after its close."""
+    client = practice.client()
+    source = CcxtPollSource(client, [BTC], "1m")
+    await asyncio.to_thread(lambda: list(source.events()))
+    await stepping(practice, lambda: pro.watch_trades(BTC))
+    await asyncio.to_thread(lambda: list(source.events()))
+    practice.fault("ws.market", "mute_ws")
+    watching = asyncio.ensure_future(pro.watch_trades(BTC))
+    for _ in range(3):
+        await asyncio.to_thread(practice.step)
+        (event,) = await asyncio.to_thread(lambda: list(source.events()))
+        assert event.now_ms - event.ts_ms < 60_000
+        assert event.book is not None
+    assert await quiet(asyncio.shield(watching)), "the stream told of none of them"
+    practice.clear_faults()
+    await asyncio.to_thread(practice.step)
+    await asyncio.wait_for(watching, PATIENCE_S)
 
 
 async def test_user_events_can_come_twice(practice: PracticeProcess, pro: Any) -> None:

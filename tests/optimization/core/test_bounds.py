@@ -126,7 +126,7 @@ targets = st.one_of(
 def test_no_sequence_of_targets_breaks_a_promise(
     begin: float, asked: list[tuple[float, int, int]]
 ) -> None:
-    """OPT-74, OPT-75, D-17: any start, targets, times and trades."""
+    """OPT-74, OPT-75, CTL-20, D-17: any start, targets, times and trades."""
     held, now, trades = HeldWeight(begin), 0, 0
     path = [(0, begin)]
     seen = 0
@@ -153,7 +153,7 @@ def test_the_checker_of_the_fuzz_sees_each_kind_of_breach() -> None:
 
 
 def test_eight_thousand_seeded_steps_break_no_promise() -> None:
-    """OPT-74, OPT-75: hostile targets (jumps between the ends, tiny moves, reversals)."""
+    """OPT-74, OPT-75, CTL-20: hostile targets (jumps between the ends, tiny moves, reversals)."""
     rng = np.random.default_rng(74)
     for _ in range(20):
         held, now, trades = HeldWeight(float(rng.uniform(0.1, 2.0))), 0, 0

@@ -1,0 +1,134 @@
+"""Brakes of the order path: refusals that pile up, and entries that should not rest."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from engine.ports import TradingState
+from engine.types.opinions import Side
+from engine.types.orders import OrderState, OrderStatus, OrderType, Purpose
+from tests.practice_process import PracticeProcess
+from tests.trades.order_factory import BTC, World, make_intent, write_intent
+from trades import models
+from trades.services import control_set
+
+
+def sent(world: World, status: str, minutes_ago: float) -> None:
+    """An order that was sent and ended, some time ago."""
+    intent = make_intent(decided_at_ms=world.now_ms)
+    order = write_intent(world.run, intent)
+    at = timezone.now() - timedelta(minutes=minutes_ago)
+    models.Order.objects.filter(pk=order.pk).update(status=status, sent_at=at)
+    models.OrderEvent.objects.create(
+        order=order, seq=2, from_status="SENDING", to_status=status, at=at
+    )
+
+
+def refuse(world: World, practice: PracticeProcess) -> None:
+    """Send one order that the venue refuses."""
+    practice.fault("order.create", "reject", nth=1, code=-2010)
+    world.broker.submit(world.intend(), world.event)
+
+
+@pytest.mark.parametrize(
+    ("minutes_ago", "codes"), [(9.0, ["REJECTIONS"]), (11.0, [])], ids=["ten", "nine"]
+)
+def test_ten_refusals_within_ten_minutes_end_entries(
+    world: World, practice: PracticeProcess, minutes_ago: float, codes: list[str]
+) -> None:
+    """CTL-17: also where orders that were taken lie between them; an old one does not count."""
+    sent(world, "REJECTED", minutes_ago)
+    for _ in range(8):
+        sent(world, "REJECTED", 5.0)
+        sent(world, "FILLED", 5.0)
+    refuse(world, practice)
+    assert world.codes() == codes
+    assert [alert.brake for alert in world.alerts] == [TradingState.REDUCING] * len(codes)
+
+
+def test_five_refusals_in_a_row_end_entries_and_refused_keys_halt(
+    world: World, practice: PracticeProcess
+) -> None:
+    """CTL-17, F-052, F-056"""
+    for _ in range(4):
+        sent(world, "REJECTED", 5.0)
+    refuse(world, practice)
+    assert [(a.code, a.brake) for a in world.alerts] == [("REJECTIONS", TradingState.REDUCING)]
+    world.alerts.clear()
+    practice.fault("order.create", "reject", nth=1, code=-2015)
+    world.broker.submit(world.intend(quantity="0.00300"), world.event)
+    assert ("AUTH", TradingState.HALTED) in [(a.code, a.brake) for a in world.alerts]
+
+
+def rest(world: World) -> Any:
+    """A limit order of ours, far below the market, open at the venue."""
+    bid, _ = world.client.quote(BTC)  # type: ignore[misc]
+    price = (Decimal(repr(bid)) * Decimal("0.9")).quantize(Decimal("0.01"))
+    intent = world.intend(kind=OrderType.LIMIT, limit=str(price), quantity="0.00400")
+    answer = world.broker.submit(intent, world.event)
+    assert isinstance(answer, OrderState) and answer.status is OrderStatus.OPEN
+    return intent
+
+
+def protect(world: World) -> Any:
+    """A position bought here, with its stop resting far below."""
+    world.broker.submit(world.intend(quantity="0.00200"), world.event)
+    world.book()
+    bid, _ = world.client.quote(BTC)  # type: ignore[misc]
+    price = (Decimal(repr(bid)) * Decimal("0.8")).quantize(Decimal("0.01"))
+    stop = world.intend(kind=OrderType.STOP, stop=str(price), side=Side.SELL, purpose=Purpose.EXIT)
+    world.broker.submit(stop, world.event)
+    return stop
+
+
+@pytest.mark.parametrize(
+    ("scope", "state"),
+    [
+        ("global", "HALTED"),
+        ("global", "REDUCING"),
+        ("symbol:BTC/USDT", "HALTED"),
+        ("strategy:ema-trend", "REDUCING"),
+    ],
+)
+def test_where_no_new_risk_is_allowed_entries_do_not_rest(
+    world: World, practice: PracticeProcess, scope: str, state: str
+) -> None:
+    """CTL-13, I-9: the venue ends them; a protective stop stays where it is."""
+    entry = rest(world)
+    stop = protect(world)
+    world.reconciler.run_if_due()
+    assert world.order(entry).status == OrderStatus.OPEN, "nothing is canceled while trading"
+    control_set(scope=scope, state=state, actor="a", reason="odd prices")
+    world.reconciler.run_if_due()
+    world.book(sweep=True)
+    statuses = {o["client_id"]: o["status"] for o in practice.ledger()["orders"]}
+    assert statuses[entry.client_order_id] == "CANCELED"
+    assert statuses[stop.client_order_id] == "NEW"
+    assert world.order(entry).status == OrderStatus.CANCELED
+    assert world.order(stop).status == OrderStatus.OPEN
+
+
+def test_a_halt_of_another_symbol_cancels_nothing_here(world: World) -> None:
+    """CTL-13"""
+    entry = rest(world)
+    models.ControlState.objects.create(
+        scope="symbol:ETH/USDT", state="HALTED", actor="a", changed_at=timezone.now()
+    )
+    assert world.broker.cancel_resting_entries() == 0
+    assert world.order(entry).status == OrderStatus.OPEN
+
+
+def test_the_file_cancels_resting_entries_too(world: World, tmp_path: Path, settings: Any) -> None:
+    """CTL-13"""
+    entry = rest(world)
+    settings.VAR_DIR = tmp_path
+    (tmp_path / "HALT").touch()
+    assert world.broker.cancel_resting_entries() == 1
+    assert world.order(entry).status == OrderStatus.CANCELED
+    assert world.broker.cancel_resting_entries() == 0, "asked once"

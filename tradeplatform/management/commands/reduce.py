@@ -1,0 +1,11 @@
+"""Allows exits and cancels only, until somebody resumes trading."""
+
+from __future__ import annotations
+
+from engine.ports import TradingState
+from tradeplatform.control_command import ControlCommand
+
+
+class Command(ControlCommand):
+    help = __doc__
+    state = TradingState.REDUCING

@@ -1,0 +1,11 @@
+"""Lets trading go on after a halt."""
+
+from __future__ import annotations
+
+from engine.ports import TradingState
+from tradeplatform.control_command import ControlCommand
+
+
+class Command(ControlCommand):
+    help = __doc__
+    state = TradingState.ACTIVE
