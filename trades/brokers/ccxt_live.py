@@ -237,9 +237,8 @@ class VenueBroker:
         trades = self._client.trades_since(symbol, since_ms)
         if self._monotonic() >= self._sweep_at_s:
             self._withdrawn.look(symbol, since_ms, trades)
-        fresh = self._unbooked(symbol, trades)
         found: list[tuple[Fill, OrderIntent]] = []
-        for trade in fresh:
+        for trade in self._unbooked(symbol, trades):
             order = self._owner(trade)
             if order is None:
                 self._book_external(trade)
@@ -368,8 +367,7 @@ class VenueBroker:
     def _judge(self, intent: OrderIntent, answer: OrderState | Rejection | Unanswered) -> None:
         """Pull the brake where refusals show that going on is useless (F-052, F-056)."""
         if not isinstance(answer, Rejection):
-            is_closed = isinstance(answer, Unanswered) and answer.reason.startswith(CLOSED)
-            self._was_refused = self._was_refused or is_closed
+            self._was_refused |= isinstance(answer, Unanswered) and CLOSED in answer.reason
             return
         self._was_refused = answer.by_venue
         self._refused(answer.code, answer.message)

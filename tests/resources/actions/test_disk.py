@@ -116,6 +116,31 @@ def test_a_folder_that_becomes_a_link_meanwhile_is_not_followed(tmp_path, monkey
     assert outside.exists()
 
 
+def test_a_file_that_was_replaced_meanwhile_stays(tmp_path, monkeypatch):
+    """F-094: what was looked at is what goes, not what bears its name by now."""
+    path = a_file(tmp_path / "tmp" / "a")
+    action = CleanTemp()
+    really = action.chosen
+
+    def replaced(told, every):
+        chosen = really(told, every)
+        a_file(tmp_path / "tmp" / "other").replace(path)
+        return chosen
+
+    monkeypatch.setattr(action, "chosen", replaced)
+    assert done(action, tmp_path).saved == {"bytes": 0.0}
+    assert path.exists()
+
+
+def test_a_folder_that_is_a_link_to_another_of_the_installation_is_refused(tmp_path):
+    """I-28"""
+    kept = a_file(tmp_path / "backups" / "yesterday")
+    (tmp_path / "tmp").symlink_to(kept.parent)
+    with pytest.raises(ActionFailed, match="folder tmp was a link"):
+        done(CleanTemp(), tmp_path)
+    assert kept.exists()
+
+
 def test_a_file_that_is_open_stays(tmp_path):
     """F-094"""
     path = a_file(tmp_path / "tmp" / "in-use")
