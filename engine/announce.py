@@ -33,8 +33,8 @@ class EventOutcome:
     fills: list[tuple[Fill, OrderIntent]] = field(default_factory=list)
     trades: list[Trade] = field(default_factory=list)
     decisions: Sequence[Decision] = ()
-    # orders to end, before any is sent
-    cancels: list[OrderIntent] = field(default_factory=list)
+    # orders to end, each with the reason, before any is sent
+    cancels: list[tuple[OrderIntent, str]] = field(default_factory=list)
     # orders that no decision asked for, in the order they are to be sent
     intents: list[OrderIntent] = field(default_factory=list)
     adjustments: list[Adjustment] = field(default_factory=list)

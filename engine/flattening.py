@@ -59,7 +59,9 @@ def flatten(asked: Flatten, scene: Scene) -> Settled:
 def _cancel_entries(pending: Sequence[OrderIntent], scene: Scene) -> None:
     """A resting entry is taken back; a market order is over before it could be."""
     resting = (i for i in pending if i.purpose is Purpose.ENTRY)
-    scene.outcome.cancels.extend(i for i in resting if i.order_type is not OrderType.MARKET)
+    scene.outcome.cancels.extend(
+        (i, "a flatten takes entries back") for i in resting if i.order_type is not OrderType.MARKET
+    )
 
 
 def _stuck(asked: Flatten, scene: Scene, held: Position) -> str:

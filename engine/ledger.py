@@ -19,6 +19,7 @@ from decimal import Decimal
 
 from engine.equity import DAY_MS, EquityCurve
 from engine.ledger_state import (
+    DUST,
     Asset,
     FillEffect,
     Holding,
@@ -195,23 +196,22 @@ class Ledger:
 
     def is_dust(self, strategy: str, instrument: Instrument) -> bool:
         """True where the position is open and no order could close it (F-019)."""
-        held = self.position(strategy, instrument.symbol).quantity_base
-        return is_dust(held, self._asset_of(instrument.symbol).mark, instrument)
-
-    def sweep_dust(
-        self, strategy: str, instrument: Instrument, ts_ms: int, regime: str
-    ) -> FillEffect:
-        """Close a dust position, if it is one, at its mark: no cash moves, no fee is paid and the
-        coins stay on the account as external holdings."""
-        if not self.is_dust(strategy, instrument):
-            return FillEffect()
         symbol = instrument.symbol
-        book, asset = self._books[strategy, symbol], self._asset_of(symbol)
+        return is_dust(
+            self.position(strategy, symbol).quantity_base, self.mark_of(symbol), instrument
+        )
+
+    def sweep_dust(self, strategy: str, symbol: str, ts_ms: int, regime: str) -> FillEffect:
+        """Close a position that ``is_dust`` at its mark, without cash or fee; the coins stay on the
+        account as external holdings. Does nothing where nothing is held."""
+        book, asset = self._book(strategy, symbol), self._asset_of(symbol)
+        if not book.lots:
+            return FillEffect()
         quantity, mark = book.quantity, asset.mark
         if mark is None:  # an open position always has one: its fill set it
             raise LedgerError(f"position of {strategy} in {symbol} has no mark")
         trade_id = f"{symbol}:dust:{strategy}:{ts_ms}"
-        leaving = Exit(trade_id, mark, ZERO, ts_ms, regime, "dust", "")
+        leaving = Exit(trade_id, mark, ZERO, ts_ms, regime, DUST, "")
         changed, trades = self._close(book, abs(quantity), leaving)
         asset.external += quantity
         asset.gross -= abs(quantity)
@@ -232,8 +232,7 @@ class Ledger:
 
     def _set_mark(self, asset: Asset, price: Decimal) -> None:
         external = asset.external
-        if asset.balance:
-            self._moved = True
+        self._moved |= asset.balance != 0
         if external:
             if asset.mark is None:
                 self._contribute(self.equity_quote, external * price)
@@ -243,8 +242,8 @@ class Ledger:
 
     def holding(self, asset: str) -> Holding:
         """What no strategy holds of an asset other than the quote, and its last mark."""
-        held = self._assets.get(asset)
-        return Holding() if held is None else Holding(held.external, held.mark)
+        held = self._assets.get(asset, Asset(ZERO))
+        return Holding(held.external, held.mark)
 
     @property
     def cash_quote(self) -> Decimal:
@@ -305,6 +304,10 @@ class Ledger:
         """The strategy's position in the symbol; quantity 0 where it has none."""
         book = self._books.get((strategy, symbol))
         return book.position() if book is not None else Position(strategy, symbol)
+
+    def filled_of(self, client_order_id: str) -> Decimal:
+        """What was booked of an order, in base units."""
+        return self._filled.get(client_order_id, ZERO)
 
     def mark_of(self, symbol: str) -> Decimal | None:
         """The price the symbol's base asset is valued at; None before its first."""
@@ -381,20 +384,16 @@ class Ledger:
         return ledger
 
     def _book(self, strategy: str, symbol: str) -> LotBook:
-        book = self._books.get((strategy, symbol))
-        if book is None:
-            book = self._books[strategy, symbol] = LotBook(strategy, symbol)
-        return book
+        if (strategy, symbol) not in self._books:
+            self._books[strategy, symbol] = LotBook(strategy, symbol)
+        return self._books[strategy, symbol]
 
     def _asset_of(self, symbol: str) -> Asset:
-        asset = self._by_symbol.get(symbol)
-        if asset is None:
-            asset = self._assets.setdefault(self._base(symbol), Asset(ZERO))
-            self._by_symbol[symbol] = asset
-        return asset
+        if symbol not in self._by_symbol:
+            self._by_symbol[symbol] = self._assets.setdefault(self._base(symbol), Asset(ZERO))
+        return self._by_symbol[symbol]
 
     def _base(self, symbol: str) -> str:
-        base = self._bases.get(symbol)
-        if base is None:
-            base = self._bases[symbol] = base_of(symbol, self.quote)
-        return base
+        if symbol not in self._bases:
+            self._bases[symbol] = base_of(symbol, self.quote)
+        return self._bases[symbol]

@@ -12,6 +12,9 @@ from engine.types.decisions import Reason
 from engine.types.ledger import ZERO, Lot, Trade
 from engine.types.orders import Fill, OrderIntent
 
+# The exit reason of what was swept out of a book because no order could close it.
+DUST = "dust"
+
 
 class LedgerError(ValueError):
     """A fill or balance that cannot be booked; nothing was changed."""

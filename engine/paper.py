@@ -116,8 +116,10 @@ class PaperBroker:
             self._wait(order)
         return _state(order)
 
-    def cancel(self, client_order_id: str, event: MarketEvent) -> OrderState | Rejection:
-        """Cancel what is left of an order; its fills stay."""
+    def cancel(
+        self, client_order_id: str, event: MarketEvent, reason: str = ""
+    ) -> OrderState | Rejection:
+        """Cancel what is left of an order; its fills stay. The reason is for brokers with rows."""
         order = self._orders.get(client_order_id)
         if order is None:
             return Rejection("UNKNOWN_ORDER", f"no order has client id {client_order_id}")

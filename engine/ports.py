@@ -87,8 +87,8 @@ class Broker(Protocol):
     def submit(self, intent: OrderIntent, event: MarketEvent) -> SubmitResult:
         """Send one intent. Never raises for a venue's answer; no answer is ``Unanswered``."""
 
-    def cancel(self, client_order_id: str, event: MarketEvent) -> SubmitResult:
-        """Ask for the end of an order; returns what is known of it afterwards.
+    def cancel(self, client_order_id: str, event: MarketEvent, reason: str = "") -> SubmitResult:
+        """Ask for the end of an order; returns what is known of it afterwards. The reason is kept.
 
         Only a terminal status says that it has ended, and then every fill of it is booked or will
         be told of. Never raises for a venue's answer.

@@ -17,6 +17,7 @@ from typing import Protocol
 from engine.account import Account
 from engine.announce import EventOutcome
 from engine.client_ids import RunIdentity
+from engine.entry_orders import EntryDesk, EntryRules
 from engine.failsafe import FailSafe, Failure
 from engine.ledger import Ledger
 from engine.ledger_state import LedgerState
@@ -97,6 +98,7 @@ class SideMarket:
     fee_in: FeeIn = FeeIn.QUOTE
     slippage_bps: Decimal = ZERO
     resting_stops: bool = False
+    entries: EntryRules = field(default_factory=EntryRules)
 
 
 @dataclass(slots=True)
@@ -157,6 +159,8 @@ class SideBook:
             protection=Protection(market.identity, market.instruments)
             if market.resting_stops
             else None,
+            instruments=market.instruments,
+            entries=EntryDesk(market.entries, market.identity, market.instruments),
         )
         self._outcome: EventOutcome | None = None
         self._is_open = True

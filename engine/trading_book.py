@@ -7,19 +7,21 @@ same analyses with another account: it is this one class that trades in all of t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Protocol
 
 from engine.account import Account
 from engine.announce import EventOutcome
 from engine.client_ids import RunIdentity
+from engine.entry_orders import Entering, EntryDesk
 from engine.failsafe import attempt
 from engine.limits import RiskLimits, breakers
 from engine.phases.context import DecisionContext, Positions
 from engine.phases.pipeline import Pipeline
 from engine.ports import Broker, Gatekeeper, OptimizationPolicy, TradingState
 from engine.protection import Protection, Standing
-from engine.types.bars import EventKind, MarketEvent, Snapshot
+from engine.types.bars import EventKind, Instrument, MarketEvent, Snapshot
 from engine.types.decisions import Analysis, Decision, Reason
 from engine.types.ledger import EquityPoint, Lot, Trade
 from engine.types.opinions import Proposal
@@ -57,9 +59,13 @@ class TradingBook:
         gatekeeper: Gatekeeper,
         policy: OptimizationPolicy,
         protection: Protection | None = None,
+        instruments: Mapping[str, Instrument] | None = None,
+        entries: EntryDesk | None = None,
     ) -> None:
         """``protection`` keeps a stop at the broker for each position; without one a stop is
-        judged at the bar's close alone."""
+        judged at the bar's close alone. ``instruments`` tell which remainders no order could
+        close: those are swept (F-019). ``entries`` shapes and follows entry orders; without it all
+        of them go to the market."""
         self.account = account
         self.broker = broker
         self._identity = identity
@@ -68,6 +74,9 @@ class TradingBook:
         self._gatekeeper = gatekeeper
         self._policy = policy
         self._protection = protection
+        self._instruments = dict(instruments or {})
+        self._entries = entries
+        self._remainders: set[tuple[str, str]] = set()
         self._judged: tuple[Decimal, Decimal, Decimal] | None = None
 
     def observe(self, event: MarketEvent) -> None:
@@ -101,6 +110,32 @@ class TradingBook:
                 self._policy.record_outcome(trade)
                 outcome.trades.append(trade)
                 self._judge_streak(trade, event)
+            if intent.purpose.reduces_risk:
+                self._remainders.add((intent.strategy, fill.symbol))
+        if self._remainders:
+            self._sweep_dust(event, outcome, regimes)
+
+    def _sweep_dust(
+        self, event: MarketEvent, outcome: EventOutcome, regimes: Mapping[str, str]
+    ) -> None:
+        """Close what an exit left over where no order could close it (F-019), once nothing of the
+        position is on the way. It is no act of the market's: no streak and no policy hears of it.
+        """
+        ledger = self.account.ledger
+        moving = {(order.strategy, order.symbol) for order in self.broker.open_intents()}
+        for strategy, symbol in sorted(self._remainders - moving):
+            self._remainders.discard((strategy, symbol))
+            instrument = self._instruments.get(symbol)
+            if instrument is None or not ledger.is_dust(strategy, instrument):
+                continue
+            regime = regimes.get(symbol, "")
+            swept = ledger.sweep_dust(strategy, symbol, event.ts_ms, regime)
+            self._journal.record_lots(swept.opened, swept.changed)
+            for trade in swept.trades:
+                self._journal.record_trade(trade)
+                outcome.trades.append(trade)
+                text = f"{trade.quantity_base} {symbol} of {strategy} was too little to sell"
+                outcome.alerts.append(Reason("DUST", text, float(trade.quantity_base)))
 
     def pending(self, asked: Sequence[OrderIntent] = ()) -> list[OrderIntent]:
         """Return what may still fill, and what was ``asked`` for at this event and is not sent;
@@ -136,7 +171,7 @@ class TradingBook:
         pending = self.pending(asked) if proposals else []
         for proposal in proposals:
             context = self._context(proposal, holdings, pending, snapshot.event.ts_ms)
-            decision = pipeline.decide(proposal, snapshot, analysis, context)
+            decision = self._shaped(pipeline.decide(proposal, snapshot, analysis, context))
             if decision.intent is not None:
                 # the next proposal of this bar must see what this one is about to take
                 pending.append(decision.intent)
@@ -149,10 +184,14 @@ class TradingBook:
     def protect(
         self, decisions: Sequence[Decision], event: MarketEvent, outcome: EventOutcome
     ) -> None:
-        """Plan the stops that should rest after this event; new ones are written ahead."""
+        """Follow the entries that wait, then plan the stops that should rest after this event; what
+        is new is written ahead."""
+        orders = self.broker.open_intents()
+        if self._entries is not None and (orders or self._entries.is_waiting):
+            self._follow_entries(self._entries, orders, event, outcome)
         if self._protection is None:
             return
-        orders, positions = self.broker.open_intents(), self.account.ledger.positions()
+        positions = self.account.ledger.positions()
         if not orders and not positions and not self._protection.is_telling:
             return
         standing = Standing(
@@ -162,18 +201,44 @@ class TradingBook:
             is_halted=self._is_halted,
         )
         plan = self._protection.plan(standing, event)
+        outcome.cancels.extend((stop, "its position has changed") for stop in plan.cancels)
+        self._intend(plan.new, outcome)
+
+    def _follow_entries(
+        self,
+        entries: EntryDesk,
+        orders: Sequence[OrderIntent],
+        event: MarketEvent,
+        outcome: EventOutcome,
+    ) -> None:
+        ledger = self.account.ledger
+        entering = Entering(
+            orders=orders,
+            filled_base=ledger.filled_of,
+            mark=ledger.mark_of,
+            may_enter=self._may_enter,
+        )
+        plan = entries.plan(entering, event)
         outcome.cancels.extend(plan.cancels)
-        for intent in plan.new:
+        self._intend(plan.new, outcome)
+
+    def _intend(self, intents: Sequence[OrderIntent], outcome: EventOutcome) -> None:
+        for intent in intents:
             self._journal.record_intent(intent)
             outcome.intents.append(intent)
+
+    def _shaped(self, decision: Decision) -> Decision:
+        if self._entries is None or decision.intent is None:
+            return decision
+        return replace(decision, intent=self._entries.shape(decision.intent))
 
     def submit(
         self, decisions: Sequence[Decision], event: MarketEvent, outcome: EventOutcome
     ) -> None:
         """End what is to end, then send what waited, what people asked for, what protects, and
         what was decided; what became of it is in the outcome."""
-        for order in outcome.cancels:
-            self.broker.cancel(order.client_order_id, event)
+        for order, reason in outcome.cancels:
+            self.broker.cancel(order.client_order_id, event, reason)
         new = (*outcome.intents, *_intents(decisions))
         names = {intent.client_order_id for intent in new}
         waited = (i for i in self.broker.waiting() if i.client_order_id not in names)
@@ -192,6 +257,13 @@ class TradingBook:
         self._journal.record_equity(point, event)
         self._judge(point, event)
         return True
+
+    def _may_enter(self, symbol: str, strategy: str) -> bool:
+        """A state that cannot be read lets nobody enter."""
+        state = attempt(
+            lambda: self._gatekeeper.trading_state(symbol, strategy), "gatekeeper.trading_state"
+        )
+        return state is TradingState.ACTIVE
 
     def _is_halted(self, symbol: str, strategy: str) -> bool:
         """A state that cannot be read holds no stop back: it counts as REDUCING, as for exits."""

@@ -126,6 +126,9 @@ class Venue:
     """The methods asked in turn for one order; more than one are lists, filtered by our id."""
     lookup_venue_id: tuple[str, ...] = ("fetch_order",)
     venue_id_param: str = ""
+    has_stops: bool = True
+    """False: no stop order that rests and sells at the market was ever sent there; stops are then
+    judged at bars' closes."""
     stop_param: str = "stopLossPrice"
     stop_client_id_param: str = "clientOrderId"
     stop_query: Mapping[str, Any] = field(default_factory=dict)
@@ -359,8 +362,15 @@ def venue_of(exchange_id: str) -> Venue:
     slow = Limit("requests", 60, 60)
     codes = (re.compile(r'"code"\s*:\s*"?(-?\w+)'),)
     if exchange_id == "coinbase":
-        return Venue(exchange_id, Limits(slow, slow, slow), codes, spell_out=_dashed, spell_in=_hex)
-    return Venue(exchange_id, Limits(slow, slow, slow), codes)
+        return Venue(
+            exchange_id,
+            Limits(slow, slow, slow),
+            codes,
+            spell_out=_dashed,
+            spell_in=_hex,
+            has_stops=False,
+        )
+    return Venue(exchange_id, Limits(slow, slow, slow), codes, has_stops=False)
 
 
 def _dashed(ours: str) -> str:

@@ -127,6 +127,7 @@ def _position(row: Position, risk_quote: Decimal) -> dict[str, Any]:
         "risk_quote": as_float(risk_quote) if risk_quote > 0 else None,
         "r_so_far": as_float(pnl / risk_quote) if pnl is not None and risk_quote > 0 else None,
         "stop_price": as_float(row.stop_price),
+        "resting_stop_quantity": as_float(row.resting_stop_base),
         "target_price": as_float(row.target_price),
         "opened_at_ms": as_ms(row.opened_at),
     }

@@ -203,6 +203,7 @@ class OptimizerSettingsApi(Operation):
     """Changes single settings, audited, with a reason; an administrator's act."""
 
     required_scope = Scope.ADMIN
+    needs_confirmation = True
 
     @extend_schema(
         operation_id="optimizer_settings_change",

@@ -101,6 +101,7 @@ urlpatterns = [
     path("audit/verify", accounts.AuditVerifyApi.as_view(), name="audit-verify"),
     path("tokens/", accounts.TokenListCreateApi.as_view(), name="tokens"),
     path("tokens/<int:token_id>/revoke", accounts.TokenRevokeApi.as_view(), name="revoke"),
+    path("session/confirm", accounts.SessionConfirmApi.as_view(), name="session-confirm"),
     path("schema/", SpectacularAPIView.as_view(api_version="v1"), name="schema"),
     path("docs/", SpectacularSwaggerView.as_view(url_name="api:schema"), name="docs"),
     # not ".*": a path may hold a line break

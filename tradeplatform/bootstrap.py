@@ -18,6 +18,7 @@ import msgspec
 from engine.account import Account
 from engine.announce import SilentAnnouncer
 from engine.client_ids import RunIdentity
+from engine.entry_orders import EntryDesk, EntryRules, EntryType
 from engine.executors import SerialExecutor
 from engine.failsafe import FailSafe, FailSafePolicy
 from engine.ledger import Ledger
@@ -124,6 +125,17 @@ def protection(
     if not config.trading.resting_stops:
         return None
     return Protection(identity, instruments, named=named, watch=watch)
+
+
+def entry_rules(config: Configuration) -> EntryRules:
+    """Return how entries are sent."""
+    trading = config.trading
+    return EntryRules(
+        entry_type=EntryType(trading.entry_order),
+        limit_offset_bps=Decimal(repr(trading.limit_offset_bps)),
+        timeout_bars=trading.order_timeout_bars,
+        reprice_times=trading.reprice_times,
+    )
 
 
 def policy_from_settings(config: Configuration, fail_safe: FailSafe) -> OptimizationPolicy:
@@ -292,6 +304,8 @@ def replay(
         gatekeeper=operator,
         policy=policy,
         protection=protection(config, identity, instruments),
+        instruments=instruments,
+        entries=EntryDesk(entry_rules(config), identity, instruments),
     )
     session = TradingSession(
         timeframe_ms=source.timeframe_ms,
@@ -313,6 +327,7 @@ def replay(
                 limits=limits,
                 slippage_bps=slippage_bps,
                 resting_stops=config.trading.resting_stops,
+                entries=entry_rules(config),
             ),
             FailSafe(reporter.incident, lambda: 0.0),
             {},

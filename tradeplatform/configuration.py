@@ -105,6 +105,12 @@ class Trading(Section, frozen=True):
     """After this many bars an opinion is scored against what happened."""
     resting_stops: bool = True
     """Each position has a stop order at the broker; false: stops are judged at bars' closes."""
+    entry_order: Literal["market", "limit"] = "market"
+    limit_offset_bps: Annotated[float, Meta(ge=0.0, le=500.0)] = 0.0
+    """How far on the better side of the close a limit order waits."""
+    order_timeout_bars: Annotated[int, Meta(ge=1, le=500)] = 3
+    """A limit order not filled after so many bars is cancelled, and what is left priced anew."""
+    reprice_times: Annotated[int, Meta(ge=0, le=20)] = 2
 
     def __post_init__(self) -> None:
         if len(set(self.symbols)) != len(self.symbols):

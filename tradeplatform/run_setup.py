@@ -27,7 +27,8 @@ from monitoring.layer import layer
 from strategies.core.registry import parameter_defaults
 from strategies.services import StrategyDefinition, strategies_ensure
 from tradeplatform.configuration import PRACTICE, STRATEGY_CODES, Configuration
-from tradeplatform.running import venue_budget, venue_client, venue_code
+from tradeplatform.credentials import exchange_credentials
+from tradeplatform.venue import venue_budget, venue_client, venue_code
 from trades.brokers.venue_client import VenueClient
 from trades.errors import RunRefused
 from trades.lease import lease_reserve
@@ -119,7 +120,7 @@ def _check_mode(config: Configuration) -> None:
         raise RunRefused(
             "trading.mode was live and TRADEPLATFORM_LIVE_ARMED was not true; live needs both"
         )
-    if not os.environ.get("TRADEPLATFORM_EXCHANGE_KEY"):
+    if not exchange_credentials(config.exchange.id, config.exchange.account).key:
         raise RunRefused("trading.mode was live and TRADEPLATFORM_EXCHANGE_KEY was not set")
 
 

@@ -3,6 +3,7 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+from accounts.views import admin_login
 from monitoring.layer import layer
 from resources.metrics import MetricsApi
 from tradeplatform import views
@@ -10,6 +11,7 @@ from tradeplatform import views
 admin.autodiscover()
 
 urlpatterns = [
+    path("admin/login/", admin_login),
     path("admin/", admin.site.urls),
     path("metrics", MetricsApi.as_view(), name="metrics"),
     path("api/v1/", include("tradeplatform.api_urls")),

@@ -18,6 +18,7 @@ from monitoring.models import Severity
 from monitoring.publish import StreamPublisher
 from monitoring.services import alert_raise, alert_resolve, heartbeat, incident_record
 from resources.counters import work
+from trades.alerts import UNPROTECTED
 from trades.alerts import Alert as TradeAlert
 from trades.models import TradingRun
 from trades.runner import AdvanceSummary
@@ -27,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 LOOP_HEARTBEAT_S = 10.0
 FILLS_UNAVAILABLE = "FILLS_UNAVAILABLE"
-UNPROTECTED = "UNPROTECTED"
+NO_RESTING_STOPS = "NO_RESTING_STOPS"
 LAYER_PREFIX = "LAYER_"
 BREAKER_CODES = (
     "DAY_LOSS",
@@ -130,6 +131,20 @@ class RunWatch:
         if self._fills_failed:
             alert_resolve(dedupe_key=f"{FILLS_UNAVAILABLE}:{self._run.pk}")
             self._fills_failed = False
+
+    def stops_can_rest(self, can: bool, venue: str) -> None:
+        """Say as long as it lasts that this venue takes no stop orders from us."""
+        key = f"{NO_RESTING_STOPS}:{self._run_code}"
+        if can:
+            alert_resolve(dedupe_key=key)
+            return
+        alert_raise(
+            code=NO_RESTING_STOPS,
+            severity=Severity.WARNING,
+            text=f"{venue} takes no stop orders from us: stops are judged at each bar's close",
+            dedupe_key=key,
+            run_code=self._run_code,
+        )
 
     def no_countdown(self, reason: str) -> None:
         """Tell that resting entries outlive us at the venue, should we fall silent now (CTL-14)."""

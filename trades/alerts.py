@@ -8,6 +8,9 @@ from typing import Protocol
 
 from engine.ports import TradingState
 
+# A position without its stop at the venue; one alert a position.
+UNPROTECTED = "UNPROTECTED"
+
 
 @dataclass(frozen=True, slots=True)
 class Alert:

@@ -20,7 +20,7 @@ from engine.types.decisions import (
 )
 from engine.types.learned import TradeCredit, Trial
 from engine.types.ledger import EquityPoint, Lot, Trade
-from engine.types.orders import Fill, OrderIntent
+from engine.types.orders import Fill, OrderIntent, Purpose
 from market.models import Candle, Instrument
 from strategies.scores import credit_record, settled_record
 from strategies.training import training_request
@@ -133,7 +133,23 @@ class DatabaseJournal:
         self._write_ahead(order)
 
     def record_intent(self, intent: OrderIntent) -> None:
-        self._write_ahead(records.order_row(self._run, None, intent, timezone.now()))
+        first = self._first_leg(intent) if intent.purpose is Purpose.ENTRY else None
+        decision = None if first is None else first.decision
+        order = records.order_row(self._run, decision, intent, timezone.now())
+        if first is not None:
+            order.limits_snapshot = first.limits_snapshot
+        self._write_ahead(order)
+
+    def _first_leg(self, intent: OrderIntent) -> models.Order:
+        """Return the order that the decision sent first: an entry without one is a fault."""
+        return models.Order.objects.select_related("decision").get(
+            run=self._run,
+            strategy=intent.strategy,
+            symbol=intent.symbol,
+            decided_at=records.moment(intent.decided_at_ms),
+            purpose=Purpose.ENTRY,
+            leg=0,
+        )
 
     def _write_ahead(self, order: models.Order) -> None:
         order.fence_token = self._fence.token

@@ -19,13 +19,14 @@ from django.utils import timezone
 from engine.types.orders import (
     Cause,
     Fill,
+    OrderIntent,
     OrderState,
     OrderStatus,
     Purpose,
     Rejection,
     Unanswered,
 )
-from trades import models
+from trades import models, records
 from trades.core.order_state import OrderEvent as E
 from trades.core.order_state import is_late_fill, next_status
 from trades.errors import IllegalTransition
@@ -79,6 +80,12 @@ def in_flight(run_id: int) -> QuerySet[models.Order]:
         .select_related("decision")
         .order_by("pk")
     )
+
+
+def waiting(run_id: int) -> tuple[OrderIntent, ...]:
+    """Return the exits and stops of a run that are on disk and were not sent, oldest first."""
+    rows = in_flight(run_id).filter(status=OrderStatus.INTENT, purpose=Purpose.EXIT)
+    return tuple(records.order_intent(order) for order in rows)
 
 
 def claim_for_send(
@@ -211,8 +218,9 @@ def expire(client_order_id: str, fence: Fence, *, code: str, text: str) -> model
     return order
 
 
-def request_cancel(client_order_id: str, fence: Fence) -> models.Order | None:
-    """Note that we are about to cancel; the outcome is the venue's word, fills first (F-004).
+def request_cancel(client_order_id: str, fence: Fence, reason: str = "") -> models.Order | None:
+    """Note that we are about to cancel and why; the outcome is the venue's word, fills first
+    (F-004).
 
     None where there is nothing to ask the venue: an intent that was never sent ends here, an
     order that is on its way has no answer yet, and one that has ended needs no end.
@@ -222,12 +230,13 @@ def request_cancel(client_order_id: str, fence: Fence) -> models.Order | None:
         fence.assert_held()
         order = _locked(client_order_id)
         if order.status == OrderStatus.INTENT:
-            refusal = own_refusal("NOT_WANTED", "no longer wanted, before it was sent")
+            refusal = own_refusal("NOT_WANTED", reason or "not wanted before it was sent")
             _move(order, E.DENY, now, {"code": refusal.code}, _refused_as(refusal))
             return None
         if next_status(OrderStatus(order.status), E.REQUEST_CANCEL) is None:
             return None
-        _move(order, E.REQUEST_CANCEL, now, {})
+        fields = {"refusal_text": reason} if reason else NO_FIELDS
+        _move(order, E.REQUEST_CANCEL, now, {"reason": reason}, fields)
     return order
 
 

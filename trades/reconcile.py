@@ -17,6 +17,7 @@ from decimal import Decimal
 from django.db import transaction
 from django.utils import timezone
 
+from engine.ledger_state import DUST
 from engine.types.bars import Instrument
 from engine.types.orders import OrderState, OrderStatus, OrderType, Purpose
 from market.errors import SourceUnavailable
@@ -241,7 +242,12 @@ class RunReconciler:
 
     def _compare_balances(self, report: ReconcileReport) -> None:
         """Compare what our books hold with the venue; told at the second equal reading (F-061)."""
-        moving = {order.symbol for order in oms.in_flight(self._run.pk)}
+        # a stop that rests moves nothing; what it did unnoticed is booked before a second look
+        moving = {
+            order.symbol
+            for order in oms.in_flight(self._run.pk)
+            if order.order_type != OrderType.STOP or order.status != OrderStatus.OPEN
+        }
         held = self._client.balances()
         expected = self._expected()
         quiet = [i for s, i in self._instruments.items() if s not in moving]
@@ -264,6 +270,10 @@ class RunReconciler:
         for lot in models.Lot.objects.filter(run=self._run, is_open=True):
             base = self._instruments[lot.symbol].base
             expected[base] += lot.quantity_base if lot.side == "BUY" else -lot.quantity_base
+        for trade in models.Trade.objects.filter(run=self._run, exit_reason=DUST):
+            # swept out of the books, still on the account
+            base = self._instruments[trade.symbol].base
+            expected[base] += trade.quantity_base if trade.side == "BUY" else -trade.quantity_base
         # what closed lots is in them already; what a person declared is none of the venue's news
         for fill in models.ExternalFill.objects.filter(run=self._run, closed_lots=False):
             base = self._instruments[fill.symbol].base

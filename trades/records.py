@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -11,11 +11,7 @@ from typing import Any
 
 import msgspec
 from django.conf import settings
-from django.db.models import Max
 
-from engine.equity import DAY_MS, EquityCurveState
-from engine.ledger import Ledger
-from engine.types.bars import Instrument
 from engine.types.decisions import Analysis, Decision, PhaseRecord
 from engine.types.ledger import Lot, Trade
 from engine.types.opinions import (
@@ -321,61 +317,3 @@ def _order_flow(flow: OrderFlowView | Missing) -> Any:
 
 def _plain(value: object) -> Any:
     return msgspec.to_builtins(value)
-
-
-def restore_ledger(run: models.TradingRun, instruments: Iterable[Instrument]) -> Ledger:
-    """Rebuild the books of a run by applying its fills and adjustments in the order they were
-    booked.
-
-    Lots, balances and trades follow from them; stop and target of an open lot are those of its
-    row, because a person may have moved them. Peak and day of the equity curve come from the last
-    stored point.
-    """
-    shortable = [i.symbol for i in instruments if i.shortable]
-    ledger = Ledger(run.quote, {run.quote: run.starting_cash_quote}, shortable=shortable)
-    adjusted = list(run.adjustments.order_by("pk"))
-    fills = models.Fill.objects.filter(run=run).select_related("order__decision").order_by("pk")
-    for row in fills.iterator(chunk_size=2000):
-        while adjusted and adjusted[0].after_fill_id < row.pk:
-            _adjust(ledger, adjusted.pop(0))
-        ledger.apply_fill(fill_value(row), order_intent(row.order), row.order.regime)
-    for adjustment in adjusted:
-        _adjust(ledger, adjustment)
-    state = replace(ledger.state(), lots=_with_exits(run, ledger.lots))
-    last = models.EquityPoint.objects.filter(run=run).order_by("-at").first()
-    if last is not None:
-        curve = EquityCurveState(
-            peak_equity_quote=last.peak_equity_quote,
-            last_equity_quote=last.equity_quote,
-            day=milliseconds(last.at) // DAY_MS,
-            day_start_equity_quote=last.equity_quote - last.day_pnl_quote,
-        )
-        state = replace(state, curve=curve)
-    return Ledger.restore(state, shortable=shortable)
-
-
-def _adjust(ledger: Ledger, row: models.LedgerAdjustment) -> None:
-    """Book it at the price it was valued at, so that it is worth what it was worth then."""
-    if row.asset != ledger.quote and row.price_quote:
-        ledger.mark_asset(row.asset, row.price_quote)
-    ledger.adjust(row.asset, row.amount)
-
-
-def _with_exits(run: models.TradingRun, lots: Iterable[Lot]) -> tuple[Lot, ...]:
-    rows = models.Lot.objects.filter(run=run, is_open=True)
-    exits = {r.lot_id: (r.stop_price, r.target_price) for r in rows}
-    return tuple(
-        replace(lot, stop_price=exits[lot.lot_id][0], target_price=exits[lot.lot_id][1])
-        if lot.lot_id in exits
-        else lot
-        for lot in lots
-    )
-
-
-def newest_stops(run: models.TradingRun) -> dict[tuple[str, str], tuple[int, int]]:
-    """Return time and leg of the newest protective stop by (strategy, symbol): after a restart the
-    next one must not take its name."""
-    own = models.Order.objects.filter(run=run, cause=Cause.PROTECTION)
-    newest = own.values("strategy", "symbol").annotate(newest=Max("pk")).values("newest")
-    rows = models.Order.objects.filter(pk__in=newest)
-    return {(o.strategy, o.symbol): (milliseconds(o.decided_at), o.leg) for o in rows}

@@ -12,7 +12,8 @@ from trades import halt_file, models
 ZERO = Decimal(0)
 # Why an exit was denied: what it would take off is not there any more.
 NOT_REDUCING = "NOT_REDUCING"
-_AT_THE_VENUE = (
+# An order in one of these may fill without us doing anything more.
+AT_THE_VENUE = (
     OrderStatus.SENDING,
     OrderStatus.UNKNOWN,
     OrderStatus.OPEN,
@@ -63,7 +64,7 @@ def reducible(order: models.Order) -> tuple[Decimal, Decimal]:
         strategy=order.strategy,
         symbol=order.symbol,
         purpose=Purpose.EXIT,
-        status__in=_AT_THE_VENUE,
+        status__in=AT_THE_VENUE,
     ).exclude(pk=order.pk)
     promised = sum((max(o.quantity_base - o.filled_base, ZERO) for o in others), ZERO)
     return held, promised

@@ -80,6 +80,16 @@
     return el("td", { class: "num" }, format.price(level), el("small", null, format.isNumber(mark) ? format.signedPercent(level / mark - 1) : ""));
   }
 
+  /* The stop's level, and whether an order of it rests or the bar's close judges it. */
+  function stopCell(row) {
+    const stop = levelCell(row.stop_price, row.mark_price);
+    if (!format.isNumber(row.stop_price)) return stop;
+    const rests = row.resting_stop_quantity > 0;
+    stop.append(el("small", null, rests ? "resting" : "at close"));
+    stop.title = rests ? "a stop order of " + format.quantity(row.resting_stop_quantity) + " rests at the broker" : "no stop order rests: the bar's close judges it";
+    return stop;
+  }
+
   function positionRow(row) {
     const r = row.r_so_far;
     return el(
@@ -91,7 +101,7 @@
       cell(format.quantity(row.quantity), "num"),
       cell(format.price(row.entry_price), "num"),
       cell(format.price(row.mark_price), "num"),
-      levelCell(row.stop_price, row.mark_price),
+      stopCell(row),
       levelCell(row.target_price, row.mark_price),
       cell(format.isNumber(r) ? format.signed(r, 2) + " R" : TP.NONE, "num " + format.tone(r)),
       cell(format.signed(row.unrealised_pnl_quote, 2), "num " + format.tone(row.unrealised_pnl_quote)),

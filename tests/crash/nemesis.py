@@ -59,6 +59,9 @@ FREEZE_S = 4.0
 RECOVERY_CPU_S = 90.0
 RECOVERY_WALL_S = 600.0
 PLACE_LIMIT_S = 10.0
+# How near to the newest bar the next strike waits for, and how long at most.
+FRESH_BARS = 2
+CATCH_UP_S = 20.0
 FULL_BYTES = 8192
 
 
@@ -80,6 +83,7 @@ class Nemesis:
 
     def strike(self) -> None:
         """Do one thing, then wait until the run is committed further than before."""
+        self._let_it_trade()
         self._sometimes_arm_the_venue()
         time.sleep(self.rng.uniform(0.0, 0.8))
         draws: tuple[tuple[float, Callable[[], None]], ...] = (
@@ -101,6 +105,14 @@ class Nemesis:
         began_s = time.monotonic()
         self._wait_beyond(self.platform.last_event())
         self.recoveries_s.append(time.monotonic() - began_s)
+
+    def _let_it_trade(self) -> None:
+        """Wait until the run is at the venue's newest bars again: on old ones nobody enters, and
+        killing a platform that sends no order proves little."""
+        until_s = time.monotonic() + CATCH_UP_S
+        while time.monotonic() < until_s and self.platform.bars_behind() > FRESH_BARS:
+            self.restart_the_dead()
+            time.sleep(0.2)
 
     def restart_the_dead(self) -> None:
         """What a supervisor does."""
@@ -161,10 +173,10 @@ class Nemesis:
     def _kill_pool_children(self) -> None:
         """Only the process that works; Celery notices and makes a new one (F-009).
 
-        Up to eight, in both workers: the later ones die while they take over from the first.
+        Up to five, in both workers: the later ones die while they take over from the first.
         """
         self._kill_pool_child(self._holder())
-        for _ in range(self.rng.randint(0, 7)):
+        for _ in range(self.rng.randint(0, 4)):
             time.sleep(self.rng.uniform(0.1, 1.2))
             self._kill_pool_child(self.platform.children[self.rng.choice(WORKERS)])
 

@@ -281,6 +281,19 @@ class Platform:
         rows = self.query("SELECT last_event_at FROM trades_tradingrun")
         return rows[0][0] if rows else None
 
+    def bars_behind(self) -> int:
+        """Return how many bars have closed since the last one that is committed; very many where
+        the exchange does not answer."""
+        last = self.last_event()
+        if last is None:
+            return 0
+        try:
+            status = self.admin("GET", "/status")
+        except OSError:
+            return sys.maxsize
+        committed = datetime.fromisoformat(last).replace(tzinfo=UTC).timestamp() * 1000
+        return int((status["close_ms"] - committed) // status["timeframe_ms"])
+
     def _exchange_answers(self) -> bool:
         try:
             self.admin("GET", "/status")

@@ -197,7 +197,17 @@ def scene(
     return Scene(session, *parts, phases)
 
 
-_OF_THE_BOOK = {"account", "limits", "broker", "journal", "gatekeeper", "policy", "protection"}
+_OF_THE_BOOK = {
+    "account",
+    "limits",
+    "broker",
+    "journal",
+    "gatekeeper",
+    "policy",
+    "protection",
+    "instruments",
+    "entries",
+}
 
 
 def event_at(

@@ -230,7 +230,7 @@ def test_dust_left_by_a_base_fee_is_closed_and_stays_on_the_account() -> None:
     books.apply_fill(fill(out, "110"), out, "QUIET")
     books.mark(BTC, D("120"))
     equity, balances = books.equity_quote, books.balances()
-    effect = books.sweep_dust("ema-trend", instrument(), 5, "QUIET")
+    effect = books.sweep_dust("ema-trend", BTC, 5, "QUIET")
     assert [(t.exit_reason, t.quantity_base) for t in effect.trades] == [("dust", D("0.00005"))]
     assert not books.position("ema-trend", BTC).is_open
     assert (books.equity_quote, books.balances()) == (equity, balances)
@@ -244,7 +244,7 @@ def test_a_position_that_can_be_sold_is_not_dust() -> None:
     books = ledger()
     buy(books, "100")
     assert not books.is_dust("ema-trend", instrument())
-    assert books.sweep_dust("ema-trend", instrument(), 5, "QUIET").trades == ()
+    assert books.sweep_dust("breakout", BTC, 5, "QUIET").trades == (), "it holds nothing"
     assert books.position("ema-trend", BTC).is_open
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from engine.client_ids import RunIdentity
 from engine.limits import RiskLimits
+from engine.matching import FeeIn
 from engine.paper import PaperBroker
 from engine.phases.config import Readiness
 from engine.phases.pipeline import Pipeline
@@ -16,7 +19,7 @@ from engine.protection import Protection
 from engine.side_books import COUNTERFACTUAL, SideBooks, SideMarket, SidePlan
 from engine.side_gates import CounterfactualGate
 from engine.types.bars import EventKind, MarketEvent
-from engine.types.orders import Cause, OrderIntent
+from engine.types.orders import Cause, OrderIntent, Purpose
 from tests.bar_factory import random_walk
 from tests.engine.books import BTC, instrument
 from tests.engine.phases.scene import CONFIG, Gate, Incidents, Rule, book_at, fail_safe, pipeline
@@ -154,3 +157,30 @@ def test_the_counterfactual_book_protects_as_the_run_does() -> None:
     assert "STOP" in {t.exit_reason for t in of.journal.trades}
     assert [t for _, t in of.journal.side_trades] == of.journal.trades
     assert [p for _, p in of.journal.side_points] == of.journal.points
+
+
+@pytest.mark.parametrize("protected", [True, False])
+def test_a_fee_in_base_leaves_dust_that_is_swept_and_no_exit_that_is_retried(
+    protected: bool,
+) -> None:
+    """F-019, F-020: what is sold is the net balance floored to the lot, the rest leaves the books;
+    the strategy can enter again."""
+    traded = {BTC: instrument()}
+    of = room(
+        broker=PaperBroker(traded, FeeIn.RECEIVED),
+        instruments=traded,
+        **({} if protected else {"protection": None}),
+    )
+    walk(of, ROWS)
+    trades = of.journal.trades
+    dust = [t for t in trades if t.exit_reason == "dust"]
+    assert len(dust) >= 3
+    assert all(t.quantity_base < traded[BTC].lot_size for t in dust)
+    exits = [(f, i) for f, i in of.journal.fills if i.purpose is Purpose.EXIT]
+    assert len(trades) == len(exits) + len(dust)
+    entries = [i for _, i in of.journal.fills if i.purpose is Purpose.ENTRY]
+    names = {i.client_order_id for _, i in exits}
+    still_open = len(of.account.ledger.positions())
+    assert len(names) == len({i.client_order_id for i in entries}) - still_open, "no exit twice"
+    assert all(f.quantity_base % traded[BTC].lot_size == 0 for f, _ in exits)
+    assert of.account.losing_streak("one") <= len(exits)

@@ -17,7 +17,7 @@ from market.sources.synthetic_path import synthetic_bars
 from monitoring.models import Incident
 from tests.practice_process import KEY, SECRET, practice_process
 from tradeplatform import bootstrap
-from tradeplatform.configuration import Configuration
+from tradeplatform.configuration import Configuration, Trading
 from tradeplatform.reporters import LogReporter
 from tradeplatform.run_setup import run_ensure
 from tradeplatform.running import running_session
@@ -73,6 +73,26 @@ def test_practice_and_replay_decide_and_fill_the_same(
 
 @pytest.mark.usefixtures("practice_keys")
 @pytest.mark.django_db(transaction=True)
+def test_practice_and_replay_agree_on_entries_that_wait_and_are_priced_anew(
+    bar_file: Path, tmp_path: Path, settings: Any
+) -> None:
+    """I-26, F-018: limit orders time out, end at the exchange, and their rest goes on as a leg."""
+    trading = Trading(
+        entry_order="limit", limit_offset_bps=4.0, order_timeout_bars=1, reprice_times=2
+    )
+    config = Configuration(trading=trading)
+    run = trade_on_practice(bar_file, tmp_path, settings, WARM_UP_BARS, TRADED_BARS, config)
+    entries = Order.objects.filter(run=run, purpose="entry")
+    assert entries.filter(status="FILLED", order_type="limit").exists()
+    legs = entries.filter(leg__gt=0)
+    assert legs.exists() and not legs.filter(decision=None).exists()
+    ended = entries.filter(status="CANCELED").first()
+    assert ended is not None and ended.refusal_text.startswith("not filled within 1 bars")
+    assert_same(run, replay_of(run, bar_file, config=config))
+
+
+@pytest.mark.usefixtures("practice_keys")
+@pytest.mark.django_db(transaction=True)
 def test_practice_and_replay_agree_on_real_candles(
     market_data: Path, tmp_path: Path, settings: Any
 ) -> None:
@@ -84,14 +104,19 @@ def test_practice_and_replay_agree_on_real_candles(
 
 
 def trade_on_practice(
-    file: Path, folder: Path, settings: Any, warm_up_bars: int, bars: int
+    file: Path,
+    folder: Path,
+    settings: Any,
+    warm_up_bars: int,
+    bars: int,
+    config: Configuration | None = None,
 ) -> TradingRun:
     """Trade ``bars`` bars of a file through ccxt on a practice exchange stepped bar by bar."""
     options = ("--data", str(file), "--seed", str(SEED), "--warmup-bars", str(warm_up_bars))
     with practice_process(folder / "venue", *options) as venue:
         settings.PRACTICE_URL = venue.url
-        run = run_ensure(Configuration(), actor="test")
-        fence = lease_acquire(run=run, holder="test", code_version="test")
+        run = run_ensure(config or Configuration(), actor="test")
+        fence = lease_acquire(run=run, holder="test", code_version=settings.CODE_VERSION)
         assert fence is not None
         session = running_session(run, fence)
         session.advance()
@@ -105,7 +130,10 @@ def trade_on_practice(
 
 
 def replay_of(
-    run: TradingRun, file: Path, on_trade: Callable[[ClosedTrade], None] | None = None
+    run: TradingRun,
+    file: Path,
+    on_trade: Callable[[ClosedTrade], None] | None = None,
+    config: Configuration | None = None,
 ) -> bootstrap.Replay:
     """Replay the very bars that the run decided on, with the same book."""
     closes = Decision.objects.filter(run=run).order_by("bar_close_at")
@@ -118,7 +146,7 @@ def replay_of(
         book_seed=SEED,
     )
     wiring = bootstrap.replay(
-        Configuration(), source, cash_quote=Decimal(10_000), reporter=LogReporter()
+        config or Configuration(), source, cash_quote=Decimal(10_000), reporter=LogReporter()
     )
     if on_trade is not None:
         wiring.journal.record_trade = on_trade  # type: ignore[method-assign]

@@ -76,3 +76,26 @@ def test_a_brake_is_pulled_with_its_alert_and_closed_when_the_scope_trades_again
     assert (alert.severity, still_open()) == ("critical", ["OVERSOLD"])
     watch.control_changed("global", TradingState.ACTIVE, "looked at")
     assert still_open() == []
+
+
+def test_a_position_without_its_stop_is_told_until_it_has_one(watch: RunWatch) -> None:
+    """I-20: one alert a position, closed by itself, also by the process after a restart."""
+    both = {("ema-trend", "BTC/USDT"): "halted", ("breakout", "ETH/USDT"): "refused"}
+    watch.unprotected(both)
+    watch.unprotected({("breakout", "ETH/USDT"): "refused"})
+    assert still_open() == ["UNPROTECTED"]
+    text = Alert.objects.get(resolved_at__isnull=True).text
+    assert text == "breakout ETH/USDT has no stop at the venue: refused"
+    other_run = RunWatch(make_run(), Loudspeaker())
+    other_run.unprotected({})
+    assert still_open() == ["UNPROTECTED"], "another run's is not ours to close"
+    RunWatch(watch._run, Loudspeaker()).unprotected({})
+    assert still_open() == []
+
+
+def test_a_venue_that_takes_no_stops_is_a_standing_alert(watch: RunWatch) -> None:
+    """CTL-15: whoever relies on resting stops hears that there are none."""
+    watch.stops_can_rest(False, "unknownex")
+    assert still_open() == ["NO_RESTING_STOPS"]
+    watch.stops_can_rest(True, "binance")
+    assert still_open() == []

@@ -17,7 +17,7 @@ from engine.types.opinions import Side
 from engine.types.orders import Fill
 from tests.trades.order_factory import make_intent
 from tests.trades.stored_run import StoredRun, market
-from trades import models, records
+from trades import books, models
 from trades.gate import DatabaseGatekeeper
 
 BTC = "BTC/USDT"
@@ -90,7 +90,7 @@ class AskedRun(StoredRun):
             self.book.mark(event, outcome)
 
     def restored(self) -> Ledger:
-        return records.restore_ledger(self.run, self.instruments.values())
+        return books.restore_ledger(self.run, self.instruments.values())
 
 
 class _Later:

@@ -45,8 +45,9 @@ from tests.trades.order_factory import (
     lose_lease,
     make_run,
 )
-from trades import failpoints, models, oms, records
+from trades import failpoints, models, oms
 from trades.alerts import Alert
+from trades.books import restore_ledger
 from trades.brokers import retry
 from trades.errors import LeaseLost
 from trades.failpoints import FailpointRaised
@@ -316,7 +317,7 @@ class OrderMachine(RuleBasedStateMachine):
             identity=RunIdentity(
                 INSTALLATION, world.run.account, str(world.run.code), world.run.timeframe_ms
             ),
-            account=Account(records.restore_ledger(world.run, [INSTRUMENT])),
+            account=Account(restore_ledger(world.run, [INSTRUMENT])),
             limits=LIMITS,
             broker=world.broker,
             journal=world.journal,

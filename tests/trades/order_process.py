@@ -9,18 +9,38 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import django
 
 django.setup()
 
+from engine.account import Account  # noqa: E402
+from engine.announce import EventOutcome  # noqa: E402
+from engine.client_ids import RunIdentity  # noqa: E402
+from engine.limits import RiskLimits  # noqa: E402
+from engine.policy import BasePolicy  # noqa: E402
+from engine.protection import Protection  # noqa: E402
+from engine.trading_book import TradingBook  # noqa: E402
 from engine.types.opinions import Side  # noqa: E402
-from engine.types.orders import OrderIntent, OrderType, Purpose  # noqa: E402
+from engine.types.orders import Cause, OrderIntent, OrderType, Purpose  # noqa: E402
 from market.ccxt_client import build_client  # noqa: E402
+from tests.engine.phases.scene import Gate  # noqa: E402
 from tests.practice_process import KEY, SECRET  # noqa: E402
-from tests.trades.order_factory import INSTALLATION, World, age, lose_lease, make_run  # noqa: E402
-from trades import models, oms  # noqa: E402
+from tests.trades.order_factory import (  # noqa: E402
+    BTC,
+    INSTALLATION,
+    INSTRUMENT,
+    STRATEGY,
+    World,
+    age,
+    lose_lease,
+    make_intent,
+    make_run,
+)
+from trades import books, models, oms  # noqa: E402
 
 NOW_MS = int(os.environ["PRACTICE_TEST_NOW_MS"])
 ENTRY_ID, EXIT_ID, RESTING_ID = (INSTALLATION + digit * 26 for digit in "123")
@@ -62,6 +82,78 @@ def cancel(w: World) -> None:
     w.broker.cancel(RESTING_ID, w.event)
 
 
+def ticked(w: World) -> TradingBook:
+    """Walk one event as the session does: fills, the stops that should rest, then the wire."""
+    book = TradingBook(
+        identity=RunIdentity(INSTALLATION, "main", str(w.run.code), w.run.timeframe_ms),
+        account=Account(w.ledger),
+        limits=RiskLimits(),
+        broker=w.broker,
+        journal=w.journal,
+        gatekeeper=Gate(),
+        policy=BasePolicy(),
+        protection=Protection(
+            RunIdentity(INSTALLATION, "main", str(w.run.code), w.run.timeframe_ms),
+            {BTC: INSTRUMENT},
+            named=books.newest_stops(w.run),
+        ),
+    )
+    tick(w, book)
+    return book
+
+
+def tick(w: World, book: TradingBook, intent: OrderIntent | None = None) -> None:
+    outcome = EventOutcome(w.event)
+    fills = w.broker.fills_at(w.event)
+    with w.journal.event(w.event):
+        book.book(fills, w.event, outcome, {})
+        if intent is not None:
+            w.journal.record_intent(intent)
+            outcome.intents.append(intent)
+        book.protect((), w.event, outcome)
+    book.submit((), w.event, outcome)
+
+
+def protect(w: World) -> None:
+    """Enter with a stop; the tick that books the fill lets the stop rest."""
+    submit(w, ENTRY_ID, stop="20000.00")
+    ticked(w)
+
+
+def move(w: World) -> None:
+    """Move the stop of the position, as a person would."""
+    w.journal.record_lots((), w.ledger.set_exits(STRATEGY, BTC, Decimal(21_000), None))
+    ticked(w)
+
+
+def flatten(w: World) -> None:
+    """Leave the protected position: its stop ends first, then the exit leaves."""
+    kept_exits(w)
+    intent = make_intent(
+        side=Side.SELL, purpose=Purpose.EXIT, client_order_id=EXIT_ID, decided_at_ms=w.now_ms
+    )
+    tick(w, ticked(w), replace(intent, cause=Cause.REQUEST))
+    for _ in range(3):
+        ticked(w)
+
+
+def kept_exits(w: World) -> None:
+    """Give the rebuilt books the stops that the rows of the lots keep."""
+    for lot in models.Lot.objects.filter(run=w.run, is_open=True):
+        w.ledger.set_exits(lot.strategy, lot.symbol, lot.stop_price, lot.target_price)
+
+
+def settle(w: World) -> None:
+    """Start as a new process does, with a position that is protected."""
+    w.reboot(reconciled=False)
+    kept_exits(w)
+    for _ in range(4):
+        for order in oms.in_flight(w.run.pk):
+            age(order, 60)
+        w.reconciler.reconcile()
+        ticked(w)
+
+
 def recover(w: World) -> None:
     """Start as a new process does: reconcile until everything is settled, then book fills."""
     w.reboot(reconciled=False)
@@ -77,6 +169,7 @@ def rows(w: World) -> dict[str, Any]:
     return {
         "orders": {o.client_order_id: o.status for o in orders},
         "filled": {o.client_order_id: str(o.filled_base) for o in orders},
+        "held": str(sum((lot.quantity_base for lot in w.ledger.lots), Decimal(0))),
         "fills": sorted(models.Fill.objects.filter(run=w.run).values_list("trade_id", flat=True)),
         "events": models.OrderEvent.objects.filter(order__run=w.run).count(),
         "reconciled": w.reconciler.is_reconciled(),
@@ -85,5 +178,6 @@ def rows(w: World) -> dict[str, Any]:
 
 if __name__ == "__main__":
     the_world = world()
-    {"enter": enter, "leave": leave, "cancel": cancel, "recover": recover}[sys.argv[1]](the_world)
+    steps = (enter, leave, cancel, recover, protect, move, flatten, settle)
+    {step.__name__: step for step in steps}[sys.argv[1]](the_world)
     sys.stdout.write(json.dumps(rows(the_world)) + "\n")

@@ -209,7 +209,9 @@ def _sent_at_an_epoch_to_come(order: models.Order) -> None:
 
 
 def _oversell(order: models.Order) -> None:
-    _second_order(order, purpose=Purpose.EXIT, side="SELL", quantity_base=Decimal("0.003"))
+    _second_order(
+        order, purpose=Purpose.EXIT, side="SELL", quantity_base=Decimal("0.003"), status="OPEN"
+    )
 
 
 def _undecided(order: models.Order) -> None:

@@ -196,3 +196,65 @@ def test_orders_and_fills_need_no_log(installation: Installation) -> None:
     rows = json.loads(done.stdout)
     assert rows["orders"][ENTRY] == "FILLED"
     assert len(installation.accepted(ENTRY)) == 1
+
+
+def resting_stops(installation: Installation) -> list[tuple[float, float]]:
+    """Price and quantity of each stop that is open at the venue."""
+    orders = installation.practice.ledger()["orders"]
+    return [
+        (float(order["stop_price"]), float(order["quantity"]))
+        for order in orders
+        if order["kind"] == "STOP_LOSS" and order["status"] == "NEW"
+    ]
+
+
+ON_THE_WAY = ["oms.before_claim", "oms.before_send", "oms.after_send", "oms.after_record"]
+
+
+@pytest.mark.parametrize("point", ON_THE_WAY)
+def test_stop_killed_on_its_way_rests_exactly_once_after_the_restart(
+    installation: Installation, point: str
+) -> None:
+    """F-001, F-002, I-20: an open position is never left without its stop for a crash."""
+    code, _ = installation.step("protect", f"{point}=kill9@2")
+    assert code == KILLED, "the entry passes first, its stop second"
+    assert float(settled(installation)["held"]) == 0.002
+    assert resting_stops(installation) == [(20_000.0, 0.002)]
+
+
+@pytest.mark.parametrize(
+    "point", ["cancel.before_send", "cancel.after_send", "stop.between", *ON_THE_WAY]
+)
+def test_stop_killed_while_it_is_replaced_is_there_once_at_the_new_price(
+    installation: Installation, point: str
+) -> None:
+    """F-006, I-20, I-21: whichever of old and new survived, the next start leaves the new one."""
+    installation.step("protect")
+    assert resting_stops(installation) == [(20_000.0, 0.002)]
+    installation.killed_at("move", point)
+    rows = settled(installation)
+    assert float(rows["held"]) == 0.002
+    assert resting_stops(installation) == [(21_000.0, 0.002)]
+
+
+@pytest.mark.parametrize(
+    "point", ["cancel.before_send", "cancel.after_send", "stop.between", *ON_THE_WAY]
+)
+def test_exit_killed_between_the_end_of_its_stop_and_its_send_leaves_once(
+    installation: Installation, point: str
+) -> None:
+    """F-007, I-21: the position is flat, sold once, and no stop rests for it."""
+    installation.step("protect")
+    installation.killed_at("flatten", point)
+    rows = settled(installation)
+    assert rows["orders"][EXIT] == "FILLED"
+    assert float(rows["held"]) == 0
+    assert resting_stops(installation) == []
+    assert len(installation.accepted(EXIT)) == 1
+
+
+def settled(installation: Installation) -> dict[str, Any]:
+    code, rows = installation.step("settle")
+    assert code == 0
+    assert rows["fills"] == installation.venue_trades()
+    return rows

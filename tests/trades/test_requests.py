@@ -12,10 +12,10 @@ from accounts.models import AuditEvent
 from engine.ports import TradingState
 from tests.trades.asked_run import BTC, STRATEGY, AskedRun
 from trades import models
+from trades.books import restore_ledger
 from trades.errors import RequestRefused, WideningRefused
 from trades.instructions import StoredInstructions
 from trades.models import OperatorRequest, RequestStatus
-from trades.records import restore_ledger
 from trades.requests import (
     request_adjust,
     request_book_external,

@@ -11,6 +11,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.confirmation import is_confirmed
 from accounts.models import Scope
 from accounts.money import MoneyField
 from accounts.operations import IDEMPOTENCY_HEADER, READ_PROBLEMS, WRITE_PROBLEMS, Operation
@@ -190,7 +191,7 @@ class PositionExitsApi(_AskApi):
             strategy=position.strategy,
             symbol=position.symbol,
             changes={n: v for n, v in given.items() if n in ("stop_price", "target_price")},
-            may_widen=reaches(request_scope(request), Scope.ADMIN),
+            may_widen=reaches(request_scope(request), Scope.ADMIN) and is_confirmed(request),
             actor=self.actor,
             reason=given["reason"],
             key=self.key,
@@ -202,6 +203,7 @@ class AdjustmentApi(_AskApi):
     """Declare a deposit or withdrawal: kept out of return, drawdown and the day's result."""
 
     required_scope = Scope.ADMIN
+    needs_confirmation = True
 
     @_documented("adjustment_declare", AdjustInput)
     def post(self, request: Request) -> Response:
@@ -253,6 +255,7 @@ class ExternalFillBookApi(_AskApi):
     """Take a trade made by hand into the books (the symbol stays halted until it is resumed)."""
 
     required_scope = Scope.ADMIN
+    needs_confirmation = True
 
     @_documented("external_fill_book", BookInput)
     def post(self, request: Request, fill_id: int) -> Response:

@@ -19,7 +19,6 @@ from engine.types.orders import (
     OrderState,
     OrderStatus,
     OrderType,
-    Purpose,
     Rejection,
     SubmitResult,
     Unanswered,
@@ -126,17 +125,17 @@ class VenueBroker:
         self._judge(intent, answer)
         return answer
 
-    def cancel(self, client_order_id: str, event: MarketEvent) -> SubmitResult:
+    def cancel(self, client_order_id: str, event: MarketEvent, reason: str = "") -> SubmitResult:
         """Ask the venue to cancel, and then what became of the order: it ends by the venue's word,
         its fills first (F-004).
 
         "No such order" is no ending: it may have filled (F-015). Where the venue does not answer
         the order stays PENDING_CANCEL, and what waits for its end waits.
         """
-        return self._cancel(client_order_id)
+        return self._cancel(client_order_id, reason)
 
-    def _cancel(self, client_order_id: str) -> SubmitResult:
-        order = oms.request_cancel(client_order_id, self._fence)
+    def _cancel(self, client_order_id: str, reason: str = "") -> SubmitResult:
+        order = oms.request_cancel(client_order_id, self._fence, reason)
         if order is None:
             return oms.order_state_of(client_order_id)
         failpoint("cancel.before_send")
@@ -171,8 +170,7 @@ class VenueBroker:
         )
 
     def waiting(self) -> Sequence[OrderIntent]:
-        rows = oms.in_flight(self._run.pk).filter(status=OrderStatus.INTENT, purpose=Purpose.EXIT)
-        return tuple(records.order_intent(order) for order in rows)
+        return oms.waiting(self._run.pk)
 
     def has_news(self) -> bool:
         """True while an order is on its way; a resting stop is looked at now and then only."""

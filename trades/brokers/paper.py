@@ -34,6 +34,7 @@ class StoredPaperBroker:
         slippage_bps: Decimal = Decimal(2),
     ) -> None:
         self._fence = fence
+        self._run_id = run.pk
         waiting = oms.in_flight(run.pk).exclude(status=OrderStatus.INTENT)
         self._paper = PaperBroker(
             instruments, FeeIn.QUOTE, slippage_bps, [_resting(order) for order in waiting]
@@ -53,8 +54,8 @@ class StoredPaperBroker:
         oms.record_answer(intent.client_order_id, answer, self._fence)
         return answer
 
-    def cancel(self, client_order_id: str, event: MarketEvent) -> SubmitResult:
-        if not oms.request_cancel(client_order_id, self._fence):
+    def cancel(self, client_order_id: str, event: MarketEvent, reason: str = "") -> SubmitResult:
+        if not oms.request_cancel(client_order_id, self._fence, reason):
             return oms.order_state_of(client_order_id)
         word = self._paper.cancel(client_order_id, event)
         failpoint("cancel.after_send")
@@ -67,7 +68,7 @@ class StoredPaperBroker:
         return self._paper.open_intents()
 
     def waiting(self) -> Sequence[OrderIntent]:
-        return self._paper.waiting()
+        return oms.waiting(self._run_id)
 
     def has_news(self) -> bool:
         return self._paper.has_news()

@@ -4,6 +4,6 @@ Each check is a function that yields a breach a finding, with the numbers. A che
 """
 
 from trades.invariants.breach import Breach
-from trades.invariants.registry import Check, Report, check_all
+from trades.invariants.registry import CHECKS, Check, Report, check_all
 
-__all__ = ["Breach", "Check", "Report", "check_all"]
+__all__ = ["CHECKS", "Breach", "Check", "Report", "check_all"]

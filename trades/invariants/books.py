@@ -9,13 +9,12 @@ from decimal import Decimal
 
 from django.db.models import F, Q
 
+from engine.ledger_state import DUST
 from market.models import Candle, Instrument
 from trades import models
 from trades.invariants.breach import Breach
 
 ZERO = Decimal(0)
-# Strategies that hold on to nothing: the book of positions that dust was moved out of.
-_DUST = "dust"
 
 
 def no_fill_is_also_external() -> Iterator[Breach]:
@@ -32,7 +31,7 @@ def positions_are_the_sum_of_fills() -> Iterator[Breach]:
         owed[fill.run_id, fill.strategy, fill.symbol] += _signed(fill.side, fill.quantity_base)
         if fill.fee_asset == fill.symbol.partition("/")[0]:
             owed[fill.run_id, fill.strategy, fill.symbol] -= fill.fee
-    for trade in models.Trade.objects.filter(exit_reason=_DUST):
+    for trade in models.Trade.objects.filter(exit_reason=DUST):
         owed[trade.run_id, trade.strategy, trade.symbol] -= _signed(trade.side, trade.quantity_base)
     held: defaultdict[tuple[int, str, str], Decimal] = defaultdict(Decimal)
     for lot in models.Lot.objects.filter(is_open=True):

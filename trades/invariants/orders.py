@@ -15,7 +15,8 @@ from engine.types.orders import OrderStatus, Purpose
 from trades import models
 from trades.core.order_state import is_allowed_edge
 from trades.invariants.breach import Breach
-from trades.oms import IN_FLIGHT, PRICE_STEP
+from trades.oms import PRICE_STEP
+from trades.send_rules import AT_THE_VENUE
 
 ZERO = Decimal(0)
 _ID = re.compile(r"^[A-Za-z0-9-]{1,32}$")
@@ -140,9 +141,12 @@ def fencing_tokens_never_fall_back() -> Iterator[Breach]:
 
 
 def nobody_sells_more_than_is_held() -> Iterator[Breach]:
-    """Open exits of a strategy in a symbol are at most its open lots."""
+    """Exits and stops at the venue, of a strategy in a symbol, are at most its open lots.
+
+    One that waits on disk for another's end sells nothing yet.
+    """
     selling: defaultdict[tuple[int, str, str, str], Decimal] = defaultdict(Decimal)
-    exits = models.Order.objects.filter(status__in=IN_FLIGHT, purpose=Purpose.EXIT)
+    exits = models.Order.objects.filter(status__in=AT_THE_VENUE, purpose=Purpose.EXIT)
     for order in exits:
         key = (order.run_id, order.strategy, order.symbol, order.side)
         selling[key] += max(order.quantity_base - order.filled_base, ZERO)

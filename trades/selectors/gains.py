@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
+from accounts.exports import csv_cell
 from engine.types.ledger import ZERO
 from engine.types.opinions import Side
 from trades.core.gains import Disposal, Movement, disposals, in_year
@@ -27,8 +28,6 @@ COLUMNS = (
     "quote",
     "unvalued_fee",
 )
-# A cell that begins so is a formula to a spreadsheet (SEC-40).
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def gain_list(*, run: TradingRun | None, year: int) -> list[Disposal]:
@@ -99,7 +98,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, Decimal):
         return format(value.normalize() + ZERO, "f")
     text = value.isoformat() if hasattr(value, "isoformat") else str(value)
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return csv_cell(text)
 
 
 def _movements(run: TradingRun) -> list[Movement]:

@@ -15,9 +15,11 @@ from django.db.models.functions import Mod, RowNumber
 
 from engine.performance import TradeStatistics, TradeStats
 from engine.types.opinions import Side
+from engine.types.orders import Cause
 from market.models import Candle, Instrument
 from trades.models import EquityPoint, Fill, Lot, Mode, Order, Trade, TradingRun
 from trades.records import trade_value
+from trades.send_rules import AT_THE_VENUE
 
 ZERO = Decimal(0)
 
@@ -25,7 +27,8 @@ ZERO = Decimal(0)
 @dataclass(frozen=True, slots=True)
 class Position:
     """What one strategy holds of one symbol. Money in quote; ``mark_price`` is the close of the
-    last stored candle, and it and the PnL are None where no candle is stored."""
+    last stored candle, and it and the PnL are None where no candle is stored.
+    ``resting_stop_base`` is what its stops at the broker would sell."""
 
     strategy: str
     symbol: str
@@ -33,6 +36,7 @@ class Position:
     quantity_base: Decimal
     average_price: Decimal
     stop_price: Decimal | None
+    resting_stop_base: Decimal
     target_price: Decimal | None
     opened_at: datetime
     mark_price: Decimal | None
@@ -93,14 +97,28 @@ def trade_list(
 
 
 def position_list(*, run: TradingRun | None) -> list[Position]:
-    """Return open positions by strategy and symbol, lots of one side summed (two queries)."""
+    """Return open positions by strategy and symbol, lots of one side summed (three queries)."""
     if run is None:
         return []
     lots: dict[tuple[str, str, str], list[Lot]] = defaultdict(list)
     for lot in Lot.objects.filter(run=run, is_open=True).order_by("opened_at", "id"):
         lots[(lot.strategy, lot.symbol, lot.side)].append(lot)
     marks = _marks(run, {symbol for _, symbol, _ in lots})
-    return [_position(group, marks.get(group[0].symbol)) for _, group in sorted(lots.items())]
+    stops = _resting_stops(run)
+    return [
+        _position(group, marks.get(group[0].symbol), stops[group[0].strategy, group[0].symbol])
+        for _, group in sorted(lots.items())
+    ]
+
+
+def _resting_stops(run: TradingRun) -> defaultdict[tuple[str, str], Decimal]:
+    found: defaultdict[tuple[str, str], Decimal] = defaultdict(Decimal)
+    stops = Order.objects.filter(run=run, cause=Cause.PROTECTION, status__in=AT_THE_VENUE)
+    for strategy, symbol, ordered, filled in stops.values_list(
+        "strategy", "symbol", "quantity_base", "filled_base"
+    ):
+        found[strategy, symbol] += ordered - filled
+    return found
 
 
 def equity_latest(*, run: TradingRun | None) -> EquityPoint | None:
@@ -154,7 +172,7 @@ def _marks(run: TradingRun, symbols: Iterable[str]) -> dict[str, Decimal]:
     return {symbol: Decimal(repr(close)) for symbol, close in rows if close is not None}
 
 
-def _position(lots: list[Lot], mark: Decimal | None) -> Position:
+def _position(lots: list[Lot], mark: Decimal | None, resting_stop_base: Decimal) -> Position:
     first = lots[0]
     quantity = sum((lot.quantity_base for lot in lots), ZERO)
     cost = sum((lot.quantity_base * lot.entry_price for lot in lots), ZERO)
@@ -167,6 +185,7 @@ def _position(lots: list[Lot], mark: Decimal | None) -> Position:
         quantity_base=quantity,
         average_price=cost / quantity if quantity else first.entry_price,
         stop_price=first.stop_price,
+        resting_stop_base=resting_stop_base,
         target_price=first.target_price,
         opened_at=first.opened_at,
         mark_price=mark,

@@ -11,6 +11,7 @@ from typing import Any
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from engine.ledger_state import DUST
 from engine.ports import TradingState
 from engine.risk import RiskLimits
 from engine.types.orders import Purpose
@@ -127,12 +128,13 @@ def _limits(run: TradingRun) -> dict[str, float]:
 
 
 def _book(run: TradingRun) -> _Book:
-    in_flight = Order.objects.filter(run=run, status__in=IN_FLIGHT)
-    newest = Trade.objects.filter(run=run).order_by("-closed_at", "-id")
+    # exits and protective stops count for no limit (D-21), dust for no streak
+    in_flight = Order.objects.filter(run=run, status__in=IN_FLIGHT, purpose=Purpose.ENTRY)
+    newest = Trade.objects.filter(run=run).exclude(exit_reason=DUST).order_by("-closed_at", "-id")
     results = list(newest.values_list("pnl_quote", flat=True)[:_STREAK_LOOKED_AT])
     now = run.last_event_at or run.started_at
     entries = Order.objects.filter(
-        run=run, purpose=Purpose.ENTRY, decided_at__gt=now - timedelta(days=1)
+        run=run, purpose=Purpose.ENTRY, leg=0, decided_at__gt=now - timedelta(days=1)
     )
     losses = next((i for i, pnl in enumerate(results) if pnl >= 0), len(results))
     return _Book(

@@ -10,7 +10,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from trades.invariants import check_all
+from monitoring.invariants import CHECKS as MONITORED
+from trades.invariants import CHECKS, check_all
 
 
 class Command(BaseCommand):
@@ -20,7 +21,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="one JSON object as last line")
 
     def handle(self, **options: Any) -> None:
-        report = check_all()
+        report = check_all({**CHECKS, **MONITORED})
         for breach in report.breaches:
             self.stderr.write(f"{breach.id} {breach.detail}")
         for invariant_id, reason in report.skipped.items():
