@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from accounts.admin_tools import AuditedAdmin, ReadOnlyAdmin, pretty_json
+from accounts.admin_tools import ReadOnlyAdmin, pretty_json
 from accounts.models import ApiToken, AuditEvent, SettingsVersion
 from accounts.services import token_revoke
 
@@ -20,20 +18,13 @@ admin.site.unregister(Group)
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, AuditedAdmin):
-    """People are deactivated, never deleted: the audit log names them."""
+class UserAdmin(ReadOnlyAdmin):
+    """People are added and changed on the page Access, which asks who is asking, and why."""
 
-    form = UserChangeForm
-    add_form = UserCreationForm
-    change_password_form = AdminPasswordChangeForm
-    list_display = ("username", "email", "is_active", "is_superuser", "last_login")
-    filter_horizontal = ("groups",)
-    fieldsets = (
-        (None, {"fields": ("username", "password", "email")}),
-        ("Role", {"fields": ("is_active", "is_staff", "is_superuser", "groups")}),
-        ("Times", {"fields": ("last_login", "date_joined")}),
-    )
-    readonly_fields = ("last_login", "date_joined")
+    list_display = ("username", "is_active", "is_superuser", "last_login")
+    search_fields = ("username",)
+    fields = ("username", "is_active", "is_staff", "is_superuser", "groups")
+    readonly_fields = fields
 
 
 @admin.register(ApiToken)

@@ -17,11 +17,15 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
-from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextareaWidget
+from unfold.widgets import (
+    UnfoldAdminPasswordWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+)
 
-from accounts.audit import audit_record
 from accounts.fields import ExactDecimalField
 from accounts.pages import is_same_person
+from accounts.second_factor import is_enrolled
 
 NOTHING = "none"
 
@@ -69,31 +73,6 @@ class ReadOnlyAdmin(ModelAdmin):
         return False
 
 
-class AuditedAdmin(ModelAdmin):
-    """Rows a person may edit here: each change is audited in the transaction that saves it."""
-
-    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        self._audit(request, obj, "create", message)
-        return super().log_addition(request, obj, message)
-
-    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        self._audit(request, obj, "change", message)
-        return super().log_change(request, obj, message)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def _audit(self, request: HttpRequest, obj: Any, verb: str, message: Any) -> None:
-        kind = obj._meta.model_name
-        audit_record(
-            actor=request.user.get_username(),
-            action=f"{kind}.{verb}",
-            object_type=kind,
-            object_id=str(obj),
-            after={"changed": message},
-        )
-
-
 @cache
 def _plain(field: ExactDecimalField) -> Callable[[Any], str]:
     name = field.name
@@ -122,13 +101,22 @@ class SamePersonForm(ReasonForm):
         help_text="Yours, again: this lets more be traded than before.",
     )
 
+    code = forms.CharField(
+        required=False,
+        max_length=40,
+        widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "one-time-code"}),
+        help_text="Of your authenticator app.",
+    )
+
     def __init__(self, data: Any = None, *, request: HttpRequest) -> None:
         super().__init__(data)
         self._request = request
+        if not is_enrolled(request.user):
+            del self.fields["code"]
 
     def clean_password(self) -> str:
         if not is_same_person(self._request):
-            raise forms.ValidationError("The password was wrong.")
+            raise forms.ValidationError("The password or the code was wrong.")
         return ""
 
 

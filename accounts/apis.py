@@ -12,17 +12,20 @@ from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.errors import Refused
 from accounts.lists import ListOperation
-from accounts.models import Scope
+from accounts.models import ApiToken, Scope
 from accounts.operations import (
     IDEMPOTENCY_HEADER,
     READ_PROBLEMS,
     WRITE_PROBLEMS,
     Operation,
 )
+from accounts.pages import confirm_person
 from accounts.paging import AllowedChoiceField, ListFilters
 from accounts.selectors import audit_list, token_get, token_list
 from accounts.services import audit_head, audit_verify, token_create, token_revoke
+from accounts.sessions import CONFIRMED_FOR_S
 
 
 class AuditFilters(ListFilters):
@@ -115,6 +118,7 @@ class TokenCreated(TokenRow):
 
 class TokenListCreateApi(Operation):
     required_scope = Scope.ADMIN
+    needs_confirmation = True
     secret_fields = ("token",)
 
     @extend_schema(operation_id="token_list", responses={200: TokenListOutput} | READ_PROBLEMS)
@@ -160,3 +164,38 @@ class TokenRevokeApi(Operation):
         token_revoke(token=token, actor=self.actor, reason=given["reason"])
         token.refresh_from_db()
         return Response(TokenRow(token).data)
+
+
+class ConfirmInput(serializers.Serializer):
+    password = serializers.CharField(max_length=4096, trim_whitespace=False)
+    code = serializers.CharField(
+        max_length=64, required=False, default="", allow_blank=True, help_text="second step"
+    )
+
+
+class Confirmed(serializers.Serializer):
+    confirmed_for_seconds = serializers.IntegerField()
+
+
+class NotConfirmed(Refused):
+    status = 403
+    reason_code = "not_confirmed"
+
+
+class SessionConfirmApi(Operation):
+    """Show again who sits at a session; for five minutes it may then do what loosens (SEC-19)."""
+
+    required_scope = Scope.READ
+
+    @extend_schema(
+        operation_id="session_confirm",
+        request=ConfirmInput,
+        responses={200: Confirmed} | WRITE_PROBLEMS,
+    )
+    def post(self, request: Request) -> Response:
+        if isinstance(request.auth, ApiToken):
+            raise NotConfirmed("a token was given, only a session is confirmed")
+        given = self.checked(ConfirmInput)
+        if not confirm_person(request, given["password"], code=given["code"]):
+            raise NotConfirmed("the password or the code was wrong")
+        return Response(Confirmed({"confirmed_for_seconds": CONFIRMED_FOR_S}).data)

@@ -8,11 +8,17 @@ from typing import Any
 from django.utils import timezone
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import AuthenticationFailed, Throttled
 from rest_framework.request import Request
 
+from accounts.context import call_context
 from accounts.models import ApiToken
 from accounts.services import digest_of, token_touch
+from accounts.throttle import WINDOW, try_claim
+
+# from one address in a quarter of an hour; a good token is never counted, so that a script with
+# a bad one cannot keep out the one that halts (192 random bits are not guessed anyway)
+WRONG_TOKENS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +46,8 @@ class TokenAuthentication(BaseAuthentication):
         digest = digest_of(parts[1].decode("ascii"))
         token = ApiToken.objects.select_related("user").filter(digest=digest).first()
         if token is None or not _is_usable(token):
+            if not try_claim(f"token:{call_context.get().ip_address}", WRONG_TOKENS):
+                raise Throttled(WINDOW.total_seconds(), "Too many tokens were not accepted.")
             raise AuthenticationFailed("The token was not accepted.")
         token_touch(token)
         return token.user or TokenPrincipal(f"token:{token.name}"), token

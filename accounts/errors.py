@@ -36,3 +36,38 @@ class SettingsRefused(Refused):
 
     status = 400
     reason_code = "settings_refused"
+
+
+class SecondFactorRefused(Refused):
+    """A second login step that is not changed as asked."""
+
+    status = 400
+    reason_code = "second_factor_refused"
+
+
+class UserRefused(Refused):
+    """A change of a person's access that is not made as asked."""
+
+    status = 400
+    reason_code = "user_refused"
+
+
+class ExchangeKeyRefused(Refused):
+    """An exchange key that is not kept or opened as asked; the message holds none of it."""
+
+    status = 400
+    reason_code = "exchange_key_refused"
+
+
+class OutboundRefused(Refused):
+    """An address the platform does not post to."""
+
+    status = 400
+    reason_code = "outbound_refused"
+
+
+class AmountRefused(Refused):
+    """A number of money or coins that cannot be one."""
+
+    status = 400
+    reason_code = "amount_refused"

@@ -9,6 +9,7 @@ from django.contrib.auth.signals import user_logged_in, user_logged_out, user_lo
 from django.db import transaction
 
 from accounts.services import audit_record, roles_ensure
+from accounts.sessions import session_begin, session_forget
 
 
 def connect() -> None:
@@ -23,12 +24,14 @@ def roles_after_migrate(**kwargs: Any) -> None:
     roles_ensure()
 
 
-def _logged_in(sender: Any, user: Any, **kwargs: Any) -> None:
+def _logged_in(sender: Any, request: Any, user: Any, **kwargs: Any) -> None:
+    session_begin(request, user)
     _record(user.get_username(), "login.succeeded")
 
 
-def _logged_out(sender: Any, user: Any, **kwargs: Any) -> None:
+def _logged_out(sender: Any, request: Any, user: Any, **kwargs: Any) -> None:
     if user is not None:
+        session_forget(request.session.session_key)
         _record(user.get_username(), "login.ended")
 
 

@@ -46,6 +46,69 @@ class LoginLink(models.Model):
     used_at = models.DateTimeField(null=True, blank=True)
 
 
+class TotpDevice(models.Model):
+    """A person's authenticator app. The secret is encrypted; each code works once (SEC-23)."""
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
+    sealed_secret = models.TextField()
+    last_step = models.BigIntegerField(default=0)
+    confirmed_at = models.DateTimeField(null=True, blank=True)
+
+
+class RecoveryCode(models.Model):
+    """A way in without the app, once. Only the SHA-256 of its 80 random bits is kept."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
+    digest = models.CharField(max_length=64, unique=True)
+    used_at = models.DateTimeField(null=True, blank=True)
+
+
+class LoginSession(models.Model):
+    """A login in one browser: when it began and was last used, and whether it was ended (SEC-18).
+
+    Only the SHA-256 of the session's key is kept, so this table opens no door.
+    """
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
+    digest = models.CharField(max_length=64, unique=True)
+    created_at = models.DateTimeField()
+    last_seen_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, blank=True)
+    ip_address = models.CharField(max_length=45, blank=True)
+    browser = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        ordering = ["-last_seen_at"]
+
+
+class Tries(models.Model):
+    """Tries of one kind and key within a window, counted before they are looked at (SEC-21)."""
+
+    key = models.CharField(max_length=120, unique=True)
+    count = models.PositiveIntegerField()
+    since = models.DateTimeField()
+
+
+class ExchangeKey(models.Model):
+    """The key of one account at one exchange, encrypted with a key that is not in here (SEC-28)."""
+
+    exchange = models.CharField(max_length=40)
+    account = models.CharField(max_length=40)
+    sealed = models.TextField()
+    last4 = models.CharField(max_length=4)
+    created_at = models.DateTimeField()
+    created_by = models.CharField(max_length=120)
+
+    class Meta:
+        ordering = ["exchange", "account"]
+        constraints = [
+            models.UniqueConstraint(fields=["exchange", "account"], name="one_key_an_account")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.exchange} {self.account} …{self.last4}"
+
+
 class IdempotencyKey(models.Model):
     """The answer given to an unsafe request, so that a retry gets the same one (SEC-44)."""
 

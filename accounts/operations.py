@@ -19,6 +19,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.confirmation import require_confirmed
 from accounts.errors import Refused
 from accounts.models import ApiToken, IdempotencyKey, Scope
 from accounts.permissions import actor_of
@@ -53,12 +54,16 @@ class Operation(APIView):
     """
 
     required_scope: Scope | None = None
+    # an unsafe call from a session needs a login or a confirmation of the last five minutes
+    needs_confirmation = False
     # shown once and never stored, so a repeat gets the answer with these left empty
     secret_fields: tuple[str, ...] = ()
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         method = str(request.method)
+        if self.needs_confirmation and method not in SAFE_METHODS:
+            require_confirmed(request)
         key = request.headers.get("Idempotency-Key")
         if method in SAFE_METHODS or key is None:
             return

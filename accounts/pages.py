@@ -9,14 +9,19 @@ from typing import Any
 from django.contrib.auth import authenticate
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
 from django.utils.http import url_has_allowed_host_and_scheme
 
+from accounts.backends import login_succeeded
 from accounts.models import Scope
 from accounts.roles import reaches, user_scope
+from accounts.second_factor import code_accept, is_enrolled
+from accounts.sessions import session_confirm
 
 View = Callable[..., HttpResponse]
+PAGE_SIZE = 50
 
 
 def needs(scope: Scope, *, is_data: bool = False) -> Callable[[View], View]:
@@ -38,14 +43,51 @@ def needs(scope: Scope, *, is_data: bool = False) -> Callable[[View], View]:
     return decorate
 
 
+def needs_login(view: View) -> View:
+    """Ask for a login and for no role: one's own access is one's own affair."""
+
+    @wraps(view)
+    def checked(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if not request.user.is_authenticated:
+            return redirect_to_login(request.get_full_path())
+        return view(request, *args, **kwargs)
+
+    return checked
+
+
+def page_of(request: HttpRequest, rows: Any) -> Any:
+    return Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
+
+
+def query_of(request: HttpRequest) -> str:
+    """Return the address's filters without the page number, for the links to other pages."""
+    query = request.GET.copy()
+    query.pop("page", None)
+    return query.urlencode()
+
+
 def is_same_person(request: HttpRequest) -> bool:
-    """Through the login backends, so that wrong tries count towards the lock-out (SEC-19)."""
-    user = authenticate(
-        request,
-        username=request.user.get_username(),
-        password=request.POST.get("password", ""),
+    """Ask the posted ``password``, and ``code`` of whoever has a second step (SEC-19)."""
+    return confirm_person(
+        request, request.POST.get("password", ""), code=request.POST.get("code", "")
     )
-    return user is not None and user.pk == request.user.pk
+
+
+def confirm_person(request: Any, password: str, *, code: str) -> bool:
+    """Return whether the person at this session showed again who it is; notes it if so.
+
+    Through the login backends, so that wrong tries count towards the lock-out. A code is looked
+    at, and used up, only after the right password.
+    """
+    name = request.user.get_username()
+    user = authenticate(request, username=name, password=password)
+    if user is None or user.pk != request.user.pk:
+        return False
+    login_succeeded(name)
+    if is_enrolled(user) and not code_accept(user, code):
+        return False
+    session_confirm(request)
+    return True
 
 
 def back_to(request: HttpRequest, otherwise: str) -> HttpResponse:

@@ -30,6 +30,12 @@ def user_scope(user: Any) -> Scope | None:
     return scope
 
 
+def role_of(user: Any) -> str:
+    """Return the name of the role a person holds, the furthest where several; empty for none."""
+    scope = user_scope(user)
+    return next((role for role, reach in ROLES.items() if reach == scope), "")
+
+
 def token_scope(token: ApiToken) -> Scope | None:
     """Return a token's reach: its scope, and never more than its user's."""
     own = Scope(token.scope)

@@ -31,6 +31,7 @@ from benchmarks import (  # noqa: E402
     platform_run,
     predictors,
     replays,
+    resource_watch,
 )
 from benchmarks.figures import ROOT, Benchmark, BenchmarkFailed, Options, machine  # noqa: E402
 from tradeplatform.version import code_version  # noqa: E402
@@ -47,6 +48,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "bar-to-order": platform_run.bar_to_order,
     "health-detectors": health_detectors.health_detectors,
     "layer-fuzz": layer_fuzz.layer_fuzz,
+    "resource-watch": resource_watch.resource_watch,
 }
 
 

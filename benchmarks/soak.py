@@ -1,4 +1,4 @@
-"""``make soak``: the whole platform for hours of wall time, or days of virtual time.
+"""``make soak``: the whole platform for HOURS of wall time, or DAYS of virtual time in one process.
 
 Samples what may leak (memory, open files, the database's size) and whether every closed bar was
 analysed; ends with the invariants. Prints one JSON line; exit 1 where something was breached.
@@ -14,32 +14,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+from benchmarks import soak_days
 from benchmarks.figures import ROOT
 from benchmarks.platform_run import SYMBOLS, Platform, platform
+from benchmarks.slopes import Sample, slope_per_hour
 
 DAY_BARS = 24 * 60
-# What the loop keeps up with on two cores with room to spare; DAYS= runs at this speed.
-VIRTUAL_SPEED = 2.0
-# Memory and files settle while caches fill; slopes are taken after this part of the run.
-SETTLING_FRACTION = 0.25
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One look at the running platform."""
-
-    elapsed_s: float
-    rss_mib: float
-    open_files: int
-    database_mib: float
-    analyses: int
-    decisions: int
-    orders: int
 
 
 def look(running: Platform, began: float) -> Sample:
@@ -60,21 +44,6 @@ def look(running: Platform, began: float) -> Sample:
     return Sample(elapsed_s, rss / 2**20, files, database / 2**20, *counts)
 
 
-def slope_per_hour(samples: Sequence[Sample], what: str) -> float | None:
-    """Return the least-squares slope of one measure; None for fewer than three samples."""
-    kept = [s for s in samples if s.elapsed_s >= samples[-1].elapsed_s * SETTLING_FRACTION]
-    if len(kept) < 3:
-        return None
-    times = [s.elapsed_s / 3600 for s in kept]
-    values = [float(getattr(s, what)) for s in kept]
-    middle_t, middle_v = sum(times) / len(kept), sum(values) / len(kept)
-    spread = sum((t - middle_t) ** 2 for t in times)
-    if spread == 0:
-        return None
-    covariance = sum((t - middle_t) * (v - middle_v) for t, v in zip(times, values, strict=True))
-    return covariance / spread
-
-
 def invariants(var_dir: Path) -> dict[str, object]:
     done = subprocess.run(
         [sys.executable, "manage.py", "check_invariants", "--json"],
@@ -89,22 +58,18 @@ def invariants(var_dir: Path) -> dict[str, object]:
     return document
 
 
-def run(*, hours: float | None, days: float | None, seed: int, every_s: float) -> dict[str, object]:
-    """Run until the wall hours or the virtual days are over; return the report."""
-    speed = 1.0 if days is None else VIRTUAL_SPEED
-    target = None if days is None else round(days * DAY_BARS) * len(SYMBOLS)
+def run(*, hours: float, seed: int, every_s: float) -> dict[str, object]:
+    """Run the whole platform until the wall hours are over; return the report."""
     samples: list[Sample] = []
     with tempfile.TemporaryDirectory(prefix="tp-soak-") as folder:
         var_dir = Path(folder) / "var"
         began = time.monotonic()
-        with platform(var_dir, speed=f"{speed:g}", seed=seed) as running:
+        with platform(var_dir, speed="1", seed=seed) as running:
             while True:
                 time.sleep(every_s)
                 samples.append(look(running, began))
                 sys.stderr.write(f"{samples[-1]}\n")
-                if hours is not None and samples[-1].elapsed_s >= hours * 3600:
-                    break
-                if target is not None and samples[-1].analyses >= target:
+                if samples[-1].elapsed_s >= hours * 3600:
                     break
             restarts = (var_dir / "out.txt").read_text().count("starting it again")
         checked = invariants(var_dir)
@@ -142,14 +107,20 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--hours", type=_above_zero, help="of wall time")
     parser.add_argument("--days", type=_above_zero, help="of virtual time")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--minutes", type=float, default=float("inf"), help="end DAYS early after so many of wall"
+    )
     parser.add_argument("--every", type=float, default=30.0, help="seconds between samples")
     options = parser.parse_args(argv)
     if (options.hours is None) == (options.days is None):
         sys.stderr.write("make soak needs HOURS= (wall) or DAYS= (virtual), one of them\n")
         return 2
-    report = run(hours=options.hours, days=options.days, seed=options.seed, every_s=options.every)
+    if options.days is not None:
+        report = soak_days.launch(days=options.days, seed=options.seed, minutes=options.minutes)
+    else:
+        report = run(hours=options.hours, seed=options.seed, every_s=options.every)
     print(json.dumps(report))
-    return 1 if report["breaches"] or report["restarts"] else 0
+    return 1 if report["breaches"] or report.get("restarts") else 0
 
 
 if __name__ == "__main__":

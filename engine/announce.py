@@ -21,6 +21,7 @@ from engine.types.orders import (
     Rejection,
     SubmitResult,
 )
+from engine.types.requests import Adjustment
 
 
 @dataclass(slots=True)
@@ -36,6 +37,7 @@ class EventOutcome:
     cancels: list[tuple[OrderIntent, str]] = field(default_factory=list)
     # orders that no decision asked for, in the order they are to be sent
     intents: list[OrderIntent] = field(default_factory=list)
+    adjustments: list[Adjustment] = field(default_factory=list)
     submitted: list[tuple[OrderIntent, SubmitResult]] = field(default_factory=list)
     equity: EquityPoint | None = None
     alerts: list[Reason] = field(default_factory=list)

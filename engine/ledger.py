@@ -22,6 +22,7 @@ from engine.ledger_state import (
     DUST,
     Asset,
     FillEffect,
+    Holding,
     LedgerError,
     LedgerState,
     base_of,
@@ -63,8 +64,7 @@ class Ledger:
         self._seen: set[tuple[str, str]] = set()
         self._filled: dict[str, Decimal] = {}
         self.deposits_quote = self._cash
-        # whether equity may differ from the last point taken
-        self._moved = True
+        self._moved = True  # whether equity may differ from the last point taken
         self._last_point: EquityPoint | None = None
         self._curve = EquityCurve(self._cash)
 
@@ -192,18 +192,18 @@ class Ledger:
         self, strategy: str, symbol: str, stop: Decimal | None, target: Decimal | None
     ) -> tuple[Lot, ...]:
         """Move stop and target of a position; returns the changed lots. R keeps its first risk."""
-        book = self._books.get((strategy, symbol))
-        return tuple(book.set_exits(stop, target)) if book is not None else ()
+        return tuple(self._book(strategy, symbol).set_exits(stop, target))
 
     def is_dust(self, strategy: str, instrument: Instrument) -> bool:
         """True where the position is open and no order could close it (F-019)."""
-        held = self.position(strategy, instrument.symbol).quantity_base
-        return is_dust(held, self._asset_of(instrument.symbol).mark, instrument)
+        symbol = instrument.symbol
+        return is_dust(
+            self.position(strategy, symbol).quantity_base, self.mark_of(symbol), instrument
+        )
 
     def sweep_dust(self, strategy: str, symbol: str, ts_ms: int, regime: str) -> FillEffect:
-        """Close a position that ``is_dust`` at its mark; the coins stay on the account as external
-        holdings. No cash moves and no fee is paid; does nothing where nothing is held.
-        """
+        """Close a position that ``is_dust`` at its mark, without cash or fee; the coins stay on the
+        account as external holdings. Does nothing where nothing is held."""
         book, asset = self._book(strategy, symbol), self._asset_of(symbol)
         if not book.lots:
             return FillEffect()
@@ -232,14 +232,18 @@ class Ledger:
 
     def _set_mark(self, asset: Asset, price: Decimal) -> None:
         external = asset.external
-        if asset.balance:
-            self._moved = True
+        self._moved |= asset.balance != 0
         if external:
             if asset.mark is None:
                 self._contribute(self.equity_quote, external * price)
             else:
                 self.holding_pnl_quote += external * (price - asset.mark)
         asset.mark = price
+
+    def holding(self, asset: str) -> Holding:
+        """What no strategy holds of an asset other than the quote, and its last mark."""
+        held = self._assets.get(asset, Asset(ZERO))
+        return Holding(held.external, held.mark)
 
     @property
     def cash_quote(self) -> Decimal:
@@ -380,20 +384,16 @@ class Ledger:
         return ledger
 
     def _book(self, strategy: str, symbol: str) -> LotBook:
-        book = self._books.get((strategy, symbol))
-        if book is None:
-            book = self._books[strategy, symbol] = LotBook(strategy, symbol)
-        return book
+        if (strategy, symbol) not in self._books:
+            self._books[strategy, symbol] = LotBook(strategy, symbol)
+        return self._books[strategy, symbol]
 
     def _asset_of(self, symbol: str) -> Asset:
-        asset = self._by_symbol.get(symbol)
-        if asset is None:
-            asset = self._assets.setdefault(self._base(symbol), Asset(ZERO))
-            self._by_symbol[symbol] = asset
-        return asset
+        if symbol not in self._by_symbol:
+            self._by_symbol[symbol] = self._assets.setdefault(self._base(symbol), Asset(ZERO))
+        return self._by_symbol[symbol]
 
     def _base(self, symbol: str) -> str:
-        base = self._bases.get(symbol)
-        if base is None:
-            base = self._bases[symbol] = base_of(symbol, self.quote)
-        return base
+        if symbol not in self._bases:
+            self._bases[symbol] = base_of(symbol, self.quote)
+        return self._bases[symbol]

@@ -52,6 +52,14 @@ class LedgerState:
     curve: EquityCurveState | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """``external_base`` is held by no strategy; ``price_quote`` is the last mark, None before."""
+
+    external_base: Decimal = ZERO
+    price_quote: Decimal | None = None
+
+
 class Asset:
     """A balance other than the quote. ``external`` is what no strategy's lots account for."""
 

@@ -32,6 +32,7 @@ from engine.types.opinions import (
     RuleColumns,
 )
 from engine.types.orders import Fill, OrderIntent, SubmitResult
+from engine.types.requests import Instruction, Settled
 
 T = TypeVar("T")
 
@@ -275,12 +276,21 @@ class Executor(Protocol):
     def run(self, calls: Mapping[str, Callable[[], T]]) -> dict[str, T | Missing]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Lock:
-    """A symbol or strategy that may not enter, and why."""
+class Instructions(Protocol):
+    """What people asked of this run and nobody has carried out yet.
 
-    scope: str
-    reason: str
+    ``due`` and ``settle`` are called inside the event's transaction: a request and what it caused
+    are committed together, so a crash neither loses nor repeats one.
+    """
+
+    def waiting(self) -> bool:
+        """True where somebody asked for something that the next event may carry out."""
+
+    def due(self, now_ms: int) -> Sequence[Instruction]:
+        """Return what waits, in the order in which it was asked; read once an event."""
+
+    def settle(self, settled: Settled) -> None:
+        """Write down what became of one of them, with its orders and adjustments."""
 
 
 class Gatekeeper(Protocol):
@@ -297,6 +307,9 @@ class Gatekeeper(Protocol):
 
     def state_reason(self, symbol: str, strategy: str) -> str:
         """Say in words why the trading state is not ACTIVE; empty where it is."""
+
+    def entry_lock(self, symbol: str, strategy: str) -> str:
+        """Say in words why a person keeps entries out of a symbol; empty where nobody does."""
 
     def control_epoch(self) -> int: ...
 

@@ -12,6 +12,7 @@ from engine.announce import Announcer, EventOutcome
 from engine.phases.pipeline import Pipeline
 from engine.ports import Journal
 from engine.quality import validate_event
+from engine.requests import RequestDesk
 from engine.side_books import SideBooks
 from engine.trading_book import TradingBook
 from engine.types.bars import EventKind, Instrument, MarketEvent, Snapshot
@@ -40,7 +41,9 @@ class TradingSession:
         announcer: Announcer,
         regimes: Mapping[str, str] | None = None,
         side_books: SideBooks | None = None,
+        requests: RequestDesk | None = None,
     ) -> None:
+        """``requests`` takes in what people ask of the run; a replay has nobody who asks."""
         self._timeframe_ms = timeframe_ms
         self._instruments = instruments
         self._windows = windows
@@ -50,6 +53,7 @@ class TradingSession:
         self._announcer = announcer
         self._regimes = dict(regimes or {})
         self._side_books = SideBooks() if side_books is None else side_books
+        self._requests = requests
 
     def on_event(self, event: MarketEvent) -> EventOutcome:
         """Process one event to the end and return what it caused.
@@ -63,6 +67,8 @@ class TradingSession:
         with self._journal.event(event):
             book.observe(event)
             book.book(fills, event, outcome, self._regimes)
+            if self._requests is not None:
+                self._requests.carry_out(book, event, outcome, self._regimes)
             self._credit(outcome.trades)
             self._side_books.begin(event, book, self._regimes)
             if event.kind is EventKind.BAR:
@@ -77,7 +83,8 @@ class TradingSession:
 
     def has_news(self) -> bool:
         """True where a clock event before the next bar may have something to book."""
-        return self._book.broker.has_news() or self._side_books.has_news()
+        asked = self._requests is not None and self._requests.waiting()
+        return asked or self._book.broker.has_news() or self._side_books.has_news()
 
     def _on_bar(self, event: MarketEvent, outcome: EventOutcome) -> None:
         bar = event.bar
@@ -106,7 +113,7 @@ class TradingSession:
         analysis = pipeline.analyse(snapshot)
         if isinstance(analysis.market, MarketView):
             self._regimes[analysis.symbol] = analysis.market.regime.value
-        decisions = self._book.decide(pipeline, snapshot, analysis)
+        decisions = self._book.decide(pipeline, snapshot, analysis, asked=outcome.intents)
         if not decisions:
             decisions.append(pipeline.hold(snapshot, analysis, held[0]))
         self._learn(snapshot, analysis, decisions, outcome)

@@ -30,6 +30,9 @@ class ShadowGate:
     def control_epoch(self) -> int:
         return self._run.control_epoch()
 
+    def entry_lock(self, symbol: str, strategy: str) -> str:
+        return ""
+
     def strategy_status(self, strategy: str) -> StrategyStatus:
         return StrategyStatus.ACTIVE
 
@@ -68,6 +71,9 @@ class CounterfactualGate:
 
     def control_epoch(self) -> int:
         return self._run.control_epoch()
+
+    def entry_lock(self, symbol: str, strategy: str) -> str:
+        return self._run.entry_lock(symbol, strategy)
 
     def strategy_status(self, strategy: str) -> StrategyStatus:
         return self._without_layer(strategy)

@@ -72,6 +72,9 @@ class SimulatedOperator:
     def resets(self) -> Mapping[str, int]:
         return self._resets
 
+    def entry_lock(self, symbol: str, strategy: str) -> str:
+        return ""
+
     def strategy_status(self, strategy: str) -> StrategyStatus:
         return self._statuses[strategy]
 

@@ -137,6 +137,11 @@ class TradingBook:
                 text = f"{trade.quantity_base} {symbol} of {strategy} was too little to sell"
                 outcome.alerts.append(Reason("DUST", text, float(trade.quantity_base)))
 
+    def pending(self, asked: Sequence[OrderIntent] = ()) -> list[OrderIntent]:
+        """Return what may still fill, and what was ``asked`` for at this event and is not sent;
+        protective stops give way and are left out."""
+        return _of_decisions(_each_once((*self.broker.open_intents(), *asked)))
+
     def holdings(self, symbol: str) -> Positions:
         """Return the open positions in one symbol by strategy code."""
         return self.account.holdings(symbol)
@@ -151,17 +156,19 @@ class TradingBook:
         snapshot: Snapshot,
         analysis: Analysis,
         may_propose: Callable[[Proposal], bool] | None = None,
+        asked: Sequence[OrderIntent] = (),
     ) -> list[Decision]:
         """Run phases 7 and 8 on each proposal; empty where nobody proposed.
 
-        ``may_propose`` leaves proposals out of this book; left out, all of them count.
+        ``asked`` are orders of this event that people asked for. ``may_propose`` leaves
+        proposals out of this book; left out, all of them count.
         """
         holdings = self.holdings(snapshot.event.symbol)
         proposals = pipeline.proposals(snapshot, analysis, holdings)
         if may_propose is not None:
             proposals = tuple(p for p in proposals if may_propose(p))
         decisions: list[Decision] = []
-        pending = _of_decisions(self.broker.open_intents()) if proposals else []
+        pending = self.pending(asked) if proposals else []
         for proposal in proposals:
             context = self._context(proposal, holdings, pending, snapshot.event.ts_ms)
             decision = self._shaped(pipeline.decide(proposal, snapshot, analysis, context))
@@ -189,7 +196,7 @@ class TradingBook:
             return
         standing = Standing(
             positions=positions,
-            orders=(*orders, *_intents(decisions), *outcome.intents),
+            orders=_each_once((*orders, *_intents(decisions), *outcome.intents)),
             mark=self.account.ledger.mark_of,
             is_halted=self._is_halted,
         )
@@ -243,7 +250,7 @@ class TradingBook:
 
     def mark(self, event: MarketEvent, outcome: EventOutcome) -> bool:
         """Take an equity point and let the breakers look; False where nothing can have moved."""
-        if event.kind is not EventKind.BAR and not outcome.fills:
+        if event.kind is not EventKind.BAR and not outcome.fills and not outcome.adjustments:
             return False
         point = self.account.ledger.equity_point(event.ts_ms)
         outcome.equity = point
@@ -345,3 +352,8 @@ def _intents(decisions: Sequence[Decision]) -> tuple[OrderIntent, ...]:
 def _of_decisions(orders: Sequence[OrderIntent]) -> list[OrderIntent]:
     """Leave out protective stops: they are no order of a strategy's that one more could double."""
     return [order for order in orders if order.cause is not Cause.PROTECTION]
+
+
+def _each_once(orders: Sequence[OrderIntent]) -> tuple[OrderIntent, ...]:
+    """What is on disk already is among the open orders and among those of this event."""
+    return tuple({order.client_order_id: order for order in reversed(orders)}.values())[::-1]

@@ -139,6 +139,7 @@ def ask(
     if refusal is not None:
         return refusal
     result = _asked(client, call, writes)
+    gate.answered(is_answer=not isinstance(result, Unanswered | Unavailable))
     if isinstance(result, Unavailable):
         gate.heard(result)
     return result

@@ -69,6 +69,9 @@ class Gate(Protocol):
     def heard(self, answer: Unavailable) -> None:
         """Learn of an answer that asks for silence."""
 
+    def answered(self, *, is_answer: bool) -> None:
+        """Hear that the call is over, whether the venue answered it or not."""
+
 
 class Budget(Protocol):
     """Makes gates, and tells beforehand whether one would open."""
@@ -89,6 +92,9 @@ class OpenGate:
         return None
 
     def heard(self, answer: Unavailable) -> None:
+        return None
+
+    def answered(self, *, is_answer: bool) -> None:
         return None
 
 
@@ -306,6 +312,9 @@ class _SharedGate:
                 reason = f"{self._limit.name} budget was spent, room in {wait_s:.1f} s"
                 return Unavailable(SPENT, reason, was_sent=False)
             self._clock.sleep(wait_s)
+
+    def answered(self, *, is_answer: bool) -> None:
+        return None
 
     def heard(self, answer: Unavailable) -> None:
         if not answer.was_sent:

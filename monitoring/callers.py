@@ -10,11 +10,12 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import get_user
 from django.http import HttpRequest
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import AuthenticationFailed, Throttled
 
 from accounts.authentication import TokenAuthentication
 from accounts.models import Scope
 from accounts.roles import reaches, token_scope, user_scope
+from accounts.sessions import session_row
 
 
 class UnknownCaller(Exception):
@@ -65,7 +66,7 @@ def _by_token(request: HttpRequest, authorization: str) -> tuple[str, Scope | No
     request.META["HTTP_AUTHORIZATION"] = authorization
     try:
         found = TokenAuthentication().authenticate(request)
-    except AuthenticationFailed as error:
+    except (AuthenticationFailed, Throttled) as error:
         raise UnknownCaller(str(error)) from error
     if found is None:
         raise UnknownCaller("the Authorization header was not 'Bearer TOKEN'")
@@ -78,4 +79,6 @@ def _by_session(request: HttpRequest, session_key: str) -> tuple[str, Scope | No
     user = get_user(request)
     if not user.is_authenticated or not user.is_active:
         raise UnknownCaller("no session of an active user")
+    if session_row(session_key) is None:
+        raise UnknownCaller("the login was ended, too old or idle for too long")
     return f"user {user.pk}", user_scope(user)

@@ -8,6 +8,7 @@ from datetime import datetime
 from monitoring.models import Heartbeat
 
 LATE_AFTER_PERIODS = 3.0
+DOWN_AFTER_PERIODS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,13 @@ class ComponentState:
     expected_every_s: float
     is_late: bool
     code_version: str
+
+
+def state_of(component: ComponentState) -> str:
+    """Return up, late or down by the age of the last useful work."""
+    if not component.is_late:
+        return "up"
+    return "late" if component.age_s <= DOWN_AFTER_PERIODS * component.expected_every_s else "down"
 
 
 def component_list(now: datetime) -> list[ComponentState]:

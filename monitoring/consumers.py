@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -72,7 +73,7 @@ class StreamConsumer(AsyncWebsocketConsumer):
         self.tasks = [
             asyncio.create_task(self._send_frames(self.subscriber)),
             asyncio.create_task(self._drop_when_slow(self.subscriber)),
-            asyncio.create_task(self._check_caller(credentials)),
+            asyncio.create_task(self._check_caller(self.subscriber, credentials)),
         ]
 
     async def disconnect(self, code: int) -> None:
@@ -138,11 +139,15 @@ class StreamConsumer(AsyncWebsocketConsumer):
         await subscriber.dropped.wait()
         await self._end(CLOSE_TOO_SLOW)
 
-    async def _check_caller(self, credentials: Credentials) -> None:
+    async def _check_caller(self, subscriber: Subscriber, credentials: Credentials) -> None:
         """Logout, a new password, a lost role, a revoked token or a deactivated account end the
-        socket within a minute (F-105). So does a session's age: a socket does not outlive it."""
+        socket within a minute (F-105), and at once where it was done in this process. So does a
+        session's age or idleness: a socket does not outlive it."""
         while True:
-            await asyncio.sleep(self.caller_check_s)
+            # nobody told us anything for a minute: look anyway
+            with suppress(TimeoutError):
+                await asyncio.wait_for(subscriber.recheck.wait(), self.caller_check_s)
+            subscriber.recheck.clear()
             try:
                 await database_sync_to_async(caller_name)(credentials)
             except (UnknownCaller, CallerWithoutRole):

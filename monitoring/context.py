@@ -9,6 +9,7 @@ from django.http import HttpRequest
 
 from accounts.models import Scope
 from accounts.roles import reaches, user_scope
+from accounts.second_factor import is_enrolled
 from monitoring import selectors
 
 
@@ -18,5 +19,7 @@ def strip(request: HttpRequest) -> dict[str, Any]:
     code = request.GET.get("run")
     return {
         "strip": cache(lambda: selectors.strip(selectors.run_shown(code))),
+        "has_second_step": cache(lambda: is_enrolled(request.user)),
+        "may_administer": cache(lambda: reaches(user_scope(request.user), Scope.ADMIN)),
         "may_operate": cache(lambda: reaches(user_scope(request.user), Scope.OPERATE)),
     }

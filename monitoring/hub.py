@@ -48,6 +48,7 @@ class Subscriber:
     topics: frozenset[str] = frozenset(TOPICS)
     frames: asyncio.Queue[str] = field(default_factory=lambda: asyncio.Queue(QUEUE_LENGTH))
     dropped: asyncio.Event = field(default_factory=asyncio.Event)
+    recheck: asyncio.Event = field(default_factory=asyncio.Event)
     is_joined: bool = False
 
     def offer(self, text: str) -> None:
@@ -76,6 +77,7 @@ class Hub:
         self._snapshot_lock = asyncio.Lock()
         self._snapshot: tuple[float, int, str] | None = None
         self._reader: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._caught_up = asyncio.Event()
         self.epoch = ""
         self.seq = 0
@@ -87,8 +89,18 @@ class Hub:
     def n_sockets_of(self, caller: str) -> int:
         return sum(1 for s in self._subscribers if s.caller == caller)
 
+    def recheck_soon(self) -> None:
+        """Let every socket ask again whether its caller may still read; from any thread."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._recheck)
+
+    def _recheck(self) -> None:
+        for subscriber in self._subscribers:
+            subscriber.recheck.set()
+
     async def ensure_started(self) -> None:
         """Start the reader once; wait for its first look at the log, but never for a dead Redis."""
+        self._loop = asyncio.get_running_loop()
         if self._reader is None or self._reader.done():
             self._reader = asyncio.create_task(self._follow(), name="stream-hub")
         try:

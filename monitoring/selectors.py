@@ -20,7 +20,7 @@ from monitoring.charts import (
     positions,
     trade_spans,
 )
-from monitoring.components import ComponentState, component_list
+from monitoring.components import component_list, state_of
 from monitoring.decisions import decision_stream, funnel, why_no_trade
 from monitoring.layer import layer
 from monitoring.models import Alert
@@ -35,12 +35,12 @@ from trades.models import (
     TradingRun,
 )
 from trades.selectors import automatic_holds
+from trades.selectors.requests import growth
 
 TRADES_SHOWN = 50
 ALERTS_SHOWN = 20
 PACE_BARS = 40
 PACE_LEAST = 5
-DOWN_AFTER_PERIODS = 10.0
 BADGES = {
     Mode.LIVE.value: "LIVE",
     Mode.PAPER.value: "PAPER",
@@ -185,15 +185,19 @@ def account_head(run: TradingRun) -> dict[str, Any] | None:
     if point is None:
         return None
     worst = EquityPoint.objects.filter(run=run).aggregate(worst=Max("drawdown_fraction"))["worst"]
-    start = float(run.starting_cash_quote)
     equity = float(point.equity_quote)
+    grown = growth(
+        start_quote=run.starting_cash_quote,
+        equity_quote=point.equity_quote,
+        adjustments=list(run.adjustments.order_by("pk")),
+    )
     return {
         "at_ms": as_ms(point.at),
         "equity": equity,
         "cash": as_float(point.cash_quote),
         "exposure": as_float(point.exposure_quote),
         "exposure_fraction": float(point.exposure_quote) / equity if equity > 0 else None,
-        "return_fraction": equity / start - 1 if start > 0 else None,
+        "return_fraction": grown,
         "drawdown_fraction": as_float(point.drawdown_fraction),
         "worst_drawdown_fraction": as_float(worst),
         "day_pnl": as_float(point.day_pnl_quote),
@@ -281,18 +285,12 @@ def components(now: datetime | None = None) -> list[dict[str, Any]]:
     return [
         {
             "component": row.component,
-            "state": _component_state(row),
+            "state": state_of(row),
             "age_s": round(row.age_s, 1),
             "expected_every_s": row.expected_every_s,
         }
         for row in component_list(now or timezone.now())
     ]
-
-
-def _component_state(row: ComponentState) -> str:
-    if not row.is_late:
-        return "up"
-    return "late" if row.age_s <= DOWN_AFTER_PERIODS * row.expected_every_s else "down"
 
 
 def price_view(run: TradingRun, symbol: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from monitoring import decision_views, learning_views, views
+from monitoring import decision_views, learning_views, request_views, system_views, views
 
 urlpatterns = [
     path("", views.overview, name="overview"),
@@ -16,6 +16,17 @@ urlpatterns = [
     path("decisions/<uuid:code>/", decision_views.decision_trace, name="decision"),
     path("trades/", views.trade_page, name="trades"),
     path("orders/", views.order_page, name="orders"),
+    path("requests/", request_views.request_page, name="requests"),
+    path("requests/position/", request_views.position_act, name="position-act"),
+    path("requests/adjust/", request_views.adjust, name="adjust"),
+    path("requests/book/", request_views.book, name="book-external"),
+    path("requests/lock/", request_views.lock, name="lock-set"),
+    path("requests/lift/", request_views.lift, name="lock-lift"),
+    path("requests/gains/", request_views.gains, name="gains"),
+    path("flatten/", request_views.flatten_page, name="flatten"),
+    path("system/", system_views.system_page, name="system"),
+    path("system/optimizer/", system_views.optimizer_switch, name="optimizer-switch"),
+    path("data/system/", system_views.system_data, name="system-data"),
     path("control/", views.control, name="control"),
     path("alerts/<int:alert_id>/acknowledge/", views.acknowledge, name="alert-acknowledge"),
     path("data/overview/", views.overview_data, name="overview-data"),

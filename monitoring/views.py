@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
 
 from django.contrib import messages
-from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.models import Scope
-from accounts.pages import back_to, is_same_person, needs
+from accounts.pages import back_to, is_same_person, needs, page_of, query_of
 from engine.ports import TradingState
 from monitoring import decisions, selectors
 from monitoring.models import Alert
@@ -22,8 +20,6 @@ from trades.kill_switch import changed_or_left
 from trades.models import ControlState, TradingRun
 from trades.selectors import order_list, trade_list
 from trades.services import GLOBAL_SCOPE
-
-PAGE_SIZE = 50
 
 
 @require_GET
@@ -169,14 +165,3 @@ def run_asked(request: HttpRequest) -> TradingRun | None:
     if run is None:
         raise Http404("no such run")
     return run
-
-
-def page_of(request: HttpRequest, rows: Any) -> Any:
-    return Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
-
-
-def query_of(request: HttpRequest) -> str:
-    """Return the address's filters without the page number, for the links to other pages."""
-    query = request.GET.copy()
-    query.pop("page", None)
-    return query.urlencode()

@@ -122,6 +122,7 @@ class OptimizationEnableApi(_SettingsApi):
     """Only an administrator lets the layer size and refuse."""
 
     required_scope = Scope.ADMIN
+    needs_confirmation = True
 
     @_documented("optimization_enable", SwitchInput)
     def post(self, request: Request) -> Response:
@@ -138,6 +139,7 @@ class OptimizationDisableApi(_SettingsApi):
 
 class OptimizationSettingsApi(_SettingsApi):
     required_scope = Scope.ADMIN
+    needs_confirmation = True
 
     @extend_schema(
         operation_id="optimization_settings_read",

@@ -33,6 +33,7 @@ from optimization.models import FinalReport, StoredLayerState, UpdatePeriod, Upd
 from optimization.selectors import LONGEST_UPDATE, get_optimization_status, layer_alerts
 from strategies.models import Strategy
 from strategies.services import strategy_machine_edge, weight_change
+from trades.failpoints import failpoint
 from trades.models import TradingRun
 from trades.records import milliseconds
 
@@ -242,6 +243,7 @@ def _update(
     with transaction.atomic():
         _write_state(period.book, found, venue_now)
         moved = _write_weights(period, found.after, changes)
+        failpoint("opt.mid_update")
         edges = _write_edges(changes, venue_now)
         standing = layer_alerts()
         summary = {**changes_json(changes), "alerts": [asdict(alert) for alert in standing]}

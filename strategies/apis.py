@@ -106,6 +106,7 @@ class StrategySuspendApi(_StatusApi):
 
 
 class StrategyUnsuspendApi(_StatusApi):
+    needs_confirmation = True
     act = staticmethod(services.strategy_unsuspend)
     body = StatusOverrideInput
 
@@ -118,6 +119,7 @@ class StrategyActivateApi(_StatusApi):
     """Only an administrator calls a degraded strategy sound before the evidence does."""
 
     required_scope = Scope.ADMIN
+    needs_confirmation = True
     act = staticmethod(services.strategy_activate)
     body = StatusOverrideInput
 
@@ -138,6 +140,7 @@ class StrategyReinstateApi(_StatusApi):
     """Only an administrator brings a retired strategy back (D-06)."""
 
     required_scope = Scope.ADMIN
+    needs_confirmation = True
     act = staticmethod(services.strategy_reinstate)
     body = StatusOverrideInput
 

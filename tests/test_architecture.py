@@ -25,6 +25,7 @@ ROOMS = (
     "trades",
     "optimization",
     "research",
+    "resources",
     "monitoring",
     "tradeplatform",
 )

@@ -10,10 +10,12 @@ from accounts import apis as accounts
 from accounts.operations import Operation
 from market import apis as market
 from monitoring import apis as monitoring
+from monitoring import status_apis
 from monitoring.layer import layer
+from resources import apis as resources
 from strategies import apis as strategies
 from strategies import predictor_apis as predictors
-from trades.apis import control, decisions, evolution, ledger
+from trades.apis import control, decisions, evolution, gains, ledger, locks, requests
 
 
 @extend_schema(exclude=True)
@@ -61,21 +63,45 @@ urlpatterns = [
     path("trades/", ledger.TradeListApi.as_view(), name="trades"),
     path("trades/statistics", ledger.TradeStatisticsApi.as_view(), name="trade-statistics"),
     path("positions/", ledger.PositionListApi.as_view(), name="positions"),
+    path("positions/<str:position_id>/close", requests.PositionCloseApi.as_view(), name="close"),
+    path("positions/<str:position_id>/exits", requests.PositionExitsApi.as_view(), name="exits"),
+    path("requests/", requests.RequestListApi.as_view(), name="requests"),
+    path("requests/<int:request_id>/", requests.RequestDetailApi.as_view(), name="request"),
+    path("adjustments/", requests.AdjustmentApi.as_view(), name="adjustments"),
+    path("external-fills/", requests.ExternalFillListApi.as_view(), name="external-fills"),
+    path("external-fills/<int:fill_id>/book", requests.ExternalFillBookApi.as_view(), name="book"),
+    path("gains/", gains.GainListApi.as_view(), name="gains"),
+    path("locks/", locks.LockListApi.as_view(), name="locks"),
+    path("locks/<int:lock_id>/lift", locks.LockLiftApi.as_view(), name="lock-lift"),
     path("equity/", ledger.EquityListApi.as_view(), name="equity"),
     path("runs/", ledger.RunListApi.as_view(), name="runs"),
     path("risk/", control.RiskApi.as_view(), name="risk"),
     path("control/halt", control.ControlHaltApi.as_view(), name="halt"),
     path("control/reduce", control.ControlReduceApi.as_view(), name="reduce"),
     path("control/resume", control.ControlResumeApi.as_view(), name="resume"),
+    path("control/flatten", requests.ControlFlattenApi.as_view(), name="flatten"),
     path("instruments/", market.InstrumentListApi.as_view(), name="instruments"),
     path("candles/", market.CandleListApi.as_view(), name="candles"),
     path("monitoring/incidents", monitoring.IncidentListApi.as_view(), name="incidents"),
     path("monitoring/alerts", monitoring.AlertListApi.as_view(), name="alerts"),
     path("monitoring/components", monitoring.ComponentListApi.as_view(), name="components"),
+    path("monitoring/samples", resources.SampleListApi.as_view(), name="samples"),
+    path("monitoring/usage", resources.UsageApi.as_view(), name="usage"),
+    path("monitoring/status", status_apis.SystemStatusApi.as_view(), name="system-status"),
+    path("optimizer/actions", resources.ActionListApi.as_view(), name="optimizer-actions"),
+    path(
+        "optimizer/incidents",
+        resources.ResourceIncidentListApi.as_view(),
+        name="optimizer-incidents",
+    ),
+    path("optimizer/report", resources.ReportApi.as_view(), name="optimizer-report"),
+    path("optimizer/rules", resources.RuleListApi.as_view(), name="optimizer-rules"),
+    path("optimizer/settings", resources.OptimizerSettingsApi.as_view(), name="optimizer-settings"),
     path("audit/", accounts.AuditListApi.as_view(), name="audit"),
     path("audit/verify", accounts.AuditVerifyApi.as_view(), name="audit-verify"),
     path("tokens/", accounts.TokenListCreateApi.as_view(), name="tokens"),
     path("tokens/<int:token_id>/revoke", accounts.TokenRevokeApi.as_view(), name="revoke"),
+    path("session/confirm", accounts.SessionConfirmApi.as_view(), name="session-confirm"),
     path("schema/", SpectacularAPIView.as_view(api_version="v1"), name="schema"),
     path("docs/", SpectacularSwaggerView.as_view(url_name="api:schema"), name="docs"),
     # not ".*": a path may hold a line break

@@ -28,6 +28,7 @@ from django.db.migrations.loader import MigrationLoader
 from django.utils import timezone
 
 from accounts.services import audit_record
+from tradeplatform.sealed_files import seal
 
 FORMAT = 1
 MANIFEST, DATABASE = "manifest.json", "database"
@@ -38,6 +39,7 @@ ROOMS = (
     "trades",
     "optimization",
     "research",
+    "resources",
     "monitoring",
     "tradeplatform",
 )
@@ -65,8 +67,10 @@ class Manifest:
     counts: Mapping[str, int]
 
 
-def backup_create(target: Path, *, actor: str) -> Manifest:
+def backup_create(target: Path, *, actor: str, key: bytes | None = None) -> Manifest:
     """Write a backup to ``target`` with mode 0600 and return its manifest; audited.
+
+    With a ``key`` the file is sealed with it (SEC-53).
 
     Raises:
         BackupRefused: the file exists, its folder does not, or there is no ``pg_dump``.
@@ -90,15 +94,23 @@ def backup_create(target: Path, *, actor: str) -> Manifest:
             counts=counts,
         )
         _pack(manifest, copy, folder / "whole")
+        whole = folder / "whole"
+        if key is not None:
+            seal(whole, folder / "sealed", key)
+            whole = folder / "sealed"
         # a link never replaces what somebody else put there meanwhile
-        os.link(folder / "whole", target)
+        os.link(whole, target)
     with transaction.atomic():
         audit_record(
             actor=actor,
             action="database.backup",
             object_type="database",
             object_id=target.name,
-            after={"sha256": manifest.sha256, "counts": dict(counts)},
+            after={
+                "sha256": manifest.sha256,
+                "counts": dict(counts),
+                "is_sealed": key is not None,
+            },
         )
     return manifest
 

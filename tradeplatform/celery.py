@@ -9,6 +9,7 @@ from celery import Celery
 from celery.signals import beat_init, worker_ready
 from django.conf import settings
 
+from resources.celery_counting import connect
 from tradeplatform.addresses import database_refusal, one_line_refusals, refuse
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tradeplatform.settings")
@@ -16,6 +17,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tradeplatform.settings")
 app = Celery("tradeplatform")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+connect()
 
 
 # The words of Celery's command line that do lasting work; ``inspect`` needs no database.

@@ -19,6 +19,7 @@ from msgspec import Meta
 
 from engine.types.orders import OrderType
 from market.venues import VENUES, venue_of
+from resources.core.config import OptimizerConfig
 from tradeplatform.configuration_errors import ConfigurationError, allowed_at, one_line
 from trades.core.operating_limits import OperatingLimits
 
@@ -257,6 +258,14 @@ class Monitoring(Section, frozen=True):
     restart_silent_after_seconds: Annotated[float, Meta(ge=30.0, le=3600.0)] = 90.0
     holds_kept_days: Annotated[float, Meta(ge=0.1, le=3650.0)] = 7.0
     holds_kept_one_in: Annotated[int, Meta(ge=1, le=100_000)] = 20
+    optimizer: dict[str, bool | int | float | list[str]] = {}
+    """Settings of the resource optimizer by name; the optimizer says what it refuses."""
+
+    def __post_init__(self) -> None:
+        try:
+            OptimizerConfig.of(self.optimizer)
+        except ValueError as error:
+            raise ValueError(f"monitoring.optimizer: {error}") from error
 
 
 class Notifications(Section, frozen=True):

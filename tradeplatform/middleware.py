@@ -34,4 +34,6 @@ class PageHeaders:
             "Content-Security-Policy", _THEMED_PAGES if themed else _OWN_PAGES
         )
         response.headers.setdefault("Cache-Control", "no-store")
+        # the API's pages would open themselves to whoever opened them
+        response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
         return response

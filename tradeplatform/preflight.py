@@ -27,8 +27,8 @@ from tradeplatform import bootstrap
 from tradeplatform.addresses import without_password
 from tradeplatform.configuration import PRACTICE, Configuration
 from tradeplatform.processes import EXCHANGE_KEYS, PRACTICE_SECRETS
-from tradeplatform.running import PRACTICE_PROTOCOL, venue_budget, venue_client
 from tradeplatform.supervisor import PRACTICE_FILE
+from tradeplatform.venue import PRACTICE_PROTOCOL, venue_budget, venue_client
 from trades.errors import RunRefused
 from trades.models import Mode
 

@@ -16,7 +16,12 @@ LOOPBACK = "127.0.0.1"
 # The trading worker signs with these; the practice exchange accepts the first two under its own
 # names and knows no passphrase.
 EXCHANGE_KEYS = ("TRADEPLATFORM_EXCHANGE_KEY", "TRADEPLATFORM_EXCHANGE_SECRET")
-EXCHANGE_SECRETS = (*EXCHANGE_KEYS, "TRADEPLATFORM_EXCHANGE_PASSPHRASE")
+EXCHANGE_SECRETS = (
+    *EXCHANGE_KEYS,
+    "TRADEPLATFORM_EXCHANGE_PASSPHRASE",
+    "TRADEPLATFORM_MASTER_KEY",
+    "TRADEPLATFORM_MASTER_KEY_FILE",
+)
 PRACTICE_SECRETS = ("PRACTICE_API_KEY", "PRACTICE_API_SECRET")
 # Queues of the general worker; ``trading`` has workers of its own, so that nothing delays it.
 GENERAL_QUEUES = "io,optimization,research,celery"

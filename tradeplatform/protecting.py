@@ -12,7 +12,7 @@ from market.venues import venue_of
 from tradeplatform import bootstrap
 from tradeplatform.configuration import Configuration
 from tradeplatform.watch import RunWatch
-from trades import records
+from trades import books
 from trades.models import Mode, TradingRun
 
 
@@ -31,5 +31,5 @@ def protection_of(
     if not has_stops:
         return None
     return bootstrap.protection(
-        config, identity, instruments, named=records.newest_stops(run), watch=watch
+        config, identity, instruments, named=books.newest_stops(run), watch=watch
     )

@@ -27,9 +27,11 @@ from monitoring.layer import layer
 from strategies.core.registry import parameter_defaults
 from strategies.services import StrategyDefinition, strategies_ensure
 from tradeplatform.configuration import PRACTICE, STRATEGY_CODES, Configuration
-from tradeplatform.running import venue_budget, venue_client, venue_code
+from tradeplatform.credentials import exchange_credentials
+from tradeplatform.venue import venue_budget, venue_client, venue_code
 from trades.brokers.venue_client import VenueClient
 from trades.errors import RunRefused
+from trades.lease import lease_reserve
 from trades.models import Mode, TradingRun
 from trades.services import run_end, run_start
 
@@ -94,7 +96,9 @@ def run_ensure(config: Configuration, *, actor: str) -> TradingRun:
     balances = {quote: Decimal(str(config.trading.cash))}
     if config.trading.mode != Mode.PAPER.value:
         balances = VenueClient(client, budget=budget).balances()
-    return _open(config, venue, symbols, timeframe_ms, quote, balances, actor)
+    run = _open(config, venue, symbols, timeframe_ms, quote, balances, actor)
+    lease_reserve(run=run, code_version=settings.CODE_VERSION)
+    return run
 
 
 def _practice_timeframe_ms() -> int | None:
@@ -116,7 +120,7 @@ def _check_mode(config: Configuration) -> None:
         raise RunRefused(
             "trading.mode was live and TRADEPLATFORM_LIVE_ARMED was not true; live needs both"
         )
-    if not os.environ.get("TRADEPLATFORM_EXCHANGE_KEY"):
+    if not exchange_credentials(config.exchange.id, config.exchange.account).key:
         raise RunRefused("trading.mode was live and TRADEPLATFORM_EXCHANGE_KEY was not set")
 
 

@@ -7,11 +7,9 @@ have been compared with the venue.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
 from datetime import timedelta
-from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
@@ -25,8 +23,8 @@ from engine.executors import ThreadedExecutor
 from engine.failsafe import FailSafe, Failure, attempt
 from engine.phases.pipeline import Pipeline
 from engine.phases.recorder import FullRecorder
-from engine.ports import Broker
-from engine.risk import OrderThrottle, RiskLimits
+from engine.requests import RequestDesk
+from engine.risk import OrderThrottle
 from engine.seats import Seated
 from engine.session import TradingSession
 from engine.side_books import SideMarket
@@ -34,89 +32,36 @@ from engine.standing import EntryCounts, WeekPnl
 from engine.trading_book import TradingBook
 from engine.types.bars import Instrument
 from engine.window import WINDOW_BARS, RollingWindow, with_references
-from market.ccxt_client import build_client
 from market.models import Instrument as InstrumentRow
-from market.rate_budget import PRACTICE_LIMITS, Budget, SharedBudget
 from market.services import candles_backfill
 from market.sources.ccxt_poll import CcxtPollSource
 from market.sources.instruments import timeframe_from_ms
-from market.venues import venue_of
 from monitoring.layer import layer
 from monitoring.publish import StreamPublisher
 from strategies.lifecycle import scope_of, seated_sources, seats_signature
 from strategies.selectors import status_without_layer
 from tradeplatform import bootstrap
-from tradeplatform.configuration import PRACTICE, Configuration, from_mapping
+from tradeplatform.configuration import Configuration, from_mapping
+from tradeplatform.order_path import order_path
 from tradeplatform.protecting import protection_of
+from tradeplatform.session_relief import relief
+from tradeplatform.venue import venue_budget, venue_client
 from tradeplatform.watch import RunWatch
-from trades import records
-from trades.brokers.ccxt_live import VenueBroker
-from trades.brokers.paper import StoredPaperBroker
-from trades.brokers.send_checks import SendChecks
+from trades import books, records
 from trades.brokers.venue_client import VenueClient
-from trades.clock_guard import ClockGuard
 from trades.core.operating_limits import OperatingLimits
 from trades.dead_man import DeadMan
 from trades.deployment import limits_of_deployment
-from trades.errors import RunRefused
-from trades.gate import DatabaseGatekeeper
+from trades.instructions import StoredInstructions
 from trades.journal import DatabaseJournal
 from trades.lease import Fence
-from trades.loop import Reconciler, TradingLoop
-from trades.models import Mode, Order, SessionState, SymbolCursor, TradingRun
-from trades.reconcile import RunReconciler, is_reconciled
+from trades.loop import TradingLoop
+from trades.models import Order, SessionState, SymbolCursor, TradingRun
 from trades.runner import RunningSession
 from trades.services import seats_taken
 from trades.side_books import counterfactual_plan, shadow_plan, side_books
 
 PHASES_DEADLINE_S = 1.0
-PRACTICE_PROTOCOL = "binance"
-
-
-def venue_client(config: Configuration) -> Any:
-    """Return the unmodified ccxt client of the configured exchange; only URLs and keys are set.
-
-    Raises:
-        RunRefused: the practice exchange is configured and its address is not set.
-        DataError: a sandbox is configured and the venue has none.
-    """
-    credentials: dict[str, Any] = {
-        "key": os.environ.get("TRADEPLATFORM_EXCHANGE_KEY", ""),
-        "secret": os.environ.get("TRADEPLATFORM_EXCHANGE_SECRET", ""),
-        "passphrase": os.environ.get("TRADEPLATFORM_EXCHANGE_PASSPHRASE", ""),
-    }
-    timeout_s = config.exchange.request_timeout_seconds
-    if config.exchange.id != PRACTICE:
-        return build_client(
-            config.exchange.id,
-            sandbox=config.exchange.sandbox,
-            timeout_s=timeout_s,
-            **credentials,
-        )
-    if not settings.PRACTICE_URL:
-        raise RunRefused(
-            "TRADEPLATFORM_PRACTICE_URL is not set; `make run` starts the practice exchange"
-            " and sets it"
-        )
-    return build_client(
-        PRACTICE_PROTOCOL, practice_url=settings.PRACTICE_URL, timeout_s=timeout_s, **credentials
-    )
-
-
-def venue_code(config: Configuration) -> str:
-    """Return the name rows use: the exchange, its sandbox, or the practice exchange's market."""
-    if config.exchange.id != PRACTICE:
-        return f"{config.exchange.id}-sandbox" if config.exchange.sandbox else config.exchange.id
-    market = os.environ.get("TRADEPLATFORM_PRACTICE_MARKET", "")
-    return f"{PRACTICE}-{market}" if market else PRACTICE
-
-
-def venue_budget(config: Configuration) -> Budget:
-    """Return the request budget that every process of this account shares."""
-    is_practice = config.exchange.id == PRACTICE
-    limits = PRACTICE_LIMITS if is_practice else venue_of(config.exchange.id).limits
-    scope = f"{venue_code(config)}:{config.exchange.account}"
-    return SharedBudget(settings.REDIS_URL, limits, scope)
 
 
 class VenueSource:
@@ -167,13 +112,6 @@ class RunSeats:
         seats_taken(run=self._run, before=before, after=pipeline.seated, at=at)
 
 
-class NothingToReconcile:
-    """The reconciler of paper runs: the venue knows none of our orders."""
-
-    def run_if_due(self) -> None:
-        return None
-
-
 def running_session(run: TradingRun, fence: Fence) -> RunningSession:
     """Build the session of a stored run under ``fence``; settings name this function."""
     config = from_mapping(run.config, source=f"run {run.code}")
@@ -188,7 +126,7 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
     operating = OperatingLimits.of(run.config.get("risk", {}))
     limits = limits_of_deployment(run, bootstrap.risk_limits(config), operating, watch.alarm)
     venue = VenueClient(client, budget=budget)
-    broker, reconciler, gatekeeper = _order_path(
+    broker, reconciler, gatekeeper = order_path(
         run, fence, venue, instruments, watch, limits, operating
     )
     dead_man = DeadMan(run.pk, venue, told=watch.no_countdown)
@@ -229,6 +167,7 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
         instruments=instruments,
         entries=EntryDesk(bootstrap.entry_rules(config), identity, instruments),
     )
+    asked = StoredInstructions(run)
     session = TradingSession(
         timeframe_ms=run.timeframe_ms,
         instruments=instruments,
@@ -260,10 +199,14 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
             FailSafe(watch.incident, time.monotonic),
             state.get("side_books", {}),
         ),
+        requests=RequestDesk(identity, instruments, asked, gatekeeper, journal),
     )
+
+    relieve = relief(pipeline, client)
 
     def between_events() -> None:
         seats.refresh(pipeline)
+        relieve()
         dead_man.beat()
 
     return TradingLoop(
@@ -286,57 +229,6 @@ def _restore(pipeline: Pipeline, state: Any, watch: RunWatch) -> None:
     if isinstance(taken, Failure):
         watch.incident(taken.where, taken.error)
         pipeline.restore(blank)
-
-
-def _order_path(
-    run: TradingRun,
-    fence: Fence,
-    venue: VenueClient,
-    instruments: dict[str, Instrument],
-    watch: RunWatch,
-    limits: RiskLimits,
-    operating: OperatingLimits,
-) -> tuple[Broker, Reconciler, DatabaseGatekeeper]:
-    booted_at = timezone.now()
-    if run.mode == Mode.PAPER:
-        paper = StoredPaperBroker(run, fence, instruments)
-        return paper, NothingToReconcile(), DatabaseGatekeeper(run, lambda: True, watch)
-    venue.load()
-    # the practice exchange's clock is virtual: it says nothing of ours
-    is_virtual = run.mode == Mode.PRACTICE
-    clock = ClockGuard(venue.venue_ms, operating, watch.alarm, subject=str(run.pk))
-    broker = VenueBroker(
-        run,
-        venue,
-        fence,
-        entries_held=lambda: (
-            "" if is_reconciled(run, booted_at) else "not reconciled with the venue since the start"
-        ),
-        alarm=watch.alarm,
-        fills_answered=watch.fills_answered,
-        checks=SendChecks(
-            run,
-            instruments,
-            venue.quote,
-            limits,
-            operating,
-            clock=(lambda: None) if is_virtual else clock,
-        ),
-        limits=operating,
-    )
-    reconciler = RunReconciler(
-        run,
-        venue,
-        broker,
-        fence,
-        instruments,
-        installation=settings.INSTALLATION_ID,
-        booted_at=booted_at,
-        alarm=watch.alarm,
-        baseline={asset: Decimal(held) for asset, held in run.opening_balances.items()},
-        limits=operating,
-    )
-    return broker, reconciler, DatabaseGatekeeper(run, reconciler.is_reconciled, watch)
 
 
 def _window(run: TradingRun, source: CcxtPollSource, symbol: str) -> RollingWindow:
@@ -363,7 +255,7 @@ def _account(
     windows: Mapping[str, RollingWindow],
     state: dict[str, Any],
 ) -> Account:
-    ledger = records.restore_ledger(run, instruments.values())
+    ledger = books.restore_ledger(run, instruments.values())
     for symbol, window in windows.items():
         if window.last_bar is not None:
             ledger.mark(symbol, window.last_bar.close)

@@ -18,6 +18,8 @@ IS_PRODUCTION = ENVIRONMENT == "production"
 VAR_DIR = env.var_dir()
 
 DEBUG = env.boolean("DEBUG", False)
+if IS_PRODUCTION and DEBUG:
+    raise ImproperlyConfigured("DEBUG was true, production shows no traces")
 SECRET_KEY = env.secret("SECRET_KEY", generated_in=None if IS_PRODUCTION else VAR_DIR)
 if IS_PRODUCTION and len(SECRET_KEY) < 50:
     raise ImproperlyConfigured(f"SECRET_KEY had {len(SECRET_KEY)} characters, at least 50 needed")
@@ -27,6 +29,8 @@ if IS_PRODUCTION and "*" in ALLOWED_HOSTS:
 if env.text("TRADEPLATFORM_PORT") and "127.0.0.1" not in ALLOWED_HOSTS:
     # supervisor and watchdog ask the web process on loopback, whatever the pages' name is
     ALLOWED_HOSTS.append("127.0.0.1")
+# Former keys: what they sealed (second login steps) stays readable until it is sealed anew.
+SECRET_KEY_FALLBACKS = env.listing("SECRET_KEY_FALLBACKS", [])
 CSRF_TRUSTED_ORIGINS = env.listing("CSRF_TRUSTED_ORIGINS", [])
 
 INSTALLED_APPS = [
@@ -50,11 +54,13 @@ INSTALLED_APPS = [
     "strategies",
     "trades",
     "research",
+    "resources",
     "monitoring",
     "tradeplatform",
 ]
 
 MIDDLEWARE = [
+    "resources.middleware.RequestCounting",
     "accounts.middleware.CallContextMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -62,6 +68,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "accounts.middleware.LoginAge",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "tradeplatform.middleware.PageHeaders",
@@ -69,6 +76,7 @@ MIDDLEWARE = [
 ]
 AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",
+    "accounts.backends.CountedTries",
     "django.contrib.auth.backends.ModelBackend",
 ]
 
@@ -178,6 +186,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 10.0,
         "options": {"queue": "io", "expires": 10},
     },
+    "write down the audit's head": {
+        "task": "accounts.tasks.audit_head_export",
+        "schedule": 86_400.0,
+        "options": {"queue": "io", "expires": 3600},
+    },
     "train what is due": {
         "task": "strategies.tasks.train_due",
         "schedule": 15.0,
@@ -197,6 +210,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "strategies.tasks.scores_due",
         "schedule": 3600.0,
         "options": {"queue": "research", "expires": 600},
+    },
+    "maintenance that is due": {
+        "task": "resources.tasks.maintenance_due",
+        "schedule": 30.0,
+        "options": {"queue": "io", "expires": 25},
     },
 }
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
@@ -234,6 +252,9 @@ LOGOUT_REDIRECT_URL = "login"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = 12 * 3600
+SESSION_IDLE_SECONDS = 1800
+# Whether staff must log in with a second step; anybody may.
+TOTP_REQUIRED = env.boolean("TRADEPLATFORM_TOTP_REQUIRED", IS_PRODUCTION)
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
@@ -288,6 +309,8 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "accounts.problems.exception_handler",
     "COERCE_DECIMAL_TO_STRING": True,
+    # the peer's address counts; what a client writes into X-Forwarded-For does not (SEC-22)
+    "NUM_PROXIES": 0,
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Tradeplatform API",
@@ -343,6 +366,10 @@ INSTALLATION_ID = env.installation_id(VAR_DIR)
 # The trading loop lives below this room; what it builds sessions with is plugged in by name.
 TRADING_SESSION_FACTORY = "tradeplatform.running.running_session"
 OPTIMIZATION_WATCH = "tradeplatform.watch.LayerWatch"
+RESOURCES_LEVERS = "tradeplatform.resource_levers.PlatformLevers"
+# What may be emptied when memory is short: ``module:function`` of functools' caches.
+RESOURCES_CACHES = ("market.sources.grid:grid_of",)
+SLOW_QUERY_MS = 200.0
 
 # --- the optimization layer: without these three lines, and without its folder, the platform trades
 # as before (OPT-01)

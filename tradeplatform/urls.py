@@ -3,13 +3,17 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+from accounts.views import admin_login
 from monitoring.layer import layer
+from resources.metrics import MetricsApi
 from tradeplatform import views
 
 admin.autodiscover()
 
 urlpatterns = [
+    path("admin/login/", admin_login),
     path("admin/", admin.site.urls),
+    path("metrics", MetricsApi.as_view(), name="metrics"),
     path("api/v1/", include("tradeplatform.api_urls")),
     # browsers ask for it on pages whose theme names none
     path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}img/favicon.svg")),

@@ -8,14 +8,16 @@ from typing import Protocol
 
 from django.conf import settings
 
+from engine.announce import EventOutcome
 from engine.ports import Publisher, TradingState
 from engine.protection import Key
-from engine.types.decisions import JsonValue
+from engine.types.decisions import JsonValue, PhaseStatus
 from market.errors import SourceUnavailable
 from monitoring.models import Alert as AlertRow
 from monitoring.models import Severity
 from monitoring.publish import StreamPublisher
 from monitoring.services import alert_raise, alert_resolve, heartbeat, incident_record
+from resources.counters import work
 from trades.alerts import UNPROTECTED
 from trades.alerts import Alert as TradeAlert
 from trades.models import TradingRun
@@ -98,6 +100,15 @@ class RunWatch:
             code_version=settings.CODE_VERSION,
             detail=summary.as_dict(),
         )
+
+    def took(self, outcome: EventOutcome | None, seconds: float) -> None:
+        """Count a bar that was decided on; one whose phases erred, or that raised, failed."""
+        if outcome is not None and not outcome.decisions:
+            return
+        erred = outcome is None or any(
+            record.status is PhaseStatus.ERROR for d in outcome.decisions for record in d.records
+        )
+        work().add("decision", seconds, failed=erred)
 
     def source_failed(self, error: SourceUnavailable) -> None:
         self._is_down = True

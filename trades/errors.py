@@ -39,3 +39,32 @@ class EvolutionRefused(Refused):
     """A training that cannot be asked for now; the message says why."""
 
     reason_code = "training_refused"
+
+
+class RequestRefused(Refused):
+    """Something asked of a run that cannot be taken; the message says why."""
+
+    reason_code = "request_refused"
+
+
+class WideningRefused(RequestRefused):
+    """A stop that would give a position more room to lose, asked for by who may only tighten."""
+
+    reason_code = "stop_widened"
+
+
+class PreviewStale(RequestRefused):
+    """A flatten whose preview is too old, another's, or of other positions than there are now."""
+
+    reason_code = "preview_stale"
+
+
+class LockRefused(Refused):
+    """A lock on entries that cannot be set or lifted as asked; the message says why."""
+
+    status = 400
+    reason_code = "lock_refused"
+
+
+class RequestSettled(TradesError):
+    """A request that ended between two looks at it: the event's transaction must not commit."""

@@ -38,6 +38,7 @@ NAMES = frozenset(
         "recon.each_step",
         "recon.end",
         "lease.after_take",
+        "opt.mid_update",
     }
 )
 

@@ -12,7 +12,8 @@ from engine.ports import StrategyStatus, TradingState
 from engine.trading_book import REPEATED
 from strategies.models import Strategy
 from trades.alerts import Alert, ControlWatch
-from trades.models import ControlEvent, ControlState, Order, TradingRun
+from trades.locks import lock_standing
+from trades.models import ControlEvent, ControlState, EntryLock, Order, TradingRun
 from trades.services import GLOBAL_SCOPE, RELEASED, control_release_due, control_set
 
 # Breakers whose measure starts anew when a person resets them.
@@ -36,6 +37,7 @@ class DatabaseGatekeeper:
         self._states: dict[str, tuple[TradingState, str]] = {}
         self._statuses: dict[str, StrategyStatus] = {}
         self._holds: list[str] = []
+        self._locks: list[EntryLock] = []
         self._epoch = 0
         self._resets: dict[str, int] = {}
 
@@ -57,6 +59,7 @@ class DatabaseGatekeeper:
             for code, status in Strategy.objects.values_list("code", "status")
         }
         self._holds = self._automatic_holds()
+        self._locks = list(lock_standing(now))
 
     def trading_state(self, symbol: str, strategy: str) -> TradingState:
         return self._worst(symbol, strategy)[0]
@@ -66,6 +69,9 @@ class DatabaseGatekeeper:
 
     def control_epoch(self) -> int:
         return self._epoch
+
+    def entry_lock(self, symbol: str, strategy: str) -> str:
+        return next((lock.words() for lock in self._locks if lock.covers(symbol, strategy)), "")
 
     def strategy_status(self, strategy: str) -> StrategyStatus:
         """Return the row's status.

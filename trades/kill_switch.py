@@ -6,30 +6,18 @@ be written is left as a file that every worker looks for before it sends (see ``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TypeVar
 
-from django.db import DatabaseError, connection
+from django.db import DatabaseError
 
+from accounts.locks import brief_wait
 from engine.ports import TradingState
 from trades import halt_file
 from trades.errors import ControlRefused
 from trades.services import GLOBAL_SCOPE
 
 T = TypeVar("T")
-WAIT_S = 1.0
-
-
-@contextmanager
-def brief_wait(wait_s: float = WAIT_S) -> Iterator[None]:
-    """Wait for locks of this connection no longer than ``wait_s`` while the body runs."""
-    before = _lock_wait(None)
-    _lock_wait(f"{round(wait_s * 1000)}")
-    try:
-        yield
-    finally:
-        _lock_wait(before)
 
 
 def changed_or_left(
@@ -74,18 +62,3 @@ def leave_halt(*, scope: str, state: str, actor: str, reason: str, because: Data
     if not reason.strip():
         raise ControlRefused("reason was empty, a change of the control state needs one")
     halt_file.leave(scope=scope, state=state, actor=actor, reason=reason)
-
-
-def _lock_wait(milliseconds: str | None) -> str | None:
-    """Read how long this connection waits for a lock (None), or set it."""
-    is_lite = connection.vendor == "sqlite"
-    name = "busy_timeout" if is_lite else "lock_timeout"
-    with connection.cursor() as cursor:
-        if milliseconds is None:
-            cursor.execute(f"PRAGMA {name}" if is_lite else f"SHOW {name}")
-            return str(cursor.fetchone()[0])
-        if is_lite:
-            cursor.execute(f"PRAGMA {name} = {int(milliseconds)}")
-        else:
-            cursor.execute("SELECT set_config('lock_timeout', %s, false)", [milliseconds])
-    return None

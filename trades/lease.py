@@ -64,8 +64,29 @@ class Fence:
             raise LeaseLost(f"lease of run {self.run_id} was lost, token was {self.token}")
 
 
+def lease_reserve(*, run: TradingRun, code_version: str) -> None:
+    """From now on only workers of ``code_version`` may advance ``run`` (F-091).
+
+    Said once a start, before the workers' own: a worker of an older deployment that was left
+    running loses the lease at its next knock and idles, as does one that was started from newer
+    code beside an installation that was not.
+    """
+    Lease.objects.update_or_create(
+        run=run,
+        defaults={"code_version": code_version},
+        create_defaults={"code_version": code_version, "expires_at": timezone.now()},
+    )
+
+
+def lease_reserved_for(run: TradingRun) -> str:
+    """Return the version whose workers may advance ``run``; empty where any may."""
+    version = Lease.objects.filter(run=run).values_list("code_version", flat=True).first()
+    return version or ""
+
+
 def lease_acquire(*, run: TradingRun, holder: str, code_version: str) -> Fence | None:
-    """Take or keep the lease of ``run``; None while another holder's is unexpired.
+    """Take or keep the lease of ``run``; None while another holder's is unexpired, or where it is
+    reserved for another version of the code.
 
     Keeping it does not change the token, so a warm session knows that nobody ran in between.
     """
@@ -73,9 +94,10 @@ def lease_acquire(*, run: TradingRun, holder: str, code_version: str) -> Fence |
     expires_at = now + timedelta(seconds=settings.LEASE_SECONDS)
     with transaction.atomic():
         Lease.objects.get_or_create(run=run, defaults={"expires_at": now, "holder": ""})
-        mine = Lease.objects.filter(run=run, holder=holder, expires_at__gt=now)
+        ours = Lease.objects.filter(run=run, code_version__in=("", code_version))
+        mine = ours.filter(holder=holder, expires_at__gt=now)
         if mine.update(expires_at=expires_at) == 0:
-            free = Lease.objects.filter(run=run, expires_at__lte=now)
+            free = ours.filter(expires_at__lte=now)
             taken = free.update(
                 holder=holder,
                 token=F("token") + 1,

@@ -45,6 +45,10 @@ class Watch(Protocol):
 
     def advanced(self, summary: AdvanceSummary) -> None: ...
 
+    def took(self, outcome: EventOutcome | None, seconds: float) -> None:
+        """Hear how long one event took, from reading the rows to the last order sent; None where
+        it raised."""
+
     def source_failed(self, error: SourceUnavailable) -> None: ...
 
     def source_answered(self) -> None: ...
@@ -99,7 +103,7 @@ class TradingLoop:
                 self._sleep(POLL_S)
             if self._has_news():
                 self.fence.renew()
-                outcomes.append(self._session.on_event(self._clock_event()))
+                outcomes.append(self._timed(self._clock_event()))
         except SourceUnavailable as error:
             self._watch.source_failed(error)
             return _summary(self._run.pk, "venue unavailable", outcomes)
@@ -115,10 +119,18 @@ class TradingLoop:
         """Process what is due now; False where this advance has done enough."""
         for event in self._source.events():
             self.fence.renew()
-            outcomes.append(self._session.on_event(event))
+            outcomes.append(self._timed(event))
             if len(outcomes) >= MAX_EVENTS_PER_ADVANCE:
                 return False
         return True
+
+    def _timed(self, event: MarketEvent) -> EventOutcome:
+        outcome, began_s = None, self._monotonic()
+        try:
+            outcome = self._session.on_event(event)
+            return outcome
+        finally:
+            self._watch.took(outcome, self._monotonic() - began_s)
 
     def _outruns_knocks(self) -> bool:
         """True where venue time passes so fast that a bar closes within about one knock."""
@@ -131,7 +143,7 @@ class TradingLoop:
         return self._is_fast
 
     def _clock_event(self) -> MarketEvent:
-        """Fills need not wait for the next bar: a clock event books what has happened so far."""
+        """Fills and requests need not wait for the next bar: a clock event takes them in."""
         now_ms = self._source.now_ms()
         return MarketEvent(EventKind.CLOCK, "", now_ms, now_ms)
 

@@ -274,11 +274,15 @@ class RunReconciler:
             # swept out of the books, still on the account
             base = self._instruments[trade.symbol].base
             expected[base] += trade.quantity_base if trade.side == "BUY" else -trade.quantity_base
-        for fill in models.ExternalFill.objects.filter(run=self._run):
+        # what closed lots is in them already; what a person declared is none of the venue's news
+        for fill in models.ExternalFill.objects.filter(run=self._run, closed_lots=False):
             base = self._instruments[fill.symbol].base
             expected[base] += fill.quantity_base if fill.side == "BUY" else -fill.quantity_base
             if fill.fee_asset == base:
                 expected[base] -= fill.fee
+        declared = self._run.adjustments.filter(request__kind=models.RequestKind.ADJUST)
+        for asset, amount in declared.values_list("asset", "amount"):
+            expected[asset] += amount
         return expected
 
     def _stamp(self, at: datetime | None) -> None:

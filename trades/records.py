@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -11,12 +11,7 @@ from typing import Any
 
 import msgspec
 from django.conf import settings
-from django.db.models import Max
 
-from engine.equity import DAY_MS, EquityCurveState
-from engine.ledger import Ledger
-from engine.ledger_state import DUST
-from engine.types.bars import Instrument
 from engine.types.decisions import Analysis, Decision, PhaseRecord
 from engine.types.ledger import Lot, Trade
 from engine.types.opinions import (
@@ -322,74 +317,3 @@ def _order_flow(flow: OrderFlowView | Missing) -> Any:
 
 def _plain(value: object) -> Any:
     return msgspec.to_builtins(value)
-
-
-def restore_ledger(run: models.TradingRun, instruments: Iterable[Instrument]) -> Ledger:
-    """Rebuild the books of a run by applying its fills in the order they were booked.
-
-    Nothing but fills is needed: lots, balances and trades follow from them, but for the dust that
-    was swept, which closed trades tell of. Peak and day of the equity curve come from the last
-    stored point.
-    """
-    shortable = [i.symbol for i in instruments if i.shortable]
-    ledger = Ledger(run.quote, {run.quote: run.starting_cash_quote}, shortable=shortable)
-    fills = models.Fill.objects.filter(run=run).select_related("order__decision").order_by("pk")
-    swept = _swept(run)
-    for row in fills.iterator(chunk_size=2000):
-        key, is_entry = (row.strategy, row.symbol), row.order.purpose == Purpose.ENTRY
-        _sweep_again(ledger, swept, key, row.executed_at, is_entry=is_entry)
-        ledger.apply_fill(fill_value(row), order_intent(row.order), row.order.regime)
-    for key in swept:
-        _sweep_again(ledger, swept, key, None)
-    last = models.EquityPoint.objects.filter(run=run).order_by("-at").first()
-    if last is None:
-        return ledger
-    curve = EquityCurveState(
-        peak_equity_quote=last.peak_equity_quote,
-        last_equity_quote=last.equity_quote,
-        day=milliseconds(last.at) // DAY_MS,
-        day_start_equity_quote=last.equity_quote - last.day_pnl_quote,
-    )
-    return Ledger.restore(replace(ledger.state(), curve=curve), shortable=shortable)
-
-
-_Swept = dict[tuple[str, str], list[models.Trade]]
-
-
-def _swept(run: models.TradingRun) -> _Swept:
-    """Return the trades by which dust left the books, by strategy and symbol, oldest first."""
-    found: _Swept = {}
-    for row in models.Trade.objects.filter(run=run, exit_reason=DUST).order_by("closed_at", "pk"):
-        found.setdefault((row.strategy, row.symbol), []).append(row)
-    return found
-
-
-def _sweep_again(
-    ledger: Ledger,
-    swept: _Swept,
-    key: tuple[str, str],
-    before: datetime | None,
-    *,
-    is_entry: bool = True,
-) -> None:
-    """Sweep what was swept before the next fill of that position; all that is left for None.
-
-    At one moment an exit leaves the dust, which is swept, and only then somebody enters anew.
-    """
-    rows = swept.get(key, [])
-    while rows:
-        at = rows[0].closed_at
-        if before is not None and (at > before or (at == before and not is_entry)):
-            return
-        row = rows.pop(0)
-        ledger.mark(row.symbol, row.exit_price)
-        ledger.sweep_dust(*key, milliseconds(row.closed_at), row.exit_regime)
-
-
-def newest_stops(run: models.TradingRun) -> dict[tuple[str, str], tuple[int, int]]:
-    """Return time and leg of the newest protective stop by (strategy, symbol): after a restart the
-    next one must not take its name."""
-    own = models.Order.objects.filter(run=run, cause=Cause.PROTECTION)
-    newest = own.values("strategy", "symbol").annotate(newest=Max("pk")).values("newest")
-    rows = models.Order.objects.filter(pk__in=newest)
-    return {(o.strategy, o.symbol): (milliseconds(o.decided_at), o.leg) for o in rows}

@@ -6,6 +6,7 @@ that somebody else held the lease in between, rebuilds the session from the data
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import uuid
@@ -18,8 +19,10 @@ from django.utils.module_loading import import_string
 from trades import halt_file
 from trades.errors import LeaseLost
 from trades.failpoints import failpoint
-from trades.lease import Fence, lease_acquire, lease_kept
+from trades.lease import Fence, lease_acquire, lease_kept, lease_reserved_for
 from trades.models import TradingRun
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,8 @@ class Runner:
         self._code_version = code_version
         self._holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._warm: dict[int, RunningSession] = {}
+        # whoever idles says why once, not at every knock
+        self._told: set[int] = set()
 
     def advance(self, run_id: int) -> AdvanceSummary:
         """Advance one run if this process holds or can take its lease."""
@@ -75,7 +80,7 @@ class Runner:
         fence = lease_acquire(run=run, holder=self._holder, code_version=self._code_version)
         if fence is None:
             self._drop(run_id)
-            return AdvanceSummary(run_id, "held by another worker")
+            return self._idle(run)
         failpoint("lease.after_take")
         try:
             return self._session(run, fence).advance()
@@ -86,6 +91,19 @@ class Runner:
             # what the session holds in memory may be ahead of what was committed
             self._drop(run_id)
             raise
+
+    def _idle(self, run: TradingRun) -> AdvanceSummary:
+        reserved_for = lease_reserved_for(run)
+        if reserved_for in ("", self._code_version):
+            return AdvanceSummary(run.pk, "held by another worker")
+        if run.pk not in self._told:
+            self._told.add(run.pk)
+            logger.error(
+                "run_id=%s idles here: this worker's code is %s, the installation was started"
+                " with %s; start it again as a whole, or run manage.py ensure_run",
+                run.pk, self._code_version, reserved_for,
+            )  # fmt: skip
+        return AdvanceSummary(run.pk, "other code version")
 
     def _session(self, run: TradingRun, fence: Fence) -> RunningSession:
         warm = self._warm.get(run.pk)

@@ -36,6 +36,10 @@ def refusal_of(order: models.Order, entries_held: str) -> Rejection | None:
         return None
     if entries_held:
         return own_refusal("ENTRIES_HELD", entries_held)
+    locks = models.EntryLock.objects.filter(symbol=order.symbol, lifted_at__isnull=True)
+    for lock in locks:
+        if lock.covers(order.symbol, order.strategy) and lock.stands_at(order.decided_at):
+            return own_refusal("LOCKED", f"entries are locked: {lock.words()}")
     status = Strategy.objects.filter(code=order.strategy).values_list("status", flat=True).first()
     if status is None or not StrategyStatus(status).may_enter:
         text = f"strategy {order.strategy} was {status or 'unknown'}"

@@ -58,7 +58,7 @@ def control_set(
             scope=scope, defaults={"actor": actor, "changed_at": timezone.now()}
         )
         before = TradingState(row.state)
-        if is_breaker and target.severity <= before.severity:
+        if is_breaker and (target.severity <= before.severity or _is_leaving(row, reason_code)):
             return row
         if not may_loosen and target.severity < before.severity:
             raise LooseningRefused(f"{scope} was {before}, {target} would loosen it")
@@ -227,24 +227,38 @@ def predictor_evolve(*, code: str, actor: str, reason: str) -> list[TrainingJob]
     return jobs
 
 
-def _checked(scope: str, state: TradingState | str, reason: str) -> TradingState:
+def check_scope(scope: str) -> None:
+    """Refuse a scope that switches nothing.
+
+    Raises:
+        ControlRefused: it is none, or names a strategy or symbol that there is not.
+    """
     kind, _, name = scope.partition(":")
     if scope != GLOBAL_SCOPE and not (kind in ("strategy", "symbol") and name):
         raise ControlRefused(
             f"scope was {scope!r}, allowed: global, strategy:CODE or symbol:SYMBOL"
         )
-    if not reason.strip():
-        raise ControlRefused("reason was empty, a change of the control state needs one")
     known = _known_scopes(kind)
     if scope != GLOBAL_SCOPE and name not in known:
         raise ControlRefused(
             f"scope was {scope!r}, allowed: global, or {kind}: with one of {', '.join(known)}"
         )
+
+
+def _checked(scope: str, state: TradingState | str, reason: str) -> TradingState:
+    if not reason.strip():
+        raise ControlRefused("reason was empty, a change of the control state needs one")
+    check_scope(scope)
     try:
         return TradingState(state)
     except ValueError:
         allowed = ", ".join(TradingState)
         raise ControlRefused(f"state was {state!r}, allowed: {allowed}") from None
+
+
+def _is_leaving(row: ControlState, reason_code: str) -> bool:
+    """A loss that halts would keep a flatten from getting out, which ends in a halt (D-28)."""
+    return row.reason_code == "FLATTENING" and reason_code == "MAX_DRAWDOWN"
 
 
 def _known_scopes(kind: str) -> list[str]:

@@ -76,6 +76,17 @@ class Asker:
         self._fail_safe = fail_safe
         self._monotonic = monotonic
         self._latencies_us: dict[str, float] = {}
+        self._thrift = 0
+
+    def set_thrift(self, level: int) -> None:
+        """Ask fewer: 0 everybody, 1 who votes, 2 the first half of who votes (ORC-36, ORC-74).
+
+        Raises:
+            ValueError: another level.
+        """
+        if level not in (0, 1, 2):
+            raise ValueError(f"thrift was {level}, allowed: 0, 1 or 2")
+        self._thrift = level
 
     def warm_up(self, rows: Mapping[SourceInput, FloatColumn]) -> None:
         """Ask everybody once for nothing, so that compiling costs no bar its budget."""
@@ -142,7 +153,13 @@ class Asker:
         turn, off_stride = divmod(bar_number, config.learn_every_bars)
         if slow and not off_stride:
             planned[slow[turn % len(slow)]] = True
-        return planned
+        spared = self._asked_under_thrift(len(everyone))
+        return [fits and index < spared for index, fits in enumerate(planned)]
+
+    def _asked_under_thrift(self, n: int) -> int:
+        """Return how many of the panel may be asked, voters first."""
+        voters = len(self._panel.voters)
+        return (n, voters, (voters + 1) // 2)[self._thrift]
 
     def _ask(self, seated: Seated, values: FloatColumn, notebook: Notebook) -> float:
         source, name = seated.source, seated.name

@@ -107,6 +107,9 @@ class Believer:
         # a new one: a late computation may still write into the old
         self._standings = {}
 
+    def set_thrift(self, level: int) -> None:
+        self._asker.set_thrift(level)
+
     def reseated(self, rows: Mapping[SourceInput, FloatColumn]) -> None:
         """Look at the panel again: somebody else may speak for a code."""
         self._asker.warm_up(rows)

@@ -59,6 +59,17 @@ def trading_state_denial(question: Question) -> Reason | None:
     return Reason(state.value, f"entries need state ACTIVE, state was {state.value}{because}")
 
 
+def _locked(question: Question) -> Reason | None:
+    gatekeeper, proposal = question.context.gatekeeper, question.proposal
+    lock = attempt(
+        lambda: gatekeeper.entry_lock(proposal.symbol, proposal.strategy), "gatekeeper.entry_lock"
+    )
+    if isinstance(lock, Failure):
+        question.report(lock)
+        return Reason("LOCK_UNKNOWN", f"entry locks cannot be read, error was {lock.text}")
+    return Reason("LOCKED", f"entries are locked: {lock}") if lock else None
+
+
 def _strategy_status(question: Question) -> Reason | None:
     status = status_of(question)
     if isinstance(status, Failure):
@@ -309,6 +320,7 @@ class Gate:
 
 GATES: tuple[Gate, ...] = (
     Gate("trading state", trading_state_denial),
+    Gate("entry lock", _locked, _nothing),
     Gate("strategy status", _strategy_status),
     Gate("age of the bar, ms", _stale, _age),
     Gate("order on its way", _duplicate),

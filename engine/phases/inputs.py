@@ -144,7 +144,9 @@ def _gatekeeper(proposal: Proposal, context: DecisionContext) -> Json:
     state = attempt(lambda: gate.trading_state(symbol, strategy).value, "inputs")
     why = attempt(lambda: gate.state_reason(symbol, strategy), "inputs")
     status = attempt(lambda: gate.strategy_status(strategy).value, "inputs")
-    return {
+    lock = attempt(lambda: gate.entry_lock(symbol, strategy), "inputs")
+    locked: Json = {} if lock == "" else {"lock": None if isinstance(lock, Failure) else lock}
+    return locked | {
         "state": None if isinstance(state, Failure) else state,
         "state_reason": "" if isinstance(why, Failure) else why,
         "status": None if isinstance(status, Failure) else status,
@@ -173,6 +175,7 @@ class StoredGatekeeper:
     state: TradingState | None
     reason: str
     status: StrategyStatus | None
+    lock: str | None = ""
 
     def observe(self, now_ms: int) -> None:
         return None
@@ -187,6 +190,11 @@ class StoredGatekeeper:
 
     def control_epoch(self) -> int:
         return 0
+
+    def entry_lock(self, symbol: str, strategy: str) -> str:
+        if self.lock is None:
+            raise LookupError("entry locks could not be read")
+        return self.lock
 
     def strategy_status(self, strategy: str) -> StrategyStatus:
         if self.status is None:
@@ -265,12 +273,13 @@ def context_of(given: Json, symbol: str, policy: OptimizationPolicy) -> Decision
     """
     installation, account, run_code = _list(given.get("ids"), 3, "ids")
     limits = _mapping(given.get("limits"), "limits")
-    state, status = given.get("state"), given.get("status")
+    state, status, lock = given.get("state"), given.get("status"), given.get("lock", "")
     try:
         gatekeeper = StoredGatekeeper(
             None if state is None else TradingState(str(state)),
             str(given.get("state_reason", "")),
             None if status is None else StrategyStatus(str(status)),
+            None if lock is None else str(lock),
         )
     except ValueError as error:
         raise BadInputs(str(error)) from error

@@ -276,6 +276,10 @@ class Pipeline:
         """Return who leaned which way when a trade was opened; its PnL is booked to them."""
         return self._learner.closed(trade)
 
+    def set_thrift(self, level: int) -> None:
+        """Ask fewer models from the next bar on: 0 all, 1 those that vote, 2 half of those."""
+        self._believer.set_thrift(level)
+
     def reseat(self, seated: Sequence[Seated], at_ms: int) -> None:
         """Let other models speak or be tried, between events; see ``Learner.reseat``."""
         self._learner.reseat(seated, at_ms)

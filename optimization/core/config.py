@@ -144,9 +144,11 @@ class HealthSettings(_Checked):
     ``degraded_dwell_hours`` is how long a violation must last before suspension, and the least
     time before a way back, which also needs ``degraded_min_trades`` closed since;
     ``active_dwell_hours`` is the least time between a recovery and the next threshold edge. A
-    shadow recovery is judged on at least ``recovery_min_trades`` virtual trades of the last
-    ``recovery_window_hours``; ``recovery_improvement`` is a fraction of the absolute expectancy
-    at suspension.
+    shadow recovery is judged on at least ``recovery_min_trades`` virtual trades: those of the
+    last ``recovery_window_hours``, or the last that many where those are fewer;
+    ``recovery_improvement`` is a fraction of the absolute expectancy at suspension. Whoever has
+    shown by so many that it did not recover retires after ``suspended_limit_hours``, whoever has
+    shown less after ``silent_limit_hours``, where that is later.
     The sequential test's average run to a false alarm is at least
     ``false_alarm_trades`` trades while the expectancy of the trades, wins counted up to
     ``win_cap_r``, is not below ``reference_r``.
@@ -168,6 +170,7 @@ class HealthSettings(_Checked):
     recovery_window_hours: float = 48.0
     recovery_improvement: float = 0.15
     suspended_limit_hours: float = 72.0
+    silent_limit_hours: float = 2_160.0
     reference_r: float = 0.0
     win_cap_r: float = 5.0
     loss_cap_r: float = 3.0
@@ -194,6 +197,7 @@ class HealthSettings(_Checked):
                 "recovery_window_hours": (0.0, 10_000.0),
                 "recovery_improvement": (0.0, 10.0),
                 "suspended_limit_hours": (self.recovery_window_hours, 100_000.0),
+                "silent_limit_hours": (0.0, 100_000.0),
                 "reference_r": (-10.0, 10.0),
                 "win_cap_r": (0.5, 1_000.0),
                 "loss_cap_r": (0.5, 1_000.0),

@@ -24,6 +24,8 @@ YEAR_MS = 365.25 * DAY_MS
 # Below these a difference is a story about a handful of trades or days.
 MIN_TRADES = 30
 MIN_PERIODS = 30
+# A few hours are one market: however many trades they hold, another day may say the opposite.
+MIN_DAYS = 7
 # Periods are days; shorter histories are cut into this many equal periods.
 FEWEST_PERIODS = 60
 N_RESAMPLES = 2_000
@@ -158,12 +160,17 @@ def differences(
 ) -> dict[str, MetricDifference]:
     """Return every figure of ``METRICS`` on both sides; ``rows`` resample the periods."""
     figures = [_Figures(run, edges) for run in (off, on)]
-    enough = min(len(off.closed), len(on.closed)) >= MIN_TRADES
-    n = len(edges) - 1
+    traded = min(len(off.closed), len(on.closed)) >= MIN_TRADES
+    seen = is_long_enough(edges)
     return {
-        name: _difference(name, figures, rows, is_higher, n, enough or not of_trades)
+        name: _difference(name, figures, rows, is_higher, seen and (traded or not of_trades))
         for name, is_higher, of_trades in METRICS
     }
+
+
+def is_long_enough(edges: FloatArray) -> bool:
+    """Return whether the periods are many and long enough for any verdict."""
+    return len(edges) > MIN_PERIODS and bool(edges[-1] - edges[0] >= MIN_DAYS * DAY_MS)
 
 
 def period_edges(run: Compared) -> FloatArray:
@@ -219,7 +226,7 @@ class _Figures:
 
 
 def _difference(
-    name: str, figures: Sequence[_Figures], rows: Rows, is_higher: bool, periods: int, enough: bool
+    name: str, figures: Sequence[_Figures], rows: Rows, is_higher: bool, enough: bool
 ) -> MetricDifference:
     whole = np.arange(rows.shape[1], dtype=np.int64)[None, :]
     off, on = (_known(run.of(name, whole)[0]) for run in figures)
@@ -227,7 +234,7 @@ def _difference(
     spread = interval(value, figures[1].of(name, rows) - figures[0].of(name, rows))
     return MetricDifference(
         off, on, value, spread.low, spread.high,
-        verdict_of(spread, is_higher, enough and periods >= MIN_PERIODS),
+        verdict_of(spread, is_higher, enough),
     )  # fmt: skip
 
 

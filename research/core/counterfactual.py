@@ -13,8 +13,9 @@ import numpy as np
 
 from engine.types.ledger import Trade
 from research.core.comparison import (
+    DAY_MS,
     FEWEST_PERIODS,
-    MIN_PERIODS,
+    MIN_DAYS,
     MIN_TRADES,
     N_RESAMPLES,
     UNCLEAR,
@@ -23,6 +24,7 @@ from research.core.comparison import (
     MetricDifference,
     differences,
     filtered_reason,
+    is_long_enough,
     kept_out,
     period_edges,
     period_of,
@@ -120,6 +122,9 @@ def _shortfall(off: BookSide, on: BookSide) -> str:
     trades = max(len(off.closed), len(on.closed))
     if trades < MIN_TRADES:
         return f"closed trades were {trades}, needed are {MIN_TRADES}"
+    days = (off.equity_ms[-1] - off.equity_ms[0]) / DAY_MS
+    if days < MIN_DAYS:
+        return f"days seen were {days:.1f}, needed are {MIN_DAYS}"
     if len(off.equity_ms) < FEWEST_PERIODS:
         return f"moments of equity were {len(off.equity_ms)}, needed are {FEWEST_PERIODS}"
     return ""
@@ -165,5 +170,5 @@ def _effect(
     sums = np.bincount(period_of(times_ms, edges), weights=np.array(results), minlength=n)
 
     spread = interval(float(sums.sum()), sums[rows].sum(axis=1))
-    enough = len(results) >= MIN_TRADES and n >= MIN_PERIODS
+    enough = len(results) >= MIN_TRADES and is_long_enough(edges)
     return Effect(spread, verdict_of(spread, True, enough))

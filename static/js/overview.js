@@ -104,7 +104,8 @@
       stopCell(row),
       levelCell(row.target_price, row.mark_price),
       cell(format.isNumber(r) ? format.signed(r, 2) + " R" : TP.NONE, "num " + format.tone(r)),
-      cell(format.signed(row.unrealised_pnl_quote, 2), "num " + format.tone(row.unrealised_pnl_quote))
+      cell(format.signed(row.unrealised_pnl_quote, 2), "num " + format.tone(row.unrealised_pnl_quote)),
+      TP.positionActions && !state.run.ended_at_ms ? TP.positionActions(row) : ""
     );
   }
 
@@ -114,7 +115,7 @@
   }
 
   function showPositions() {
-    const heads = [["Strategy"], ["Symbol"], ["Age", "num"], ["Quantity", "num"], ["Entry", "num"], ["Mark", "num"], ["Stop", "num"], ["Target", "num"], ["So far", "num"], ["Open PnL", "num"]];
+    const heads = [["Strategy"], ["Symbol"], ["Age", "num"], ["Quantity", "num"], ["Entry", "num"], ["Mark", "num"], ["Stop", "num"], ["Target", "num"], ["So far", "num"], ["Open PnL", "num"], ...(TP.positionActions ? [["Act"]] : [])];
     const seen = state.pace.bars_seen === 1 ? "1 bar" : format.number(state.pace.bars_seen, 0) + " bars";
     const why = state.pace.bars_seen ? speed() + seen + " seen; a position opens when a proposal passes all phases." : "The first bar is on its way; a position opens when a proposal passes all phases.";
     byId("positions").replaceChildren(table(heads, state.positions.map(positionRow), ["No open position", why]));

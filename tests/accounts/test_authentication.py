@@ -65,7 +65,7 @@ def test_logins_and_failures_are_audited_without_the_password():
     """SEC-33"""
     user_create(username="ada", password=PASSWORD, role="admin", actor="test")
     client = Client()
-    url = "/admin/login/"
+    url = "/login/"
     client.post(url, {"username": "ada", "password": "wrong wrong wrong"})
     client.post(url, {"username": "ada", "password": PASSWORD, "next": "/admin/"})
     client.post("/admin/logout/", {"next": "/admin/"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks import soak
-from benchmarks.soak import Sample, slope_per_hour
+from benchmarks.slopes import Sample, slope_per_hour
 
 
 def sample(elapsed_s: float, rss_mib: float) -> Sample:

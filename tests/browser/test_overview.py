@@ -203,7 +203,7 @@ def test_the_theme_follows_the_system_and_can_be_switched(desk):
 
 
 def test_a_stopped_strategy_is_announced_and_resumed_from_the_banner(desk):
-    """CTL-13, ORC-72: a stop of one strategy reaches strip, banner and strategy table
+    """CTL-13: a stop of one strategy reaches strip, banner and strategy table
     without a reload; a person resumes that one scope with a reason and a password."""
     desk.log_in()
     page = desk.page

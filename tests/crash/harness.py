@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import random
 import shutil
 import statistics
@@ -22,34 +23,56 @@ from pathlib import Path
 from typing import Any
 
 from tests.crash import mutants
+from tests.crash.history import judge_history, read_rows
 from tests.crash.nemesis import Nemesis, NotRecovered
 from tests.crash.oracle import Verdict, judge, read_books
 from tests.crash.platform import WORKERS, Platform, platform
 
 SPEED = 2.0
-FIRST_TRADES_S = 90.0
+FIRST_TRADES_S = 240.0
 QUIET_LIMIT_S = 120.0
 _TAIL = 0.99
 
 
 def run(
-    *, kills: int, seed: int, folder: Path, speed: float = SPEED, mutant: str = ""
+    *,
+    kills: int,
+    seed: int,
+    folder: Path,
+    speed: float = SPEED,
+    mutant: str = "",
+    minutes: float = math.inf,
 ) -> dict[str, Any]:
-    """Run one campaign and return the document that is printed."""
+    """Run one campaign and return the document that is printed.
+
+    It ends after ``kills``, or earlier after ``minutes``; how many there were is in the document.
+    """
+    began_s = time.monotonic()
+    until_s = began_s + 60 * minutes
     with platform(folder, seed=seed, speed=speed, mutant=mutant) as running:
         _wait_for_fills(running)
         nemesis = Nemesis(running, random.Random(seed))
         breaches: list[Any] = []
         try:
-            while nemesis.kills < kills:
+            while nemesis.kills < kills and time.monotonic() < until_s:
                 nemesis.strike()
                 _say(f"kills {nemesis.kills}/{kills} {dict(nemesis.faults)}")
         except NotRecovered as error:
             breaches.append({"id": "I-23", "detail": str(error)})
         _come_to_rest(running, nemesis)
         verdict = judge(read_books(running.database), running.admin("GET", "/ledger"))
+        minutes = (time.monotonic() - began_s) / 60
         breaches += _invariants(running)
-    return _document(seed, nemesis, verdict, breaches)
+        contradictions = judge_history(nemesis.acts, read_rows(running.database))
+        breaches += [{"id": "T6", "detail": text} for text in contradictions]
+    document = _document(seed, nemesis, verdict, breaches)
+    return {**document, "minutes": round(minutes, 1), "again": command(kills, seed, mutant)}
+
+
+def command(kills: int, seed: int, mutant: str = "") -> str:
+    """Return the command that makes the same choices again."""
+    again = f"python -m tests.crash.harness --kills {kills} --seed {seed}"
+    return again + (f" --mutant {mutant}" if mutant else "")
 
 
 def _wait_for_fills(running: Platform) -> None:
@@ -63,7 +86,7 @@ def _wait_for_fills(running: Platform) -> None:
 
 def _come_to_rest(running: Platform, nemesis: Nemesis) -> None:
     """Stop the market and every fault, then wait until no order is on its way and all is read."""
-    nemesis._restart_the_dead()
+    nemesis.restart_the_dead()
     running._wait("exchange", running._exchange_answers)
     running.admin("POST", "/clock/speed", {"speed": 0})
     running.admin("DELETE", "/fault")
@@ -77,7 +100,7 @@ def _come_to_rest(running: Platform, nemesis: Nemesis) -> None:
             settled_since = time.monotonic()
         elif time.monotonic() - settled_since > 5:
             break
-        nemesis._restart_the_dead()
+        nemesis.restart_the_dead()
         time.sleep(0.5)
     for name in (*WORKERS, "beat"):
         running.children[name].kill()
@@ -106,6 +129,9 @@ def _document(seed: int, nemesis: Nemesis, verdict: Verdict, breaches: list[Any]
         "lost_fills": verdict.lost_fills,
         "invented_fills": verdict.invented_fills,
         "unsettled": verdict.unsettled,
+        "acts_acknowledged": sum(act.done is not None for act in nemesis.acts),
+        "acts_unanswered": sum(act.done is None for act in nemesis.acts),
+        "acts_refused": nemesis.refused_acts,
         "equity_error": str(verdict.equity_error),
         "recovery_p50_s": round(statistics.median(recoveries_s), 2),
         "recovery_p99_s": round(tail, 2),
@@ -142,6 +168,7 @@ def main() -> int:
     parser.add_argument("--kills", type=at_least(1), default=150, metavar="KILLS")
     parser.add_argument("--seed", type=at_least(0), default=1, metavar="SEED")
     parser.add_argument("--speed", type=float, default=SPEED, help="bars a second")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="end after so many")
     parser.add_argument("--mutant", default="", choices=["", *mutants.MUTANTS])
     options = parser.parse_args()
     # short, because the path of a unix socket may have 107 bytes
@@ -152,12 +179,11 @@ def main() -> int:
         folder=folder / "var",
         speed=options.speed,
         mutant=options.mutant,
+        minutes=options.minutes,
     )
     sys.stdout.write(json.dumps(document) + "\n")
     if document["breaches"] or document["details"]:
-        again = f"python -m tests.crash.harness --kills {options.kills} --seed {options.seed}"
-        again += f" --mutant {options.mutant}" if options.mutant else ""
-        _say(f"kept {folder}; again: {again}")
+        _say(f"kept {folder}; again: {document['again']}")
         return 1
     shutil.rmtree(folder)
     return 0

@@ -5,14 +5,20 @@ from __future__ import annotations
 import os
 import random
 import signal
+import sqlite3
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 
 import psutil
+from celery import Celery
+from kombu.exceptions import OperationalError
 
+from tests.crash import arming
+from tests.crash.history import Act
 from tests.crash.platform import WORKERS, Child, Platform
 
 # Deaths at these places are the ones that decide whether an order is doubled or lost.
@@ -27,23 +33,36 @@ PLACES = (
     "fills.before",
     "fills.mid",
     "fills.after",
-    "recon.each_step",
-    "recon.end",
-    "lease.after_take",
 )
+# Passed only by a process that has just started on the run.
+STARTING_PLACES = ("recon.start", "recon.each_step", "recon.end", "lease.after_take")
 VENUE_FAULTS = (
     {"op": "order.create", "verb": "accept_then_timeout", "args": {"hold_s": 1.5}},
     {"op": "order.create", "verb": "drop", "args": {"hold_s": 1.5}},
     {"op": "order.create", "verb": "5xx", "args": {"accept": True}},
     {"op": "order.create", "verb": "html", "args": {}},
     {"op": "order.create", "verb": "truncate", "args": {}},
+    {"op": "order.create", "verb": "empty", "args": {}},
+    {"op": "order.create", "verb": "delay", "args": {"ms": 700}},
+    {"op": "order.create", "verb": "reject:-2010", "args": {}},
+    {"op": "order.create", "verb": "429", "args": {"retry_after_s": 1}},
     {"op": "order.query", "verb": "5xx", "args": {}},
+    {"op": "order.query", "verb": "not_found_lag", "args": {"lag_s": 3}},
     {"op": "myTrades", "verb": "5xx", "args": {}},
+    {"op": "myTrades", "verb": "truncate", "args": {}},
+    {"op": "account", "verb": "stale_balance", "args": {}},
     {"op": "order.fill", "verb": "partial", "args": {"fraction": "0.5"}},
 )
-FREEZE_S = 6.0
-RECOVERY_LIMIT_S = 120.0
-PLACE_LIMIT_S = 25.0
+# Longer than the lease of ``tests.crash.settings``.
+FREEZE_S = 4.0
+# A recovery is given work, not time: on a machine that others use too, seconds say nothing.
+RECOVERY_CPU_S = 90.0
+RECOVERY_WALL_S = 600.0
+PLACE_LIMIT_S = 10.0
+# How near to the newest bar the next strike waits for, and how long at most.
+FRESH_BARS = 2
+CATCH_UP_S = 20.0
+FULL_BYTES = 8192
 
 
 class NotRecovered(Exception):
@@ -59,43 +78,76 @@ class Nemesis:
     faults: Counter[str] = field(default_factory=Counter)
     kills: int = 0
     recoveries_s: list[float] = field(default_factory=list)
+    acts: list[Act] = field(default_factory=list)
+    refused_acts: int = 0
 
     def strike(self) -> None:
         """Do one thing, then wait until the run is committed further than before."""
+        self._let_it_trade()
         self._sometimes_arm_the_venue()
-        time.sleep(self.rng.uniform(0.2, 2.5))
+        time.sleep(self.rng.uniform(0.0, 0.8))
         draws: tuple[tuple[float, Callable[[], None]], ...] = (
-            (0.35, self._kill_holder),
-            (0.60, self._kill_pool_child),
-            (0.82, self._die_at_a_place),
-            (0.90, self._freeze_holder),
-            (0.94, self._kill_exchange),
-            (0.97, self._kill_redis),
-            (1.00, self._kill_beat),
+            (0.55, self._kill_pool_children),
+            (0.74, self._die_at_a_place),
+            (0.79, self._kill_holder),
+            (0.82, self._freeze_holder),
+            (0.85, self._kill_exchange),
+            (0.88, self._kill_redis),
+            (0.90, self._kill_beat),
+            (0.92, self._hold_the_database),
+            (0.94, self._fill_the_disk),
+            (0.96, self._send_twice),
+            (0.98, self._stop_and_go),
+            (1.00, self._switch_the_layer),
         )
         draw = self.rng.random()
-        act = next(act for limit, act in draws if draw < limit)
-        before = self.platform.last_event()
+        next(act for limit, act in draws if draw < limit)()
         began_s = time.monotonic()
-        act()
-        self.recoveries_s.append(self._wait_beyond(before) - began_s)
+        self._wait_beyond(self.platform.last_event())
+        self.recoveries_s.append(time.monotonic() - began_s)
 
-    def _wait_beyond(self, before: str | None) -> float:
-        deadline = time.monotonic() + RECOVERY_LIMIT_S
-        while self.platform.last_event() == before:
-            if time.monotonic() > deadline:
-                raise NotRecovered(
-                    f"nothing was committed for {RECOVERY_LIMIT_S:.0f} s after {dict(self.faults)}"
-                )
-            self._restart_the_dead()
-            time.sleep(0.1)
-        return time.monotonic()
+    def _let_it_trade(self) -> None:
+        """Wait until the run is at the venue's newest bars again: on old ones nobody enters, and
+        killing a platform that sends no order proves little."""
+        until_s = time.monotonic() + CATCH_UP_S
+        while time.monotonic() < until_s and self.platform.bars_behind() > FRESH_BARS:
+            self.restart_the_dead()
+            time.sleep(0.2)
 
-    def _restart_the_dead(self) -> None:
+    def restart_the_dead(self) -> None:
         """What a supervisor does."""
         for child in self.platform.children.values():
             if child.name != "run" and not child.is_alive:
                 child.start()
+
+    def _wait_beyond(self, before: str | None) -> None:
+        deadline_s = time.monotonic() + RECOVERY_WALL_S
+        spent_s, last_s = 0.0, self._work_s()
+        while self.platform.last_event() == before:
+            self.restart_the_dead()
+            time.sleep(0.1)
+            now_s = self._work_s()
+            # a process that was replaced takes its seconds with it
+            spent_s += max(0.0, now_s - last_s)
+            last_s = now_s
+            if spent_s > RECOVERY_CPU_S or time.monotonic() > deadline_s:
+                raise NotRecovered(
+                    f"nothing was committed after {spent_s:.0f} s of the workers' work, "
+                    f"after {dict(self.faults)}"
+                )
+
+    def _work_s(self) -> float:
+        """Return the processor time of the workers that live now."""
+        total_s = 0.0
+        for name in WORKERS:
+            child = self.platform.children[name]
+            for pid in (child.pid, *child.pool_children()):
+                try:
+                    times = psutil.Process(pid).cpu_times()
+                except psutil.NoSuchProcess:
+                    continue  # it died between the list and the look
+                total_s += times.user + times.system
+        return total_s
 
     def _killed(self, kind: str) -> None:
         self.kills += 1
@@ -118,9 +170,18 @@ class Nemesis:
         self._killed("worker")
         holder.start()
 
-    def _kill_pool_child(self) -> None:
-        """Only the process that works; Celery notices and makes a new one (F-009)."""
-        for pid in self._holder().pool_children()[:1]:
+    def _kill_pool_children(self) -> None:
+        """Only the process that works; Celery notices and makes a new one (F-009).
+
+        Up to five, in both workers: the later ones die while they take over from the first.
+        """
+        self._kill_pool_child(self._holder())
+        for _ in range(self.rng.randint(0, 4)):
+            time.sleep(self.rng.uniform(0.1, 1.2))
+            self._kill_pool_child(self.platform.children[self.rng.choice(WORKERS)])
+
+    def _kill_pool_child(self, worker: Child) -> None:
+        for pid in worker.pool_children()[:1]:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
@@ -129,7 +190,10 @@ class Nemesis:
 
     def _freeze_holder(self) -> None:
         """Longer than the lease: what it does afterwards must be refused by the fence (F-010)."""
-        pids = self._holder().pool_children()[:1]
+        holder = self._holder()
+        pids = holder.pool_children()[:1]
+        if self.rng.random() < 0.3:
+            pids.append(holder.pid)
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
         self.faults["freeze"] += 1
@@ -158,31 +222,93 @@ class Nemesis:
         child.start()
 
     def _die_at_a_place(self) -> None:
-        """Let one worker alone trade until it kills itself at a named place."""
-        place = f"{self.rng.choice(PLACES)}=kill9@{self.rng.randint(1, 3)}"
-        chosen, other = (self.platform.children[name] for name in WORKERS)
-        for child in (chosen, other):
-            child.kill()
-        self._killed("worker")
-        chosen.start(TRADEPLATFORM_FAILPOINTS=place)
-        if self._wait_for_suicide(chosen):
-            self._killed(place.partition("=")[0])
-        chosen.kill()
-        chosen.start()
-        other.start()
+        """Let the process that trades kill itself at a named place."""
+        place = self.rng.choice((*PLACES, *STARTING_PLACES))
+        folder = self.platform.folder
+        arming.forget(folder)
+        nth = 1 if place in STARTING_PLACES else self.rng.randint(1, 3)
+        arming.wish(folder, f"{place}=kill9@{nth}")
+        if place in STARTING_PLACES:
+            self._kill_pool_child(self._holder())
+        if self._wait_for_suicide():
+            self._killed(place)
 
-    def _wait_for_suicide(self, child: Child) -> bool:
-        """True once the pool process that first appeared is gone by its own SIGKILL."""
+    def _wait_for_suicide(self) -> bool:
+        """True once the process that took the wish is gone by its own SIGKILL.
+
+        One that does not come by its place in time is killed: nobody stays armed.
+        """
+        folder = self.platform.folder
         deadline = time.monotonic() + PLACE_LIMIT_S
-        first: int | None = None
         while time.monotonic() < deadline:
-            pids = child.pool_children()
-            if first is None and pids:
-                first = pids[0]
-            if first is not None and (first not in pids or _is_zombie(first)):
+            pid = arming.taker(folder)
+            if pid is not None and _is_gone(pid):
                 return True
             time.sleep(0.05)
+        arming.withdraw(folder)
+        pid = arming.taker(folder)
+        if pid is None:
+            return False
+        if _is_gone(pid):
+            return True
+        os.kill(pid, signal.SIGKILL)
+        self._killed("pool child")
         return False
+
+    def _hold_the_database(self) -> None:
+        """Nobody else can write meanwhile (F-033)."""
+        self.faults["database held"] += 1
+        with closing(sqlite3.connect(self.platform.database, timeout=20)) as db:
+            db.execute("BEGIN EXCLUSIVE")
+            time.sleep(self.rng.uniform(1.0, 6.0))
+            db.rollback()
+
+    def _fill_the_disk(self) -> None:
+        """No file of the trading processes may grow beyond a few pages for a while (F-035)."""
+        self.faults["disk full"] += 1
+        pids = [pid for name in WORKERS for pid in self.platform.children[name].pool_children()]
+        with _limited(pids, FULL_BYTES):
+            time.sleep(self.rng.uniform(1.0, 4.0))
+
+    def _send_twice(self) -> None:
+        """The same message three times under one id, to both workers at once (F-023, F-024)."""
+        self.faults["duplicate sends"] += 1
+        task_id = f"twice-{self.rng.getrandbits(64):016x}"
+        ((run_id,),) = self.platform.query("SELECT id FROM trades_tradingrun")
+        try:
+            with Celery(broker=self.platform.broker_url) as app:
+                for _ in range(3):
+                    app.send_task(
+                        "trades.tasks.advance", (run_id,), task_id=task_id, queue="trading"
+                    )
+        except OperationalError as error:
+            sys.stderr.write(f"duplicates not sent: {error}\n")
+
+    def _stop_and_go(self) -> None:
+        """A person halts or reduces, trading processes die, the person resumes (F-103)."""
+        stop = self.rng.choice(("halt", "reduce"))
+        self._act(stop)
+        self._kill_pool_child(self._holder())
+        time.sleep(self.rng.uniform(0.5, 4.0))
+        while not self._act("resume"):
+            time.sleep(0.2)
+
+    def _switch_the_layer(self) -> None:
+        self._act(self.rng.choice(("layer-on", "layer-off")))
+
+    def _act(self, do: str) -> bool:
+        """Have the person do something; one time in five the person's process dies over it."""
+        if self.rng.random() < 0.2:
+            self.acts.append(self.platform.person_dies_over(do, self.rng.uniform(0.0, 0.02)))
+            self._killed("person")
+            return False
+        answer = self.platform.person_does(do)
+        if "refused" in answer:
+            self.refused_acts += 1
+            return False
+        self.faults[do] += 1
+        self.acts.append(Act.read(answer))
+        return True
 
     def _sometimes_arm_the_venue(self) -> None:
         if self.rng.random() < 0.5:
@@ -195,8 +321,28 @@ class Nemesis:
             self.faults[f"{fault['op']} {fault['verb']}"] += 1
 
 
-def _is_zombie(pid: int) -> bool:
+@contextmanager
+def _limited(pids: list[int], size: int) -> Iterator[None]:
+    """Let no file that these processes write grow beyond ``size`` bytes."""
+    before: list[tuple[psutil.Process, tuple[int, int]]] = []
+    for pid in pids:
+        try:
+            process = psutil.Process(pid)
+            limits = process.rlimit(psutil.RLIMIT_FSIZE)
+            process.rlimit(psutil.RLIMIT_FSIZE, (size, limits[1]))
+        except psutil.NoSuchProcess:
+            continue  # a pool process that was just replaced
+        before.append((process, limits))
     try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+        yield
+    finally:
+        for process, limits in before:
+            if process.is_running():
+                process.rlimit(psutil.RLIMIT_FSIZE, limits)
+
+
+def _is_gone(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True

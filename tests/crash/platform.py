@@ -16,6 +16,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from typing import Any
 import psutil
 
 from tests.crash import mutants
+from tests.crash.history import Act
 from tradeplatform import configuration, processes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,6 +52,9 @@ risk:
   max_slippage: 0.1
   collar_majors: 0.5
   collar: 0.5
+optimization:
+  enabled: false
+  quality_threshold: 0.0
 """
 
 
@@ -137,6 +142,11 @@ class Platform:
     environment: dict[str, str] = field(default_factory=dict)
     children: dict[str, Child] = field(default_factory=dict)
     admin_url: str = ""
+    _person: subprocess.Popen[str] | None = None
+
+    @property
+    def broker_url(self) -> str:
+        return f"redis+socket://{self.folder / 'redis.sock'}"
 
     @property
     def database(self) -> Path:
@@ -185,6 +195,8 @@ class Platform:
                 environment = {**self.environment, **spec.env}
                 self.children[spec.name] = Child(spec.name, spec.argv, environment, log)
         self.manage("migrate", "-v", "0")
+        # as ``up`` does: a first advance that has to compile for a minute would be ended for it
+        self.manage("compile_kernels")
 
     def start(self) -> None:
         self.children["redis"].start()
@@ -197,9 +209,50 @@ class Platform:
 
     def stop(self) -> None:
         """End every process this platform started, by its own group."""
+        if self._person is not None:
+            self._person.kill()
+            self._person.wait()
         for name in ("beat", *WORKERS, "exchange", "redis"):
             if name in self.children:
                 self.children[name].kill()
+
+    def person_does(self, do: str) -> dict[str, Any]:
+        """Have the person at the controls do one act and return the answer."""
+        person = self._awake()
+        self._tell(person, do)
+        assert person.stdout is not None
+        answer: dict[str, Any] = json.loads(person.stdout.readline())
+        return answer
+
+    def person_dies_over(self, do: str, after_s: float) -> Act:
+        """Kill the person's process ``after_s`` after the order; what it did is not known."""
+        person = self._awake()
+        began = datetime.now(UTC)
+        self._tell(person, do)
+        time.sleep(after_s)
+        person.kill()
+        person.wait()
+        self._person = None
+        return Act(do, began)
+
+    def _tell(self, person: subprocess.Popen[str], do: str) -> None:
+        assert person.stdin is not None
+        person.stdin.write(json.dumps({"do": do}) + "\n")
+        person.stdin.flush()
+
+    def _awake(self) -> subprocess.Popen[str]:
+        if self._person is None:
+            self._person = subprocess.Popen(
+                [sys.executable, "-m", "tests.crash.person"],
+                cwd=ROOT,
+                env=self.environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            assert self._person.stdout is not None
+            assert json.loads(self._person.stdout.readline()) == {"ready": True}
+        return self._person
 
     def manage(self, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -208,7 +261,7 @@ class Platform:
             env={**self.environment, **extra},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=900,
             check=False,
         )
 
@@ -227,6 +280,19 @@ class Platform:
         """Return the event time up to which the run is committed; it grows while it trades."""
         rows = self.query("SELECT last_event_at FROM trades_tradingrun")
         return rows[0][0] if rows else None
+
+    def bars_behind(self) -> int:
+        """Return how many bars have closed since the last one that is committed; very many where
+        the exchange does not answer."""
+        last = self.last_event()
+        if last is None:
+            return 0
+        try:
+            status = self.admin("GET", "/status")
+        except OSError:
+            return sys.maxsize
+        committed = datetime.fromisoformat(last).replace(tzinfo=UTC).timestamp() * 1000
+        return int((status["close_ms"] - committed) // status["timeframe_ms"])
 
     def _exchange_answers(self) -> bool:
         try:

@@ -11,16 +11,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from django.conf import settings
 
 from engine.phases.config import PipelineConfig, Readiness
 from engine.ports import RuleSource
 from engine.types.bars import ColumnStore
 from engine.types.opinions import REGIMES, Regime, RuleColumns
-from tests.crash import mutants
+from tests.crash import arming, mutants
 from tradeplatform import bootstrap, running
+from trades import failpoints
 from trades.lease import Fence
 from trades.models import TradingRun
-from trades.runner import RunningSession
+from trades.runner import AdvanceSummary, RunningSession
 
 CYCLE_BARS = 6
 ENTRY_BARS = 2
@@ -71,10 +73,10 @@ def scripted_rules(
     return tuple(ScriptedRule(code, 2 * number) for number, code in enumerate(codes))
 
 
-def never_waiting(**settings: Any) -> PipelineConfig:
+def never_waiting(**values: Any) -> PipelineConfig:
     """The shipped pipeline, but ready at once: after each kill some bars are too old to trade on,
     and the wait for 30 bars without a gap would leave the harness nothing to kill."""
-    return PipelineConfig(required_readiness=Readiness.NOT_READY, **settings)
+    return PipelineConfig(required_readiness=Readiness.NOT_READY, **values)
 
 
 # a worker of the harness trades by script from its first session on
@@ -83,6 +85,28 @@ bootstrap.rule_sources = scripted_rules  # type: ignore[assignment]
 bootstrap.PipelineConfig = never_waiting  # type: ignore[assignment,misc]
 
 
+class ArmedSession:
+    """A running session that looks for a wish of the harness before each advance."""
+
+    def __init__(self, run: TradingRun, fence: Fence) -> None:
+        self.fence = fence
+        arm_what_is_wished()
+        self._session = running.running_session(run, fence)
+
+    def advance(self) -> AdvanceSummary:
+        arm_what_is_wished()
+        return self._session.advance()
+
+    def close(self) -> None:
+        self._session.close()
+
+
+def arm_what_is_wished() -> None:
+    places = arming.take(settings.VAR_DIR)
+    if places:
+        failpoints.arm(failpoints.parse(places))
+
+
 def running_session(run: TradingRun, fence: Fence) -> RunningSession:
     """Build the platform's session; the settings of the harness name this function."""
-    return running.running_session(run, fence)
+    return ArmedSession(run, fence)

@@ -6,5 +6,5 @@ run of many kills would mostly wait. Everything else is what operators run.
 
 from tradeplatform.settings import *  # noqa: F403
 
-LEASE_SECONDS = 4
+LEASE_SECONDS = 2
 TRADING_SESSION_FACTORY = "tests.crash.scripted.running_session"

@@ -27,7 +27,8 @@ def test_twenty_kills_double_no_order_and_lose_no_fill(folder: Path) -> None:
     """F-002, F-009, F-011, F-021, F-022, I-2, I-3, I-5: two workers, real processes, seed 1.
 
     The workers, their pool processes, the broker, beat and the exchange are killed, frozen and
-    made to die at named places, while the venue answers late, wrongly or not at all.
+    made to die at named places, while the venue answers late, wrongly or not at all, the disk is
+    full, the database is held, a message comes three times and a person halts and resumes.
     """
     document = run(kills=20, seed=1, folder=folder / "var")
     print(json.dumps(document))

@@ -86,7 +86,7 @@ def test_unknown_venue_gets_cautious_limits_and_no_quirk() -> None:
 
 
 def test_history_of_a_venue_with_short_pages_has_no_hole() -> None:
-    """ORC-01, F-067: okx gives 100 candles of history a page, whatever limit is asked."""
+    """F-067: okx gives 100 candles of history a page, whatever limit is asked."""
     newest = NOW_MS // MINUTE_MS * MINUTE_MS
 
     def candles(asked: Asked) -> Any:

@@ -341,14 +341,16 @@ def make_trade(run: TradingRun, **fields: Any) -> Trade:
     return Trade.objects.create(**{**values, **fields})
 
 
-def make_equity(run: TradingRun, values: list[float], *, start: datetime = START) -> None:
+def make_equity(
+    run: TradingRun, values: list[float], *, start: datetime = START, bar: timedelta = MINUTE
+) -> None:
     peak, rows = 0.0, []
     for i, equity in enumerate(values):
         peak = max(peak, equity)
         rows.append(
             EquityPoint(
                 run=run,
-                at=start + i * MINUTE,
+                at=start + i * bar,
                 equity_quote=Decimal(str(round(equity, 4))),
                 cash_quote=Decimal(str(round(equity * 0.82, 4))),
                 exposure_quote=Decimal(str(round(equity * 0.18, 4))),

@@ -180,7 +180,9 @@ def seat(run: TradingRun) -> TrainingJob:
 # -- the counterfactual book -----------------------------------------------------------------------
 
 
-def counterfactual(run: TradingRun, n_refused: int = 40, seed: int = 9) -> None:
+def counterfactual(
+    run: TradingRun, n_refused: int = 40, seed: int = 9, bar: timedelta = make.MINUTE
+) -> None:
     """A book that took every trade of the run at full size, and what the run refused besides.
 
     The refused ones lost 4 each; every tenth won 10.
@@ -190,9 +192,9 @@ def counterfactual(run: TradingRun, n_refused: int = 40, seed: int = 9) -> None:
     for trade in Trade.objects.filter(run=run):
         side_trade(run, trade.entry_order_id, trade.pnl_quote * 2, trade.opened_at, trade.closed_at)
     for i in range(n_refused):
-        at = make.START + (5 + 9 * i) * make.MINUTE
+        at = make.START + (5 + 9 * i) * bar
         while run.decisions.filter(strategy="breakout", bar_close_at=at).exists():
-            at += make.MINUTE
+            at += bar
         decision = make.make_decision(
             run,
             at=at,
@@ -212,8 +214,8 @@ def counterfactual(run: TradingRun, n_refused: int = 40, seed: int = 9) -> None:
             0,
         )
         pnl = Decimal(10) if i % 10 == 9 else Decimal(-4)
-        closed = at + 6 * make.MINUTE
-        side_trade(run, name, pnl, at + make.MINUTE, closed)
+        closed = at + 6 * bar
+        side_trade(run, name, pnl, at + bar, closed)
         lost[closed] = pnl
     level = 0.0
     points = []

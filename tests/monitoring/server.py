@@ -95,7 +95,7 @@ def running_platform(
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "uvicorn", "tradeplatform.asgi:application"),
-            *("--port", str(port), "--log-level", "warning"),
+            *("--port", str(port), "--log-level", "warning", "--ws-max-size", "8192"),
         ],
         cwd=ROOT,
         env=environment,
@@ -127,7 +127,7 @@ def _answers(address: str) -> bool:
         return False
 
 
-def _wait_for(is_ready, complaint: str, timeout_s: float = 30.0) -> None:  # type: ignore[no-untyped-def]
+def _wait_for(is_ready, complaint: str, timeout_s: float = 120.0) -> None:  # type: ignore[no-untyped-def]
     deadline = time.monotonic() + timeout_s
     while not is_ready():
         if time.monotonic() > deadline:

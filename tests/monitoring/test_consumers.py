@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import orjson
@@ -10,9 +11,11 @@ from channels.db import database_sync_to_async
 from channels.routing import URLRouter
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.db import SessionStore
+from django.utils import timezone
 
-from accounts.models import ApiToken
-from accounts.services import token_create, token_revoke
+from accounts.models import ApiToken, LoginSession
+from accounts.services import digest_of, token_create, token_revoke
+from accounts.sessions import sessions_end_all
 from monitoring.consumers import MAX_INBOUND_A_SECOND, MAX_INBOUND_BYTES, StreamConsumer
 from monitoring.hub import SOCKETS_PER_CALLER, Hub
 from monitoring.routing import websocket_urlpatterns
@@ -81,6 +84,10 @@ def session_of(role: str | None = "viewer", username: str = "vera") -> str:
     store[BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
     store[HASH_SESSION_KEY] = user.get_session_auth_hash()
     store.create()
+    now = timezone.now()
+    LoginSession.objects.create(
+        user=user, digest=digest_of(str(store.session_key)), created_at=now, last_seen_at=now
+    )
     return str(store.session_key)
 
 
@@ -263,7 +270,7 @@ async def test_one_user_may_hold_only_so_many_sockets(application):
         await client.leave()
 
 
-@pytest.mark.parametrize("act", ["logout", "password", "deactivate", "role"])
+@pytest.mark.parametrize("act", ["logout", "ended", "idle", "password", "deactivate", "role"])
 async def test_a_user_who_may_no_longer_read_is_closed_at_the_next_check(
     application, monkeypatch, act
 ):
@@ -285,6 +292,10 @@ def _end_access(act: str, cookie: str) -> None:
     user = get_user_model().objects.get(username="vera")
     if act == "logout":
         SessionStore(cookie).flush()
+    elif act == "ended":
+        sessions_end_all(user, actor="ada", reason="lost laptop")
+    elif act == "idle":
+        LoginSession.objects.update(last_seen_at=timezone.now() - timedelta(minutes=31))
     elif act == "password":
         user.set_password("another long password")
         user.save()

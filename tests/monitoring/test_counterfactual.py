@@ -15,12 +15,21 @@ from trades.models import SessionState, SideEquityPoint
 
 pytestmark = pytest.mark.django_db
 N_BARS = 400
+HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
 def run():
     run = make.make_run()
     make.make_equity(run, [10_000.0] * N_BARS)
+    return run
+
+
+@pytest.fixture
+def weeks():
+    """A run on hour bars: the same number of them is more than the week a verdict needs."""
+    run = make.make_run(timeframe_ms=3_600_000)
+    make.make_equity(run, [10_000.0] * N_BARS, bar=HOUR)
     return run
 
 
@@ -46,10 +55,10 @@ def test_without_a_run_or_a_book_the_panel_says_why_it_is_empty(run):
     assert "just begun" in counterfactual_view(run)["empty"]
 
 
-def test_what_filtering_saved_and_missed_is_told_by_reason_with_an_interval(run):
+def test_what_filtering_saved_and_missed_is_told_by_reason_with_an_interval(weeks):
     """OPT-83: refused decisions meet the trades of the other book by strategy, symbol and bar."""
-    scene.counterfactual(run, n_refused=40)
-    found = counterfactual_view(run)
+    scene.counterfactual(weeks, n_refused=40, bar=HOUR)
+    found = counterfactual_view(weeks)
     (row,) = found["filtering"]
     assert (row["reason_code"], row["signals"], row["traded"]) == ("LOW_QUALITY", 40, 40)
     assert (row["saved_quote"], row["missed_quote"]) == (36 * 4, 4 * 10)
@@ -68,6 +77,15 @@ def test_below_the_sample_nothing_is_called_better_or_worse(run):
     assert found["shortfall"] == "closed trades were 29, needed are 30"
     assert {row["verdict"] for row in found["figures"].values()} == {UNCLEAR}
     assert found["filtered"]["verdict"] == UNCLEAR
+
+
+def test_a_book_of_some_hours_is_not_called_better_or_worse(run):
+    """OPT-88: trades enough, time not."""
+    scene.counterfactual(run, n_refused=40)
+    found = counterfactual_view(run)
+    assert found["shortfall"] == "days seen were 0.3, needed are 7"
+    assert {row["verdict"] for row in found["figures"].values()} == {UNCLEAR}
+    assert found["filtered"]["verdict"] == found["filtering"][0]["verdict"] == UNCLEAR
 
 
 def test_what_sizing_added_comes_from_entries_that_both_books_took(run):

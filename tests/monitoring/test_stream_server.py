@@ -10,6 +10,7 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 import orjson
@@ -18,6 +19,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from monitoring.hub import SOCKETS_PER_CALLER
 from monitoring.publish import StreamPublisher
 from tests.monitoring.factories import PASSWORD
 from tests.monitoring.server import Platform, running_platform
@@ -39,14 +41,19 @@ def platform(redis_process) -> Iterator[Platform]:
 
 @pytest.fixture(scope="module")
 def cookie(platform) -> str:
-    """Log in as a person would."""
+    _, jar = logged_in(platform)
+    return "; ".join(f"{c.name}={c.value}" for c in jar)
+
+
+def logged_in(platform: Platform):
+    """Log in as a person would; returns what keeps the cookies, and them."""
     jar = http.cookiejar.CookieJar()
     opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar))
     opener.open(f"{platform.address}/login/").read()
     token = next(c.value for c in jar if c.name == "csrftoken")
     form = {"username": "vera", "password": PASSWORD, "csrfmiddlewaretoken": token}
     opener.open(f"{platform.address}/login/", urllib.parse.urlencode(form).encode()).read()
-    return "; ".join(f"{c.name}={c.value}" for c in jar)
+    return opener, jar
 
 
 def client(platform: Platform, cookie: str = "", origin: str = "", **options):
@@ -99,6 +106,60 @@ async def test_a_stranger_reads_4401_from_the_close_frame(platform):
         with pytest.raises(ConnectionClosed) as closed:
             await asyncio.wait_for(stranger.recv(), 5)
     assert closed.value.rcvd.code == 4401
+
+
+async def closing_code(end) -> int:
+    """Read to the close frame and return its code."""
+    with pytest.raises(ConnectionClosed) as closed:
+        while True:
+            await asyncio.wait_for(end.recv(), 15)
+    return int(closed.value.rcvd.code)
+
+
+async def test_a_message_of_more_than_eight_kibibytes_closes_its_socket(platform, cookie):
+    """SEC-16: whatever comes before our own look at it, no larger message is taken in."""
+    async with client(platform, cookie) as end:
+        await end.recv()
+        await end.send("x" * (8 * 1024 + 1))
+        assert await closing_code(end) == 1009
+
+
+async def test_a_flood_closes_its_socket_and_the_servers_memory_stays(platform, cookie):
+    """SEC-16: ten messages a second; a thousand sockets' worth of them leaves nothing behind."""
+    server = psutil.Process(platform.pid)
+    before = server.memory_info().rss
+    for _ in range(20):
+        async with client(platform, cookie) as end:
+            with suppress(ConnectionClosed):
+                for i in range(200):
+                    await end.send(f'{{"ping": {i}, "pad": "{"x" * 8000}"}}')
+            assert await closing_code(end) == 4429
+    grown = server.memory_info().rss - before
+    assert grown < 32 * 1024 * 1024, f"memory grew by {grown / 1e6:.0f} MB"
+
+
+async def test_the_twenty_first_socket_of_a_person_is_refused(platform, cookie):
+    """SEC-16"""
+    async with AsyncExitStack() as open_ones:
+        for _ in range(SOCKETS_PER_CALLER):
+            end = await open_ones.enter_async_context(client(platform, cookie))
+            await end.recv()
+        async with client(platform, cookie) as one_more:
+            assert await closing_code(one_more) == 4408
+
+
+async def test_logging_out_closes_the_open_socket_at_once(platform):
+    """SEC-17, SEC-18: not at the next check of the minute."""
+    opener, jar = logged_in(platform)
+    own = "; ".join(f"{c.name}={c.value}" for c in jar)
+    async with client(platform, own) as end:
+        await end.recv()
+        token = next(c.value for c in jar if c.name == "csrftoken")
+        form = urllib.parse.urlencode({"csrfmiddlewaretoken": token}).encode()
+        began = time.monotonic()
+        await asyncio.to_thread(opener.open, f"{platform.address}/logout/", form)
+        assert await closing_code(end) == 4401
+        assert time.monotonic() - began < 20
 
 
 async def test_a_client_that_never_reads_is_dropped_and_costs_the_others_nothing(platform, cookie):

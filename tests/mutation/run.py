@@ -1,5 +1,9 @@
-"""``python -m tests.mutation.run``: plants a sample of mutants in a copy of the tree, counts what
-the tests of the layer notice. One JSON line at the end; survivors on standard error.
+"""``python -m tests.mutation.run``: plants every mutant of the layer and its seam, one by one, in a
+copy of the tree and counts what the tests notice. Survivors go to standard error, a JSON line
+with the score of each file to standard output.
+
+Which tests meet a mutant is measured first: those that run its line. A line that is read at import
+only, or compiled, meets every test that runs its file.
 """
 
 from __future__ import annotations
@@ -7,76 +11,94 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import shutil
-import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
 
 from tests.mutation.mutants import Mutant, mutants
+from tests.mutation.trees import ROOT, Reached, TestTree
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-CORE = "optimization/core"
-TARGETS = (
-    "quality/inputs.py",
-    "quality/formula.py",
-    "quality/learned.py",
-    "health/machine.py",
-    "health/measures.py",
-    "health/sequential.py",
-    "sizing.py",
-    "alerts.py",
-    "actions.py",
-    "outcome.py",
-    "update.py",
-    "layer.py",
-    "replay_layer.py",
+SEAM = (
+    "engine/policy.py",
+    "engine/failsafe.py",
+    "engine/phases/risk_and_sizing.py",
+    "optimization/live.py",
 )
-LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "var", "__pycache__", ".mypy_cache")
+CORE = tuple(sorted(str(p.relative_to(ROOT)) for p in (ROOT / "optimization/core").rglob("*.py")))
+TARGETS = (*CORE, *SEAM)
+TESTS = (
+    "tests/optimization/core",
+    "tests/optimization/test_live.py",
+    "tests/engine/test_policy.py",
+    "tests/engine/test_failsafe.py",
+    "tests/engine/test_executors.py",
+    "tests/engine/phases/test_risk_and_sizing.py",
+    "tests/engine/phases/test_policy_seam.py",
+)
+
+Planted = tuple[str, Mutant]
 
 
-def is_noticed(tree: Path, target: Path, mutant: Mutant) -> bool:
-    """Plant one mutant and run the layer's tests; True where one of them fails."""
-    right = target.read_text()
-    target.write_text(mutant.text)
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", f"tests/{CORE}"],
-            cwd=tree,
-            capture_output=True,
-            timeout=120,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return True
-    finally:
-        target.write_text(right)
-    return done.returncode != 0
+def notice_all(chosen: Sequence[Planted], reached: Reached, jobs: int) -> Counter[str]:
+    """Return how many mutants of each file a test noticed; survivors are told as they are found."""
+    noticed: Counter[str] = Counter()
+    trees: SimpleQueue[TestTree] = SimpleQueue()
+
+    def meet(planted: Planted) -> None:
+        name, mutant = planted
+        tree = trees.get()
+        tests = reached.tests_of(name, mutant.line)
+        if tests and tree.is_noticed(name, mutant.text, tests):
+            noticed[name] += 1
+        else:
+            why = "" if tests else " (no test runs it)"
+            sys.stderr.write(f"survived: {name}:{mutant.line} {mutant.change}{why}\n")
+            sys.stderr.flush()
+        trees.put(tree)
+
+    with tempfile.TemporaryDirectory(prefix="tp-mutation-") as folder:
+        for job in range(jobs):
+            trees.put(TestTree(Path(folder) / str(job)))
+        with ThreadPoolExecutor(jobs) as pool:
+            list(pool.map(meet, chosen))
+        for _ in range(jobs):
+            trees.get().close()
+    return noticed
 
 
 def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="tests.mutation.run", description=__doc__)
-    parser.add_argument("--sample", type=int, default=120, help="mutants in all; 0 is every one")
+    parser.add_argument("files", nargs="*", help=f"of {', '.join(TARGETS)}; none is all of them")
+    parser.add_argument("--sample", type=int, default=0, help="mutants in all; 0 is every one")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=1, help="trees tested side by side")
     options = parser.parse_args(argv)
-    every = [(name, m) for name in TARGETS for m in mutants((ROOT / CORE / name).read_text())]
+    unknown = sorted(set(options.files) - set(TARGETS))
+    if unknown:
+        parser.error(f"files must be of {', '.join(TARGETS)}, were {', '.join(unknown)}")
+    every = [
+        (name, mutant)
+        for name in options.files or TARGETS
+        for mutant in mutants((ROOT / name).read_text())
+    ]
     chosen = every
     if options.sample:
         count = min(options.sample, len(every))
         chosen = random.Random(options.seed).sample(every, count)
-    noticed = 0
     with tempfile.TemporaryDirectory(prefix="tp-mutation-") as folder:
-        tree = Path(folder) / "tree"
-        shutil.copytree(ROOT, tree, ignore=LEFT_OUT, symlinks=True)
-        for name, mutant in chosen:
-            if is_noticed(tree, tree / CORE / name, mutant):
-                noticed += 1
-            else:
-                sys.stderr.write(f"survived: {name}:{mutant.line} {mutant.change}\n")
-                sys.stderr.flush()
-    score = noticed / len(chosen)
-    print(json.dumps({"all": len(every), "tried": len(chosen), "noticed": noticed, "score": score}))
+        right = TestTree(Path(folder) / "tree")
+        reached = right.reached(TESTS)
+        right.close()
+    noticed = notice_all(chosen, reached, options.jobs)
+    tried = Counter(name for name, _ in chosen)
+    files = {name: {"tried": n, "noticed": noticed[name]} for name, n in sorted(tried.items())}
+    score = sum(noticed.values()) / len(chosen) if chosen else None
+    told = {"all": len(every), "tried": len(chosen), "noticed": sum(noticed.values())}
+    print(json.dumps({**told, "score": score, "files": files}))
     return 0
 
 

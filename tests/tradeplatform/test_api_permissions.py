@@ -6,7 +6,7 @@ import uuid
 import pytest
 from django.apps import apps
 from django.urls import URLPattern, get_resolver
-from django.urls.converters import IntConverter, SlugConverter, UUIDConverter
+from django.urls.converters import IntConverter, SlugConverter, StringConverter, UUIDConverter
 
 from accounts.models import AuditEvent, IdempotencyKey
 from tests.accounts.callers import anonymous, by_session, by_token
@@ -23,10 +23,20 @@ ADMIN_ONLY = {
     "/api/v1/tokens/1/revoke",
     "/api/v1/optimization/enable",
     "/api/v1/optimization/settings",
+    "/api/v1/optimizer/settings",
     "/api/v1/strategies/ema-trend/activate",
     "/api/v1/strategies/ema-trend/reinstate",
+    "/api/v1/adjustments/",
+    "/api/v1/external-fills/1/book",
 }
-SAMPLES = {SlugConverter: "ema-trend", UUIDConverter: uuid.UUID(int=1), IntConverter: 1}
+SAMPLES = {
+    SlugConverter: "ema-trend",
+    UUIDConverter: uuid.UUID(int=1),
+    IntConverter: 1,
+    StringConverter: "ema-trend:BTC-USDT",
+}
+# a person confirms a session; a token has none
+SESSION_ONLY = {"/api/v1/session/confirm"}
 
 
 def routes():
@@ -37,7 +47,7 @@ def routes():
         path = str(pattern.pattern)
         for name, converter in pattern.pattern.converters.items():
             value = str(SAMPLES[type(converter)])
-            for kind in ("slug", "uuid", "int"):
+            for kind in ("slug", "uuid", "int", "str"):
                 path = path.replace(f"<{kind}:{name}>", value)
         yield "/api/v1/" + ("no-such-path" if path.startswith("^") else path), pattern.callback
 
@@ -52,7 +62,7 @@ def is_posted_to(path):
 
 def digest_of_the_database():
     """Everything but what telling of a call writes (last use, audit of refusals)."""
-    skipped = {"ApiToken", "AuditEvent", "Session"}
+    skipped = {"ApiToken", "AuditEvent", "Session", "LoginSession"}
     content = [
         (model.__name__, list(model.objects.order_by("pk").values()))
         for model in apps.get_models()
@@ -103,7 +113,7 @@ def test_reading_follows_the_role(path, role, caller):
 def test_an_operator_may_post_what_is_not_for_administrators(path):
     """SEC-9"""
     answer = by_token("operator").post(path, {}, format="json")
-    assert answer.status_code == (403 if path in ADMIN_ONLY else 400)
+    assert answer.status_code == (403 if path in ADMIN_ONLY | SESSION_ONLY else 400)
 
 
 def test_reading_everything_leaves_the_database_as_it_was():

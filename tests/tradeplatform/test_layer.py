@@ -15,15 +15,24 @@ import msgspec
 import pytest
 from django.core.management import CommandError
 
+from engine.failsafe import FailSafePolicy
+from engine.phases.risk_and_sizing import Answer
 from engine.ports import StrategyStatus
 from engine.simulated_operator import SimulatedOperator
 from engine.types.decisions import JsonValue
+from engine.types.opinions import Regime
 from market.sources.history import HistorySource, load_history
 from optimization.core.actions import ActionKind
+from optimization.core.bounds import HeldWeight
+from optimization.core.layer import AdaptivePolicy
 from optimization.core.replay_layer import ReplayLayer
+from optimization.core.state import LayerState
+from optimization.core.weighting import WeightBook
+from tests.engine.phases.scene import STRATEGY, entry, fail_safe, risk, snapshot
+from tests.engine.phases.sizing import ask
 from tests.tradeplatform.test_replay import bar_file, replay
 from tradeplatform import bootstrap
-from tradeplatform.configuration import Configuration
+from tradeplatform.configuration import Configuration, ConfigurationError, load
 from tradeplatform.layer import layer_settings, replay_layer
 
 __all__ = ["bar_file"]
@@ -135,18 +144,32 @@ def enabled() -> Configuration:
     return bootstrap.with_layer(Configuration(), True)
 
 
-def test_the_layer_is_built_from_the_configured_base_weights() -> None:
+def test_the_layer_is_built_from_the_configured_base_weights(
+    bar_file: Path, tmp_path: Path
+) -> None:
     """OPT-03: exactly the configured strategies, each at its own weight."""
-    config = enabled()
-    assert set(bootstrap.base_weights(config)) == {
-        "ema-trend",
-        "fair-value-gap",
-        "continuation",
-        "range-reversion",
-        "breakout",
-        "ensemble",
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        "optimization: {enabled: true}\nstrategies:\n"
+        "  breakout: {base_weight: 1.3}\n  ema-trend: {base_weight: 0.7}\n"
+    )
+    config = load(path)
+    wiring = bootstrap.replay(
+        config,
+        HistorySource(load_history([str(bar_file)], symbol=None, timeframe=None)),
+        cash_quote=Decimal(10_000),
+        reporter=Quiet(),
+        layer=replay_layer,
+    )
+    assert wiring.layer is not None
+    assert wiring.layer.policy.weights(Regime.TRENDING) == {
+        "ema-trend": 0.7,
+        "fair-value-gap": 1.0,
+        "continuation": 1.0,
+        "range-reversion": 1.0,
+        "breakout": 1.3,
+        "ensemble": 1.0,
     }
-    assert layer_settings(config).enabled is True
     assert layer_settings(config).update_interval_seconds == 3600.0
     assert layer_settings(config).quality_threshold == 0.60
 
@@ -257,3 +280,60 @@ def test_entries_in_a_favourable_regime_are_larger_on_average(bar_file: Path) ->
     favourable = [m for alignment, m in told if alignment > 1.0]
     assert min(len(favourable), len(unfavourable)) >= 5
     assert sum(unfavourable) / len(unfavourable) < sum(favourable) / len(favourable)
+
+
+# -- the risk section and the layer ----------------------------------------------------------------
+
+
+def best_layer(config: Configuration) -> FailSafePolicy:
+    """The layer of this configuration, to which every signal is as good as its confidence."""
+    book = WeightBook("t", {STRATEGY: HeldWeight(2.0)})
+    policy = AdaptivePolicy(
+        layer_settings(config),
+        base_weights=bootstrap.base_weights(config),
+        favourable=bootstrap.favourable_regimes(config),
+        read=lambda version: LayerState(version=1, book=book) if version is None else None,
+    )
+    policy.refresh(0)
+    return FailSafePolicy(policy, fail_safe())
+
+
+def judged(config: Configuration, **account: Any) -> Answer:
+    limits = bootstrap.risk_limits(config)
+    signal = entry(confidence=1.0, stop_price=snapshot().close * 0.99)
+    return ask(signal, best_layer(config), limits=limits, risk=risk(**account))
+
+
+def written(tmp_path: Path, risk_section: str) -> Configuration:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"optimization: {{enabled: true}}\nrisk: {risk_section}\n")
+    return load(path)
+
+
+def test_the_layer_trades_under_the_limits_of_the_risk_section(tmp_path: Path) -> None:
+    """OPT-05: 20 % of the peak and 10 % of equity if unset, as fractions, in the wiring itself."""
+    unset = written(tmp_path, "{}")
+    limits = bootstrap.risk_limits(unset)
+    assert (limits.max_drawdown, limits.max_position_size) == (Decimal("0.2"), Decimal("0.1"))
+    edited = written(tmp_path, "{max_total_drawdown: 0.12, max_position_size: 0.04}")
+    limits = bootstrap.risk_limits(edited)
+    assert (limits.max_drawdown, limits.max_position_size) == (Decimal("0.12"), Decimal("0.04"))
+    for value in ("20", "12 %"):
+        with pytest.raises(ConfigurationError, match="max_total_drawdown"):
+            written(tmp_path, f"{{max_total_drawdown: {value}}}")
+
+
+def test_an_edit_of_the_risk_section_moves_both_gates_with_the_layer_on(tmp_path: Path) -> None:
+    """OPT-05, OPT-70: the cap of a position and the drawdown from the peak, each at its number."""
+    for section, cap, peak in (
+        ("{}", Decimal("1000"), Decimal("12500")),
+        ("{max_position_size: 0.04}", Decimal("400"), Decimal("12500")),
+        ("{max_total_drawdown: 0.1}", Decimal("1000"), Decimal("11111.2")),
+    ):
+        config = written(tmp_path, section)
+        sizing = judged(config).sizing
+        assert sizing.multiplier_applied == 2.0
+        assert cap * Decimal("0.97") < sizing.notional_quote <= cap
+        denied = judged(config, peak_equity_quote=peak).sizing
+        assert denied.denied is not None and denied.denied.code == "MAX_DRAWDOWN"
+        assert judged(config, peak_equity_quote=peak - 1).sizing.quantity_base > 0

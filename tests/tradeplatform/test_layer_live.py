@@ -44,7 +44,7 @@ def test_a_practice_run_with_the_layer_on(
     with practice_process(tmp_path / "venue", *options) as venue:
         settings.PRACTICE_URL = venue.url
         run = run_ensure(config, actor="test")
-        fence = lease_acquire(run=run, holder="test", code_version="test")
+        fence = lease_acquire(run=run, holder="test", code_version=settings.CODE_VERSION)
         assert fence is not None
         session = running_session(run, fence)
         session.advance()

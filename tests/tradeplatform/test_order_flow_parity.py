@@ -47,7 +47,7 @@ def traded(bar_file: Path, tmp_path: Path, settings: Any) -> models.TradingRun:
         settings.PRACTICE_URL = venue.url
         run = run_ensure(Configuration(), actor="test")
         for _ in range(2):
-            fence = lease_acquire(run=run, holder="test", code_version="test")
+            fence = lease_acquire(run=run, holder="test", code_version=settings.CODE_VERSION)
             assert fence is not None
             session = running_session(run, fence)
             session.advance()

@@ -116,7 +116,7 @@ def trade_on_practice(
     with practice_process(folder / "venue", *options) as venue:
         settings.PRACTICE_URL = venue.url
         run = run_ensure(config or Configuration(), actor="test")
-        fence = lease_acquire(run=run, holder="test", code_version="test")
+        fence = lease_acquire(run=run, holder="test", code_version=settings.CODE_VERSION)
         assert fence is not None
         session = running_session(run, fence)
         session.advance()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.management import call_command
 
 from market.models import Candle
@@ -42,7 +43,7 @@ def venue(
 
 
 def started(run: TradingRun) -> RunningSession:
-    fence = lease_acquire(run=run, holder="test", code_version="test")
+    fence = lease_acquire(run=run, holder="test", code_version=settings.CODE_VERSION)
     assert fence is not None
     return running_session(run, fence)
 

@@ -116,7 +116,7 @@ def _trade(
         settings.PRACTICE_URL = venue.url
         run = run_ensure(Configuration(), actor="test")
         begin()
-        fence = lease_acquire(run=run, holder="test", code_version="test")
+        fence = lease_acquire(run=run, holder="test", code_version=settings.CODE_VERSION)
         assert fence is not None
         session = running_session(run, fence)
         for bar in range(bars):

@@ -15,7 +15,7 @@ from engine.types.bars import EventKind, Instrument, MarketEvent
 from engine.types.opinions import Side
 from engine.types.orders import Fill, OrderIntent, OrderType, Purpose
 from strategies.models import Strategy
-from trades import models, records
+from trades import books, models, records
 from trades.alerts import Alert
 from trades.brokers.ccxt_live import VenueBroker
 from trades.brokers.venue_client import VenueClient
@@ -207,7 +207,7 @@ class World:
         # no sweep unless a test asks for one by moving the clock
         self.broker._sweep_at_s = self.monotonic_s + 1
         self.journal = DatabaseJournal(self.run, self.fence, {})
-        self.ledger = records.restore_ledger(self.run, [INSTRUMENT])
+        self.ledger = books.restore_ledger(self.run, [INSTRUMENT])
         self.reconciler = RunReconciler(
             self.run,
             self.client,

@@ -40,7 +40,7 @@ from tests.trades.order_factory import (  # noqa: E402
     make_intent,
     make_run,
 )
-from trades import models, oms, records  # noqa: E402
+from trades import books, models, oms  # noqa: E402
 
 NOW_MS = int(os.environ["PRACTICE_TEST_NOW_MS"])
 ENTRY_ID, EXIT_ID, RESTING_ID = (INSTALLATION + digit * 26 for digit in "123")
@@ -95,7 +95,7 @@ def ticked(w: World) -> TradingBook:
         protection=Protection(
             RunIdentity(INSTALLATION, "main", str(w.run.code), w.run.timeframe_ms),
             {BTC: INSTRUMENT},
-            named=records.newest_stops(w.run),
+            named=books.newest_stops(w.run),
         ),
     )
     tick(w, book)

@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from typing import Any
 
 from django.utils import timezone
 
@@ -17,6 +18,7 @@ from engine.ledger import Ledger
 from engine.phases.recorder import FullRecorder
 from engine.ports import OptimizationPolicy
 from engine.quality import bar_at
+from engine.requests import RequestDesk
 from engine.session import TradingSession
 from engine.trading_book import TradingBook
 from engine.types.bars import BarColumns, Book, EventKind, Instrument, MarketEvent, TradeFlow
@@ -31,6 +33,7 @@ from tradeplatform import bootstrap
 from tradeplatform.configuration import Configuration
 from tradeplatform.reporters import LogReporter
 from trades.brokers.paper import StoredPaperBroker
+from trades.instructions import StoredInstructions
 from trades.journal import DatabaseJournal
 from trades.lease import lease_acquire
 from trades.models import TradingRun
@@ -93,7 +96,7 @@ class StoredRun:
         bars: Mapping[str, BarColumns],
         *,
         config: Configuration | None = None,
-        gate: Gate | None = None,
+        gate: Any = None,
         shortable: bool = False,
         warm_up_bars: int = WARM_UP_BARS,
         has_reference: bool = True,
@@ -133,14 +136,16 @@ class StoredRun:
             pipeline.warm_up(window.store())
         rows = {s: InstrumentRow.objects.get(venue=VENUE, symbol=s) for s in bars}
         self.pipeline = pipeline
-        journal = DatabaseJournal(self.run, fence, rows)
+        self.instruments = traded
+        self.journal = journal = DatabaseJournal(self.run, fence, rows)
         ledger = Ledger(
             "USDT", {"USDT": Decimal(10_000)}, shortable=list(bars) if shortable else []
         )
-        book = TradingBook(
-            identity=RunIdentity(
-                "0a1b2c", self.run.account, str(self.run.code), self.run.timeframe_ms
-            ),
+        identity = RunIdentity(
+            "0a1b2c", self.run.account, str(self.run.code), self.run.timeframe_ms
+        )
+        self.book = book = TradingBook(
+            identity=identity,
             account=Account(ledger),
             limits=bootstrap.risk_limits(config),
             broker=StoredPaperBroker(self.run, fence, traded),
@@ -156,6 +161,9 @@ class StoredRun:
             book=book,
             journal=journal,
             announcer=SilentAnnouncer(),
+            requests=RequestDesk(
+                identity, traded, StoredInstructions(self.run), self.gate, journal
+            ),
         )
 
     def trade(self, n_bars: int) -> StoredRun:

@@ -66,6 +66,6 @@ def test_kill9_ends_the_process_with_sigkill() -> None:
 def test_every_place_in_the_code_is_named_in_the_list() -> None:
     """A call with an unknown name could never be armed; a name without a call proves nothing."""
     called = set()
-    for path in (ROOT / "trades").rglob("*.py"):
+    for path in (*(ROOT / "trades").rglob("*.py"), *(ROOT / "optimization").rglob("*.py")):
         called.update(re.findall(r'failpoint\("([a-z_.0-9]+)"\)', path.read_text()))
     assert called == failpoints.NAMES

@@ -30,8 +30,8 @@ class Installation:
     database: Path
     practice: PracticeProcess
 
-    def step(self, name: str, failpoints: str = "") -> tuple[int, dict[str, Any]]:
-        environment = {
+    def environment(self, failpoints: str = "") -> dict[str, str]:
+        return {
             **os.environ,
             "DJANGO_SETTINGS_MODULE": "tests.settings_test",
             "DATABASE_URL": f"sqlite:///{self.database}",
@@ -39,10 +39,12 @@ class Installation:
             "PRACTICE_TEST_NOW_MS": str(self.practice.status()["server_time_ms"]),
             "TRADEPLATFORM_FAILPOINTS": failpoints,
         }
+
+    def step(self, name: str, failpoints: str = "") -> tuple[int, dict[str, Any]]:
         done = subprocess.run(
             [sys.executable, "-m", "tests.trades.order_process", name],
             cwd=ROOT,
-            env=environment,
+            env=self.environment(failpoints),
             capture_output=True,
             text=True,
             timeout=60,
@@ -176,6 +178,24 @@ def test_reconciliation_killed_half_way_is_done_again_without_traces(
     assert rows["orders"] == {ENTRY: "FILLED"}
     assert installation.recovered()["events"] == rows["events"]
     assert_ledgers_agree(installation, rows)
+
+
+def test_orders_and_fills_need_no_log(installation: Installation) -> None:
+    """F-097: every line that is logged meets a full disk, and trading is not touched."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.trades.order_process", "enter"],
+            cwd=ROOT,
+            env={**installation.environment(), "LOG_LEVEL": "DEBUG"},
+            stdout=subprocess.PIPE,
+            stderr=full,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    rows = json.loads(done.stdout)
+    assert rows["orders"][ENTRY] == "FILLED"
+    assert len(installation.accepted(ENTRY)) == 1
 
 
 def resting_stops(installation: Installation) -> list[tuple[float, float]]:

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from tests.trades.rows import make_run
 from trades.errors import LeaseLost
-from trades.lease import Fence, lease_acquire, lease_kept
+from trades.lease import Fence, lease_acquire, lease_kept, lease_reserve
 from trades.models import Lease, TradingRun
 from trades.runner import AdvanceSummary, Runner
 
@@ -65,6 +65,34 @@ def test_an_expired_lease_is_refused_even_if_nobody_took_it(run: TradingRun) -> 
     assert mine is not None
     with pytest.raises(LeaseLost), transaction.atomic():
         mine.assert_held()
+
+
+def test_a_worker_of_an_older_deployment_loses_its_lease_and_idles(
+    run: TradingRun, caplog: pytest.LogCaptureFixture
+) -> None:
+    """F-091, I-16: one worker of the last version was left running; it says so once."""
+    sessions: list[Fence] = []
+
+    def built(_: TradingRun, fence: Fence) -> SlowSession:
+        sessions.append(fence)
+        return SlowSession(fence)
+
+    old, new = Runner(built, "0.1+a"), Runner(built, "0.1+b")
+    lease_reserve(run=run, code_version="0.1+a")
+    assert old.advance(run.pk).outcome == "advanced"
+    lease_reserve(run=run, code_version="0.1+b")
+    assert [old.advance(run.pk).outcome for _ in range(3)] == ["other code version"] * 3
+    assert new.advance(run.pk).outcome == "held by another worker"
+    expire(run)
+    assert old.advance(run.pk).outcome == "other code version"
+    assert new.advance(run.pk).outcome == "advanced"
+    assert [fence.token for fence in sessions] == [1, 2]
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert "0.1+a" in line and "0.1+b" in line
+
+
+def test_a_run_that_no_start_has_reserved_is_anybodys(run: TradingRun) -> None:
+    assert Runner(lambda _, fence: SlowSession(fence), "x").advance(run.pk).outcome == "advanced"
 
 
 @pytest.mark.django_db(transaction=True)

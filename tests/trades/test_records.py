@@ -22,7 +22,7 @@ from tests.trades.order_factory import (
     make_run,
     write_intent,
 )
-from trades import models, records
+from trades import books, models, records
 
 pytestmark = pytest.mark.django_db
 
@@ -50,7 +50,7 @@ def test_dust_that_was_swept_stays_swept_after_a_restart() -> None:
     for trade in swept.trades:
         records.trade_row(run, trade).save(force_insert=True)
     filled(run, ledger, Side.BUY, "0.00300", START_MS + 1)
-    rebuilt = records.restore_ledger(run, [INSTRUMENT])
+    rebuilt = books.restore_ledger(run, [INSTRUMENT])
     assert rebuilt.lots == ledger.lots
     assert rebuilt.position(STRATEGY, BTC).quantity_base == Decimal("0.003")
     assert rebuilt.balances() == ledger.balances()
@@ -65,4 +65,4 @@ def test_the_newest_stop_of_each_position_tells_which_names_are_taken() -> None:
         intent = make_intent(**stop, stop="49500", decided_at_ms=at_ms)
         write_intent(run, replace(intent, cause=Cause.PROTECTION, leg=leg))
     write_intent(run, make_intent(**stop, stop="49500", decided_at_ms=START_MS + 9))
-    assert records.newest_stops(run) == {(STRATEGY, BTC): (START_MS + 5, 1)}
+    assert books.newest_stops(run) == {(STRATEGY, BTC): (START_MS + 5, 1)}

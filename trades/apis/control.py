@@ -13,7 +13,9 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.confirmation import ReauthRequired, is_confirmed
 from accounts.errors import Refused
+from accounts.locks import brief_wait
 from accounts.models import Scope
 from accounts.operations import (
     IDEMPOTENCY_HEADER,
@@ -28,7 +30,7 @@ from engine.ports import TradingState
 from trades.apis.filters import RunFilter, run_of
 from trades.apis.ledger import EquityRow
 from trades.errors import ControlRefused, LooseningRefused
-from trades.kill_switch import brief_wait, leave_halt, refuse_beside_file
+from trades.kill_switch import leave_halt, refuse_beside_file
 from trades.selectors import risk_status
 from trades.services import GLOBAL_SCOPE, control_set
 
@@ -133,6 +135,7 @@ class _ControlApi(Operation):
 
     def latch(self) -> Response:
         given: dict[str, Any] = self.checked(ControlInput)
+        is_admin = reaches(request_scope(self.request), Scope.ADMIN)
         try:
             refuse_beside_file(scope=given["scope"], state=self.state.value)
             row = control_set(
@@ -140,9 +143,11 @@ class _ControlApi(Operation):
                 state=self.state,
                 actor=self.actor,
                 reason=given["reason"],
-                may_loosen=reaches(request_scope(self.request), Scope.ADMIN),
+                may_loosen=is_admin and is_confirmed(self.request),
             )
         except LooseningRefused as error:
+            if is_admin:
+                raise ReauthRequired from error
             raise PermissionDenied(f"{error}, which needs the scope admin") from error
         except ControlRefused as error:
             raise ControlUnacceptable(str(error)) from error

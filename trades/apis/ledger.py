@@ -210,6 +210,7 @@ class TradeStatisticsApi(Operation):
 
 
 class PositionRow(serializers.Serializer):
+    id = serializers.CharField(source="position_id", help_text="as in positions/ID/close")
     strategy = serializers.CharField()
     symbol = serializers.CharField()
     side = serializers.CharField()

@@ -46,7 +46,8 @@ def positions_are_the_sum_of_fills() -> Iterator[Breach]:
 
 
 def cash_is_the_sum_of_flows() -> Iterator[Breach]:
-    """Cash of the newest equity point = starting cash and every fill's payment and quote fee.
+    """Cash of the newest equity point = starting cash, what came and went without a trade, and
+    every fill's payment and quote fee.
 
     Only for runs whose fees are in quote or base: another asset's value at the time is not a row.
     """
@@ -59,6 +60,8 @@ def cash_is_the_sum_of_flows() -> Iterator[Breach]:
             cash -= _signed(fill.side, fill.quantity_base) * fill.price
             cash -= fill.fee if fill.fee_asset == run.quote else ZERO
             assets.add(fill.fee_asset)
+        moved = run.adjustments.filter(asset=run.quote).values_list("amount", flat=True)
+        cash += sum(moved, ZERO)
         if point.cash_quote != cash:
             yield Breach(
                 "I-6", f"run {run.pk} has cash {point.cash_quote}, its flows say {cash} {run.quote}"

@@ -14,6 +14,12 @@ from trades.feature_names import FeatureNames as FeatureNames  # a model of this
 from trades.models.closed_trades import ClosedTrade
 from trades.models.closed_trades import SideEquityPoint as SideEquityPoint
 from trades.models.closed_trades import SideTrade as SideTrade
+from trades.models.requests import EntryLock as EntryLock
+from trades.models.requests import ExternalFill as ExternalFill
+from trades.models.requests import LedgerAdjustment as LedgerAdjustment
+from trades.models.requests import OperatorRequest as OperatorRequest
+from trades.models.requests import RequestKind as RequestKind
+from trades.models.requests import RequestStatus as RequestStatus
 
 
 class Mode(models.TextChoices):
@@ -36,7 +42,7 @@ class TradingRun(models.Model):
     timeframe_ms = models.PositiveBigIntegerField()
     quote = models.CharField(max_length=20)
     starting_cash_quote = ExactDecimalField()
-    # what the account held of each asset before the run, as text: not ours, not to be traded
+    # what was held of each asset before the run, as text: not ours, not to be traded
     opening_balances = models.JSONField(default=dict, blank=True)
     config = models.JSONField()
     config_digest = models.CharField(max_length=64)
@@ -189,8 +195,11 @@ class Order(models.Model):
         max_length=10, choices=[(c.value, c.value) for c in Cause], default=Cause.DECISION.value
     )
     reason_code = models.CharField(max_length=60, blank=True)
-    # who asked for it, empty where a decision or its protection did
+    # who asked for it
     actor = models.CharField(max_length=120, blank=True)
+    request = models.ForeignKey(
+        OperatorRequest, null=True, on_delete=models.PROTECT, related_name="orders"
+    )
     quantity_base = ExactDecimalField()
     limit_price = ExactDecimalField(null=True)
     stop_price = ExactDecimalField(null=True)
@@ -263,27 +272,6 @@ class Fill(models.Model):
             models.UniqueConstraint(fields=["run", "symbol", "trade_id"], name="fill_once")
         ]
         indexes = [models.Index(fields=["run", "-executed_at"], name="fill_newest")]
-
-
-class ExternalFill(models.Model):
-    """An execution on our account that none of our orders explains: booked apart, alerted."""
-
-    run = models.ForeignKey(TradingRun, on_delete=models.CASCADE, related_name="external_fills")
-    trade_id = models.CharField(max_length=60)
-    client_order_id = models.CharField(max_length=60, blank=True)
-    symbol = models.CharField(max_length=40)
-    side = models.CharField(max_length=4)
-    price = ExactDecimalField()
-    quantity_base = ExactDecimalField()
-    fee = ExactDecimalField()
-    fee_asset = models.CharField(max_length=20)
-    executed_at = models.DateTimeField()
-    noticed_at = models.DateTimeField()
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["run", "symbol", "trade_id"], name="external_fill_once")
-        ]
 
 
 class Lot(models.Model):

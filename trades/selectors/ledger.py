@@ -43,6 +43,11 @@ class Position:
     notional_quote: Decimal | None
     unrealised_pnl_quote: Decimal | None
 
+    @property
+    def position_id(self) -> str:
+        """What names it in an address: the strategy and the symbol, its slash as a dash."""
+        return f"{self.strategy}:{self.symbol.replace('/', '-')}"
+
 
 def run_list() -> QuerySet[TradingRun]:
     return TradingRun.objects.order_by("-started_at", "-id")

@@ -89,9 +89,15 @@ def window(state: HealthState) -> Measures:
 
 
 def shadow_window(state: HealthState, now_ms: int, settings: HealthSettings) -> Measures:
-    """Return the figures of the virtual trades of the recovery window."""
-    first_ms = max(now_ms - _ms(settings.recovery_window_hours), state.since_ms)
-    return measure([r for at_ms, r in state.shadow if at_ms >= first_ms])
+    """Return the figures of the virtual trades of the recovery window.
+
+    Where the window holds fewer than ``recovery_min_trades`` it reaches back to the last that
+    many: on slow bars two days are two bars, and no strategy could ever show a recovery.
+    """
+    first_ms = now_ms - _ms(settings.recovery_window_hours)
+    within = sum(at_ms >= first_ms for at_ms, _ in state.shadow)
+    count = max(within, settings.recovery_min_trades)
+    return measure([r for _, r in state.shadow[-count:]])
 
 
 def judge(
@@ -175,11 +181,14 @@ def _from_suspended(
             f"{_r(state.expectancy_r_at_suspension)}"
         )
         return _edge(strategy, state, _DEGRADED, now_ms, "SHADOW_RECOVERED", text, shadow)
-    if age_ms < _ms(settings.suspended_limit_hours):
+    limit_hours = settings.suspended_limit_hours
+    if shadow.trades < settings.recovery_min_trades:
+        limit_hours = max(limit_hours, settings.silent_limit_hours)
+    if age_ms < _ms(limit_hours):
         return None
     text = (
         f"suspended for {age_ms / HOUR_MS:.1f} h without recovery, limit was "
-        f"{settings.suspended_limit_hours:g} h; shadow trades were {shadow.trades}, needed were "
+        f"{limit_hours:g} h; shadow trades were {shadow.trades}, needed were "
         f"{settings.recovery_min_trades}, their expectancy was {_r(shadow.expectancy_r)}"
     )
     return _edge(strategy, state, _RETIRED, now_ms, "NOT_RECOVERED", text, shadow)

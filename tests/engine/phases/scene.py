@@ -229,6 +229,7 @@ class Gate:
     state: TradingState = TradingState.ACTIVE
     status: StrategyStatus = StrategyStatus.ACTIVE
     reason: str = ""
+    lock: str = ""
     broken: bool = False
     observed: list[int] = field(default_factory=list)
     escalations: list[tuple[TradingState, str, str]] = field(default_factory=list)
@@ -246,6 +247,10 @@ class Gate:
 
     def control_epoch(self) -> int:
         return 0
+
+    def entry_lock(self, symbol: str, strategy: str) -> str:
+        self._read()
+        return self.lock
 
     def strategy_status(self, strategy: str) -> StrategyStatus:
         self._read()

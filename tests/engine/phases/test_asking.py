@@ -7,6 +7,8 @@ import time
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from engine.executors import ThreadedExecutor
 from engine.failsafe import FailSafe
 from engine.phases.pipeline import Pipeline
@@ -83,6 +85,25 @@ def test_over_the_budget_fewer_models_are_asked_in_declared_order_and_told() -> 
         assert bar.records[3].status is PhaseStatus.REDUCED
         assert bar.analysis.panel.asked == () or bar.analysis.panel.asked[0][0] == "learner"
     assert learners[0].asked >= 2 > max(learners[1].asked, learners[2].asked)
+
+
+def test_under_thrift_declared_models_are_not_asked_and_the_decision_says_so() -> None:
+    """ORC-36: level 1 asks who votes, level 2 half of them; level 0 everybody again."""
+    learners = [*three(), Predictor("second", lambda: 0.6)]
+    places = [*seats(*learners[:3]), Seated(learners[3], Seat.CHAMPION, "")]
+    phases = pipeline([BUYER], seats=places)
+    expected = {
+        1: ("learner@new", "base-rate"),
+        2: ("second", "learner@new", "base-rate"),
+        0: (),
+    }
+    for row, (level, shed) in enumerate(expected.items(), 650):
+        phases.set_thrift(level)
+        bar = decide(phases, row)
+        assert bar.analysis.panel.shed == shed
+        assert any(r.code == "FEWER_MODELS" for r in bar.decision.reasons) is bool(shed)
+    with pytest.raises(ValueError, match="thrift was 3, allowed: 0, 1 or 2"):
+        phases.set_thrift(3)
 
 
 def test_with_time_enough_everybody_is_asked_and_nothing_is_told() -> None:

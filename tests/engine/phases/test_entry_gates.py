@@ -38,6 +38,7 @@ GATES: dict[str, tuple[str, dict[str, Any]]] = {
     "reducing": ("REDUCING", {"gatekeeper": Gate(state=TradingState.REDUCING)}),
     "halted": ("HALTED", {"gatekeeper": Gate(state=TradingState.HALTED)}),
     "state unknown": ("STATE_UNKNOWN", {"gatekeeper": Gate(broken=True)}),
+    "locked": ("LOCKED", {"gatekeeper": Gate(lock="BTC/USDT by anna: listing")}),
     "suspended": ("STRATEGY_SUSPENDED", {"gatekeeper": Gate(status=StrategyStatus.SUSPENDED)}),
     "retired": ("STRATEGY_RETIRED", {"gatekeeper": Gate(status=StrategyStatus.RETIRED)}),
     "stale": ("STALE_BAR", {"late_ms": 130_001}),
@@ -76,6 +77,16 @@ def test_a_tripped_gate_stops_the_best_of_signals(name: str) -> None:
     best = Layer(lambda: 2.0, lambda: Assessment(True, 1.0, "BEST", "nothing is better"))
     assert denial_of(ask(policy=best, **changes)) == code
     assert ask(policy=best).sizing.quantity_base > 0
+
+
+def test_a_lock_that_cannot_be_read_blocks() -> None:
+    """D-03: LOCK_UNKNOWN, after a state that could be read."""
+
+    class Unreadable(Gate):
+        def entry_lock(self, symbol: str, strategy: str) -> str:
+            raise ConnectionError("database is gone")
+
+    assert denial_of(ask(gatekeeper=Unreadable())) == "LOCK_UNKNOWN"
 
 
 def test_the_policy_is_not_even_asked_behind_a_closed_gate() -> None:

@@ -233,3 +233,34 @@ def test_a_short_position_is_bought_back_whole() -> None:
     """ORC-64"""
     back = leave(side=Side.BUY)
     assert size(back, **holding("-2")) == 2
+
+
+def test_an_exit_is_reported_as_it_is_with_no_multiplier_and_at_its_notional() -> None:
+    """OPT-23, OPT-14: the figures of an exit are those of its own quantity."""
+    sizing = ask(leave(), **holding("2")).sizing
+    assert (sizing.base_quantity, sizing.quantity_base) == (2.0, D("2"))
+    assert (sizing.multiplier_raw, sizing.multiplier_applied) == (1.0, 1.0)
+    assert (sizing.notional_quote, sizing.stop_risk_quote) == (2 * PRICE, D("0"))
+    denied = ask(leave()).sizing.denied
+    assert denied is not None and (denied.code, denied.value) == ("NO_POSITION", 0.0)
+
+
+def test_only_an_exit_of_the_same_strategy_and_symbol_stands_in_an_exits_way() -> None:
+    """CTL-8, D-21: a position must not be held because another strategy leaves its own."""
+    for changes, code in (
+        ({"strategy": "two"}, None),
+        ({"symbol": "ETH/USDT"}, None),
+        ({"purpose": Purpose.ENTRY}, None),
+        ({}, "DUPLICATE"),
+    ):
+        fields = {"strategy": STRATEGY, "purpose": Purpose.EXIT, **changes}
+        on_its_way = intent(Side.SELL, "2", **fields)
+        denied = ask(leave(), pending=(on_its_way,), **holding("2")).sizing.denied
+        assert (None if denied is None else denied.code) == code
+
+
+def test_what_takes_from_the_size_says_from_what_to_what() -> None:
+    """ORC-13, ORC-59: the step's own numbers, not only the sentence."""
+    sizing = ask(seen={"market": market(risk=Level.EXTREME)}).sizing
+    (step,) = [step for step in sizing.steps if step.code == "RISK_LEVEL"]
+    assert step.after_base == step.before_base * 0.5 == sizing.base_quantity

@@ -55,6 +55,17 @@ SUSPENDED, RETIRED = StrategyStatus.SUSPENDED, StrategyStatus.RETIRED
             'strategy=ema from=ACTIVE to=DEGRADED reason="two words"',
         ),
         (
+            ActionKind.ALERT,
+            {"code": "SUSPENDED", "text": "1 strategy is suspended", "cleared": False},
+            "[OPTIMIZATION] Alert raised: 1 strategy is suspended "
+            'code=SUSPENDED text="1 strategy is suspended" cleared=False',
+        ),
+        (
+            ActionKind.ALERT,
+            {"text": "over", "cleared": True},
+            "[OPTIMIZATION] Alert cleared: over text=over cleared=True",
+        ),
+        (
             ActionKind.SCORER,
             {"scorer": "learned"},
             "[OPTIMIZATION] Signals are scored by learned from now on scorer=learned",

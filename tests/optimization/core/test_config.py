@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from math import inf, nextafter
 from typing import Any
 
 import pytest
@@ -68,3 +69,119 @@ def test_the_weights_limits_are_the_configured_ones() -> None:
     limits = weight_limits(settings)
     assert (limits.max_step_fraction, limits.max_day_fraction) == (0.1, 0.30)
     assert {field.name for field in fields(limits)} <= {field.name for field in fields(settings)}
+
+
+# every range as it is documented: what lies outside is refused, both ends are allowed
+RANGES: dict[str, dict[str, tuple[float, float]]] = {
+    "": {"update_interval_seconds": (1, 604_800), "quality_threshold": (0, 1)},
+    "quality": {
+        "confidence_share": (0, 1),
+        "confluence_share": (0, 1),
+        "alignment_share": (0, 1),
+        "history_share": (0, 1),
+        "history_trades": (5, 10_000),
+        "history_half_life_hours": (1, 1_000_000),
+        "prior_trades": (0.1, 10_000),
+        "r_scale": (0.01, 10),
+        "learned_min_outcomes": (20, 1_000_000),
+        "learned_rate": (0.0001, 1),
+        "promotion_alpha": (0.000001, 0.5),
+    },
+    "health": {
+        "window_trades": (5, 10_000),
+        "min_trades": (2, 10_000),
+        "expectancy_r_min": (-10, 10),
+        "profit_factor_min": (0, 10),
+        "drawdown_r_max": (0.1, 10_000),
+        "losing_streak_max": (1, 10_000),
+        "evidence_errors": (0, 5),
+        "recovery_expectancy_r": (-0.1, 10),
+        "recovery_profit_factor": (0.8, 10),
+        "degraded_dwell_hours": (0, 10_000),
+        "degraded_min_trades": (1, 10_000),
+        "active_dwell_hours": (0, 10_000),
+        "recovery_min_trades": (1, 10_000),
+        "recovery_window_hours": (0, 10_000),
+        "recovery_improvement": (0, 10),
+        "suspended_limit_hours": (48, 100_000),
+        "silent_limit_hours": (0, 100_000),
+        "reference_r": (-10, 10),
+        "win_cap_r": (0.5, 1_000),
+        "loss_cap_r": (0.5, 1_000),
+        "false_alarm_trades": (10, 1_000_000_000),
+    },
+    "weighting": {
+        "window_trades": (5, 10_000),
+        "max_step_fraction": (0.001, 0.15),
+        "max_day_fraction": (0.001, 0.30),
+        "min_new_trades": (1, 10_000),
+        "min_regime_trades": (1, 10_000),
+        "min_weight": (0.1, 1),
+        "max_weight": (1, 2),
+    },
+    "sizing": {
+        "quality_slope": (0, 1),
+        "alignment_slope": (0, 1),
+        "multiplier_min": (0.1, 1),
+        "multiplier_max": (1, 2),
+    },
+}
+# an end of one range is allowed only where its neighbours leave it room
+BESIDE: dict[str, dict[str, float]] = {
+    "window_trades": {"min_trades": 5},
+    "min_trades": {"window_trades": 10_000},
+    "expectancy_r_min": {"recovery_expectancy_r": 10},
+    "profit_factor_min": {"recovery_profit_factor": 10},
+    "recovery_window_hours": {"suspended_limit_hours": 100_000},
+    "confidence_share": {"confluence_share": 0, "alignment_share": 0},
+    "confluence_share": {"confidence_share": 0, "alignment_share": 0},
+    "alignment_share": {"confidence_share": 0, "confluence_share": 0},
+    "history_share": {"confluence_share": 0, "alignment_share": 0},
+}
+EACH = [(section, name) for section, names in RANGES.items() for name in names]
+
+
+def _given(section: str, values: dict[str, Any]) -> dict[str, Any]:
+    return {section: values} if section else values
+
+
+@pytest.mark.parametrize(("section", "name"), EACH)
+def test_both_ends_of_a_range_are_allowed_and_nothing_beyond_them(section: str, name: str) -> None:
+    """OPT-41, OPT-81, F-087: a limit that is not where it is documented is no limit."""
+    low, high = RANGES[section][name]
+    whole = isinstance(getattr(section_of(LayerSettings(), section), name), int)
+    beside = BESIDE.get(name, {}) if section != "weighting" else {}
+    for end in (low, high):
+        with_end = {**beside, name: end}
+        if name.endswith("_share"):
+            rest = "confidence_share" if name == "history_share" else "history_share"
+            with_end[rest] = 1 - end
+        settings = LayerSettings.from_values(_given(section, with_end))
+        assert getattr(section_of(settings, section), name) == end
+    beyond = (low - 1, high + 1) if whole else (nextafter(low, -inf), nextafter(high, inf))
+    for value in beyond:
+        with pytest.raises(SettingsError) as refused:
+            LayerSettings.from_values(_given(section, {name: value}))
+        assert f"{name} was " in str(refused.value)
+        assert f"allowed: {low:g} to {high:g}" in str(refused.value)
+
+
+def section_of(settings: LayerSettings, section: str) -> Any:
+    return getattr(settings, section) if section else settings
+
+
+def test_the_ranges_above_are_of_every_number_there_is() -> None:
+    """OPT-41: a new setting without a documented range fails here."""
+    for section, names in RANGES.items():
+        found = section_of(LayerSettings(), section)
+        numbers = {f.name for f in fields(found) if type(getattr(found, f.name)) in (int, float)}
+        assert numbers == set(names)
+
+
+def test_shares_that_sum_to_one_but_for_rounding_are_allowed() -> None:
+    """OPT-41"""
+    near = {"confidence_share": 0.3 + 5e-10}
+    assert LayerSettings.from_values({"quality": near}).quality.confidence_share > 0.3
+    for much in (2e-9, -2e-9):
+        with pytest.raises(SettingsError, match="shares summed to 1, allowed: 1"):
+            LayerSettings.from_values({"quality": {"confidence_share": 0.3 + much}})

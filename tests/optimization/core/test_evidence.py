@@ -74,3 +74,34 @@ def test_the_best_and_the_worst_are_strategies_and_never_a_sum() -> None:
     found = strategies_by_expectancy(performance)
     assert [code for code, _ in found] == ["ema-trend", "breakout", "manual"]
     assert found[1][1] == performance.rolling(Cut(strategy="breakout"))
+
+
+def test_a_strategy_of_two_symbols_and_two_regimes_is_one_row_of_all_its_trades() -> None:
+    """OPT-82: neither a symbol's nor a regime's part of it stands in for the whole."""
+    performance = book(
+        closed(1, 1.0),
+        closed(2, -2.0, symbol="ETH/USDT"),
+        closed(3, 4.0, regime="QUIET"),
+        closed(4, -1.0, regime="QUIET", symbol="ETH/USDT"),
+    )
+    ((code, figures),) = strategies_by_expectancy(performance)
+    assert (code, figures.count, figures.expectancy_r) == ("ema-trend", 4, 0.5)
+    by_regime = regime_effectiveness(performance)
+    assert {key: found.count for key, found in by_regime.items()} == {
+        ("ema-trend", "TRENDING"): 2,
+        ("ema-trend", "QUIET"): 2,
+    }
+
+
+def test_break_even_ranks_between_gain_and_loss_and_ties_by_name() -> None:
+    """OPT-82: an expectancy of 0 is a figure; those without one stand last, by name."""
+    performance = book(
+        closed(1, None, pnl="9", strategy="silent-b"),
+        closed(2, None, pnl="1", strategy="silent-a"),
+        closed(3, 0.0, strategy="even-b"),
+        closed(4, 0.5, strategy="gain"),
+        closed(5, -0.5, strategy="loss"),
+        closed(6, 0.0, strategy="even-a"),
+    )
+    ranked = [code for code, _ in strategies_by_expectancy(performance)]
+    assert ranked == ["gain", "even-a", "even-b", "loss", "silent-a", "silent-b"]

@@ -149,8 +149,9 @@ def test_a_loser_degrades_is_suspended_and_retires_by_time_alone() -> None:
     standings = {"one": Standing(ACTIVE, 0)}
     state, edges, at_ms = LayerState(), [], NOW
     given_now = outcomes(LOSSES)
+    at_once = replace(SETTINGS, health=replace(SETTINGS.health, silent_limit_hours=72.0))
     for _ in range(120):
-        state, changes = next_state(state, observed(given_now, standings), at_ms, SETTINGS)
+        state, changes = next_state(state, observed(given_now, standings), at_ms, at_once)
         for edge in changes.edges:
             standings["one"] = Standing(edge.to_status, at_ms)
             edges.append(((edge.from_status, edge.to_status), (at_ms - NOW) // HOUR_MS))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import replace
 
 import numpy as np
@@ -129,6 +130,23 @@ def test_few_trades_are_not_enough_evidence_however_clear_they_look() -> None:
     on = run(dict.fromkeys(range(0, 100, 5), 50.0))
     assert compared(off, on).differences["expectancy_r"].verdict == UNCLEAR
     assert compared(off, on).differences["expectancy_r"].difference == pytest.approx(10.0)
+
+
+def test_days_without_number_are_not_enough_evidence_however_clear_they_look() -> None:
+    """OPT-88: sixty trades of six days have sixty periods and are still six days."""
+    days = dict.fromkeys(range(60), -20.0)
+    found = []
+    for length_ms in (DAY_MS // 10, DAY_MS // 8):
+        sides = []
+        for results in (days, {}):
+            made = run(results, days=60)
+            made.equity_ms = array("q", [i * length_ms for i in range(60)])
+            made.closed[:] = [
+                replace(trade, closed_at_ms=i * length_ms) for i, trade in enumerate(made.closed)
+            ]
+            sides.append(made)
+        found.append(compared(*sides).differences["return_fraction"].verdict)
+    assert found == [UNCLEAR, BETTER]
 
 
 def test_noise_is_seldom_called_an_improvement() -> None:

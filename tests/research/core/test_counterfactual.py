@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
@@ -13,7 +14,8 @@ from research.core.comparison import BETTER, UNCLEAR, WORSE
 from research.core.comparison_journal import Entry
 from research.core.counterfactual import BookSide, Judgement, judge
 
-BAR_MS = 60_000
+# the whole of it is more than the week that any verdict needs
+BAR_MS = 3_600_000
 N_BARS = 300
 
 
@@ -39,8 +41,10 @@ def trade(entry: str, pnl: float, bar: int, exit_order: str = "x") -> Trade:
     )
 
 
-def side(closed=(), *, entries=None, refused=None, n_bars=N_BARS, pnl_a_bar=0.0) -> BookSide:
-    times = [i * BAR_MS for i in range(n_bars)]
+def side(
+    closed=(), *, entries=None, refused=None, n_bars=N_BARS, pnl_a_bar=0.0, bar_ms=BAR_MS
+) -> BookSide:
+    times = [i * bar_ms for i in range(n_bars)]
     equity = [1_000.0 + pnl_a_bar * i for i in range(n_bars)]
     return BookSide(times, equity, entries or {}, refused or {}, list(closed))
 
@@ -114,3 +118,25 @@ def test_a_curve_that_only_looks_better_is_not_called_better() -> None:
     many = judged(side(trades), side(pnl_a_bar=1.0))
     assert many.shortfall == ""
     assert many.differences["return_fraction"].verdict == BETTER
+
+
+def test_a_young_book_is_not_called_better_however_many_trades_it_holds() -> None:
+    """OPT-88: forty trades and a straight line in a day and a half are one market, no evidence."""
+    trades = [replace(trade(f"t{i}", -1.0, 6 * i), closed_at_ms=i * 3_000_000) for i in range(40)]
+    young = 432_000
+    found = judged(side(trades, bar_ms=young), side(pnl_a_bar=1.0, bar_ms=young))
+    assert found.shortfall == "days seen were 1.5, needed are 7"
+    assert {row.verdict for row in found.differences.values()} == {UNCLEAR}
+    off, on = kept_out([-4.0] * 40)
+    times = [i * young for i in range(N_BARS)]
+    lost = judged(replace(off, equity_ms=times), replace(on, equity_ms=times))
+    assert lost.filtered.effect.verdict == UNCLEAR
+    assert lost.filtered.effect.quote.value == 160.0
+
+
+@pytest.mark.parametrize(("bars", "verdict"), [(168, UNCLEAR), (169, BETTER)])
+def test_a_verdict_needs_a_whole_week(bars: int, verdict: str) -> None:
+    """OPT-88: from its seventh day on a difference beyond noise may be called one."""
+    trades = [trade(f"t{i}", -1.0, 4 * i) for i in range(40)]
+    found = judged(side(trades, n_bars=bars), side(n_bars=bars, pnl_a_bar=1.0))
+    assert found.differences["return_fraction"].verdict == verdict

@@ -11,6 +11,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from tradeplatform.backup import BackupRefused, backup_create
+from tradeplatform.sealed_files import KEY, SealRefused, backup_key
 
 
 class Command(BaseCommand):
@@ -23,9 +24,12 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         try:
-            manifest = backup_create(options["file"].resolve(), actor="command line")
-        except BackupRefused as error:
+            key = backup_key()
+            manifest = backup_create(options["file"].resolve(), actor="command line", key=key)
+        except (BackupRefused, SealRefused) as error:
             raise CommandError(str(error), returncode=2) from error
+        if key is None:
+            self.stderr.write(f"Not encrypted: {KEY} is not set.")
         if options["json"]:
             self.stdout.write(json.dumps(asdict(manifest)))
             return

@@ -7,10 +7,12 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from tradeplatform.backup import BackupRefused
 from tradeplatform.restoring import backup_restore
+from tradeplatform.sealed_files import SealRefused, opened
 
 
 class Command(BaseCommand):
@@ -28,12 +30,11 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         try:
-            done = backup_restore(
-                options["file"].resolve(),
-                actor="command line",
-                other_version=options["other_version"],
-            )
-        except BackupRefused as error:
+            with opened(options["file"].resolve(), folder=settings.VAR_DIR) as plain:
+                done = backup_restore(
+                    plain, actor="command line", other_version=options["other_version"]
+                )
+        except (BackupRefused, SealRefused) as error:
             raise CommandError(str(error), returncode=2) from error
         if options["json"]:
             document = {

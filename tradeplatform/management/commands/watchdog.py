@@ -14,10 +14,15 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, close_old_connections
 from django.utils import timezone
 
+from resources.levers import levers_from_settings
+from resources.watch import ResourceWatch
 from tradeplatform.configuration import load
 from tradeplatform.configuration_errors import ConfigurationError
 from tradeplatform.probes import forget_the_unasked, look_around, probes
 from tradeplatform.watchdog import EVERY_S, Watchdog, end_child
+
+# A round that hangs in a driver must not hold up the end; the process ends with its threads.
+_SAMPLER_ENDS_S = 2.0
 
 
 class Command(BaseCommand):
@@ -42,6 +47,11 @@ class Command(BaseCommand):
         )
         if path := os.environ.get("TRADEPLATFORM_READY_FILE"):
             Path(path).touch()
+        resources = ResourceWatch(levers_from_settings(), settings.VAR_DIR, limits.optimizer)
+        sampling = threading.Thread(
+            target=resources.run, args=(stopping,), name="sampler", daemon=True
+        )
+        sampling.start()
         asked = probes(os.environ)
         is_first = True
         while not stopping.is_set():
@@ -56,3 +66,4 @@ class Command(BaseCommand):
                 self.stderr.write(f"heartbeats could not be read: {error}")
             close_old_connections()
             stopping.wait(EVERY_S)
+        sampling.join(_SAMPLER_ENDS_S)

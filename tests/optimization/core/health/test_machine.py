@@ -70,7 +70,11 @@ def look(given: HealthState, standing: Standing | None = None) -> tuple[HealthSt
         (state(SUSPENDED, hours=48, shadow=GOOD, before=None), DEGRADED, "SHADOW_RECOVERED"),
         (state(SUSPENDED, hours=71.9, shadow=BAD, before=-0.5), None, "limit not reached"),
         (state(SUSPENDED, hours=72, shadow=BAD, before=-0.5), RETIRED, "NOT_RECOVERED"),
-        (state(SUSPENDED, hours=72, before=-0.5), RETIRED, "NOT_RECOVERED"),
+        (state(SUSPENDED, hours=72, shadow=BAD[:10], before=-0.5), RETIRED, "NOT_RECOVERED"),
+        (state(SUSPENDED, hours=72, shadow=BAD[:9], before=-0.5), None, "too little was seen"),
+        (state(SUSPENDED, hours=2_159.9, before=-0.5), None, "silence is no evidence for long"),
+        (state(SUSPENDED, hours=2_160, shadow=GOOD[:9]), RETIRED, "NOT_RECOVERED"),
+        (state(SUSPENDED, hours=2_160, before=-0.5), RETIRED, "NOT_RECOVERED"),
         (state(SUSPENDED, hours=200, shadow=GOOD, before=-0.5), DEGRADED, "SHADOW_RECOVERED"),
         (state(RETIRED, GOOD, hours=10_000), None, "for ever"),
         (state(RETIRED, BAD, hours=10_000), None, "for ever"),
@@ -222,7 +226,32 @@ def test_each_edge_of_a_window_is_where_it_is_said_to_be() -> None:
     assert machine.observe(suspended, opened_then, SETTINGS).shadow == ((NOW, 1.0),)
     first_ms = NOW - 48 * HOUR_MS
     seen = replace(suspended, since_ms=0, shadow=((first_ms - 1, 1.0), (first_ms, 1.0)))
-    assert machine.shadow_window(seen, NOW, SETTINGS).trades == 1
+    least_one = replace(SETTINGS, recovery_min_trades=1)
+    assert machine.shadow_window(seen, NOW, least_one).trades == 1
+
+
+def test_on_slow_bars_the_shadow_is_judged_by_its_trades_and_not_by_two_days_of_them() -> None:
+    """D-07, OPT-36: one virtual trade a day for three weeks is evidence, good or bad."""
+    for rs, to_status, expectancy in ((GOOD, DEGRADED, 0.25), (BAD, RETIRED, -0.25)):
+        daily = state(SUSPENDED, hours=21 * 24, before=-0.5)
+        for day, outcome in enumerate(outcomes(rs[:20], from_ms=NOW, shadow=True)):
+            closed = NOW - (19 - day) * 24 * HOUR_MS
+            trade = replace(outcome.trade, opened_at_ms=closed - HOUR_MS, closed_at_ms=closed)
+            daily = machine.observe(daily, replace(outcome, trade=trade), SETTINGS)
+        shadow = machine.shadow_window(daily, NOW, SETTINGS)
+        assert (shadow.trades, shadow.expectancy_r) == (10, expectancy)
+        _, edge = look(daily)
+        assert edge is not None and edge.to_status is to_status
+
+
+def test_a_limit_for_the_silent_is_never_shorter_than_the_one_for_all() -> None:
+    """OPT-36: who has shown nothing is not retired before who has failed."""
+    short = replace(SETTINGS, silent_limit_hours=0.0)
+    for hours, due in ((71.9, False), (72, True)):
+        given = state(SUSPENDED, hours=hours)
+        _, edge = machine.judge("one", given, Standing(SUSPENDED, 0), NOW, short)
+        assert (edge is not None) is due
+        assert edge is None or "limit was 72 h" in edge.reason
 
 
 def test_the_windows_keep_what_they_are_told_to_keep() -> None:

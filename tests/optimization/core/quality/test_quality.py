@@ -286,3 +286,19 @@ def test_formula_and_model_are_scored_on_what_they_said_before_they_knew() -> No
         assert after.loss_learned - state.loss_learned == pytest.approx((by_model - won) ** 2)
         assert after.loss_formula - state.loss_formula == pytest.approx((by_formula - won) ** 2)
         assert win_probability(after, row) != by_model
+
+
+def test_the_test_turns_at_its_stated_error_and_says_on_how_many_outcomes() -> None:
+    """OPT-80: 5 % of error is evidence of 20 to one; figures are means over what was compared."""
+    quality = QualitySettings()
+    inputs = QualityInputs(0.5, 0.5, 0.5, 0.5)
+    seen = LearnedState(outcomes=149, loss_formula=12.0, loss_learned=9.0)
+    for capital, is_turned in ((19.0, False), (21.0, True)):
+        # with an answer of one half from both the capitals stay what they are
+        state = replace(seen, capitals=(capital,) * 4)
+        after, verdict = learn(state, inputs, 0.5, 1.0, quality)
+        assert (verdict is not None) is is_turned is after.champion
+    assert verdict is not None and (verdict.promoted, verdict.outcomes) == (True, 150)
+    assert verdict.evidence == pytest.approx(21.0)
+    assert verdict.brier_formula == pytest.approx(12.25 / 50)
+    assert verdict.brier_learned == pytest.approx(9.25 / 50)

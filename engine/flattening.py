@@ -1,0 +1,89 @@
+"""Flatten: everything in a scope is closed, then the scope is halted (D-28, CTL-13)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from engine.lots import Position, is_dust
+from engine.ports import TradingState
+from engine.request_scene import Scene, on_its_way, refused
+from engine.types.orders import Cause, OrderIntent, OrderType, Purpose
+from engine.types.requests import Flatten, Settled, Verdict
+
+FLATTEN_REASON = "FLATTEN"
+# A position whose exits ended this often without taking it is left to a person.
+MAX_LEGS = 5
+
+
+def flatten(asked: Flatten, scene: Scene) -> Settled:
+    """Order what is still held; done once nothing is and nothing can fill any more.
+
+    The scope was set to REDUCING when the flatten was asked for; who settles a flatten that is
+    done halts it. An exit that ends unfilled is
+    followed by another at the next event. What cannot be closed (its symbol is halted for a
+    reason of its own, the venue refuses) is named in the refusal, and the scope stays REDUCING.
+    """
+    if scene.gatekeeper.trading_state(*asked.judged_as) is TradingState.ACTIVE:
+        return refused(asked.request_id, f"{asked.scope} was resumed before it was flat")
+    pending = [i for i in scene.pending() if asked.covers(i.strategy, i.symbol)]
+    _cancel_entries(pending, scene)
+    intents: list[OrderIntent] = []
+    stuck: list[str] = []
+    dust: list[str] = []
+    for held in scene.ledger.positions():
+        if not asked.covers(held.strategy, held.symbol):
+            continue
+        price = scene.price(held.symbol)
+        instrument = scene.instruments[held.symbol]
+        if is_dust(held.quantity_base, price, instrument):
+            dust.append(_named(held))
+            continue
+        free = instrument.quantity(abs(held.quantity_base) - on_its_way(held, pending))
+        if is_dust(free, price, instrument) or free == 0:
+            continue  # an exit of it is on its way
+        why = _stuck(asked, scene, held)
+        if why:
+            stuck.append(f"{_named(held)}: {why}")
+            continue
+        intents.append(_order(asked, scene, held, free, price))
+    if intents or _moves(pending):
+        text = f"{len(intents) or len(pending)} order(s) on their way"
+        return Settled(asked.request_id, Verdict.WORKING, text, tuple(intents))
+    if stuck:
+        return refused(asked.request_id, f"left open: {'; '.join(stuck)}")
+    left = f"; too small to sell: {', '.join(dust)}" if dust else ""
+    return Settled(asked.request_id, Verdict.DONE, f"{asked.scope} is flat{left}")
+
+
+def _cancel_entries(pending: Sequence[OrderIntent], scene: Scene) -> None:
+    """A resting entry is taken back; a market order is over before it could be."""
+    resting = (i for i in pending if i.purpose is Purpose.ENTRY)
+    scene.outcome.cancels.extend(
+        (i, "a flatten takes entries back") for i in resting if i.order_type is not OrderType.MARKET
+    )
+
+
+def _stuck(asked: Flatten, scene: Scene, held: Position) -> str:
+    halted = scene.halted(held.strategy, held.symbol)
+    if halted:
+        return halted
+    legs = asked.legs.get((held.strategy, held.symbol), 0)
+    return f"{legs} exits ended without taking it" if legs >= MAX_LEGS else ""
+
+
+def _order(
+    asked: Flatten, scene: Scene, held: Position, quantity: Decimal, price: Decimal
+) -> OrderIntent:
+    leg = asked.legs.get((held.strategy, held.symbol), 0)
+    return scene.exit(asked.request_id, asked.actor, held, quantity, price, FLATTEN_REASON, leg)
+
+
+def _moves(pending: list[OrderIntent]) -> bool:
+    """True while an entry or an exit in the scope may still fill: what rests as protection goes
+    with its position."""
+    return any(intent.cause is not Cause.PROTECTION for intent in pending)
+
+
+def _named(held: Position) -> str:
+    return f"{abs(held.quantity_base)} {held.symbol} of {held.strategy}"

@@ -1,0 +1,132 @@
+"""Every component with its state, last success and version; and what the system page shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from monitoring.components import component_list, state_of
+from monitoring.models import Alert
+from resources import selectors as resources
+from resources.core.health import Health
+from resources.core.readings import metric_of
+
+
+def system_status(now: datetime) -> dict[str, Any]:
+    """Return the status document of all components (ORC-65): state, last success, version.
+
+    ``state`` is the worst of the components' and of the resources' health.
+    """
+    components = [
+        {
+            "component": row.component,
+            "state": state_of(row),
+            "last_success_at": row.at,
+            "age_s": row.age_s,
+            "expected_every_s": row.expected_every_s,
+            "version": row.code_version,
+        }
+        for row in component_list(now)
+    ]
+    told = resources.status(now)
+    states = {row["state"] for row in components}
+    if "down" in states or told["health"] == Health.CRITICAL:
+        state = Health.CRITICAL
+    elif "late" in states or told["health"] == Health.WARNING:
+        state = Health.WARNING
+    elif not components or told["health"] == Health.UNKNOWN:
+        state = Health.UNKNOWN
+    else:
+        state = Health.HEALTHY
+    return {
+        "at": now,
+        "state": state.value,
+        "components": components,
+        "resources": {
+            "health": told["health"],
+            "sampled_at": told["at"],
+            "findings": told["findings"],
+            "observe_only": told["observe_only"],
+            "open_incidents": [incident.rule for incident in told["incidents"]],
+        },
+        "alerts_open": Alert.objects.filter(resolved_at__isnull=True).count(),
+    }
+
+
+CHARTS: dict[str, tuple[str, ...]] = {
+    "processors": ("host.cpu",),
+    "memory": ("host.memory_used", "volume:data.disk_used"),
+    "latency": ("work:decision.p50", "work:decision.p95", "work:http.p95", "work:venue.p95"),
+    "queues": ("queue:trading.age", "queue:io.age", "queue:optimization.age", "queue:research.age"),
+}
+PROCESS_METRICS = ("cpu", "rss", "threads", "open_files")
+SHOWN = 15
+
+
+def system_charts(now: datetime, *, hours: float) -> dict[str, Any]:
+    """Return the lines of each chart and the actions that fall on them."""
+    newest = resources.sample_newest()
+    known = newest.values if newest else {}
+    of_processes = tuple(k for k in known if k.startswith("process:") and k.endswith(".rss"))
+    charts = CHARTS | {"processes": of_processes}
+    keys = [key for chart in charts.values() for key in chart]
+    series = resources.series(keys, now=now, hours=hours)
+    actions = resources.action_list().filter(
+        started_at__gte=now - timedelta(hours=hours), applied_at__isnull=False
+    )[:SHOWN]
+    return {
+        "charts": {
+            name: [
+                {
+                    "key": key,
+                    "unit": metric_of(key).unit.value,
+                    "at_ms": [at for at, _ in series[key]],
+                    "values": [value for _, value in series[key]],
+                }
+                for key in members
+            ]
+            for name, members in charts.items()
+        },
+        "actions": [
+            {
+                "at_ms": round(row.started_at.timestamp() * 1000),
+                "action": row.action,
+                "verdict": row.verdict,
+            }
+            for row in actions
+        ],
+    }
+
+
+def system_page_rows(now: datetime) -> dict[str, Any]:
+    """Return the tables of the system page."""
+    newest = resources.sample_newest()
+    known = newest.values if newest else {}
+    return {
+        "processes": _processes(known),
+        "queues": _subjects(known, "queue:", ("depth", "age")),
+        "work": _subjects(known, "work:", ("p50", "p95", "p99", "throughput", "errors")),
+        "has_gpu": any(key.startswith("gpu:") for key in known),
+        "rules": resources.rule_list(now),
+        "incidents": resources.incident_list()[:SHOWN],
+        "actions": resources.action_list()[:SHOWN],
+        "report": resources.report(),
+        "timetable": resources.status(now)["timetable"],
+        "slow_queries": resources.slow_query_list()[:SHOWN],
+    }
+
+
+def _processes(known: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return _subjects(known, "process:", PROCESS_METRICS)
+
+
+def _subjects(
+    known: Mapping[str, Any], prefix: str, metrics: tuple[str, ...]
+) -> list[dict[str, Any]]:
+    """Return a row a subject, its metrics by name; None where one could not be told."""
+    names = sorted({key.rpartition(".")[0] for key in known if key.startswith(prefix)})
+    return [
+        {"name": name.removeprefix(prefix), **{m: known.get(f"{name}.{m}") for m in metrics}}
+        for name in names
+    ]

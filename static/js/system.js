@@ -1,0 +1,56 @@
+/* Resources over time, with what the optimizer did as marks on them. */
+(function () {
+  "use strict";
+  const grid = document.querySelector("[data-system]");
+  const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const scale = { bytes: 1e-6 };
+  const LABELLED = 4;
+  const formats = { processors: ".0%", memory: ".0%" };
+
+  function layout(name, actions) {
+    const axis = { gridcolor: token("--line"), linecolor: token("--line"), zeroline: false, tickfont: { size: 11, color: token("--muted") }, automargin: true };
+    return {
+      paper_bgcolor: "rgba(0,0,0,0)",
+      plot_bgcolor: "rgba(0,0,0,0)",
+      font: { family: token("--font"), size: 12, color: token("--text") },
+      margin: { l: 48, r: 16, t: 8, b: 32 },
+      showlegend: true,
+      legend: { orientation: "h", y: -0.16, font: { size: 11 } },
+      xaxis: { ...axis, type: "date" },
+      yaxis: { ...axis, rangemode: "tozero", tickformat: formats[name] || "" },
+      shapes: actions.map((a) => ({ type: "line", x0: new Date(a.at_ms), x1: new Date(a.at_ms), yref: "paper", y0: 0, y1: 1, line: { color: a.verdict === "success" ? token("--up") : token("--faint"), width: 1, dash: "dot" } })),
+      annotations: actions.slice(0, LABELLED).map((a) => ({ x: new Date(a.at_ms), yref: "paper", y: 1, yanchor: "top", text: a.action, textangle: -90, xanchor: "right", showarrow: false, font: { size: 10, color: token("--muted") } })),
+    };
+  }
+
+  function draw(data) {
+    for (const [name, lines] of Object.entries(data.charts)) {
+      const node = document.getElementById("chart-" + name);
+      if (!node) continue;
+      const traces = lines.map((l, i) => ({
+        type: "scatter",
+        mode: "lines",
+        name: l.key.replace("process:", "").replace(".rss", "").replace("work:", ""),
+        x: l.at_ms.map((at) => new Date(at)),
+        y: l.values.map((v) => (v === null ? null : v * (scale[l.unit] || 1))),
+        line: { color: token("--c" + ((i % 6) + 1)), width: 1.6, dash: i < 6 ? "solid" : "dash" },
+      }));
+      const has = traces.some((t) => t.y.some((v) => v !== null));
+      node.hidden = !has;
+      const empty = document.querySelector('[data-empty="' + name + '"]');
+      if (empty) empty.hidden = has;
+      if (has) window.Plotly.react(node, traces, layout(name, data.actions), { displayModeBar: false, responsive: true });
+    }
+  }
+
+  let last = null;
+  async function refresh() {
+    const answer = await fetch(grid.dataset.system, { headers: { Accept: "application/json" } });
+    if (!answer.ok) return;
+    last = await answer.json();
+    draw(last);
+  }
+  refresh();
+  setInterval(refresh, 10_000);
+  document.documentElement.addEventListener("themechange", () => last && draw(last));
+})();

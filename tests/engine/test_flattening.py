@@ -1,0 +1,113 @@
+"""Flatten leaves nothing open in its scope, sends nothing twice, and says what it could not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from engine.ports import TradingState
+from engine.types.orders import OrderIntent
+from engine.types.requests import Flatten, Verdict
+from tests.engine.asking import Desk, desk, entry_on_its_way
+from tests.engine.books import BTC, D
+
+ALL = Flatten("3", "global", "anna", "weekend")
+
+
+def room_with(*positions: tuple[str, str, str]) -> Desk:
+    room = desk()
+    room.gate.state = TradingState.REDUCING
+    for strategy, symbol, quantity in positions:
+        room.hold(quantity, strategy=strategy, symbol=symbol)
+    return room
+
+
+def sent(outcome: object) -> list[OrderIntent]:
+    return [intent for intent, _ in outcome.submitted]  # type: ignore[attr-defined]
+
+
+def test_flatten_closes_every_position_of_its_scope_and_then_is_done() -> None:
+    """CTL-13, D-28: exits first; only a flat scope is done, for its halt to follow."""
+    room = room_with(("ema-trend", BTC, "1"), ("breakout", "ETH/USDT", "2"))
+    orders = sent(room.tick(ALL))
+    assert {(o.strategy, o.symbol, o.quantity_base) for o in orders} == {
+        ("ema-trend", BTC, D("1")),
+        ("breakout", "ETH/USDT", D("2")),
+    }
+    assert {(o.reason_code, o.actor) for o in orders} == {("FLATTEN", "anna")}
+    assert room.verdict()[0] is Verdict.WORKING
+    assert sent(room.tick()) == [], "what is on its way is not sent again"
+    for order in orders:
+        room.fill(order, "99")
+    room.tick()
+    assert room.verdict() == (Verdict.DONE, "global is flat")
+    assert room.ledger.positions() == ()
+
+
+def test_flatten_of_one_strategy_or_symbol_leaves_the_others_alone() -> None:
+    """CTL-13: three scopes."""
+    for scope, wanted in (("strategy:breakout", "ETH/USDT"), (f"symbol:{BTC}", BTC)):
+        room = room_with(("ema-trend", BTC, "1"), ("breakout", "ETH/USDT", "2"))
+        assert [o.symbol for o in sent(room.tick(replace(ALL, scope=scope)))] == [wanted]
+
+
+def test_an_exit_that_ends_unfilled_is_followed_by_the_next_leg_five_times_at_most() -> None:
+    """I-21: never two at once, and a venue that keeps refusing is not asked for ever."""
+    room = room_with(("ema-trend", BTC, "1"))
+    legs: dict[tuple[str, str], int] = {}
+    seen = set()
+    for turn in range(5):
+        room.asked.asked = [replace(ALL, legs=dict(legs))]
+        (order,) = sent(room.tick())
+        assert order.leg == turn
+        seen.add(order.client_order_id)
+        legs["ema-trend", BTC] = turn + 1
+        room.end(order)
+    assert len(seen) == 5
+    room.asked.asked = [replace(ALL, legs=legs)]
+    assert sent(room.tick()) == []
+    assert room.verdict()[0] is Verdict.REFUSED
+    assert "left open: 1 BTC/USDT of ema-trend: 5 exits ended" in room.verdict()[1]
+
+
+def test_a_part_fill_is_followed_by_the_rest_only() -> None:
+    """F-018, I-21: what has filled is not sold again."""
+    room = room_with(("ema-trend", BTC, "1"))
+    (order,) = sent(room.tick(ALL))
+    room.fill(order, "99", "0.4")
+    (rest,) = sent(room.tick())
+    assert rest.quantity_base == D("0.6")
+
+
+def test_dust_does_not_keep_a_flatten_from_its_end() -> None:
+    """F-019: what no order can close is named."""
+    room = room_with(("ema-trend", BTC, "0.00001"))
+    assert sent(room.tick(ALL)) == []
+    assert room.verdict()[0] is Verdict.DONE
+    assert "too small to sell: 0.00001 BTC/USDT of ema-trend" in room.verdict()[1]
+
+
+def test_an_entry_that_may_still_fill_keeps_it_at_work() -> None:
+    """CTL-13: a position that opens while it works is closed too."""
+    room = room_with()
+    entry = entry_on_its_way("1")
+    room.broker.submit(entry, room.tick().event)
+    assert sent(room.tick(ALL)) == []
+    assert room.verdict()[0] is Verdict.WORKING
+    room.fill(entry, "100")
+    assert [o.quantity_base for o in sent(room.tick())] == [D("1")]
+
+
+def test_a_halted_symbol_is_left_open_and_named() -> None:
+    """F-013: a symbol that somebody traded by hand is not sold on a guess."""
+    room = room_with(("ema-trend", BTC, "1"))
+    room.gate.state, room.gate.reason = TradingState.HALTED, "traded by hand"
+    room.tick(ALL)
+    assert room.verdict()[0] is Verdict.REFUSED
+    assert "traded by hand" in room.verdict()[1]
+
+
+def test_a_scope_that_was_resumed_is_not_flattened_any_more() -> None:
+    room = room_with(("ema-trend", BTC, "1"))
+    room.gate.state = TradingState.ACTIVE
+    assert sent(room.tick(ALL)) == []
+    assert room.verdict() == (Verdict.REFUSED, "global was resumed before it was flat")

@@ -1,0 +1,151 @@
+"""A copy of the tree in which a file may be wrong for a while, and who runs which of its lines."""
+
+from __future__ import annotations
+
+import ast
+import compileall
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import coverage
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "var", "__pycache__", ".*_cache")
+MEASURED = "engine,optimization"
+
+
+@dataclass(slots=True)
+class Reached:
+    """Tests by the line they run and by the file, as ``tests/….py::name``; ``cost`` is how many
+    lines each of them runs."""
+
+    by_line: dict[tuple[str, int], set[str]] = field(default_factory=lambda: defaultdict(set))
+    by_file: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    cost: Counter[str] = field(default_factory=Counter)
+
+    def tests_of(self, name: str, line: int) -> list[str]:
+        """Return the tests that run a line, those that run least first.
+
+        Those of the file where no test is seen on its statement.
+        """
+        found: set[str] = set()
+        for inside in range(_statement(name, line), line + 1):
+            found |= self.by_line.get((name, inside), set())
+        return sorted(
+            found or self.by_file.get(name, set()), key=lambda test: (self.cost[test], test)
+        )
+
+
+def _statement(name: str, line: int) -> int:
+    """Return the first line of the innermost statement that holds a line."""
+    statements = (n for n in ast.walk(_parsed(name)) if isinstance(n, ast.stmt))
+    around = [s.lineno for s in statements if s.lineno <= line <= (s.end_lineno or s.lineno)]
+    return max(around, default=line)
+
+
+@cache
+def _parsed(name: str) -> ast.Module:
+    return ast.parse((ROOT / name).read_text())
+
+
+class TestTree:
+    """One copy; ``is_noticed`` may be called from one thread at a time."""
+
+    __test__ = False
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        shutil.copytree(ROOT, folder, ignore=LEFT_OUT, symlinks=True)
+        compileall.compile_dir(folder, quiet=2, maxlevels=20)
+        # what is wrong for a while must not be kept as if it were right
+        self._environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+        self._forks = {temperature: self._started(temperature) for temperature in ("warm", "cold")}
+
+    def _started(self, temperature: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.mutation.forks", temperature],
+            cwd=self._folder,
+            env=self._environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def close(self) -> None:
+        for forks in self._forks.values():
+            forks.communicate()
+
+    def reached(self, tests: Sequence[str]) -> Reached:
+        """Run the tests on the right code and return what each of them runs.
+
+        Raises:
+            RuntimeError: one of them fails: nothing could be learned from it.
+        """
+        data = self._folder / "who-runs-what"
+        settings = self._folder / "who-runs-what.ini"
+        settings.write_text("[run]\ndynamic_context = test_function\n")
+        command = [sys.executable, "-m", "coverage", "run", f"--rcfile={settings}"]
+        command += [f"--data-file={data}", f"--source={MEASURED}", "-m", "pytest", "-q", *tests]
+        done = subprocess.run(
+            command, cwd=self._folder, env=self._environment, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        if done.returncode:
+            raise RuntimeError(f"the tests must pass on the right code: {done.stdout[-2000:]}")
+        if self._status("", ["-q", "-x", *tests]) != "0":
+            raise RuntimeError("the tests must pass on the right code in a fork too")
+        return self._read(data)
+
+    def is_noticed(self, name: str, text: str, tests: Sequence[str]) -> bool:
+        """Plant one wrong text and run the tests; True where one of them fails or never ends."""
+        target = self._folder / name
+        right, stamp = target.read_text(), target.stat()
+        target.write_text(text)
+        try:
+            status = self._status(name.removesuffix(".py").replace("/", "."), ["-q", "-x", *tests])
+        finally:
+            target.write_text(right)
+            os.utime(target, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+        if status == "late":
+            sys.stderr.write(f"never ended: {name}\n")
+        return status != "0"
+
+    def _status(self, wrong: str, arguments: Sequence[str]) -> str:
+        status = ""
+        for forks in self._forks.values():
+            assert forks.stdin is not None and forks.stdout is not None
+            forks.stdin.write(json.dumps([wrong, arguments]) + "\n")
+            forks.stdin.flush()
+            status = forks.stdout.readline().strip()
+            if status != "loaded":
+                break
+        return status
+
+    def _read(self, data: Path) -> Reached:
+        found = Reached()
+        measured = coverage.CoverageData(basename=str(data))
+        measured.read()
+        for path in measured.measured_files():
+            name = str(Path(path).relative_to(self._folder))
+            for line, contexts in measured.contexts_by_lineno(path).items():
+                tests = {_node(context) for context in contexts if ".test_" in context}
+                if tests:
+                    found.by_line[name, line] |= tests
+                    found.by_file[name] |= tests
+                    found.cost.update(tests)
+        return found
+
+
+def _node(context: str) -> str:
+    """``tests.a.test_b.test_c`` as pytest names it."""
+    parts = context.split(".")
+    module = next(i for i, part in enumerate(parts) if part.startswith("test_"))
+    return "::".join(["/".join(parts[: module + 1]) + ".py", *parts[module + 1 :]])

@@ -1,0 +1,179 @@
+"""Flatten: a preview, its confirmation, exits, and a scope that ends flat and halted."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from engine.ports import TradingState
+from tests.trades.asked_run import BTC, STRATEGY, AskedRun
+from trades import models
+from trades.errors import PreviewStale, RequestRefused
+from trades.flatten import flatten_confirm, flatten_preview
+from trades.models import ControlState, OperatorRequest, RequestStatus
+from trades.services import control_set
+
+pytestmark = pytest.mark.django_db
+
+
+def confirmed(scope: str = "global") -> list[OperatorRequest]:
+    preview = flatten_preview(scope=scope, actor="anna")
+    return flatten_confirm(scope=scope, token=preview.token, actor="anna", reason="leaving")
+
+
+def state_of(scope: str = "global") -> tuple[str, str]:
+    row = ControlState.objects.get(scope=scope)
+    return row.state, row.reason_code
+
+
+def test_the_preview_changes_nothing_and_names_what_would_go_and_what_it_would_cost() -> None:
+    """CTL-13: what would be closed, its result at the last close with the exit fee."""
+    asked = AskedRun()
+    asked.hold("0.01")
+    preview = flatten_preview(scope="global", actor="anna")
+    (closing,) = preview.closings
+    assert (closing.position.strategy, closing.position.quantity_base) == (
+        STRATEGY,
+        Decimal("0.01"),
+    )
+    notional = Decimal("0.01") * closing.position.mark_price
+    assert closing.exit_fee_quote == notional * Decimal("0.001")
+    assert preview.result_quote == {
+        "USDT": closing.position.unrealised_pnl_quote - closing.exit_fee_quote
+    }
+    assert not OperatorRequest.objects.exists()
+    assert not ControlState.objects.exists()
+
+
+def test_flatten_reduces_at_once_exits_and_halts_when_flat() -> None:
+    """D-28, CTL-13, CTL-23: each of its orders cites the request."""
+    asked = AskedRun()
+    asked.hold("0.01")
+    asked.hold("0.02", strategy="breakout")
+    (row,) = confirmed()
+    assert state_of() == ("REDUCING", "FLATTENING"), "entries stop before any worker looks"
+    asked.tick()
+    row.refresh_from_db()
+    assert row.status == RequestStatus.WORKING
+    assert {o.strategy for o in row.orders.all()} == {STRATEGY, "breakout"}
+    assert asked.tick().submitted == [], "nothing is sent twice"
+    asked.bar()
+    asked.tick()
+    row.refresh_from_db()
+    assert (row.status, row.outcome) == (RequestStatus.DONE, "global is flat")
+    assert asked.ledger.positions() == ()
+    assert state_of() == ("HALTED", "FLATTENED")
+    assert f"flatten request {row.pk}: leaving" in ControlState.objects.get().reason
+
+
+def test_a_halted_scope_is_left_too() -> None:
+    """D-28: HALTED allows no exits, so flatten lowers its scope first and halts it again."""
+    asked = AskedRun()
+    asked.hold("0.01")
+    control_set(scope="global", state=TradingState.HALTED, actor="anna", reason="storm")
+    (row,) = confirmed()
+    asked.tick()
+    asked.bar()
+    asked.tick()
+    row.refresh_from_db()
+    assert row.status == RequestStatus.DONE
+    assert state_of() == ("HALTED", "FLATTENED")
+
+
+def test_a_drawdown_halt_does_not_stop_the_flatten_that_answers_it() -> None:
+    """D-28, CTL-9: the breaker judges every event and would halt before the exit is sent."""
+    asked = AskedRun()
+    asked.hold("0.01")
+    confirmed()
+    for code, halted in (("MAX_DRAWDOWN", False), ("AUTH", True)):
+        control_set(
+            scope="global",
+            state=TradingState.HALTED,
+            actor="breaker",
+            reason="lost",
+            reason_code=code,
+            is_breaker=True,
+        )
+        assert (state_of()[0] == "HALTED") is halted
+
+
+def test_what_cannot_be_closed_keeps_the_scope_reducing_and_is_named() -> None:
+    """F-013, D-28: a symbol that is halted on its own is not sold on a guess."""
+    asked = AskedRun()
+    asked.hold("0.01")
+    control_set(scope=f"symbol:{BTC}", state=TradingState.HALTED, actor="b", reason="by hand")
+    preview = flatten_preview(scope="global", actor="anna")
+    assert preview.closings[0].hindrance == f"symbol:{BTC} is HALTED: by hand"
+    (row,) = confirmed()
+    asked.tick()
+    row.refresh_from_db()
+    assert row.status == RequestStatus.REFUSED
+    assert "BTC/USDT is halted: by hand" in row.outcome
+    assert state_of() == ("REDUCING", "FLATTEN_LEFT_OPEN")
+    assert models.Order.objects.filter(purpose="exit").count() == 0
+
+
+def test_a_person_who_sets_the_scope_meanwhile_has_the_last_word() -> None:
+    """CTL-13: resumed on purpose, it is neither flattened on nor halted."""
+    asked = AskedRun()
+    asked.hold("0.01")
+    (row,) = confirmed()
+    control_set(scope="global", state=TradingState.ACTIVE, actor="bert", reason="changed my mind")
+    asked.tick()
+    row.refresh_from_db()
+    assert (row.status, row.outcome) == (
+        RequestStatus.REFUSED,
+        "global was resumed before it was flat",
+    )
+    assert state_of()[0] == "ACTIVE"
+
+
+def test_one_confirmation_is_one_flatten() -> None:
+    """SEC-44."""
+    asked = AskedRun()
+    asked.hold("0.01")
+    preview = flatten_preview(scope="global", actor="anna")
+    given = {"scope": "global", "token": preview.token, "actor": "anna", "reason": "leaving"}
+    first = flatten_confirm(**given)
+    assert flatten_confirm(**given) == first
+    assert OperatorRequest.objects.count() == 1
+
+
+def test_a_token_is_good_for_what_was_shown_to_whom_it_was_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """CTL-22: more than was shown is not closed on an old look."""
+    asked = AskedRun()
+    asked.hold("0.01")
+    preview = flatten_preview(scope="global", actor="anna")
+
+    def confirm(**changes: str) -> None:
+        given = {"scope": "global", "token": preview.token, "actor": "anna", "reason": "x"}
+        flatten_confirm(**given | changes)
+
+    for changes, text in (
+        ({"actor": "bert"}, "another person"),
+        ({"scope": f"symbol:{BTC}"}, "another scope"),
+        ({"token": preview.token + "x"}, "none of a preview"),
+    ):
+        with pytest.raises(PreviewStale, match=text):
+            confirm(**changes)
+    with pytest.raises(RequestRefused, match="reason had 0"):
+        confirm(reason="")
+    asked.hold("0.01", strategy="breakout")
+    with pytest.raises(PreviewStale, match="BTC/USDT, the preview showed 0; look again"):
+        confirm()
+    monkeypatch.setattr("trades.flatten.GOOD_FOR_S", -1)
+    with pytest.raises(PreviewStale, match="older than"):
+        confirm()
+    assert not ControlState.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "scope", ["everything", "symbol:DOGE/USDT", "strategy:", "strategy:nobody"]
+)
+def test_an_unknown_scope_is_refused(scope: str) -> None:
+    AskedRun()
+    with pytest.raises(RequestRefused, match="allowed: global"):
+        flatten_preview(scope=scope, actor="anna")
