@@ -78,6 +78,19 @@ def test_a_brake_is_pulled_with_its_alert_and_closed_when_the_scope_trades_again
     assert still_open() == []
 
 
+def test_refused_keys_halt_everything_with_one_alert_however_often_they_are_refused(
+    watch: RunWatch,
+) -> None:
+    """F-052, I-9: the row is latched, the alert counts, and the next send is refused."""
+    refused = alerts.Alert("AUTH", "1", "the venue refused our keys", brake=TradingState.HALTED)
+    for _ in range(3):
+        watch.alarm(refused)
+    (alert,) = Alert.objects.filter(resolved_at__isnull=True)
+    assert (alert.code, alert.severity, alert.count) == ("AUTH", "critical", 3)
+    row = ControlState.objects.get(scope="global")
+    assert (row.state, row.epoch, row.actor) == ("HALTED", 1, "breaker")
+
+
 def test_a_position_without_its_stop_is_told_until_it_has_one(watch: RunWatch) -> None:
     """I-20: one alert a position, closed by itself, also by the process after a restart."""
     both = {("ema-trend", "BTC/USDT"): "halted", ("breakout", "ETH/USDT"): "refused"}
