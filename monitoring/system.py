@@ -8,6 +8,7 @@ from typing import Any
 
 from monitoring.components import component_list, state_of
 from monitoring.models import Alert
+from monitoring.wording import measure_words
 from resources import selectors as resources
 from resources.core.health import Health
 from resources.core.readings import metric_of
@@ -80,6 +81,7 @@ def system_charts(now: datetime, *, hours: float) -> dict[str, Any]:
             name: [
                 {
                     "key": key,
+                    "name": measure_words(key),
                     "unit": metric_of(key).unit.value,
                     "at_ms": [at for at, _ in series[key]],
                     "values": [value for _, value in series[key]],
