@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from resources.core.readings import METRICS, Unit, metric_of
 
-NOTHING = "–"
-_STEP = 1000.0
-_SIZES = ("B", "kB", "MB", "GB", "TB")
+NOTHING = "\N{EN DASH}"
+_STEP = 1024.0
+_SIZES = ("B", "KiB", "MiB", "GiB", "TiB")
 _SUBJECTS = {"host": "Machine", "database": "Database"}
+_NAMES = {"http": "HTTP", "io": "I/O"}
 _METRICS = {
+    "p50": "median",
     "cpu": "processor",
     "load_per_core": "load per core",
     "rss": "memory",
@@ -35,19 +37,18 @@ def measure_words(key: str) -> str:
 
 
 def subject_words(subject: str) -> str:
-    """Return what is measured, the proper name first: ``queue:io`` is ``Io queue``."""
+    """Return what is measured, the proper name first: ``queue:io`` is ``I/O queue``."""
     kind, _, name = subject.partition(":")
     if not name:
         return _SUBJECTS.get(kind, kind.capitalize())
-    if kind == "work":
-        return name.capitalize()
     if kind == "gpu":
         return f"GPU {name}"
-    return f"{name.capitalize()} {kind}"
+    proper = _NAMES.get(name, name.capitalize())
+    return proper if kind == "work" else f"{proper} {kind}"
 
 
 def size_words(amount: float | None, digits: int = 1) -> str:
-    """Return bytes in steps of a thousand, as the charts do: 20946427904 is ``20.9 GB``."""
+    """Return bytes in steps of 1,024, as the charts do: 20946427904 is ``19.5 GiB``."""
     if amount is None:
         return NOTHING
     value = float(amount)

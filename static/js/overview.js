@@ -115,7 +115,7 @@
   }
 
   function showPositions() {
-    const heads = [["Strategy"], ["Symbol"], ["Age", "num"], ["Quantity", "num"], ["Entry", "num"], ["Mark", "num"], ["Stop", "num"], ["Target", "num"], ["So far", "num"], ["Open PnL", "num"], ...(TP.positionActions ? [["Act"]] : [])];
+    const heads = [["Strategy"], ["Symbol"], ["Age", "num"], ["Quantity", "num"], ["Entry", "num"], ["Mark", "num"], ["Stop", "num"], ["Target", "num"], ["So far", "num"], ["Open PnL", "num"], ...(TP.positionActions ? [["Act", "acts"]] : [])];
     const seen = state.pace.bars_seen === 1 ? "1 bar" : format.number(state.pace.bars_seen, 0) + " bars";
     const why = state.pace.bars_seen ? speed() + seen + " seen; a position opens when a proposal passes all phases." : "The first bar is on its way; a position opens when a proposal passes all phases.";
     byId("positions").replaceChildren(table(heads, state.positions.map(positionRow), ["No open position", why]));

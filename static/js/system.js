@@ -3,7 +3,7 @@
   "use strict";
   const grid = document.querySelector("[data-system]");
   const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  const scale = { bytes: 1e-6 };
+  const scale = { bytes: 1 / 1048576 };
   const LABELLED = 4;
   const APART_SHARE = 0.03; // of the span shown: closer names would lie on one another
   let spanMs = 0;
@@ -23,7 +23,12 @@
   function legend(name, traces) {
     const items = traces.map((trace) => {
       const swatch = window.TP.el("span", { class: "swatch" });
-      swatch.style.background = trace.line.color;
+      if (trace.line.dash === "dash") {
+        swatch.classList.add("dashed");
+        swatch.style.borderColor = trace.line.color;
+      } else {
+        swatch.style.background = trace.line.color;
+      }
       return window.TP.el("li", null, swatch, trace.name);
     });
     document.querySelector('[data-legend="' + name + '"]').replaceChildren(...items);

@@ -13,7 +13,8 @@ from resources.core.readings import METRICS
         ("volume:data.disk_used", "Data volume, disk in use"),
         ("process:trading.rss", "Trading process, memory"),
         ("work:decision.p95", "Decision, p95"),
-        ("queue:io.age", "Io queue, oldest waits"),
+        ("work:http.p50", "HTTP, median"),
+        ("queue:io.age", "I/O queue, oldest waits"),
         ("gpu:0.gpu", "GPU 0, in use"),
         ("database.size", "Database, size"),
         ("repeats", "repeats"),
@@ -28,8 +29,8 @@ def test_a_filed_key_reads_as_words(key, words):
     [
         ("host.cpu", 0.0, "0.0 %"),
         ("host.cpu", 1.0, "100.0 %"),
-        ("host.memory_available", 20_946_427_904, "20.9 GB"),
-        ("host.net_sent", 1500.0, "1.5 kB/s"),
+        ("host.memory_available", 20_946_427_904, "19.5 GiB"),
+        ("host.net_sent", 1536.0, "1.5 KiB/s"),
         ("work:decision.p95", 1377.04, "1,377.0 ms"),
         ("work:decision.throughput", 4.125, "4.12 a second"),
         ("queue:io.age", 120, "120.0 s"),
@@ -45,9 +46,9 @@ def test_every_measure_has_words_without_an_underscore():
     assert [name for name in METRICS if "_" in measure_words(f"host.{name}")] == []
 
 
-def test_sizes_step_by_a_thousand_and_keep_their_sign():
-    told = [size_words(n) for n in (0, 999, 1000, 2.5e8, -5e9, 3e15, None)]
-    assert told == ["0 B", "999 B", "1.0 kB", "250.0 MB", "-5.0 GB", "3,000.0 TB", NOTHING]
+def test_sizes_step_by_1024_and_keep_their_sign():
+    told = [size_words(n) for n in (0, 1023, 1024, 900 * 2**20, -5 * 2**30, 3000 * 2**40, None)]
+    assert told == ["0 B", "1,023 B", "1.0 KiB", "900.0 MiB", "-5.0 GiB", "3,000.0 TiB", NOTHING]
 
 
 def test_a_missing_fraction_is_a_dash_and_not_zero():
