@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
+
+# Wider than any column: the usual context rounds to 28 digits.
+_WIDE = Context(prec=64)
 
 
 class ExactDecimalField(models.DecimalField):  # type: ignore[type-arg]
@@ -31,4 +34,5 @@ class ExactDecimalField(models.DecimalField):  # type: ignore[type-arg]
         return f"numeric({self.max_digits}, {self.decimal_places})"
 
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> Decimal | None:
-        return None if value is None else Decimal(str(value)).normalize() + Decimal(0)
+        # plus() takes the sign off a zero
+        return None if value is None else _WIDE.plus(_WIDE.normalize(Decimal(str(value))))

@@ -80,6 +80,7 @@ class Operation(APIView):
             ValidationError: answered with 400 and the errors of each field.
         """
         given = serializer(data=self.request.data)
+        _texts_are_text(given, self.request.data)
         given.is_valid(raise_exception=True)
         return dict(given.validated_data)
 
@@ -106,6 +107,19 @@ class Operation(APIView):
         if self.secret_fields and isinstance(plain, dict):
             return plain | dict.fromkeys(self.secret_fields, "")
         return plain
+
+
+def _texts_are_text(given: serializers.Serializer[Any], body: object) -> None:
+    """Refuse numbers where text is documented; the framework would spell them out (F-104)."""
+    if not isinstance(body, dict):
+        return
+    wrong = {
+        name: [f"Must be text, was {type(body[name]).__name__}."]
+        for name, field in given.fields.items()
+        if isinstance(field, serializers.CharField) and isinstance(body.get(name), int | float)
+    }
+    if wrong:
+        raise serializers.ValidationError(wrong)
 
 
 def _owner(request: Request) -> str:

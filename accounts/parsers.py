@@ -16,6 +16,8 @@ MAX_BODY_BYTES = 256 * 1024
 MAX_DEPTH = 32
 _STRINGS_AND_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 
+_NOT_ZERO = re.compile(r"-?[0.]*[1-9]")
+
 
 class BodyTooLarge(APIException):
     status_code = 413
@@ -44,8 +46,8 @@ def strict_json(raw: bytes) -> Any:
     """Return the value of a JSON text.
 
     Raises:
-        ParseError: not UTF-8, not JSON, NaN or infinite, a key given twice, text that is not
-            Unicode, or nested deeper than 32.
+        ParseError: not UTF-8, not JSON, NaN, infinite or too small to keep, a key given twice,
+            text that is not Unicode, or nested deeper than 32.
     """
     try:
         text = raw.decode("utf-8")
@@ -95,4 +97,6 @@ def _finite(literal: str) -> float:
     value = float(literal)
     if not math.isfinite(value):
         raise ParseError(f"A number was {literal}; numbers must be finite.", code="not_finite")
+    if value == 0.0 and _NOT_ZERO.match(literal):
+        raise ParseError(f"A number was {literal}; it is too small to keep.", code="too_small")
     return value

@@ -13,3 +13,7 @@ class DataError(MarketError):
 
 class SourceUnavailable(MarketError):
     """A venue did not give what was asked; nothing was lost and asking again is right."""
+
+
+class SymbolRefused(SourceUnavailable):
+    """The venue refused what was asked of one symbol; the others are answered."""

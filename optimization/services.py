@@ -24,6 +24,7 @@ from optimization.books import book_of, leading_run, period_start
 from optimization.core.actions import TAG, ActionKind
 from optimization.core.alerts import Alert
 from optimization.core.config import LayerSettings
+from optimization.core.errors import EvidenceError
 from optimization.core.state import LayerState
 from optimization.core.update import Changes, next_state
 from optimization.core.weighting import WeightChange
@@ -345,6 +346,8 @@ def _tell(
     period: UpdatePeriod, changes: Changes, standing: Sequence[Alert], watch: LayerWatch
 ) -> None:
     """Log what changed and tell the screens; nothing where nothing changed (OPT-38)."""
+    for code, why in changes.refused.items():
+        watch.incident(f"optimization.update {code}", EvidenceError(f"{why}; left out"))
     topics = {ActionKind.WEIGHTS: "weights", ActionKind.HEALTH: "health"}
     for kind, fields in changes.actions():
         logs.tell(kind, fields)

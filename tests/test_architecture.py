@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = (
@@ -247,3 +248,20 @@ def test_money_columns_are_decimals() -> None:
                 if field.endswith("FloatField") and money.search(name):
                     found.append(where(path, node.lineno, name))
     assert found == []
+
+
+def test_tasks_are_sent_where_no_transaction_is_open() -> None:
+    """F-031: from other tasks and from one view, neither in a transaction; rows wait for commit."""
+    sent = {
+        str(path.relative_to(ROOT))
+        for room in ROOMS
+        for path in (ROOT / room).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in ("delay", "apply_async", "send_task")
+    }
+    assert sent == {"resources/workers.py", "trades/tasks.py", "tradeplatform/views.py"}
+    for path in sent:
+        assert "atomic" not in (ROOT / path).read_text(), path
+    assert not settings.DATABASES["default"].get("ATOMIC_REQUESTS", False)

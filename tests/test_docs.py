@@ -9,6 +9,7 @@ import pytest
 import yaml
 from django.core.management import get_commands, load_command_class
 
+from tests import reliability
 from tradeplatform.configuration import Configuration, from_mapping
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -146,3 +147,18 @@ def test_config_yaml_shows_the_defaults() -> None:
         assert settings == default.strategy(code)
     for code, training in shown.predictors.items():
         assert training == default.predictor(code)
+
+
+def test_a_fault_said_to_be_survived_has_a_test_that_carries_it() -> None:
+    """OPT-92: docs/reliability.md; ``python -m tests.reliability`` writes names and counts."""
+    carried = reliability.tests_by_id()
+    rows = {row.id: row for row in reliability.rows()}
+    assert list(rows) == [f"F-{n:03d}" for n in range(1, 106)] + [f"I-{n}" for n in range(1, 29)]
+    for row in rows.values():
+        assert row.status in reliability.STATUSES, row
+        assert (row.status != "proven") or row.tests, f"{row.id} is said to be proven by nothing"
+        assert set(row.tests) <= set(carried[row.id]), row
+    said = reliability.COUNTS.search(reliability.PAGE.read_text())
+    of_faults = [row.status for row in rows.values() if row.id.startswith("F-")]
+    assert said is not None
+    assert [int(n) for n in said.groups()] == [of_faults.count(s) for s in reliability.STATUSES]

@@ -28,10 +28,12 @@ from django.contrib.staticfiles.finders import get_finders
 from django.core.management import call_command
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
+from django.utils import timezone
 
 from accounts.services import login_link_create
 from tradeplatform.addresses import without_password
 from tradeplatform.supervisor import PRACTICE_FILE, redis_pid
+from trades.models import Lease
 
 LOOPBACK = "127.0.0.1"
 # The kernel's limit on a socket's path is 107 bytes.
@@ -177,7 +179,8 @@ def migrate_database() -> int:
     """Bring the database up to this code, with a copy made first; return what was applied.
 
     Raises:
-        NotPrepared: the database was written by newer code (F-090).
+        NotPrepared: the database was written by newer code (F-090), or a worker trades on it
+            while its schema would have to change (F-089).
     """
     executor = MigrationExecutor(connection)
     known = executor.loader.disk_migrations or {}
@@ -196,10 +199,28 @@ def migrate_database() -> int:
         )
     pending = executor.migration_plan(executor.loader.graph.leaf_nodes())
     if pending and executor.loader.applied_migrations:
+        _wait_for_workers()
         _copy_sqlite()
     if pending:
         call_command("migrate", interactive=False, verbosity=0)
     return len(pending)
+
+
+def _wait_for_workers() -> None:
+    """Let a lease that nobody renews run out; one that is renewed belongs to a living worker."""
+    if "trades_lease" not in connection.introspection.table_names():
+        return
+    # this column alone: the others may be those of another version
+    leases = Lease.objects.values_list("expires_at", flat=True)
+    held = leases.filter(expires_at__gt=timezone.now()).order_by("-expires_at").first()
+    if held is None:
+        return
+    time.sleep(max(0.0, (held - timezone.now()).total_seconds()) + 0.1)
+    if leases.filter(expires_at__gt=timezone.now()).exists():
+        raise NotPrepared(
+            "a worker is trading on this database and its schema must change; stop that"
+            " installation first"
+        )
 
 
 def _copy_sqlite() -> None:

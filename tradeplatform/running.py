@@ -201,7 +201,6 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
         ),
         requests=RequestDesk(identity, instruments, asked, gatekeeper, journal),
     )
-
     relieve = relief(pipeline, client)
 
     def between_events() -> None:

@@ -176,6 +176,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 900.0,
         "options": {"queue": "io", "expires": 600},
     },
+    "check the invariants": {
+        "task": "tradeplatform.tasks.check_invariants",
+        "schedule": 600.0,
+        "options": {"queue": "io", "expires": 300},
+    },
     "heartbeat of the trading worker": {
         "task": "tradeplatform.tasks.heartbeat_trading",
         "schedule": 10.0,

@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from monitoring.services import heartbeat
 from tradeplatform.configuration import load
+from tradeplatform.invariants import invariants_run
 from tradeplatform.preflight import preflight_run
 from tradeplatform.self_assessment import banner
 from tradeplatform.watchdog import HEARTBEAT_EVERY_S
@@ -21,6 +22,13 @@ def heartbeat_trading() -> None:
 @shared_task(acks_late=False, ignore_result=True, soft_time_limit=20, time_limit=30)
 def heartbeat_general() -> None:
     _beat("general")
+
+
+# shorter than the silence after which the watchdog ends the worker that runs it
+@shared_task(acks_late=False, ignore_result=True, soft_time_limit=60, time_limit=70)
+def check_invariants() -> dict[str, int]:
+    """Check the invariants of the rows; safe to lose and to run twice."""
+    return invariants_run()
 
 
 @shared_task(ignore_result=True, soft_time_limit=20, time_limit=30)

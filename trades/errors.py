@@ -35,6 +35,10 @@ class VenueRefused(TradesError):
         self.code = code
 
 
+class RulesChanged(TradesError):
+    """The venue's steps or minimums are no longer those the session trades by: build it anew."""
+
+
 class EvolutionRefused(Refused):
     """A training that cannot be asked for now; the message says why."""
 

@@ -30,6 +30,7 @@ from trades.differences import judged_difference
 from trades.errors import VenueRefused
 from trades.failpoints import failpoint
 from trades.lease import Fence
+from trades.venue_rules import check_rules
 
 logger = logging.getLogger(__name__)
 PREFIX_LENGTH = 6
@@ -116,15 +117,21 @@ class RunReconciler:
         self._suspects: dict[str, Decimal] = {}
 
     def run_if_due(self) -> None:
-        """Reconcile at the first call, then on the timer; often while an order is unsettled.
+        """Reconcile at the first call, then on the timer; often while an order is unsettled, and
+        at once after the venue refused one (F-053).
 
         Raises:
             SourceUnavailable: the venue did not answer; the next call tries again.
+            RulesChanged: the session must be built anew, by the venue's new rules.
         """
         self._broker.cancel_resting_entries()
-        if self._monotonic() < self._due_at_s:
+        was_refused = self._broker.take_refusal()
+        if self._monotonic() < self._due_at_s and not was_refused:
             return
         try:
+            if was_refused:
+                self._due_at_s = self._monotonic()
+                check_rules(self._client.markets, self._instruments, self._alarm)
             report = self.reconcile()
         except VenueRefused as refused:
             raise SourceUnavailable(f"reconciling was refused: {refused}") from refused

@@ -17,7 +17,7 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from trades import halt_file
-from trades.errors import LeaseLost
+from trades.errors import LeaseLost, RulesChanged
 from trades.failpoints import failpoint
 from trades.lease import Fence, lease_acquire, lease_kept, lease_reserved_for
 from trades.models import TradingRun
@@ -87,6 +87,11 @@ class Runner:
         except LeaseLost:
             self._drop(run_id)
             return AdvanceSummary(run_id, "lease lost")
+        except RulesChanged as error:
+            # the next knock builds a session that reads the new rules
+            logger.warning("run=%s is built anew: %s", run_id, error)
+            self._drop(run_id)
+            return AdvanceSummary(run_id, "rules changed")
         except BaseException:
             # what the session holds in memory may be ahead of what was committed
             self._drop(run_id)

@@ -21,7 +21,7 @@ from engine.types.bars import (
 from engine.types.orders import Rejection, Unanswered
 from market.answers import Unavailable
 from market.ccxt_client import ask
-from market.errors import DataError, SourceUnavailable
+from market.errors import DataError, SourceUnavailable, SymbolRefused
 from market.rate_budget import NO_BUDGET, Budget, Urgency
 from market.sources.instruments import timeframe_to_ms
 
@@ -104,14 +104,21 @@ class CcxtPollSource:
 
         Raises:
             SourceUnavailable: the venue did not answer.
+            SymbolRefused: it refused a symbol; raised last, after the events of all others.
         """
         now_ms = self.venue_ms()
         due: list[MarketEvent] = []
+        refused: list[str] = []
         for symbol in self._symbols:
-            due += self._due(symbol, now_ms)
+            try:
+                due += self._due(symbol, now_ms)
+            except SymbolRefused as error:
+                refused.append(f"{symbol} {error}")
         for event in sorted(due, key=lambda e: (e.ts_ms, self._symbols.index(e.symbol))):
             self._last_close_ms[event.symbol] = event.ts_ms
             yield event
+        if refused:
+            raise SymbolRefused("; ".join(refused))
 
     def _due(self, symbol: str, now_ms: int) -> list[MarketEvent]:
         after_ms = self._last_close_ms.setdefault(
@@ -169,7 +176,9 @@ class CcxtPollSource:
         result = ask(self._client, call, writes=False, gate=gate)
         if isinstance(result, Unavailable):
             raise SourceUnavailable(f"{result.code}: {result.reason}")
-        if isinstance(result, Rejection | Unanswered):
+        if isinstance(result, Rejection):
+            raise SymbolRefused(f"{result.code}: {result.message}")
+        if isinstance(result, Unanswered):
             raise SourceUnavailable(str(result))
         return result
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 
 from engine.ports import StrategyStatus
 from engine.types.decisions import JsonValue
 from engine.types.ledger import Trade
 from optimization.core.errors import StateError
+
+# A trade that made or lost a thousand times what its stop risked is a broken row, not a trade.
+LARGEST_R = 1_000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,19 @@ class Outcome:
     shadow: bool = False
     quality: float | None = None
     inputs: QualityInputs | None = None
+
+
+def unsound(trade: Trade) -> str | None:
+    """Return why a closed trade is no evidence, None where it is (F-081).
+
+    One without R is sound: it had no stop to measure by.
+    """
+    r = trade.r_multiple
+    if not (trade.pnl_quote.is_finite() and trade.fees_quote.is_finite()):
+        return f"trade {trade.trade_id} must be finite, was {trade.pnl_quote}, {trade.fees_quote}"
+    if r is not None and not (isfinite(r) and abs(r) <= LARGEST_R):
+        return f"trade {trade.trade_id} must be within {LARGEST_R:g} R, was {r}"
+    return None
 
 
 @dataclass(frozen=True, slots=True)

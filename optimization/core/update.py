@@ -6,8 +6,8 @@ and without new trades no weight moves; edges that wait for time still fire (OPT
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from engine.types.decisions import JsonValue
 from optimization.core.actions import ActionKind
@@ -16,7 +16,7 @@ from optimization.core.bounds import WeightLimits
 from optimization.core.config import LayerSettings, QualitySettings, WeightingSettings
 from optimization.core.health import machine
 from optimization.core.health.machine import Edge
-from optimization.core.outcome import Observed, Outcome, Standing
+from optimization.core.outcome import Observed, Outcome, Standing, unsound
 from optimization.core.performance import Decomposition
 from optimization.core.quality import formula, learned
 from optimization.core.state import LayerState, StrategyState
@@ -40,13 +40,17 @@ WEIGHT_POLICIES: Mapping[str, WeightPolicy] = {
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What an update changed. ``alerts`` are all that stand now, ``taken`` the trades taken in."""
+    """What an update changed. ``alerts`` are all that stand now, ``taken`` the trades taken in.
+
+    ``refused`` has, by strategy, the first trade that was no evidence, and why.
+    """
 
     weights: tuple[WeightChange, ...] = ()
     edges: tuple[Edge, ...] = ()
     alerts: tuple[Alert, ...] = ()
     verdict: learned.Verdict | None = None
     taken: int = 0
+    refused: Mapping[str, str] = field(default_factory=dict)
 
     def actions(self) -> list[tuple[ActionKind, dict[str, JsonValue]]]:
         """Return what to tell; nothing where nothing changed (OPT-38). Alerts are not in it:
@@ -120,8 +124,11 @@ def next_state(
 
     Only outcomes after ``state.as_of_sequence`` count, those closed later than ``now_ms`` not
     yet. A toggle that is off leaves its part as it was, but evidence is gathered all the same.
+    A trade that cannot be one is passed by, and its strategy keeps its weight this time.
     """
-    fresh = _fresh(state, observed, now_ms)
+    seen = _fresh(state, observed, now_ms)
+    refused = _refused(seen)
+    fresh = [outcome for outcome in seen if unsound(outcome.trade) is None]
     known = {code: state.strategies.get(code, StrategyState()) for code in observed.base_weights}
     strategies = _observed(known, fresh, observed, now_ms, settings)
     scorer, verdict = _scored(state.learned, fresh, settings.quality)
@@ -129,8 +136,8 @@ def next_state(
     if settings.enable_retirement_management:
         strategies, edges = _judged(strategies, observed.standings, now_ms, settings)
     performance = _performance(state.performance, fresh, settings)
-    book, weights = _weighed(state.book, performance, observed, now_ms, settings)
-    last = fresh[-1] if fresh else None
+    book, weights = _weighed(state.book, performance, observed, now_ms, settings, refused)
+    last = seen[-1] if seen else None
     updated = LayerState(
         version=state.version,
         as_of_sequence=state.as_of_sequence if last is None else last.sequence,
@@ -144,7 +151,7 @@ def next_state(
     if replace(updated, updated_at_ms=state.updated_at_ms) != state:
         updated = replace(updated, version=state.version + 1)
     standing = alerts(updated.statuses(), updated.weights())
-    return updated, Changes(weights, tuple(edges), standing, verdict, len(fresh))
+    return updated, Changes(weights, tuple(edges), standing, verdict, len(seen), refused)
 
 
 def weight_limits(settings: WeightingSettings) -> WeightLimits:
@@ -179,13 +186,15 @@ def _weighed(
     observed: Observed,
     now_ms: int,
     settings: LayerSettings,
+    held: Collection[str],
 ) -> tuple[WeightBook, tuple[WeightChange, ...]]:
+    """Move the weights; those of the ``held`` strategies wait with their evidence."""
     limits = weight_limits(settings.weighting)
     book = enrolled(book, observed.base_weights, limits)
     if not settings.enable_adaptive_weighting:
         return book, ()
     regimes = tuple(observed.regimes[symbol] for symbol in sorted(observed.regimes))
-    return update_weights(
+    moved, changes = update_weights(
         book,
         performance,
         WEIGHT_POLICIES[settings.weighting.policy],
@@ -194,6 +203,23 @@ def _weighed(
         limits=limits,
         min_regime_trades=settings.weighting.min_regime_trades,
     )
+    if not held:
+        return moved, changes
+    in_effect = {code: one for code, one in book.in_effect.items() if code in held}
+    stored = {key: one for key, one in book.stored.items() if key[0] in held}
+    moved = replace(
+        moved, in_effect={**moved.in_effect, **in_effect}, stored={**moved.stored, **stored}
+    )
+    return moved, tuple(change for change in changes if change.strategy not in held)
+
+
+def _refused(seen: Iterable[Outcome]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for outcome in seen:
+        why = unsound(outcome.trade)
+        if why is not None:
+            found.setdefault(outcome.trade.strategy, why)
+    return found
 
 
 def _fresh(state: LayerState, observed: Observed, now_ms: int) -> list[Outcome]:

@@ -23,6 +23,8 @@ from accounts.parsers import (
         (b'{"cap": Infinity}', "not_finite"),
         (b'{"cap": -Infinity}', "not_finite"),
         (b'{"cap": 1e999}', "not_finite"),
+        (b'{"cap": 1e-400}', "too_small"),
+        (b'{"cap": -0.01e-999}', "too_small"),
         (b'{"cap": 1, "cap": 2}', "duplicate_key"),
         (b'{"a": {"b": 1, "b": 1}}', "duplicate_key"),
         (b"{'cap': 1}", "malformed_json"),
@@ -39,6 +41,12 @@ def test_what_json_leaves_open_is_refused(body, code):
     with pytest.raises(ParseError) as refused:
         strict_json(body)
     assert refused.value.detail.code == code
+
+
+@pytest.mark.parametrize("body", [b"0.0", b"-0.0", b"0e9", b"0.000e-400", b"5e-324"])
+def test_a_zero_is_a_zero_and_the_smallest_number_is_read(body):
+    """SEC-42"""
+    assert strict_json(body) == float(body)
 
 
 def test_the_deepest_allowed_body_is_read():

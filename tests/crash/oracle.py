@@ -16,7 +16,10 @@ from pathlib import Path
 from typing import Any
 
 ZERO = Decimal(0)
-UNSETTLED = ("INTENT", "SENDING", "UNKNOWN", "OPEN", "PARTIAL", "PENDING_CANCEL")
+UNDECIDED = ("INTENT", "SENDING", "UNKNOWN", "PENDING_CANCEL")
+# At rest where the venue says so too: a protective stop waits there for as long as it is needed.
+RESTING = ("OPEN", "PARTIAL")
+OPEN_AT_VENUE = ("NEW", "PARTIALLY_FILLED")
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Books:
     external: frozenset[tuple[str, str]]
     starting_cash: Decimal
     quote: str
-    unsettled: int
+    in_flight: Mapping[str, str]
 
 
 @dataclass
@@ -76,7 +79,7 @@ def read_books(database: Path) -> Books:
         external=frozenset(external),
         starting_cash=Decimal(cash),
         quote=quote,
-        unsettled=sum(row[2] in UNSETTLED for row in orders),
+        in_flight={row[0]: row[2] for row in orders if row[2] in (*UNDECIDED, *RESTING)},
     )
 
 
@@ -86,9 +89,11 @@ def judge(books: Books, ledger: Mapping[str, Any]) -> Verdict:
     _judge_orders(books, ledger["orders"], verdict)
     _judge_fills(books, ledger["fills"], verdict)
     _judge_balances(books, ledger, verdict)
-    verdict.unsettled = books.unsettled
-    if books.unsettled:
-        verdict.details.append(f"{books.unsettled} orders are unsettled after the quiet time")
+    resting = {o["client_id"] for o in ledger["orders"] if o.get("status") in OPEN_AT_VENUE}
+    for client_id, status in sorted(books.in_flight.items()):
+        if status in UNDECIDED or client_id not in resting:
+            verdict.unsettled += 1
+            verdict.details.append(f"order {client_id} is {status} after the quiet time")
     return verdict
 
 

@@ -20,7 +20,7 @@ def books(**changes: Any) -> Books:
         external=frozenset(),
         starting_cash=Decimal(1_000),
         quote="USDT",
-        unsettled=0,
+        in_flight={},
     )
     return replace(healthy, **changes)
 
@@ -88,7 +88,17 @@ def test_missing_cash_and_coins_are_an_equity_error_in_quote() -> None:
 
 
 def test_order_still_on_its_way_after_the_quiet_time_is_named() -> None:
-    """I-23."""
-    verdict = judge(books(unsettled=1), ledger())
-    assert verdict.unsettled == 1
-    assert not verdict.is_clean
+    """I-23: whatever the venue says of one that we have not decided on."""
+    filled = [{"client_id": "a", "quantity": "0.1", "status": "FILLED"}]
+    for status in ("INTENT", "SENDING", "UNKNOWN", "PENDING_CANCEL", "OPEN", "PARTIAL"):
+        verdict = judge(books(in_flight={"a": status}), ledger(orders=filled))
+        assert verdict.unsettled == 1
+        assert not verdict.is_clean
+    undecided = [{"client_id": "a", "quantity": "0.1", "status": "NEW"}]
+    assert judge(books(in_flight={"a": "UNKNOWN"}), ledger(orders=undecided)).unsettled == 1
+
+
+def test_order_that_rests_on_both_sides_is_settled() -> None:
+    """I-20: a protective stop waits at the venue."""
+    resting = [{"client_id": "a", "quantity": "0.1", "status": "NEW"}]
+    assert judge(books(in_flight={"a": "OPEN"}), ledger(orders=resting)).is_clean

@@ -169,7 +169,7 @@ def test_each_method_that_raises_answers_as_the_base_policy(method: str) -> None
 
 @pytest.mark.parametrize("absurd", [nan, inf, -inf, -1, -1e-9, 10.1, 1e9, "0.9", None])
 def test_an_absurd_multiplier_is_one(absurd: Any) -> None:
-    """F-075, OPT-76: rejected before any clamp could make a size of it."""
+    """F-075, I-11, OPT-76: rejected before any clamp could make a size of it."""
     policy = FailSafePolicy(Layer(lambda: absurd), guarded())
     assert asked(policy, "size_multiplier") == 1.0
 

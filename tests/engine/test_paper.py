@@ -80,7 +80,7 @@ def test_without_a_book_a_market_order_fills_at_the_next_open_with_slippage() ->
 
 
 def test_another_symbols_book_never_fills_an_order() -> None:
-    """F-083: a flatten may be submitted on any event."""
+    """A flatten may be submitted on any event."""
     paper = broker()
     event = replace(WITH_BOOK, symbol="ETH/USDT")
     assert accepted(paper.submit(intent(), event)).status is OrderStatus.OPEN

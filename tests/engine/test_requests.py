@@ -167,7 +167,7 @@ def test_a_short_position_mirrors_the_sides() -> None:
 
 
 def test_what_cannot_be_booked_refuses_the_request_and_nothing_else() -> None:
-    """F-041: one impossible request is no reason to stop the session."""
+    """One impossible request is no reason to stop the session."""
     room = desk()
     room.tick(Adjust("1", "USDT", D("NaN"), "anna"), Adjust("2", "USDT", D("5"), "anna"))
     assert [s.verdict for s in room.asked.settled] == [Verdict.REFUSED, Verdict.DONE]

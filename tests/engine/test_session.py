@@ -19,9 +19,10 @@ from engine.types.bars import EventKind, MarketEvent
 from engine.types.decisions import Action
 from engine.types.opinions import Side
 from engine.types.orders import Fill, OrderIntent, Purpose, SubmitResult
-from tests.bar_factory import from_close, random_walk
+from strategies.core.registry import rule_sources
+from tests.bar_factory import flat, from_close, random_walk
 from tests.engine.books import BTC, D, fill, instrument, intent
-from tests.engine.phases.scene import BARS, CONFIG, Gate, Rule, book_at, pipeline
+from tests.engine.phases.scene import BARS, CONFIG, Gate, Incidents, Rule, book_at, pipeline
 from tests.engine.sessions import Recording, Scene, event_at, play, scene
 
 EAGER = replace(CONFIG, ensemble_trades=False, required_readiness=Readiness.NOT_READY)
@@ -139,7 +140,7 @@ def test_an_invalid_bar_is_refused_with_its_reason_and_nobody_decides(
 
 
 def test_a_bar_seen_before_is_refused() -> None:
-    """ORC-55, F-045"""
+    """ORC-55, F-068: a bar that comes again triggers no second decision."""
     session = opened()
     play(session, BARS, range(FIRST, FIRST + 1))
     outcome = session.session.on_event(event_at(BARS, FIRST))
@@ -359,3 +360,29 @@ def test_what_a_rebuilt_session_needs_is_in_its_state() -> None:
     assert set(state) == {"pipeline", "account", "regimes", "side_books"}
     assert state["pipeline"] == session.phases.state()
     assert state["regimes"] == {BTC: session.journal.analyses[-1].market.regime.value}  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("volume", [0.0, 3.0], ids=["no volume", "traded"])
+def test_a_market_that_stands_still_is_held_without_a_failure(volume: float) -> None:
+    """F-070: every rule and feature over flat bars, from the first bar on; no book, no range."""
+    bars, incidents = flat(260, volume=volume), Incidents()
+    phases = pipeline(rule_sources(), incidents=incidents)
+    session = scene(bars, phases, first_row=0)
+    play(session, bars, range(len(bars)))
+    assert {decision.action for decision in session.journal.decisions} == {Action.HOLD}
+    assert len(session.journal.decisions) >= len(bars)
+    assert session.journal.rejected == [] and incidents.places == []
+    assert session.journal.points[-1].equity_quote == D("10000")
+
+
+def test_a_symbol_too_new_to_know_is_not_entered_and_says_how_far_it_is() -> None:
+    """F-073: a rule that would buy every bar waits; the decision counts the bars."""
+    session = opened(config=replace(EAGER, required_readiness=Readiness.READY))
+    young = scene(BARS, session.phases, first_row=0)
+    play(young, BARS, range(3))
+    (first, *_) = young.journal.decisions
+    assert (first.action, first.reason_code) == (Action.HOLD, "NOT_READY")
+    assert "not warm" in " ".join(reason.text for reason in first.reasons)
+    assert young.journal.fills == []
+    play(session, BARS, range(FIRST, FIRST + 3))
+    assert session.journal.fills != [], "warm, the same rule buys"

@@ -66,7 +66,7 @@ def test_a_candle_once_written_stays_as_it_is() -> None:
 
 
 def test_a_bar_that_the_gate_refuses_is_left_out() -> None:
-    """F-041: backfill uses the same gate as the loop."""
+    """F-069: backfill uses the same gate as the loop."""
     bars = random_walk(1, 10)
     close = bars.close.copy()
     close[4] = np.nan

@@ -16,7 +16,12 @@ from django.utils import timezone
 from accounts.models import ApiToken, LoginSession
 from accounts.services import digest_of, token_create, token_revoke
 from accounts.sessions import sessions_end_all
-from monitoring.consumers import MAX_INBOUND_A_SECOND, MAX_INBOUND_BYTES, StreamConsumer
+from monitoring.consumers import (
+    CALLER_CHECK_S,
+    MAX_INBOUND_A_SECOND,
+    MAX_INBOUND_BYTES,
+    StreamConsumer,
+)
 from monitoring.hub import SOCKETS_PER_CALLER, Hub
 from monitoring.routing import websocket_urlpatterns
 from tests.monitoring import factories as make
@@ -270,11 +275,14 @@ async def test_one_user_may_hold_only_so_many_sockets(application):
         await client.leave()
 
 
-@pytest.mark.parametrize("act", ["logout", "ended", "idle", "password", "deactivate", "role"])
+@pytest.mark.parametrize(
+    "act", ["logout", "ended", "idle", "password", "deactivate", "role", "delete"]
+)
 async def test_a_user_who_may_no_longer_read_is_closed_at_the_next_check(
     application, monkeypatch, act
 ):
     """F-105, SEC-17: the open socket asks again; here every 50 ms instead of every minute."""
+    assert StreamConsumer.caller_check_s == CALLER_CHECK_S <= 60.0
     monkeypatch.setattr(StreamConsumer, "caller_check_s", 0.05)
     cookie = await session_of()
     client = socket(application, cookie)
@@ -302,5 +310,7 @@ def _end_access(act: str, cookie: str) -> None:
     elif act == "deactivate":
         user.is_active = False
         user.save()
+    elif act == "delete":
+        user.delete()
     else:
         user.groups.clear()

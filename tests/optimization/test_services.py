@@ -73,6 +73,33 @@ def test_one_update_a_period_by_venue_time():
     assert run.pk
 
 
+def test_an_update_asked_for_twice_late_or_for_an_old_period_has_one_effect():
+    """F-079, F-023, F-026, I-12: one step of 15 %, not 1.15 squared."""
+    run = make_book()
+    make_trades(run, "ema-trend", WINS)
+    assert [update().outcome for _ in range(3)] == ["done", "not due", "not due"]
+    once = weights()
+    assert 1.0 < once["ema-trend"] <= 1.15
+    later(run, -3)
+    assert update().outcome == "not due", "venue time went back: that period is over"
+    later(run, 3 + 50)
+    assert update().outcome == "done"
+    assert (weights(), UpdatePeriod.objects.count()) == (once, 2)
+    assert WeightUpdate.objects.filter(strategy__code="ema-trend", regime="").count() == 1
+
+
+def test_a_broken_row_is_an_incident_and_the_update_goes_on():
+    """F-081"""
+    run = make_book()
+    make_trades(run, "ema-trend", [*WINS[:9], 1e12, *WINS[9:]])
+    make_trades(run, "fair-value-gap", WINS, minute=100)
+    watch = Watch()
+    assert update(watch).outcome == "done"
+    assert weights()["ema-trend"] == 1.0 and weights()["fair-value-gap"] > 1.0
+    (incident,) = watch.incidents
+    assert incident.startswith("optimization.update ema-trend: trade") and "left out" in incident
+
+
 def test_the_interval_is_a_setting_and_the_next_run_stands_in_the_status():
     """OPT-32: 3600 unless set, 60 honoured, below 1 refused."""
     make_book()

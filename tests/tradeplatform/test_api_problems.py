@@ -263,8 +263,21 @@ def retire(client, key, reason="bad", code="ema-trend"):
     return client.post(url, {"reason": reason}, format="json", HTTP_IDEMPOTENCY_KEY=key)
 
 
+def test_a_halt_pressed_twice_has_one_effect_and_one_answer():
+    """F-102, SEC-44, I-17: the same key, the same body; one change, one audit row."""
+    client = by_token("operator")
+    answers = [
+        client.post(HALT, {"reason": "r"}, format="json", HTTP_IDEMPOTENCY_KEY="h1")
+        for _ in range(2)
+    ]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert answers[0].json() == answers[1].json()
+    assert ControlEvent.objects.count() == 1
+    assert AuditEvent.objects.filter(action="control.set").count() == 1
+
+
 def test_a_repeated_call_gets_the_same_answer_and_has_one_effect():
-    """SEC-44"""
+    """F-102, SEC-44"""
     make_strategy()
     client = by_token("operator")
     first, second = retire(client, "k1"), retire(client, "k1")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+from celery import current_app
 from django.conf import settings as live_settings
 from django.core.checks import run_checks
 from django.db import connection
@@ -53,6 +55,23 @@ def test_knocks_expire_before_the_next_one() -> None:
     assert (knock["schedule"], knock["options"]["queue"]) == (1.0, "trading")
     for entry in schedule.values():
         assert entry["options"]["expires"] <= entry["schedule"]
+
+
+def test_no_other_task_can_hold_the_trading_queue_or_run_for_ever() -> None:
+    """F-032: each has a hard limit, a softer one before it, and a queue that is not trading's."""
+    short = {"tradeplatform.tasks.preflight", "tradeplatform.tasks.heartbeat_trading"}
+    current_app.loader.import_default_modules()
+    for module in ("trades", "optimization", "strategies", "tradeplatform"):
+        import_module(f"{module}.tasks")
+    ours = {n: t for n, t in current_app.tasks.items() if not n.startswith("celery.")}
+    assert len(ours) >= 8
+    for name, task in ours.items():
+        hard = task.time_limit or live_settings.CELERY_TASK_TIME_LIMIT
+        soft = task.soft_time_limit or live_settings.CELERY_TASK_SOFT_TIME_LIMIT
+        assert 0 < soft < hard <= 300, name
+    for entry in live_settings.CELERY_BEAT_SCHEDULE.values():
+        is_trading = entry["task"] == "trades.tasks.advance_due" or entry["task"] in short
+        assert (entry["options"]["queue"] == "trading") == is_trading, entry
 
 
 def test_tasks_travel_as_json_only() -> None:

@@ -9,15 +9,20 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
+from django.utils import timezone
 
+from tests.trades.order_factory import held_fence, make_run
 from tradeplatform import preparation
 from tradeplatform.preparation import NotPrepared
+from trades.models import Lease
 
 
 def test_a_taken_port_is_refused_with_the_next_one_as_advice() -> None:
@@ -157,6 +162,41 @@ print(migrate_database() > 0, migrate_database())
         assert opened.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         tables = {row[0] for row in opened.execute("SELECT name FROM sqlite_master")}
     assert "trades_order" in tables
+
+
+class OnePending(MigrationExecutor):
+    """As after an upgrade: one migration of ours is not applied yet."""
+
+    def migration_plan(self, *given: object, **named: object) -> list:
+        return [("one", False)]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("is_renewed", [True, False])
+def test_a_schema_is_not_changed_under_a_living_worker(
+    monkeypatch: pytest.MonkeyPatch, is_renewed: bool
+) -> None:
+    """F-089: a dead worker's lease runs out, one that is renewed belongs to somebody."""
+    held_fence(make_run())
+    migrated, waited = [], []
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        move = timedelta(seconds=30 if is_renewed else -30)
+        Lease.objects.update(expires_at=timezone.now() + move)
+
+    monkeypatch.setattr(preparation, "MigrationExecutor", OnePending)
+    monkeypatch.setattr(preparation.time, "sleep", wait)
+    # the copy would wait for this test's own transaction
+    monkeypatch.setattr(preparation, "_copy_sqlite", lambda: migrated.append("copy"))
+    monkeypatch.setattr(preparation, "call_command", lambda *a, **k: migrated.append(a[0]))
+    if is_renewed:
+        with pytest.raises(NotPrepared, match="a worker is trading on this database"):
+            preparation.migrate_database()
+    else:
+        assert preparation.migrate_database() == 1
+    assert migrated == ([] if is_renewed else ["copy", "migrate"])
+    assert len(waited) == 1 and 0 < waited[0] <= 16
 
 
 @pytest.mark.django_db

@@ -94,7 +94,7 @@ def test_a_restarted_process_leaves_an_alert_and_an_incident(tmp_path: Path) -> 
 
 
 def test_what_was_moved_aside_before_the_database_failed_is_told_later(tmp_path: Path) -> None:
-    """F-035"""
+    """F-096"""
     note(tmp_path, ended("web"))
     (tmp_path / "ended.jsonl").rename(tmp_path / "ended.jsonl.reading")
     note(tmp_path, ended("beat"))

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 
 import pytest
 
+from engine.announce import EventOutcome
 from engine.ports import TradingState
-from engine.types.decisions import JsonValue
+from engine.types.bars import EventKind, MarketEvent
+from engine.types.decisions import JsonValue, Reason
 from market.errors import SourceUnavailable
 from monitoring.models import Alert
 from tests.trades.order_factory import make_run
@@ -78,6 +80,19 @@ def test_a_brake_is_pulled_with_its_alert_and_closed_when_the_scope_trades_again
     assert still_open() == []
 
 
+def test_refused_keys_halt_everything_with_one_alert_however_often_they_are_refused(
+    watch: RunWatch,
+) -> None:
+    """F-052, I-9: the row is latched, the alert counts, and the next send is refused."""
+    refused = alerts.Alert("AUTH", "1", "the venue refused our keys", brake=TradingState.HALTED)
+    for _ in range(3):
+        watch.alarm(refused)
+    (alert,) = Alert.objects.filter(resolved_at__isnull=True)
+    assert (alert.code, alert.severity, alert.count) == ("AUTH", "critical", 3)
+    row = ControlState.objects.get(scope="global")
+    assert (row.state, row.epoch, row.actor) == ("HALTED", 1, "breaker")
+
+
 def test_a_position_without_its_stop_is_told_until_it_has_one(watch: RunWatch) -> None:
     """I-20: one alert a position, closed by itself, also by the process after a restart."""
     both = {("ema-trend", "BTC/USDT"): "halted", ("breakout", "ETH/USDT"): "refused"}
@@ -99,3 +114,14 @@ def test_a_venue_that_takes_no_stops_is_a_standing_alert(watch: RunWatch) -> Non
     assert still_open() == ["NO_RESTING_STOPS"]
     watch.stops_can_rest(True, "binance")
     assert still_open() == []
+
+
+def test_what_booking_found_odd_is_told_and_breakers_are_told_once(watch: RunWatch) -> None:
+    """F-019, F-020: a fee without a price is counted as nothing, so a person must hear of it."""
+    outcome = EventOutcome(MarketEvent(EventKind.CLOCK, "", 0, 0))
+    outcome.alerts = [
+        Reason("FEE_UNVALUED", "a fee of 0.01 BNB has no price"),
+        Reason("OVERSOLD", "ema-trend sold more than it held"),
+    ]
+    watch.took(outcome, 0.01)
+    assert still_open() == ["FEE_UNVALUED"]

@@ -241,6 +241,27 @@ def _health(before: str, after: str, reason: str = "losing") -> None:
     )
 
 
+def _suspended_before_the_send(order: models.Order) -> None:
+    _health("ACTIVE", "SUSPENDED")
+    HealthChange.objects.update(at=timezone.now() - timedelta(minutes=1))
+
+
+def _weight_without_bounds(order: models.Order) -> None:
+    """The table refuses it, so the constraint goes first; NaN passes it on PostgreSQL."""
+    _weight(2.0, 2.0, "a")
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            cursor.execute("PRAGMA ignore_check_constraints = ON")
+        else:
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            cursor.execute(
+                "ALTER TABLE strategies_weightupdate DROP CONSTRAINT weight_update_bounds"
+            )
+        WeightUpdate.objects.update(new_weight=2.2)
+        if connection.vendor == "sqlite":
+            cursor.execute("PRAGMA ignore_check_constraints = OFF")
+
+
 def _break_the_audit_chain(order: models.Order) -> None:
     audit_record(actor="anna", action="something")
     with connection.cursor() as cursor:
@@ -308,6 +329,8 @@ PLANTS: dict[str, tuple[str, Callable[[models.Order], object]]] = {
         "I-13",
         lambda o: (_health("ACTIVE", "DEGRADED"), _health("ACTIVE", "SUSPENDED")),
     ),
+    "a weight above the range": ("I-12", _weight_without_bounds),
+    "an entry of a suspended strategy": ("I-13", _suspended_before_the_send),
     "a decision on a bar that is not stored": ("I-15", lambda o: Candle.objects.all().delete()),
     "an infinite volume": ("I-15", lambda o: Candle.objects.update(volume=float("inf"))),
     "a fencing token the lease never had": ("I-16", _tokens_fall),
@@ -321,7 +344,11 @@ PLANTS: dict[str, tuple[str, Callable[[models.Order], object]]] = {
 }
 
 
-@pytest.mark.parametrize("name", PLANTS)
+# one id a case: a test that carried all of them would prove each by any other
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, id=f"row_{i.replace('-', '_').lower()}_ {n}") for n, (i, _) in PLANTS.items()],
+)
 def test_planted_breach_is_found(order: models.Order, name: str) -> None:
     invariant_id, plant = PLANTS[name]
     plant(order)
@@ -332,6 +359,24 @@ def test_every_invariant_has_a_planted_breach() -> None:
     """Those with the venue, the database file and its migrations have tests of their own below."""
     planted = {invariant_id for invariant_id, _ in PLANTS.values()}
     assert set(CHECKS) == planted | {"I-2", "I-25"}
+
+
+def test_a_local_time_zone_is_a_breach(settings) -> None:
+    """I-27: times of rows would be read as what they are not."""
+    settings.TIME_ZONE = "Europe/Vienna"
+    assert found() == ["I-27"]
+
+
+def test_another_book_begins_with_its_own_weights_and_that_is_no_jump(
+    order: models.Order,
+) -> None:
+    """I-12: practice and live each have their own; within one book every step is judged."""
+    for book, old, new in (("a", 1.0, 1.15), ("b", 1.15, 0.5), ("b", 0.5, 0.55)):
+        _weight(old, new, f"{book}{new}")
+        WeightUpdate.objects.filter(period_key=f"{book}{new}").update(evidence={"book": book})
+    assert found() == []
+    WeightUpdate.objects.update(evidence={"book": "a"})
+    assert found() == ["I-12"]
 
 
 def test_command_prints_the_breaches_and_exits_1(order: models.Order) -> None:

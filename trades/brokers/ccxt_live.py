@@ -29,6 +29,7 @@ from trades.alerts import Alarm, Alert
 from trades.brokers.ccxt_values import VenueTrade
 from trades.brokers.send_checks import Check, no_checks
 from trades.brokers.venue_client import Hold, VenueClient, refuses_keys
+from trades.brokers.withdrawn import Withdrawn
 from trades.core.operating_limits import DEFAULTS, OperatingLimits
 from trades.errors import VenueRefused
 from trades.failpoints import disarm, failpoint
@@ -43,6 +44,7 @@ STOPS_EVERY_S = 5.0
 # Trades are asked for from a little before the order's decision: venues round their times.
 ORDER_MARGIN_MS = 60_000
 SWEEP_OVERLAP_MS = 3_600_000
+CLOSED = "MarketClosed"  # ccxt's word; whether the order was taken only a query tells
 REJECTIONS_TO_HALT = 10
 REJECTIONS_WINDOW = timedelta(minutes=10)
 
@@ -87,6 +89,8 @@ class VenueBroker:
         self._sweep_at_s = monotonic()
         self._stops_at_s = monotonic()
         self._foreign: dict[str, str] = {}
+        self._was_refused = False
+        self._withdrawn = Withdrawn(run, alarm)
 
     def submit(self, intent: OrderIntent, event: MarketEvent) -> SubmitResult:
         """Send one intent that is on disk, at most once; see ``trades.oms`` for each step.
@@ -152,6 +156,11 @@ class VenueBroker:
             order = oms.apply_word(client_order_id, word, self._fence)
         failpoint("stop.between")
         return oms.order_state(order)
+
+    def take_refusal(self) -> bool:
+        """True once after the venue refused an order: books or rules may no longer be right."""
+        told, self._was_refused = self._was_refused, False
+        return told
 
     def cancel_resting_entries(self) -> int:
         """Cancel entries that rest where no new risk is allowed; protective stops stay (CTL-13).
@@ -225,9 +234,11 @@ class VenueBroker:
         since_ms = self._since_ms(symbol, waiting)
         if since_ms is None:
             return []
-        fresh = self._unbooked(symbol, self._client.trades_since(symbol, since_ms))
+        trades = self._client.trades_since(symbol, since_ms)
+        if self._monotonic() >= self._sweep_at_s:
+            self._withdrawn.look(symbol, since_ms, trades)
         found: list[tuple[Fill, OrderIntent]] = []
-        for trade in fresh:
+        for trade in self._unbooked(symbol, trades):
             order = self._owner(trade)
             if order is None:
                 self._book_external(trade)
@@ -356,7 +367,9 @@ class VenueBroker:
     def _judge(self, intent: OrderIntent, answer: OrderState | Rejection | Unanswered) -> None:
         """Pull the brake where refusals show that going on is useless (F-052, F-056)."""
         if not isinstance(answer, Rejection):
+            self._was_refused |= isinstance(answer, Unanswered) and CLOSED in answer.reason
             return
+        self._was_refused = answer.by_venue
         self._refused(answer.code, answer.message)
         if intent.cause is Cause.PROTECTION:
             subject = f"{intent.strategy} {intent.symbol}"

@@ -102,6 +102,8 @@ class SendChecks:
                 pk__lt=ours.pk,
             )
             .exclude(status__in=_REFUSED)
+            # a leg is sent after the one before it has ended, for what that one left
+            .exclude(decision_id=ours.decision_id, leg__lt=ours.leg)
             .order_by("-pk")
             .first()
         )

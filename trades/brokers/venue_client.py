@@ -112,6 +112,10 @@ class VenueClient:
                 text = f"{self._venue.id} account is a classic one, allowed: a unified account"
                 raise VenueRefused("ACCOUNT_KIND", text)
 
+    def markets(self) -> Mapping[str, Any]:
+        """Return the market list as the venue gives it now; the client goes on by it."""
+        return self._read("load_markets", lambda: self._client.load_markets(True))
+
     def send(self, intent: OrderIntent) -> OrderState | Rejection | Unanswered:
         """Send one order, once. Whatever is not an explicit answer is ``Unanswered``."""
         arguments, params = order_arguments(self._client.id, intent)

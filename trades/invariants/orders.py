@@ -165,7 +165,9 @@ def no_order_stays_undecided() -> Iterator[Breach]:
         status__in=_UNDECIDED, updated_at__lt=limit, run__ended_at__isnull=True
     )
     for order in late:
-        age_s = (timezone.now() - order.updated_at).total_seconds()
+        # no age: a finding seen twice must read the same
         yield Breach(
-            "I-23", f"order {order.client_order_id} was {order.status} for {age_s:.0f} s, limit 120"
+            "I-23",
+            f"order {order.client_order_id} was {order.status} since "
+            f"{order.updated_at:%Y-%m-%d %H:%M:%S} UTC, limit {UNDECIDED_FOR.seconds} s",
         )

@@ -23,7 +23,7 @@ CHECKS: Mapping[str, tuple[Check, ...]] = {
     "I-10": (orders.no_order_is_larger_than_its_limits_allowed,),
     "I-11": (controls.multipliers_are_in_range,),
     "I-12": (controls.weights_move_by_steps,),
-    "I-13": (controls.every_health_change_has_a_cause,),
+    "I-13": (controls.every_health_change_has_a_cause, controls.nobody_enters_without_leave),
     "I-15": (books.decisions_cite_closed_candles, books.candles_are_finite),
     "I-16": (orders.fencing_tokens_never_fall_back,),
     "I-17": (platform.audit_chain_holds,),

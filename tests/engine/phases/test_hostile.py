@@ -7,10 +7,10 @@ from tests.engine.phases.hostile import fuzz_phase_7
 
 def test_no_hostile_policy_market_or_account_gets_an_entry_past_a_limit() -> None:
     """OPT-15, OPT-18, OPT-23, OPT-70, ORC-13: NaN, infinities and nonsense at every input."""
-    found = fuzz_phase_7(6_000, 7)
+    found = fuzz_phase_7(12_000, 8)
     assert (found.breaches, found.first_breach) == (0, "")
-    assert found.steps == found.sized + found.denied + found.raised == 6_000
-    assert found.sized > 1_500 and found.incidents > 500
+    assert found.steps == found.sized + found.denied + found.raised == 12_000
+    assert found.sized > 2_000 and found.incidents > 500
     assert (found.lowest, found.highest) == (0.1, 2.0)
     # the caps were not just never met
     assert 0.999 < found.fullest_position <= 1.0 and 0.99 < found.fullest_risk <= 1.0

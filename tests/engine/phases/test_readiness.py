@@ -30,7 +30,7 @@ def test_bars_in_the_regime_make_it_form_and_then_ready(dwell: int, level: str) 
     ("since_gap", "level"), [(5, "NOT_READY"), (10, "FORMING"), (20, "READY"), (30, "READY")]
 )
 def test_a_gap_starts_the_count_of_bars_anew(since_gap: int, level: str) -> None:
-    """D-14: other parts cannot make up for it."""
+    """D-14, F-067: other parts cannot make up for it."""
     ts_ms = BARS.ts_ms.copy()
     ts_ms[ROW - since_gap + 1 :] += 60_000
     gapped = replace(BARS, ts_ms=ts_ms)

@@ -176,7 +176,7 @@ def test_fee_is_taken_from_the_asset_it_is_charged_in(
 
 
 def test_step_commits_fills_and_clock_together(tmp_path: Path) -> None:
-    """F-002: a crash can leave neither a fill without its bar nor a bar without its fill."""
+    """A crash can leave neither a fill without its bar nor a bar without its fill."""
     market = Market(tmp_path, [(95.0, 96.0, 94.0, 95.5)])
     market.place("BUY", "LIMIT", price="98")
     other = Ledger(tmp_path / "practice.sqlite3")

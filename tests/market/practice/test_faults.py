@@ -1,4 +1,7 @@
-"""Every fault verb does to the unmodified client what its row says."""
+"""Every fault verb does to the unmodified client what it says.
+
+They show the injection; what the platform makes of each is shown by the tests of its rooms.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,6 @@ def quick(practice: PracticeProcess) -> Any:
 
 
 def test_order_accepted_but_unanswered_exists(practice: PracticeProcess, quick: Any) -> None:
-    """F-045."""
     practice.fault("order.create", "accept_then_timeout", nth=1)
     before = known(practice)
     with pytest.raises(ccxt.RequestTimeout):
@@ -50,7 +52,6 @@ def test_order_accepted_but_unanswered_exists(practice: PracticeProcess, quick: 
 
 
 def test_dropped_order_does_not_exist(practice: PracticeProcess, quick: Any) -> None:
-    """F-046."""
     practice.fault("order.create", "drop", nth=1)
     before = known(practice)
     with pytest.raises(ccxt.NetworkError):
@@ -69,7 +70,6 @@ def test_delayed_order_times_out_and_is_still_made(practice: PracticeProcess, qu
 
 
 def test_not_found_lag_hides_an_order_that_exists(practice: PracticeProcess, client: Any) -> None:
-    """F-047."""
     client_id = buy(client)
     practice.fault("order.query", "not_found_lag", lag_s=600)
     with pytest.raises(ccxt.OrderNotFound):
@@ -83,7 +83,7 @@ def test_not_found_lag_hides_an_order_that_exists(practice: PracticeProcess, cli
 def test_server_errors_leave_a_write_ambiguous(
     practice: PracticeProcess, client: Any, verb: str
 ) -> None:
-    """F-048: the venue may have accepted it, and here it has."""
+    """The venue may have accepted it, and here it has."""
     practice.fault("order.create", verb, nth=1, accept=True)
     before = known(practice)
     result = ask(client, lambda: buy(client), writes=True)
@@ -95,7 +95,7 @@ def test_server_errors_leave_a_write_ambiguous(
 def test_broken_answers_leave_a_write_ambiguous(
     practice: PracticeProcess, client: Any, verb: str
 ) -> None:
-    """F-048: ccxt itself would return an order without an id."""
+    """Ccxt itself would return an order without an id."""
     practice.fault("order.create", verb, nth=1)
     before = known(practice)
     result = ask(client, lambda: buy(client), writes=True)
@@ -104,7 +104,6 @@ def test_broken_answers_leave_a_write_ambiguous(
 
 
 def test_throttling_and_bans_carry_the_venues_wait(practice: PracticeProcess, client: Any) -> None:
-    """F-049, F-050."""
     for verb, wait_s in (("429", 7), ("418", 90)):
         practice.fault("account", verb, nth=1, retry_after_s=wait_s)
         result = ask(client, client.fetch_balance, writes=False)
@@ -113,7 +112,6 @@ def test_throttling_and_bans_carry_the_venues_wait(practice: PracticeProcess, cl
 
 
 def test_throttled_order_was_not_made(practice: PracticeProcess, client: Any) -> None:
-    """F-049."""
     practice.fault("order.create", "429", nth=1, retry_after_s=3)
     before = known(practice)
     result = ask(client, lambda: buy(client), writes=True)
@@ -122,7 +120,6 @@ def test_throttled_order_was_not_made(practice: PracticeProcess, client: Any) ->
 
 
 def test_revoked_key_is_an_authentication_error(practice: PracticeProcess) -> None:
-    """F-052."""
     fresh = practice.client()
     practice.fault("auth", "auth_off")
     with pytest.raises(ccxt.AuthenticationError):
@@ -130,7 +127,6 @@ def test_revoked_key_is_an_authentication_error(practice: PracticeProcess) -> No
 
 
 def test_scripted_rejection_keeps_code_and_sentence(practice: PracticeProcess, client: Any) -> None:
-    """F-056."""
     practice.fault("order.create", "reject:-2010", times=2, msg="No.")
     for _ in range(2):
         result = ask(client, lambda: buy(client), writes=True)
@@ -142,7 +138,6 @@ def test_scripted_rejection_keeps_code_and_sentence(practice: PracticeProcess, c
 def test_clock_offset_makes_requests_too_old_until_the_client_sets_its_clock(
     practice: PracticeProcess, client: Any
 ) -> None:
-    """F-058."""
     practice.fault("*", "clock_offset", ms=30_000)
     with pytest.raises(ccxt.InvalidNonce, match="-1021"):
         client.fetch_balance()
@@ -151,7 +146,6 @@ def test_clock_offset_makes_requests_too_old_until_the_client_sets_its_clock(
 
 
 def test_stale_balance_shows_the_account_of_before(practice: PracticeProcess, client: Any) -> None:
-    """F-061."""
     before = client.fetch_balance()["BTC"]
     practice.fault("account", "stale_balance")
     buy(client)
@@ -161,7 +155,6 @@ def test_stale_balance_shows_the_account_of_before(practice: PracticeProcess, cl
 
 
 def test_partial_fill_leaves_the_rest_resting(practice: PracticeProcess, client: Any) -> None:
-    """F-014."""
     practice.fault("order.fill", "partial", nth=1, fraction="0.5")
     price = client.fetch_order_book(BTC)["asks"][0][0]
     order = find(client, buy(client, 0.002, price))
@@ -171,7 +164,6 @@ def test_partial_fill_leaves_the_rest_resting(practice: PracticeProcess, client:
 
 
 def test_venue_can_fill_more_than_was_ordered(practice: PracticeProcess, client: Any) -> None:
-    """F-017."""
     practice.fault("order.fill", "overfill", nth=1, fraction="1.5")
     order = find(client, buy(client, 0.002))
     assert (order["amount"], order["filled"]) == (0.002, 0.003)
@@ -180,7 +172,7 @@ def test_venue_can_fill_more_than_was_ordered(practice: PracticeProcess, client:
 def test_order_can_fill_in_part_while_it_is_being_cancelled(
     practice: PracticeProcess, client: Any
 ) -> None:
-    """F-014: the fill is real though the order ends cancelled."""
+    """The fill is real though the order ends cancelled."""
     price = client.fetch_order_book(BTC)["bids"][0][0]
     client_id = buy(client, 0.002, price)
     practice.fault("order.cancel", "fill_on_cancel", nth=1, fraction="0.5")
@@ -193,7 +185,6 @@ def test_order_can_fill_in_part_while_it_is_being_cancelled(
 def test_cancel_can_be_refused_because_the_order_just_filled(
     practice: PracticeProcess, client: Any
 ) -> None:
-    """F-015."""
     price = client.fetch_order_book(BTC)["bids"][0][0]
     client_id = buy(client, 0.001, price)
     practice.fault("order.cancel", "fill_on_cancel", nth=1)
@@ -203,7 +194,6 @@ def test_cancel_can_be_refused_because_the_order_just_filled(
 
 
 def test_phantom_fill_is_listed_once_and_then_gone(practice: PracticeProcess, client: Any) -> None:
-    """F-062."""
     buy(client)
     real = {trade["id"] for trade in client.fetch_my_trades(BTC)}
     practice.fault("myTrades", "phantom_fill", nth=1)
@@ -212,7 +202,6 @@ def test_phantom_fill_is_listed_once_and_then_gone(practice: PracticeProcess, cl
 
 
 def test_client_ids_can_be_unique_for_ever(practice: PracticeProcess, client: Any) -> None:
-    """F-063."""
     client_id = buy(client)
     practice.fault("order.create", "unique_ids_forever")
     same = {"clientOrderId": client_id}
@@ -234,7 +223,6 @@ def test_client_ids_can_be_unique_for_ever(practice: PracticeProcess, client: An
 def test_candle_faults(
     practice: PracticeProcess, client: Any, verb: str, args: dict[str, Any]
 ) -> None:
-    """F-065, F-067, F-068, F-069."""
     client.load_markets()
     since = practice.status()["close_ms"] - 9 * 60_000
     good = client.fetch_ohlcv(BTC, "1m", since, 20)
@@ -251,14 +239,12 @@ def test_candle_faults(
 
 
 def test_trade_by_hand_is_in_the_ledger_as_manual(practice: PracticeProcess, client: Any) -> None:
-    """F-013."""
     practice.admin("POST", "/trade", {"symbol": "ETH/USDT", "side": "BUY", "quantity": "0.5"})
     assert client.fetch_balance()["ETH"]["total"] == 0.5
     assert practice.ledger()["orders"][-1]["source"] == "manual"
 
 
 def test_withdrawal_changed_filters_and_a_halt(practice: PracticeProcess, client: Any) -> None:
-    """F-053, F-054, F-055."""
     practice.admin("POST", "/balance", {"asset": "USDT", "delta": "-9000"})
     with pytest.raises(ccxt.InsufficientFunds):
         buy(client, 0.1)

@@ -36,7 +36,7 @@ def write_bars(path: Path, n_bars: int, symbol: str = BTC) -> Path:
 
 
 def test_orders_fills_balances_and_clock_survive_a_kill(own_practice: PracticeProcess) -> None:
-    """F-002: what was answered is on disk."""
+    """What was answered is on disk."""
     client = own_practice.client()
     own_practice.step(5)
     client.create_order(BTC, "market", "buy", 0.01, None, {"clientOrderId": "a" * 32})
@@ -55,7 +55,7 @@ def test_orders_fills_balances_and_clock_survive_a_kill(own_practice: PracticePr
 def test_order_killed_before_its_answer_is_there_after_the_restart(
     own_practice: PracticeProcess,
 ) -> None:
-    """F-002, I2: accepted once, found by its client id."""
+    """Accepted once, found by its client id."""
     client = own_practice.client(timeout_s=0.5)
     client.load_markets()
     own_practice.fault("order.create", "accept_then_timeout", nth=1)
@@ -75,7 +75,7 @@ def test_cash_is_given_once(own_practice: PracticeProcess) -> None:
 
 
 def test_fills_and_balances_agree_after_a_busy_day(own_practice: PracticeProcess) -> None:
-    """I5: balances are the sum of the fills, to the last digit."""
+    """Balances are the sum of the fills, to the last digit."""
 
     client = own_practice.client()
     for i in range(20):

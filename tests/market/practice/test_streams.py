@@ -94,7 +94,6 @@ async def test_my_trades_are_pushed_with_their_fee(practice: PracticeProcess, pr
 
 
 async def test_muted_stream_is_silent_though_open(practice: PracticeProcess, pro: Any) -> None:
-    """F-059."""
     await stepping(practice, lambda: pro.watch_trades(BTC))
     await asyncio.sleep(0.2)
     practice.fault("ws.market", "mute_ws")
@@ -127,7 +126,6 @@ async def test_a_muted_stream_delays_no_bar(practice: PracticeProcess, pro: Any)
 
 
 async def test_user_events_can_come_twice(practice: PracticeProcess, pro: Any) -> None:
-    """F-016."""
     practice.fault("ws.user", "dup_event")
     reports = await user_events(practice, pro)
     assert [r["x"] for r in reports] == ["NEW", "NEW", "TRADE", "TRADE"]
@@ -135,7 +133,7 @@ async def test_user_events_can_come_twice(practice: PracticeProcess, pro: Any) -
 
 
 async def test_user_events_can_come_in_the_wrong_order(practice: PracticeProcess, pro: Any) -> None:
-    """F-016: the fill before the accept."""
+    """The fill before the accept."""
     practice.fault("ws.user", "reorder", nth=1)
     reports = await user_events(practice, pro)
     assert [r["x"] for r in reports] == ["TRADE", "NEW"]
@@ -162,7 +160,6 @@ async def user_events(practice: PracticeProcess, pro: Any) -> list[dict[str, Any
 
 
 async def test_cut_socket_is_opened_again_by_ccxt(practice: PracticeProcess, pro: Any) -> None:
-    """F-060."""
     await stepping(practice, lambda: pro.watch_trades(BTC))
     await asyncio.sleep(0.2)
     practice.fault("ws.market", "cut_ws", times=1)

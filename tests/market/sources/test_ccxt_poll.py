@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import ccxt
 import numpy as np
 import pytest
 
 from engine.quality import validate_event
 from engine.types.bars import MarketEvent
-from market.errors import DataError, SourceUnavailable
+from market.errors import DataError, SourceUnavailable, SymbolRefused
 from market.sources.ccxt_poll import CcxtPollSource, flow_reader
 from market.sources.history import History, HistorySource, load_history
 from market.sources.instruments import instrument_for
@@ -163,6 +164,28 @@ def test_unavailable_venue_is_said_with_its_reason_and_loses_nothing(
         list(source.events())
     practice.clear_faults()
     assert len(list(source.events())) == 2
+
+
+def test_symbol_that_the_venue_refuses_takes_no_other_one_with_it(
+    practice: PracticeProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F-055: delisted while we run: the others are answered first, then it is said."""
+    source = polled(practice)
+    list(source.events())
+    practice.step()
+    true = source._client.fetch_ohlcv
+
+    def delisted(symbol: str, *rest: Any) -> Any:
+        if symbol == "BTC/USDT":
+            raise ccxt.BadSymbol('binance {"code":-1121,"msg":"Invalid symbol."}')
+        return true(symbol, *rest)
+
+    monkeypatch.setattr(source._client, "fetch_ohlcv", delisted)
+    seen = []
+    with pytest.raises(SymbolRefused, match="BTC/USDT -1121"):
+        for event in source.events():
+            seen.append(event)
+    assert [event.symbol for event in seen] == ["ETH/USDT"]
 
 
 def test_unlisted_symbol_is_bad_data(practice: PracticeProcess) -> None:

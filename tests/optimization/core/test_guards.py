@@ -37,8 +37,18 @@ from tests.engine.test_session import FIRST, opened
 
 CODES = ("one", "two")
 EAGER = replace(CONFIG, ensemble_trades=False, required_readiness=Readiness.NOT_READY)
-# caps that would deny the second strategy first, out of the way
-ROOMY = dict.fromkeys(("max_position_size", "max_strategy_exposure", "max_gross_exposure"), D("1"))
+# limits that would deny the second strategy first, out of the way
+ROOMY = dict.fromkeys(
+    (
+        "max_position_size",
+        "max_strategy_exposure",
+        "max_gross_exposure",
+        "max_week_loss",
+        "max_jump_1m",
+        "max_jump_5m",
+    ),
+    D("1"),
+)
 # what must not move with the layer on
 Guards = list[tuple[str, Action, str]]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 from dataclasses import replace
 
 import pytest
@@ -141,7 +143,91 @@ def test_another_window_takes_hold_of_a_fresh_decomposition_only() -> None:
     assert (later.performance.trades, later.performance.window_trades) == (len(WINS), 50)
 
 
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 1e9, -1e9, 1e308])
+def test_a_broken_row_holds_its_strategys_weight_and_nobody_elses(bad: float) -> None:
+    """F-081: skipped for the period with its reason; the next one moves on sound evidence."""
+    broken = outcomes([*WINS[:18], 0.0, *WINS[18:]])
+    broken[18] = replace(broken[18], trade=replace(broken[18].trade, r_multiple=bad))
+    others = outcomes(WINS, first=100, strategy="two")
+    base = {"one": 1.0, "two": 1.0}
+    state, changes = next_state(
+        LayerState(), observed([*broken, *others], weights=base), NOW, SETTINGS
+    )
+    assert state.weights()["one"] == 1.0 and state.weights()["two"] > 1.0
+    assert {change.strategy for change in changes.weights} == {"two"}
+    assert list(changes.refused) == ["one"] and str(bad) in changes.refused["one"]
+    assert changes.taken == len(broken) + len(others)
+    assert changes.edges == ()
+    json.dumps(state.to_json(), allow_nan=False)
+    more = outcomes(WINS, first=200, from_ms=NOW)
+    state, changes = next_state(state, observed(more, weights=base), NOW + HOUR_MS, SETTINGS)
+    assert changes.refused == {} and 1.0 < state.weights()["one"] <= 1.15
+
+
+def test_no_trades_leave_every_weight_and_status_as_they_are() -> None:
+    """F-081, F-082: nothing is known, so nothing is divided by it."""
+    state, changes = next_state(LayerState(), observed(weights={"one": 0.7}), NOW, SETTINGS)
+    assert (state.weights(), changes.weights, changes.edges) == ({"one": 0.7}, (), ())
+
+
+def test_a_regime_that_flips_every_update_moves_a_weight_by_bounded_steps() -> None:
+    """F-080, I-12, D-17, D-30: 15 % an update, 30 % in any 24 h, whatever the regime says."""
+    state, sequence, moves = LayerState(), 1, []
+    for hour in range(60):
+        regime, r = (("TRENDING", 2.0), ("RANGING", -2.0))[hour % 2]
+        fresh = outcomes(
+            [r] * 8,
+            first=sequence,
+            from_ms=NOW + hour * HOUR_MS,
+            every_ms=1_000,
+            entry_regime=regime,
+        )
+        sequence += len(fresh)
+        now_ms = NOW + (hour + 1) * HOUR_MS
+        given_now = observed(fresh, regimes={"BTC/USDT": regime})
+        before = state.weights().get("one", 1.0)
+        state, _ = next_state(state, given_now, now_ms, SETTINGS)
+        moves.append((now_ms, before, state.weights()["one"]))
+    assert len({regime for _, regime in state.book.stored}) == 3, "a weight for each regime"
+    turns = sum(new != old for _, old, new in moves)
+    assert turns > 3, "a weight that stood still would prove nothing"
+    for at_ms, old, new in moves:
+        assert 0.1 <= new <= 2.0
+        assert abs(new - old) <= 0.15 * old + 1e-12
+        day = [m for m in moves if at_ms - 24 * HOUR_MS <= m[0] <= at_ms]
+        lowest = min(m[1] for m in day)
+        assert sum(abs(m[2] - m[1]) for m in day) <= 0.3 * lowest + 1e-9
+
+
 # -- health ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_adverse", [True, False], ids=["adverse", "every hour"])
+def test_results_that_alternate_flap_no_status(is_adverse: bool) -> None:
+    """F-084, OPT-35: each edge waits out the dwell of the status it leaves; only the alarm of the
+    sequential test, which cuts risk, comes sooner. One return a day is the most there can be.
+
+    Adverse results lose whenever the strategy is active and win whenever it is not.
+    """
+    standings = {"one": Standing(ACTIVE, 0)}
+    state, edges, sequence = LayerState(), [], 1
+    for hour in range(24 * 10):
+        at_ms = NOW + hour * HOUR_MS
+        loses = standings["one"].status is ACTIVE if is_adverse else hour % 2 == 0
+        rs = [-1.0] * 25 if loses else [2.0] * 25
+        fresh = outcomes(rs, first=sequence, from_ms=at_ms - HOUR_MS, every_ms=1_000)
+        sequence += len(fresh)
+        state, changes = next_state(state, observed(fresh, standings), at_ms, SETTINGS)
+        for edge in changes.edges:
+            standings["one"] = Standing(edge.to_status, at_ms)
+            edges.append((at_ms, edge))
+    for (was_ms, earlier), (at_ms, edge) in itertools.pairwise(edges):
+        assert edge.from_status is earlier.to_status
+        if edge.reason_code != "SEQUENTIAL_ALARM":
+            assert at_ms - was_ms >= (6 if edge.from_status is ACTIVE else 24) * HOUR_MS
+    returns = [edge for _, edge in edges if edge.to_status is ACTIVE]
+    assert len(returns) <= 10
+    assert len(returns) > 5 or not is_adverse, "a strategy that never moved would prove nothing"
 
 
 def test_a_loser_degrades_is_suspended_and_retires_by_time_alone() -> None:
@@ -187,7 +273,7 @@ def test_shadow_trades_move_no_weight_no_figure_and_no_history() -> None:
 
 
 def test_a_trade_of_an_unknown_strategy_is_counted_and_judged_by_nobody() -> None:
-    """F-017: rows may be older than the configuration."""
+    """OPT-37: rows may be older than the configuration."""
     strange = outcomes(LOSSES, strategy="gone")
     state, changes = next_state(LayerState(), observed(strange), NOW, SETTINGS)
     assert changes.taken == len(LOSSES) and set(state.strategies) == {"one"}

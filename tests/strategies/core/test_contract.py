@@ -142,6 +142,7 @@ class TestEveryRule:
         assert (up.exit_long != down.exit_short).sum() <= 2
 
     def test_market_that_stands_still_gives_no_opinion_and_no_proposal(self, code: str) -> None:
+        """F-070: no volume, no range: nothing is divided by zero and nothing is said."""
         columns = columns_of(code, flat(400))
         assert not columns.side.any()
         assert (columns.probability_up == 0.5).all()

@@ -84,12 +84,12 @@ def test_a_candle_of_another_timeframe_or_venue_marks_nothing():
     assert position_list(run=run)[0].mark_price is None
 
 
-def test_positions_cost_two_queries_however_many_there_are(django_assert_num_queries):
+def test_positions_cost_three_queries_however_many_there_are(django_assert_num_queries):
     run = make_run()
     for n in range(20):
         make_lot(run, symbol=f"C{n}/USDT")
         make_candle(symbol=f"C{n}/USDT")
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(3):
         assert len(position_list(run=run)) == 20
 
 
