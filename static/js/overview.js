@@ -377,12 +377,14 @@
         cash: Number(point.cash),
         exposure,
         exposure_fraction: equity > 0 ? exposure / equity : null,
-        return_fraction: equity / state.run.starting_cash_quote - 1,
+        // money put in or taken out is no gain: only the server knows of it
+        return_fraction: state.account ? state.account.return_fraction : null,
         drawdown_fraction: point.drawdown_fraction,
         worst_drawdown_fraction: Math.max(worst, point.drawdown_fraction),
         day_pnl: Number(point.day_pnl),
       };
       equitySoon();
+      refreshSoon();
     }))
     .on("decisions", ours((row, frame) => TP.decisions.add({ run: state.run.code, ...row, seq: frame.seq })))
     .on("fills", ours(refreshSoon))
