@@ -8,6 +8,7 @@ from typing import Any
 
 from monitoring.components import component_list, state_of
 from monitoring.models import Alert
+from monitoring.wording import measure_words
 from resources import selectors as resources
 from resources.core.health import Health
 from resources.core.readings import metric_of
@@ -80,6 +81,7 @@ def system_charts(now: datetime, *, hours: float) -> dict[str, Any]:
             name: [
                 {
                     "key": key,
+                    "name": _line_name(name, key),
                     "unit": metric_of(key).unit.value,
                     "at_ms": [at for at, _ in series[key]],
                     "values": [value for _, value in series[key]],
@@ -97,6 +99,13 @@ def system_charts(now: datetime, *, hours: float) -> dict[str, Any]:
             for row in actions
         ],
     }
+
+
+def _line_name(chart: str, key: str) -> str:
+    """Return what the legend calls a line; the chart of processes says itself that it is memory."""
+    if chart == "processes":
+        return key.removeprefix("process:").rpartition(".")[0]
+    return measure_words(key)
 
 
 def system_page_rows(now: datetime) -> dict[str, Any]:

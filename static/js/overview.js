@@ -115,7 +115,7 @@
   }
 
   function showPositions() {
-    const heads = [["Strategy"], ["Symbol"], ["Age", "num"], ["Quantity", "num"], ["Entry", "num"], ["Mark", "num"], ["Stop", "num"], ["Target", "num"], ["So far", "num"], ["Open PnL", "num"], ...(TP.positionActions ? [["Act"]] : [])];
+    const heads = [["Strategy"], ["Symbol"], ["Age", "num"], ["Quantity", "num"], ["Entry", "num"], ["Mark", "num"], ["Stop", "num"], ["Target", "num"], ["So far", "num"], ["Open PnL", "num"], ...(TP.positionActions ? [["Act", "acts"]] : [])];
     const seen = state.pace.bars_seen === 1 ? "1 bar" : format.number(state.pace.bars_seen, 0) + " bars";
     const why = state.pace.bars_seen ? speed() + seen + " seen; a position opens when a proposal passes all phases." : "The first bar is on its way; a position opens when a proposal passes all phases.";
     byId("positions").replaceChildren(table(heads, state.positions.map(positionRow), ["No open position", why]));
@@ -377,12 +377,14 @@
         cash: Number(point.cash),
         exposure,
         exposure_fraction: equity > 0 ? exposure / equity : null,
-        return_fraction: equity / state.run.starting_cash_quote - 1,
+        // money put in or taken out is no gain: only the server knows of it
+        return_fraction: state.account ? state.account.return_fraction : null,
         drawdown_fraction: point.drawdown_fraction,
         worst_drawdown_fraction: Math.max(worst, point.drawdown_fraction),
         day_pnl: Number(point.day_pnl),
       };
       equitySoon();
+      refreshSoon();
     }))
     .on("decisions", ours((row, frame) => TP.decisions.add({ run: state.run.code, ...row, seq: frame.seq })))
     .on("fills", ours(refreshSoon))

@@ -43,6 +43,7 @@
     cells["drawdown-limit"].textContent = format.isNumber(limits.drawdown_limit_fraction)
       ? "of " + format.percent(limits.drawdown_limit_fraction, 1)
       : "no limit set";
+    for (const name of ["day-limit", "drawdown-limit"]) cells[name].title = cells[name].textContent;
     meter(cells["drawdown-meter"], limits.drawdown_fraction, limits.drawdown_limit_fraction);
   }
 

@@ -3,9 +3,36 @@
   "use strict";
   const grid = document.querySelector("[data-system]");
   const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  const scale = { bytes: 1e-6 };
+  const scale = { bytes: 1 / 1048576 };
   const LABELLED = 4;
+  const APART_SHARE = 0.03; // of the span shown: closer names would lie on one another
+  let spanMs = 0;
   const formats = { processors: ".0%", memory: ".0%" };
+
+  /* The newest actions, without those whose name would cover another's. */
+  function apart(actions) {
+    const all = actions.map((a) => a.at_ms);
+    const least = APART_SHARE * Math.max(spanMs, Math.max(...all) - Math.min(...all));
+    const kept = [];
+    for (const action of actions) {
+      if (kept.length < LABELLED && kept.every((one) => Math.abs(one.at_ms - action.at_ms) >= least)) kept.push(action);
+    }
+    return kept;
+  }
+
+  function legend(name, traces) {
+    const items = traces.map((trace) => {
+      const swatch = window.TP.el("span", { class: "swatch" });
+      if (trace.line.dash === "dash") {
+        swatch.classList.add("dashed");
+        swatch.style.borderColor = trace.line.color;
+      } else {
+        swatch.style.background = trace.line.color;
+      }
+      return window.TP.el("li", null, swatch, trace.name);
+    });
+    document.querySelector('[data-legend="' + name + '"]').replaceChildren(...items);
+  }
 
   function layout(name, actions) {
     const axis = { gridcolor: token("--line"), linecolor: token("--line"), zeroline: false, tickfont: { size: 11, color: token("--muted") }, automargin: true };
@@ -14,12 +41,13 @@
       plot_bgcolor: "rgba(0,0,0,0)",
       font: { family: token("--font"), size: 12, color: token("--text") },
       margin: { l: 48, r: 16, t: 8, b: 32 },
-      showlegend: true,
-      legend: { orientation: "h", y: -0.16, font: { size: 11 } },
+      showlegend: false,
+      hovermode: "x unified",
+      hoverlabel: { bgcolor: token("--surface-3"), bordercolor: token("--line-strong"), font: { size: 12, color: token("--text") } },
       xaxis: { ...axis, type: "date" },
       yaxis: { ...axis, rangemode: "tozero", tickformat: formats[name] || "" },
       shapes: actions.map((a) => ({ type: "line", x0: new Date(a.at_ms), x1: new Date(a.at_ms), yref: "paper", y0: 0, y1: 1, line: { color: a.verdict === "success" ? token("--up") : token("--faint"), width: 1, dash: "dot" } })),
-      annotations: actions.slice(0, LABELLED).map((a) => ({ x: new Date(a.at_ms), yref: "paper", y: 1, yanchor: "top", text: a.action, textangle: -90, xanchor: "right", showarrow: false, font: { size: 10, color: token("--muted") } })),
+      annotations: apart(actions).map((a) => ({ x: new Date(a.at_ms), yref: "paper", y: 1, yanchor: "top", text: a.action, textangle: -90, xanchor: "right", showarrow: false, font: { size: 10, color: token("--muted") } })),
     };
   }
 
@@ -30,7 +58,7 @@
       const traces = lines.map((l, i) => ({
         type: "scatter",
         mode: "lines",
-        name: l.key.replace("process:", "").replace(".rss", "").replace("work:", ""),
+        name: l.name,
         x: l.at_ms.map((at) => new Date(at)),
         y: l.values.map((v) => (v === null ? null : v * (scale[l.unit] || 1))),
         line: { color: token("--c" + ((i % 6) + 1)), width: 1.6, dash: i < 6 ? "solid" : "dash" },
@@ -39,6 +67,9 @@
       node.hidden = !has;
       const empty = document.querySelector('[data-empty="' + name + '"]');
       if (empty) empty.hidden = has;
+      legend(name, has ? traces : []);
+      const times = lines.flatMap((l) => l.at_ms);
+      spanMs = times.length ? Math.max(...times) - Math.min(...times) : 0;
       if (has) window.Plotly.react(node, traces, layout(name, data.actions), { displayModeBar: false, responsive: true });
     }
   }

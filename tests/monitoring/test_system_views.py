@@ -38,7 +38,7 @@ def test_the_page_works_without_samples_and_shows_them_when_there_are(client, sa
     assert page.status_code == 200
     text = page.content.decode()
     assert "shed-research" in text
-    assert "0.4000" in text
+    assert "40.0 %" in text
     assert "Only observe" not in text
     Sample.objects.all().delete()
     assert client.get(reverse("system")).status_code == 200
