@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +19,8 @@ from tests.trades.asked_run import BTC, STRATEGY, AskedRun
 from tests.trades.order_factory import make_intent
 from trades import models
 from trades.books import resumed
-from trades.invariants import check_all
+from trades.brokers.withdrawn import Withdrawn
+from trades.invariants import check_all, venue
 from trades.invariants.registry import CHECKS
 from trades.requests import request_adjust, request_book_external
 
@@ -55,7 +57,7 @@ def sold(asked: AskedRun, quantity: str, *, at_ms: int, event: MarketEvent) -> E
     return outcome
 
 
-def sweeping(asked: AskedRun, told: Resumed = Resumed()) -> TradingBook:
+def sweeping(asked: AskedRun, told: Resumed | None = None) -> TradingBook:
     """Give the run a book that knows which remainders no order could close."""
     was: Any = asked.book
     asked.book = TradingBook(
@@ -67,7 +69,7 @@ def sweeping(asked: AskedRun, told: Resumed = Resumed()) -> TradingBook:
         gatekeeper=asked.gate,
         policy=was._policy,
         instruments=asked.instruments,
-        resumed=told,
+        resumed=told or Resumed(),
     )
     return asked.book
 
@@ -142,7 +144,9 @@ def test_a_withdrawal_at_an_event_behind_the_last_one_is_no_drawdown_after_a_res
     assert point.peak_equity_quote < 6_000
 
 
-def test_a_trade_by_hand_that_closed_lots_of_two_strategies_breaks_no_invariant() -> None:
+def test_a_trade_by_hand_that_closed_lots_of_two_strategies_breaks_no_invariant(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """F-013, I-3: booked in parts, and its own row says so; nobody is stopped for it."""
     asked = AskedRun()
     asked.hold("0.01")
@@ -157,5 +161,15 @@ def test_a_trade_by_hand_that_closed_lots_of_two_strategies_breaks_no_invariant(
     asked.tick()
     assert set(models.Fill.objects.values_list("trade_id", flat=True)) >= {"900", "900.1"}
     assert breaches("I-3", "I-4", "I-5", "I-6", "I-7", "I-8", "I-21") == []
+    models.TradingRun.objects.update(mode=models.Mode.PRACTICE)
+    listed = [{"symbol": BTC, "trade_id": name} for name in ("t0", "t1", "900")]
+    monkeypatch.setattr(venue, "ledger", lambda: {"fills": listed, "orders": []})
+    assert breaches("I-3") == [], "the venue lists the trade once, under its own name"
+    alarms: list[str] = []
+    withdrawn = Withdrawn(asked.run, lambda alert: alarms.append(alert.subject))
+    trades = [SimpleNamespace(trade_id=name) for name in ("t0", "900")]
+    for _ in range(2):
+        withdrawn.look(BTC, 0, trades)  # type: ignore[arg-type]
+    assert alarms == [f"{BTC} t1"], "what the venue took back is told, and no part of ours"
     models.ExternalFill.objects.update(closed_lots=False)
     assert breaches("I-3") == ["I-3 trade 900 in BTC/USDT is booked as ours and as external"]
