@@ -83,6 +83,7 @@ class Protection:
         self._identity = identity
         self._instruments = dict(instruments)
         self._named = dict(named or {})
+        self._is_heard = watch is not None
         self._watch = watch or SilentProtectionWatch()
         self._refused: dict[Key, tuple[Decimal | None, Decimal]] = {}
         self._since_ms: dict[Key, int] = {}
@@ -92,6 +93,13 @@ class Protection:
     def is_telling(self) -> bool:
         """True where the watch was told of a position, or was not told anything yet."""
         return self._told is None or bool(self._told)
+
+    @property
+    def is_counting(self) -> bool:
+        """True while a position without its stop is about to be told of, or nothing was told yet:
+        bars may be hours apart, a person hears of it after ``PATIENCE_MS``."""
+        told = self._told
+        return self._is_heard and (told is None or bool(self._since_ms.keys() - told.keys()))
 
     def plan(self, standing: Standing, event: MarketEvent) -> StopPlan:
         """Return what to cancel and what to send so that each position has its one stop."""

@@ -84,7 +84,7 @@ class TradingSession:
     def has_news(self) -> bool:
         """True where a clock event before the next bar may have something to book."""
         asked = self._requests is not None and self._requests.waiting()
-        return asked or self._book.broker.has_news() or self._side_books.has_news()
+        return asked or self._book.has_news() or self._side_books.has_news()
 
     def _on_bar(self, event: MarketEvent, outcome: EventOutcome) -> None:
         bar = event.bar

@@ -7,7 +7,7 @@ same analyses with another account: it is this one class that trades in all of t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Protocol
 
@@ -45,6 +45,15 @@ class BookJournal(Protocol):
     def record_intent(self, intent: OrderIntent) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """What a book knew before a restart and its ledger does not tell: when each position that an
+    exit last touched had that fill, and the time of the newest equity point (-1 before any)."""
+
+    remainders: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    marked_at_ms: int = -1
+
+
 class TradingBook:
     """Books fills, decides on proposals within the limits, and marks equity."""
 
@@ -61,11 +70,12 @@ class TradingBook:
         protection: Protection | None = None,
         instruments: Mapping[str, Instrument] | None = None,
         entries: EntryDesk | None = None,
+        resumed: Resumed = Resumed(),
     ) -> None:
         """``protection`` keeps a stop at the broker for each position; without one a stop is
         judged at the bar's close alone. ``instruments`` tell which remainders no order could
         close: those are swept (F-019). ``entries`` shapes and follows entry orders; without it all
-        of them go to the market."""
+        of them go to the market. ``resumed`` is what the book before a restart knew."""
         self.account = account
         self.broker = broker
         self._identity = identity
@@ -76,7 +86,8 @@ class TradingBook:
         self._protection = protection
         self._instruments = dict(instruments or {})
         self._entries = entries
-        self._remainders: set[tuple[str, str]] = set()
+        self._remainders = dict(resumed.remainders)
+        self._marked_at_ms = resumed.marked_at_ms
         self._judged: tuple[Decimal, Decimal, Decimal] | None = None
 
     def observe(self, event: MarketEvent) -> None:
@@ -111,7 +122,8 @@ class TradingBook:
                 outcome.trades.append(trade)
                 self._judge_streak(trade, event)
             if intent.purpose.reduces_risk:
-                self._remainders.add((intent.strategy, fill.symbol))
+                key = (intent.strategy, fill.symbol)
+                self._remainders[key] = max(fill.ts_ms, self._remainders.get(key, fill.ts_ms))
         if self._remainders:
             self._sweep_dust(event, outcome, regimes)
 
@@ -120,16 +132,19 @@ class TradingBook:
     ) -> None:
         """Close what an exit left over where no order could close it (F-019), once nothing of the
         position is on the way. It is no act of the market's: no streak and no policy hears of it.
+
+        It is never earlier than the fill that left it, which may have been booked at a bar that
+        closed before it: rows are read back in the order of their times.
         """
         ledger = self.account.ledger
         moving = {(order.strategy, order.symbol) for order in self.broker.open_intents()}
-        for strategy, symbol in sorted(self._remainders - moving):
-            self._remainders.discard((strategy, symbol))
+        for strategy, symbol in sorted(self._remainders.keys() - moving):
+            at_ms = max(event.ts_ms, self._remainders.pop((strategy, symbol)))
             instrument = self._instruments.get(symbol)
             if instrument is None or not ledger.is_dust(strategy, instrument):
                 continue
             regime = regimes.get(symbol, "")
-            swept = ledger.sweep_dust(strategy, symbol, event.ts_ms, regime)
+            swept = ledger.sweep_dust(strategy, symbol, at_ms, regime)
             self._journal.record_lots(swept.opened, swept.changed)
             for trade in swept.trades:
                 self._journal.record_trade(trade)
@@ -145,6 +160,11 @@ class TradingBook:
     def holdings(self, symbol: str) -> Positions:
         """Return the open positions in one symbol by strategy code."""
         return self.account.holdings(symbol)
+
+    def has_news(self) -> bool:
+        """True where a clock event before the next bar may change something or tell somebody."""
+        is_counting = self._protection is not None and self._protection.is_counting
+        return is_counting or self.broker.has_news()
 
     def has_on_the_way(self) -> bool:
         """True where an order may still change what is held; protective stops do not count."""
@@ -249,10 +269,15 @@ class TradingBook:
                 self._protection.refused(intent, result)
 
     def mark(self, event: MarketEvent, outcome: EventOutcome) -> bool:
-        """Take an equity point and let the breakers look; False where nothing can have moved."""
+        """Take an equity point and let the breakers look; False where nothing can have moved.
+
+        Points never go back in time: a bar that comes after a clock event may have closed before
+        it, and the newest point is what the books are, also for whoever reads them back.
+        """
         if event.kind is not EventKind.BAR and not outcome.fills and not outcome.adjustments:
             return False
-        point = self.account.ledger.equity_point(event.ts_ms)
+        self._marked_at_ms = max(self._marked_at_ms, event.ts_ms)
+        point = self.account.ledger.equity_point(self._marked_at_ms)
         outcome.equity = point
         self._journal.record_equity(point, event)
         self._judge(point, event)

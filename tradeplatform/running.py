@@ -166,6 +166,7 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
         protection=protection_of(run, config, client, identity, instruments, watch),
         instruments=instruments,
         entries=EntryDesk(bootstrap.entry_rules(config), identity, instruments),
+        resumed=books.resumed(run),
     )
     asked = StoredInstructions(run)
     session = TradingSession(

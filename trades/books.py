@@ -11,6 +11,7 @@ from django.db.models import Max
 from engine.equity import DAY_MS, EquityCurveState
 from engine.ledger import Ledger
 from engine.ledger_state import DUST
+from engine.trading_book import Resumed
 from engine.types.bars import Instrument
 from engine.types.ledger import Lot
 from engine.types.orders import Cause, Purpose
@@ -104,6 +105,19 @@ def _sweep_again(
         row = rows.pop(0)
         ledger.mark(row.symbol, row.exit_price)
         ledger.sweep_dust(*key, records.milliseconds(row.closed_at), row.exit_regime)
+
+
+def resumed(run: models.TradingRun) -> Resumed:
+    """Return what a book has to know beside its ledger after a restart."""
+    last = models.EquityPoint.objects.filter(run=run).order_by("-at").first()
+    remainders: dict[tuple[str, str], int] = {}
+    held = models.Lot.objects.filter(run=run, is_open=True).values_list("strategy", "symbol")
+    for strategy, symbol in held.distinct().order_by("strategy", "symbol"):
+        fills = models.Fill.objects.filter(run=run, strategy=strategy, symbol=symbol)
+        newest = fills.select_related("order").order_by("-pk").first()
+        if newest is not None and newest.order.purpose == Purpose.EXIT:
+            remainders[strategy, symbol] = records.milliseconds(newest.executed_at)
+    return Resumed(remainders, -1 if last is None else records.milliseconds(last.at))
 
 
 def newest_stops(run: models.TradingRun) -> dict[tuple[str, str], tuple[int, int]]:

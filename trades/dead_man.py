@@ -13,6 +13,7 @@ from typing import Protocol
 
 from engine.types.orders import OrderStatus, OrderType, Purpose
 from trades import models
+from trades.send_rules import AT_THE_VENUE
 
 COUNTDOWN_S = 60.0
 BEAT_S = 20.0
@@ -45,7 +46,8 @@ class DeadMan:
         self._venue = venue
         self._told = told
         self._monotonic = monotonic
-        self._is_running = False
+        # where an entry rested when the process before this one died, its countdown may go on
+        self._is_running = self._entry_rests()
         self._due_at_s = monotonic()
 
     def beat(self) -> None:
@@ -66,8 +68,16 @@ class DeadMan:
         self._due_at_s = self._monotonic() + (BEAT_S if is_wanted else 0.0)
 
     def _is_wanted(self) -> bool:
-        at_venue = models.Order.objects.filter(run_id=self._run_id, status__in=_AT_VENUE)
-        if not at_venue.filter(purpose=Purpose.ENTRY).exists():
+        if not self._entry_rests():
             return False
-        protective = at_venue.exclude(purpose=Purpose.ENTRY)
+        # the account may be shared by runs, and a stop without an answer may rest all the same
+        venue = models.TradingRun.objects.filter(pk=self._run_id).values("venue")
+        protective = models.Order.objects.filter(
+            run__venue__in=venue, purpose=Purpose.EXIT, status__in=AT_THE_VENUE
+        )
         return not protective.exclude(order_type=OrderType.MARKET.value).exists()
+
+    def _entry_rests(self) -> bool:
+        return models.Order.objects.filter(
+            run_id=self._run_id, purpose=Purpose.ENTRY, status__in=_AT_VENUE
+        ).exists()

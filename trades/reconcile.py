@@ -179,7 +179,12 @@ class RunReconciler:
             oms.expire(order.client_order_id, self._fence, code="NEVER_SENT", text=text)
             report.expired.append(order.client_order_id)
             return
-        answer = self._broker.send(records.order_intent(order))
+        intent = records.order_intent(order)
+        if self._client.hold(intent) is not None:
+            # the venue wants silence: asking it on would only make that longer (F-049)
+            report.undecided.append(order.client_order_id)
+            return
+        answer = self._broker.send(intent)
         waits = isinstance(answer, OrderState) and answer.status is OrderStatus.INTENT
         (report.undecided if waits else report.resent).append(order.client_order_id)
 

@@ -245,6 +245,24 @@ def test_a_position_without_its_stop_for_a_minute_is_told_and_untold() -> None:
     assert room.told.found == {}
 
 
+def test_whoever_waits_to_be_told_is_not_left_until_the_next_bar() -> None:
+    """I-20: bars may be hours apart, and a person hears of it after a minute all the same."""
+    room = Room(halted=True)
+    assert room.protection.is_counting, "what an earlier process told may be over"
+    room.plan(0)
+    assert room.protection.is_counting
+    room.plan(PATIENCE_MS + 1, EventKind.CLOCK)
+    assert not room.protection.is_counting, "told, nothing more to say before the next bar"
+    room.halted = False
+    room.settled()
+    assert not room.protection.is_counting
+
+
+def test_a_replay_counts_nothing_because_nobody_listens() -> None:
+    """I-20: no event more than the bars bring."""
+    assert not Protection(IDENTITY, {BTC: instrument()}).is_counting
+
+
 def test_a_short_is_protected_from_above() -> None:
     short = replace(HELD, quantity_base=D("-0.002"), stop_price=D("50500"))
     (stop,) = Room([short]).plan().new

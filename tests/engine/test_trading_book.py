@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from decimal import Decimal as D
 from typing import Any
 
 import pytest
 
+from engine.announce import EventOutcome
 from engine.client_ids import RunIdentity
 from engine.limits import RiskLimits
 from engine.matching import FeeIn
@@ -20,6 +22,7 @@ from engine.side_books import COUNTERFACTUAL, SideBooks, SideMarket, SidePlan
 from engine.side_gates import CounterfactualGate
 from engine.types.bars import EventKind, MarketEvent
 from engine.types.orders import Cause, OrderIntent, Purpose
+from engine.types.requests import Adjustment
 from tests.bar_factory import random_walk
 from tests.engine.books import BTC, instrument
 from tests.engine.phases.scene import CONFIG, Gate, Incidents, Rule, book_at, fail_safe, pipeline
@@ -184,3 +187,45 @@ def test_a_fee_in_base_leaves_dust_that_is_swept_and_no_exit_that_is_retried(
     assert len(names) == len({i.client_order_id for i in entries}) - still_open, "no exit twice"
     assert all(f.quantity_base % traded[BTC].lot_size == 0 for f, _ in exits)
     assert of.account.losing_streak("one") <= len(exits)
+
+
+class Listening:
+    """A protection watch."""
+
+    def __init__(self) -> None:
+        self.found: list[Any] = []
+
+    def unprotected(self, found: Any) -> None:
+        self.found.append(dict(found))
+
+
+def test_a_position_whose_stop_is_missing_makes_news_until_a_person_was_told() -> None:
+    """I-20: the loop wakes for it between two bars."""
+    gate, told = Gate(), Listening()
+    protection = Protection(IDENTITY, {BTC: instrument()}, watch=told)
+    of = room(gatekeeper=gate, protection=protection)
+    assert of.session.has_news(), "the first event says what stands"
+    row = ROWS.start
+    of.session.on_event(event_at(BARS, row, book_at))
+    gate.state = TradingState.HALTED
+    event = event_at(BARS, row, book_at)
+    seen = [of.session.has_news()]
+    for seconds in (1, 2, 63, 64):
+        at_ms = event.now_ms + seconds * 1_000
+        of.session.on_event(MarketEvent(EventKind.CLOCK, "", at_ms, at_ms))
+        seen.append(of.session.has_news())
+    assert [list(found) for found in told.found] == [[], [("one", BTC)]]
+    assert seen[1] is True and seen[-1] is False
+
+
+def test_equity_points_never_go_back_in_time() -> None:
+    """I-6: a bar that comes after a clock event may have closed before it."""
+    of = room()
+    walk(of, range(ROWS.start, ROWS.start + 1))
+    bar = event_at(BARS, ROWS.start + 1, book_at)
+    ahead = MarketEvent(EventKind.CLOCK, "", bar.ts_ms + 500, bar.ts_ms + 500)
+    outcome = EventOutcome(ahead)
+    outcome.adjustments.append(Adjustment("USDT", D(1), D(1), D(1), D(1), ahead.ts_ms))
+    of.session._book.mark(ahead, outcome)
+    of.session.on_event(bar)
+    assert [point.ts_ms for point in of.journal.points][-2:] == [ahead.ts_ms, ahead.ts_ms]

@@ -78,6 +78,33 @@ def test_a_countdown_never_takes_a_protective_stop_with_it(scene: Scene) -> None
     assert scene.beat(60) == [60.0, 0.0]
 
 
+@pytest.mark.parametrize("status", ["SENDING", "UNKNOWN"])
+def test_a_stop_without_an_answer_ends_the_countdown_too(scene: Scene, status: str) -> None:
+    """CTL-14, CTL-15, F-045: it may rest at the venue."""
+    scene.order(Purpose.ENTRY, OrderType.LIMIT)
+    stop = scene.order(Purpose.EXIT, OrderType.STOP)
+    models.Order.objects.filter(pk=stop.pk).update(status=status)
+    assert scene.beat() == []
+
+
+def test_the_countdown_of_a_process_that_died_is_ended_before_it_takes_a_stop(scene: Scene) -> None:
+    """CTL-14, CTL-15: the entry rested, filled in part, and its stop rests by now."""
+    scene.order(Purpose.ENTRY, OrderType.LIMIT)
+    assert scene.beat() == [60.0]
+    scene.order(Purpose.EXIT, OrderType.STOP)
+    next_process = Scene(scene.venue, scene.run)
+    assert next_process.beat(5) == [60.0, 0.0]
+    assert next_process.beat(5) == [60.0, 0.0]
+
+
+def test_a_stop_of_another_run_on_the_same_account_keeps_the_countdown_away(scene: Scene) -> None:
+    """CTL-14: it cancels every order of the account."""
+    other = Scene(Venue(), make_run())
+    other.order(Purpose.EXIT, OrderType.STOP)
+    scene.order(Purpose.ENTRY, OrderType.LIMIT)
+    assert scene.beat() == []
+
+
 def test_a_venue_without_a_countdown_is_never_asked(scene: Scene) -> None:
     """CTL-14"""
     scene.venue.can_count_down = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from decimal import Decimal
 
@@ -46,6 +47,23 @@ def test_second_pass_writes_nothing(world: World, practice: PracticeProcess) -> 
     assert snapshot(world.run) == before
     assert (second.adopted, second.expired, second.resent) == ([], [], [])
     world.broker.cancel(adopted.client_order_id, world.event)
+
+
+def test_an_exit_that_waits_out_a_silence_is_not_sent_by_the_reconciler(
+    world: World,  # noqa: F811
+    practice: PracticeProcess,  # noqa: F811
+) -> None:
+    """F-049: it stays on disk, and leaves once the venue may be asked again."""
+    bought = world.intend()
+    world.broker.submit(bought, world.event)
+    world.book()
+    leaving = world.intend(side=Side.SELL, purpose=Purpose.EXIT)
+    world.client._quiet_until_s = time.monotonic() + 60
+    with pytest.raises(SourceUnavailable):
+        world.reconciler.reconcile()
+    assert world.order(leaving).status == "INTENT"
+    world.client._quiet_until_s = 0.0
+    assert world.reconciler.reconcile().resent == [leaving.client_order_id]
 
 
 def test_no_entry_leaves_before_the_start_is_reconciled(

@@ -28,6 +28,8 @@ class Withdrawn:
         booked = self._run.fills.filter(
             symbol=symbol, executed_at__gte=records.moment(since_ms)
         ).select_related("order")
+        # a trade made by hand is booked in parts of our naming, which no venue lists
+        booked = booked.exclude(order__request__kind=models.RequestKind.BOOK_EXTERNAL)
         missing = {fill.trade_id: fill for fill in booked if fill.trade_id not in listed}
         for trade_id in sorted(missing.keys() & self._missing.get(symbol, set())):
             fill = missing[trade_id]
