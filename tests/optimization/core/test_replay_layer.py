@@ -29,14 +29,20 @@ STRONG = {"consensus": consensus(confluence_up=3)}
 class Scene:
     """A layer with the operator whose statuses it sets, and everything it told."""
 
-    def __init__(self, settings: LayerSettings = SETTINGS) -> None:
-        self.operator = SimulatedOperator(dict.fromkeys(CODES, StrategyStatus.ACTIVE), 1)
+    def __init__(
+        self,
+        settings: LayerSettings = SETTINGS,
+        *,
+        begins: StrategyStatus = StrategyStatus.ACTIVE,
+    ) -> None:
+        statuses = {**dict.fromkeys(CODES, StrategyStatus.ACTIVE), "one": begins}
+        self.operator = SimulatedOperator(statuses, 1)
         self.told: list[tuple[ActionKind, Mapping[str, JsonValue]]] = []
         self.layer = ReplayLayer(
             settings,
             base_weights=dict.fromkeys(CODES, 1.0),
             favourable={"one": frozenset({Regime.TRENDING})},
-            statuses=dict.fromkeys(CODES, StrategyStatus.ACTIVE),
+            statuses=statuses,
             set_status=self.operator.set_status,
             tell=lambda kind, fields: self.told.append((kind, fields)),
         )
@@ -75,8 +81,10 @@ def test_a_strategy_that_lost_its_edge_is_stopped_without_anybodys_hand() -> Non
     assert all(edge.strategy == "one" and edge.metrics for edge in scene.layer.edges)
     answer = ask(entry(confidence=0.9), scene.layer, seen=STRONG, gatekeeper=gate_of(scene))
     assert denial_of(answer) == "STRATEGY_SUSPENDED"
-    raised = [fields["code"] for kind, fields in scene.told if kind is ActionKind.ALERT]
+    alerts = [fields for kind, fields in scene.told if kind is ActionKind.ALERT]
+    raised = [fields["code"] for fields in alerts if not fields["cleared"]]
     assert "SUSPENDED" in raised
+    assert not any(fields["cleared"] for fields in alerts if fields["code"] == "SUSPENDED")
 
 
 def test_a_strategy_that_recovers_in_the_shadow_comes_back_degraded_then_active() -> None:
@@ -104,6 +112,7 @@ def test_weights_follow_what_was_earned_and_turn_when_it_turns() -> None:
     assert answer.sizing.multiplier_applied > 1.0
     scene.run(200, {"one": -0.2, "two": 0.6}, first_hour=200)
     turned = scene.layer.state.weights()
+    assert scene.layer.weights(Regime.TRENDING) == turned, "the policy reads the newest state"
     assert turned["one"] < up["one"] and turned["two"] > up["two"]
 
 
@@ -162,6 +171,16 @@ def test_all_eight_combinations_of_toggles_run(toggles: int) -> None:
     assert bool(scene.layer.edges) is retirement
     moved = scene.operator.strategy_status("one") is not StrategyStatus.ACTIVE
     assert moved is retirement
+
+
+def test_a_strategy_that_begins_degraded_has_its_full_day_from_the_replay_s_first_moment() -> None:
+    """OPT-36, D-07: its status did not begin in 1970, nor does each event begin it anew."""
+    scene = Scene(begins=StrategyStatus.DEGRADED)
+    scene.run(24, {"one": -1.0, "two": 0.5})
+    assert scene.layer.edges == []
+    scene.run(2, {"one": -1.0, "two": 0.5}, first_hour=24)
+    (edge,) = scene.layer.edges
+    assert (edge.to_status, edge.at_ms) == (StrategyStatus.SUSPENDED, START_MS + 24 * HOUR_MS)
 
 
 # -- what it tells of itself -----------------------------------------------------------------------
