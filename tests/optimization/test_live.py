@@ -22,6 +22,7 @@ from optimization.core.layer import AdaptivePolicy
 from optimization.live import LayerAnnouncer, StoredStateReader, SwitchedPolicy, sizing_fields
 from optimization.models import StoredLayerState
 from optimization.services import optimization_update
+from optimization.switches import Effective
 from optimization.wiring import POLICY_DEADLINE_S, Wiring
 from tests.engine.phases.scene import Incidents, entry, market
 from tests.optimization.scene import Watch, make_book, make_trades, switch
@@ -68,6 +69,24 @@ def test_a_threshold_changed_at_run_time_decides_the_next_signal() -> None:
         switch(quality_threshold=threshold)
         policy.refresh(1)
         assert policy.assess(entry(), market(), 3).accepted is accepted
+
+
+def test_the_first_change_ever_is_followed_too() -> None:
+    """OPT-55: a platform whose settings nobody has touched trades on the file's until then."""
+    fail_safe = FailSafe(Incidents().incident, lambda: 0.0)
+    seen: list[bool] = []
+
+    def build(settings: Effective) -> BasePolicy:
+        seen.append(settings.is_enabled)
+        return BasePolicy(BASE)
+
+    policy = SwitchedPolicy(build, BasePolicy(BASE), fail_safe)
+    policy.refresh(1)
+    policy.refresh(2)
+    assert seen == [False], "built once, and not again while nothing changed"
+    switch(enabled=True)
+    policy.refresh(3)
+    assert seen == [False, True]
 
 
 def test_updated_weights_size_from_the_next_event_on() -> None:
