@@ -99,7 +99,7 @@ class TestTree:
         )  # fmt: skip
         if done.returncode:
             raise RuntimeError(f"the tests must pass on the right code: {done.stdout[-2000:]}")
-        found = _read(data, self._folder)
+        found = measured_lines(data, self._folder)
         # by name, as a mutant meets them: a name that is no test would pass for one that failed
         named = sorted(set().union(*found.by_file.values()))
         if self._status("", ["-q", "-x", *named]) != "0":
@@ -132,7 +132,8 @@ class TestTree:
         return status
 
 
-def _read(data: Path, folder: Path) -> Reached:
+def measured_lines(data: Path, folder: Path) -> Reached:
+    """Return which tests run which lines, of a measurement whose contexts are names of tests."""
     found = Reached()
     measured = coverage.CoverageData(basename=str(data))
     measured.read()

@@ -188,7 +188,8 @@ def test_shares_that_sum_to_one_but_for_rounding_are_allowed() -> None:
             LayerSettings.from_values({"quality": {"confidence_share": 0.3 + much}})
 
 
-# the numbers that docs/health-detectors.md, docs/allocation.md and decisions 0013 and 0018 promise
+# what docs/health-detectors.md, docs/allocation.md, decisions 0013 and 0018 promise, and what their
+# figures were measured with
 PROMISED: dict[str, dict[str, float | str]] = {
     "quality": {
         "confidence_share": 0.30,
@@ -256,7 +257,7 @@ def test_what_nobody_configures_is_what_the_pages_promise(section: str) -> None:
 def test_the_largest_number_is_a_number_and_out_of_range_rather_than_infinite() -> None:
     """F-087: either end of what a float can say is refused by its range, in one line."""
     for value in (float_info.max, -float_info.max):
-        with pytest.raises(SettingsError, match="quality_threshold was .* allowed: 0 to 1"):
+        with pytest.raises(SettingsError, match=r"quality_threshold was .* allowed: 0 to 1"):
             LayerSettings.from_values({"quality_threshold": value})
     with pytest.raises(SettingsError, match="allowed: a finite number"):
         LayerSettings.from_values({"quality_threshold": "0.6"})
