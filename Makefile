@@ -76,7 +76,7 @@ run: setup ## start everything in the foreground: PORT=8000 DATA="FILE …" SPEE
 
 test: setup-dev ## lint, types, import ladder, migrations, database tests on PostgreSQL, every test
 	@$(MAKE) --no-print-directory checks
-	@$(PY) -m tests.postgres
+	@$(PY) -m tests.postgres -n $(TEST_WORKERS) --dist loadfile
 	@$(PY) -m coverage erase
 	@$(PY) manage.py compile_kernels
 	@$(PY) -m coverage run -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder

@@ -32,7 +32,7 @@ IDEMPOTENCY_HEADER = OpenApiParameter(
     description="A repeat with the same key and body gets the first answer and has no effect.",
 )
 READ_PROBLEMS: dict[tuple[int, str] | int, type[ProblemDocument]] = {
-    (code, CONTENT_TYPE): ProblemDocument for code in (400, 401, 403, 404)
+    (code, CONTENT_TYPE): ProblemDocument for code in (400, 401, 403, 404, 429)
 }
 WRITE_PROBLEMS = READ_PROBLEMS | {(code, CONTENT_TYPE): ProblemDocument for code in (409, 413, 415)}
 

@@ -102,7 +102,11 @@ class RunWatch:
         )
 
     def took(self, outcome: EventOutcome | None, seconds: float) -> None:
-        """Count a bar that was decided on; one whose phases erred, or that raised, failed."""
+        """Count a bar that was decided on; one whose phases erred, or that raised, failed. Tell
+        what booking found odd: a fee nobody can value, dust; breakers were told already."""
+        for found in outcome.alerts if outcome is not None else ():
+            if found.code not in BREAKER_CODES:
+                self.alarm(TradeAlert(found.code, self._run_code, found.text))
         if outcome is not None and not outcome.decisions:
             return
         erred = outcome is None or any(

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 
 import pytest
 
+from engine.announce import EventOutcome
 from engine.ports import TradingState
-from engine.types.decisions import JsonValue
+from engine.types.bars import EventKind, MarketEvent
+from engine.types.decisions import JsonValue, Reason
 from market.errors import SourceUnavailable
 from monitoring.models import Alert
 from tests.trades.order_factory import make_run
@@ -112,3 +114,14 @@ def test_a_venue_that_takes_no_stops_is_a_standing_alert(watch: RunWatch) -> Non
     assert still_open() == ["NO_RESTING_STOPS"]
     watch.stops_can_rest(True, "binance")
     assert still_open() == []
+
+
+def test_what_booking_found_odd_is_told_and_breakers_are_told_once(watch: RunWatch) -> None:
+    """F-019, F-020: a fee without a price is counted as nothing, so a person must hear of it."""
+    outcome = EventOutcome(MarketEvent(EventKind.CLOCK, "", 0, 0))
+    outcome.alerts = [
+        Reason("FEE_UNVALUED", "a fee of 0.01 BNB has no price"),
+        Reason("OVERSOLD", "ema-trend sold more than it held"),
+    ]
+    watch.took(outcome, 0.01)
+    assert still_open() == ["FEE_UNVALUED"]

@@ -15,7 +15,7 @@ from engine.quality import bar_at
 from engine.types.bars import EventKind, MarketEvent
 from engine.types.opinions import Side
 from engine.types.orders import Fill
-from tests.trades.order_factory import make_intent
+from tests.trades.order_factory import make_intent, write_intent
 from tests.trades.stored_run import StoredRun, market
 from trades import books, models
 from trades.gate import DatabaseGatekeeper
@@ -85,7 +85,7 @@ class AskedRun(StoredRun):
         event = MarketEvent(EventKind.CLOCK, "", self.now_ms, self.now_ms)
         outcome = EventOutcome(event)
         with self.journal.event(event):
-            self.journal.record_intent(entry)
+            write_intent(self.run, entry)
             self.book.book([(fill, entry)], event, outcome, {})
             self.book.mark(event, outcome)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.http import HttpResponse
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -56,7 +57,7 @@ class GainListApi(Operation):
     @extend_schema(
         operation_id="gain_list",
         parameters=[GainFilters],
-        responses={200: GainOutput} | READ_PROBLEMS,
+        responses={200: GainOutput, (200, "text/csv"): OpenApiTypes.STR} | READ_PROBLEMS,
     )
     def get(self, request: Request) -> Response | HttpResponse:
         filters = filters_of(request, GainFilters)

@@ -38,7 +38,6 @@ from trades.selectors.requests import (
     request_get,
     request_list,
 )
-from trades.services import GLOBAL_SCOPE
 
 
 class RequestOrderRow(serializers.Serializer):
@@ -275,7 +274,7 @@ class ExternalFillBookApi(_AskApi):
 
 
 class FlattenInput(serializers.Serializer):
-    scope = serializers.CharField(max_length=80, required=False, default=GLOBAL_SCOPE)
+    scope = serializers.CharField(max_length=80)
     reason = serializers.CharField(max_length=LONGEST_REASON, required=False, default="")
     token = serializers.CharField(
         max_length=20_000, required=False, default="", help_text="of the preview, to confirm it"

@@ -117,7 +117,7 @@ def test_an_exit_has_its_own_three_gates() -> None:
 
 
 def test_a_table_is_rows_of_json() -> None:
-    row = describe(table(pending=(intent(strategy=scene.STRATEGY),)))[3]
+    row = describe(table(pending=(intent(strategy=scene.STRATEGY),)))[4]
     assert isinstance(row, list)
     assert row[:2] == ["order on its way", False]
     assert row[5] == "DUPLICATE"

@@ -81,7 +81,7 @@ def test_a_wider_stop_needs_the_scope_admin_and_a_tighter_one_operate(run: objec
 def test_flatten_shows_first_and_acts_on_the_token_only(run: object) -> None:
     """CTL-13: two steps; the first changes nothing."""
     caller = by_token("operator")
-    first = caller.post("/api/v1/control/flatten", {}, format="json")
+    first = caller.post("/api/v1/control/flatten", {"scope": "global"}, format="json")
     assert first.status_code == 200
     shown = first.json()
     assert [(p["strategy"], p["quantity_base"]) for p in shown["positions"]] == [
@@ -90,13 +90,15 @@ def test_flatten_shows_first_and_acts_on_the_token_only(run: object) -> None:
     # 0.5 from 100 to 110 less the entry fee 0.05 and 0.1 % of 55
     assert shown["result_quote"] == {"USDT": "4.895"}
     assert not ControlState.objects.exists()
-    body = {"token": shown["token"], "reason": "leaving"}
+    body = {"scope": "global", "token": shown["token"], "reason": "leaving"}
     second = caller.post("/api/v1/control/flatten", body, format="json")
     assert second.status_code == 202
     assert second.json()["requests"][0]["kind"] == "flatten"
     assert ControlState.objects.get().state == "REDUCING"
     stranger = by_token("operator")
-    forged = stranger.post("/api/v1/control/flatten", {"token": "x"}, format="json")
+    forged = stranger.post(
+        "/api/v1/control/flatten", {"scope": "global", "token": "x"}, format="json"
+    )
     assert forged.status_code == 409
 
 
@@ -166,5 +168,9 @@ def test_gains_of_a_year_are_rows_sums_and_a_file(run: object) -> None:
 def test_prices_of_now_value_what_the_preview_shows(run: object) -> None:
     """D-59: the newest candle, not the first."""
     make_candle(120.0, minute=5)
-    shown = by_token("operator").post("/api/v1/control/flatten", {}, format="json").json()
+    shown = (
+        by_token("operator")
+        .post("/api/v1/control/flatten", {"scope": "global"}, format="json")
+        .json()
+    )
     assert shown["positions"][0]["mark_price"] == "120"
