@@ -90,19 +90,21 @@ class TestTree:
             RuntimeError: one of them fails: nothing could be learned from it.
         """
         data = self._folder / "who-runs-what"
-        settings = self._folder / "who-runs-what.ini"
-        settings.write_text("[run]\ndynamic_context = test_function\n")
-        command = [sys.executable, "-m", "coverage", "run", f"--rcfile={settings}"]
-        command += [f"--data-file={data}", f"--source={MEASURED}", "-m", "pytest", "-q", *tests]
+        command = [sys.executable, "-m", "coverage", "run", "--rcfile="]
+        command += [f"--data-file={data}", f"--source={MEASURED}", "-m", "pytest", "-q"]
+        command += ["-p", "tests.mutation.contexts", *tests]
         done = subprocess.run(
             command, cwd=self._folder, env=self._environment, capture_output=True, text=True,
             check=False,
         )  # fmt: skip
         if done.returncode:
             raise RuntimeError(f"the tests must pass on the right code: {done.stdout[-2000:]}")
-        if self._status("", ["-q", "-x", *tests]) != "0":
-            raise RuntimeError("the tests must pass on the right code in a fork too")
-        return self._read(data)
+        found = measured_lines(data, self._folder)
+        # by name, as a mutant meets them: a name that is no test would pass for one that failed
+        named = sorted(set().union(*found.by_file.values()))
+        if self._status("", ["-q", "-x", *named]) != "0":
+            raise RuntimeError("the tests must pass on the right code in a fork, by name, too")
+        return found
 
     def is_noticed(self, name: str, text: str, tests: Sequence[str]) -> bool:
         """Plant one wrong text and run the tests; True where one of them fails or never ends."""
@@ -129,23 +131,18 @@ class TestTree:
                 break
         return status
 
-    def _read(self, data: Path) -> Reached:
-        found = Reached()
-        measured = coverage.CoverageData(basename=str(data))
-        measured.read()
-        for path in measured.measured_files():
-            name = str(Path(path).relative_to(self._folder))
-            for line, contexts in measured.contexts_by_lineno(path).items():
-                tests = {_node(context) for context in contexts if ".test_" in context}
-                if tests:
-                    found.by_line[name, line] |= tests
-                    found.by_file[name] |= tests
-                    found.cost.update(tests)
-        return found
 
-
-def _node(context: str) -> str:
-    """``tests.a.test_b.test_c`` as pytest names it."""
-    parts = context.split(".")
-    module = next(i for i, part in enumerate(parts) if part.startswith("test_"))
-    return "::".join(["/".join(parts[: module + 1]) + ".py", *parts[module + 1 :]])
+def measured_lines(data: Path, folder: Path) -> Reached:
+    """Return which tests run which lines, of a measurement whose contexts are names of tests."""
+    found = Reached()
+    measured = coverage.CoverageData(basename=str(data))
+    measured.read()
+    for path in measured.measured_files():
+        name = str(Path(path).relative_to(folder))
+        for line, contexts in measured.contexts_by_lineno(path).items():
+            tests = {context for context in contexts if context}
+            if tests:
+                found.by_line[name, line] |= tests
+                found.by_file[name] |= tests
+                found.cost.update(tests)
+    return found

@@ -19,9 +19,16 @@ from engine.types.opinions import Regime
 from engine.types.orders import Purpose
 from optimization.core.actions import ActionKind
 from optimization.core.layer import AdaptivePolicy
-from optimization.live import LayerAnnouncer, StoredStateReader, SwitchedPolicy, sizing_fields
+from optimization.live import (
+    LayerAnnouncer,
+    StoredStateReader,
+    SwitchedPolicy,
+    sizing_fields,
+    tell_without_sizes,
+)
 from optimization.models import StoredLayerState
 from optimization.services import optimization_update
+from optimization.switches import Effective
 from optimization.wiring import POLICY_DEADLINE_S, Wiring
 from tests.engine.phases.scene import Incidents, entry, market
 from tests.optimization.scene import Watch, make_book, make_trades, switch
@@ -68,6 +75,24 @@ def test_a_threshold_changed_at_run_time_decides_the_next_signal() -> None:
         switch(quality_threshold=threshold)
         policy.refresh(1)
         assert policy.assess(entry(), market(), 3).accepted is accepted
+
+
+def test_the_first_change_ever_is_followed_too() -> None:
+    """OPT-55: a platform whose settings nobody has touched trades on the file's until then."""
+    fail_safe = FailSafe(Incidents().incident, lambda: 0.0)
+    seen: list[bool] = []
+
+    def build(settings: Effective) -> BasePolicy:
+        seen.append(settings.is_enabled)
+        return BasePolicy(BASE)
+
+    policy = SwitchedPolicy(build, BasePolicy(BASE), fail_safe)
+    policy.refresh(1)
+    policy.refresh(2)
+    assert seen == [False], "built once, and not again while nothing changed"
+    switch(enabled=True)
+    policy.refresh(3)
+    assert seen == [False, True]
 
 
 def test_updated_weights_size_from_the_next_event_on() -> None:
@@ -277,3 +302,27 @@ def test_an_order_the_layer_did_not_score_has_no_line() -> None:
     found = decision()
     found.sizing.quality = None
     assert sizing_fields(found) is None
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sizing": None},
+        {"intent": None},
+        {"sizing": None, "intent": None},
+        {"intent": SimpleNamespace(purpose=Purpose.EXIT, client_order_id="c1")},
+    ],
+)
+def test_what_is_no_sized_entry_has_no_line(changes: dict[str, Any]) -> None:
+    """OPT-24: a signal that was refused, a bar without an order, an exit."""
+    assert sizing_fields(decision(**changes)) is None
+
+
+def test_a_size_is_told_once_by_the_announcer_and_the_rest_by_the_policy(caplog: Any) -> None:
+    """OPT-24, OPT-68"""
+    scored = {"signal": "s1", "strategy": "one", "outcome": "approved", "quality": 0.7}
+    with caplog.at_level(logging.DEBUG, logger="optimization"):
+        tell_without_sizes(ActionKind.SIZING, {"multiplier": 1.3})
+        assert caplog.records == []
+        tell_without_sizes(ActionKind.SCORING, {**scored, "symbol": "X", "threshold": 0.6})
+    assert len(caplog.records) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from math import inf, nextafter
+from sys import float_info
 from typing import Any
 
 import pytest
@@ -185,3 +186,78 @@ def test_shares_that_sum_to_one_but_for_rounding_are_allowed() -> None:
     for much in (2e-9, -2e-9):
         with pytest.raises(SettingsError, match="shares summed to 1, allowed: 1"):
             LayerSettings.from_values({"quality": {"confidence_share": 0.3 + much}})
+
+
+# what docs/health-detectors.md, docs/allocation.md, decisions 0013 and 0018 promise, and what their
+# figures were measured with
+PROMISED: dict[str, dict[str, float | str]] = {
+    "quality": {
+        "confidence_share": 0.30,
+        "confluence_share": 0.20,
+        "alignment_share": 0.25,
+        "history_share": 0.25,
+        "history_trades": 50,
+        "history_half_life_hours": 30 * 24,
+        "prior_trades": 10,
+        "r_scale": 0.25,
+        "learned_enabled": True,
+        "learned_min_outcomes": 100,
+        "learned_rate": 0.05,
+        "promotion_alpha": 0.05,
+    },
+    "health": {
+        "window_trades": 50,
+        "min_trades": 20,
+        "expectancy_r_min": -0.10,
+        "profit_factor_min": 0.80,
+        "drawdown_r_max": 15,
+        "losing_streak_max": 10,
+        "evidence_errors": 1.28,
+        "recovery_expectancy_r": 0,
+        "recovery_profit_factor": 1,
+        "degraded_dwell_hours": 24,
+        "degraded_min_trades": 5,
+        "active_dwell_hours": 6,
+        "recovery_min_trades": 10,
+        "recovery_window_hours": 48,
+        "recovery_improvement": 0.15,
+        "suspended_limit_hours": 72,
+        "silent_limit_hours": 90 * 24,
+        "reference_r": 0,
+        "win_cap_r": 5,
+        "loss_cap_r": 3,
+        "false_alarm_trades": 1_000,
+    },
+    "weighting": {
+        "policy": "composite",
+        "window_trades": 50,
+        "max_step_fraction": 0.15,
+        "max_day_fraction": 0.30,
+        "min_new_trades": 5,
+        "min_regime_trades": 20,
+        "min_weight": 0.1,
+        "max_weight": 2,
+    },
+    "sizing": {
+        "quality_slope": 1,
+        "alignment_slope": 0.5,
+        "multiplier_min": 0.1,
+        "multiplier_max": 2,
+    },
+}
+
+
+@pytest.mark.parametrize("section", PROMISED)
+def test_what_nobody_configures_is_what_the_pages_promise(section: str) -> None:
+    """OPT-33, OPT-41, OPT-81, D-17: a default that moves unseen makes every measured figure of
+    the pages one of another program."""
+    assert section_of(LayerSettings(), section).as_json() == PROMISED[section]
+
+
+def test_the_largest_number_is_a_number_and_out_of_range_rather_than_infinite() -> None:
+    """F-087: either end of what a float can say is refused by its range, in one line."""
+    for value in (float_info.max, -float_info.max):
+        with pytest.raises(SettingsError, match=r"quality_threshold was .* allowed: 0 to 1"):
+            LayerSettings.from_values({"quality_threshold": value})
+    with pytest.raises(SettingsError, match="allowed: a finite number"):
+        LayerSettings.from_values({"quality_threshold": "0.6"})

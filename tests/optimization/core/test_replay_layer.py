@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from statistics import mean
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from engine.types.decisions import JsonValue
 from engine.types.opinions import Regime
 from optimization.core.actions import ActionKind, sentence
 from optimization.core.config import LayerSettings
+from optimization.core.quality.learned import LearnedState
 from optimization.core.replay_layer import ReplayLayer
 from tests.engine.phases.scene import Gate, consensus, entry, market
 from tests.engine.phases.sizing import ask, denial_of
@@ -26,14 +29,20 @@ STRONG = {"consensus": consensus(confluence_up=3)}
 class Scene:
     """A layer with the operator whose statuses it sets, and everything it told."""
 
-    def __init__(self, settings: LayerSettings = SETTINGS) -> None:
-        self.operator = SimulatedOperator(dict.fromkeys(CODES, StrategyStatus.ACTIVE), 1)
+    def __init__(
+        self,
+        settings: LayerSettings = SETTINGS,
+        *,
+        begins: StrategyStatus = StrategyStatus.ACTIVE,
+    ) -> None:
+        statuses = {**dict.fromkeys(CODES, StrategyStatus.ACTIVE), "one": begins}
+        self.operator = SimulatedOperator(statuses, 1)
         self.told: list[tuple[ActionKind, Mapping[str, JsonValue]]] = []
         self.layer = ReplayLayer(
             settings,
             base_weights=dict.fromkeys(CODES, 1.0),
             favourable={"one": frozenset({Regime.TRENDING})},
-            statuses=dict.fromkeys(CODES, StrategyStatus.ACTIVE),
+            statuses=statuses,
             set_status=self.operator.set_status,
             tell=lambda kind, fields: self.told.append((kind, fields)),
         )
@@ -72,8 +81,10 @@ def test_a_strategy_that_lost_its_edge_is_stopped_without_anybodys_hand() -> Non
     assert all(edge.strategy == "one" and edge.metrics for edge in scene.layer.edges)
     answer = ask(entry(confidence=0.9), scene.layer, seen=STRONG, gatekeeper=gate_of(scene))
     assert denial_of(answer) == "STRATEGY_SUSPENDED"
-    raised = [fields["code"] for kind, fields in scene.told if kind is ActionKind.ALERT]
+    alerts = [fields for kind, fields in scene.told if kind is ActionKind.ALERT]
+    raised = [fields["code"] for fields in alerts if not fields["cleared"]]
     assert "SUSPENDED" in raised
+    assert not any(fields["cleared"] for fields in alerts if fields["code"] == "SUSPENDED")
 
 
 def test_a_strategy_that_recovers_in_the_shadow_comes_back_degraded_then_active() -> None:
@@ -101,6 +112,7 @@ def test_weights_follow_what_was_earned_and_turn_when_it_turns() -> None:
     assert answer.sizing.multiplier_applied > 1.0
     scene.run(200, {"one": -0.2, "two": 0.6}, first_hour=200)
     turned = scene.layer.state.weights()
+    assert scene.layer.weights(Regime.TRENDING) == turned, "the policy reads the newest state"
     assert turned["one"] < up["one"] and turned["two"] > up["two"]
 
 
@@ -159,3 +171,78 @@ def test_all_eight_combinations_of_toggles_run(toggles: int) -> None:
     assert bool(scene.layer.edges) is retirement
     moved = scene.operator.strategy_status("one") is not StrategyStatus.ACTIVE
     assert moved is retirement
+
+
+def test_a_strategy_that_begins_degraded_has_its_full_day_from_the_replay_s_first_moment() -> None:
+    """OPT-36, D-07: its status did not begin in 1970, nor does each event begin it anew."""
+    scene = Scene(begins=StrategyStatus.DEGRADED)
+    scene.run(24, {"one": -1.0, "two": 0.5})
+    assert scene.layer.edges == []
+    scene.run(2, {"one": -1.0, "two": 0.5}, first_hour=24)
+    (edge,) = scene.layer.edges
+    assert (edge.to_status, edge.at_ms) == (StrategyStatus.SUSPENDED, START_MS + 24 * HOUR_MS)
+
+
+# -- what it tells of itself -----------------------------------------------------------------------
+
+
+def test_a_layer_that_has_done_nothing_has_counted_nothing() -> None:
+    """OPT-61: a count that begins at one tells of something that never was."""
+    summary = Scene().layer.summary()
+    counts = ("assessed", "updates", "weight_changes", "shadow_trades")
+    assert [summary[name] for name in counts] == [0, 0, 0, 0]
+    assert (summary["filtered"], summary["edges"]) == ({}, [])
+    assert summary["mean_multiplier"] is None, "no size was asked for"
+    assert (summary["scorer"], summary["as_of"]) == ("formula", None)
+
+
+def test_each_signal_is_counted_once_and_sizes_by_their_mean() -> None:
+    """OPT-61, OPT-24: the mean is of what phase 7 was given."""
+    scene = Scene()
+    scene.layer.refresh(START_MS)
+    for confidence in (0.9, 0.7, 0.3, 0.2):
+        ask(entry(confidence=confidence), scene.layer, seen=STRONG if confidence > 0.5 else None)
+    given = [f["multiplier"] for kind, f in scene.told if kind is ActionKind.SIZING]
+    multipliers = [one for one in given if isinstance(one, float)]
+    assert len(set(multipliers)) == 2, "two sizes that differ, so that a mean says something"
+    summary = scene.layer.summary()
+    assert summary["assessed"] == 4
+    assert summary["filtered"] == {"LOW_QUALITY": 2}
+    assert summary["mean_multiplier"] == pytest.approx(mean(multipliers))
+
+
+def test_updates_weights_and_shadow_trades_are_counted_as_they_were_told() -> None:
+    """OPT-61, OPT-34, D-07: and the trades by their order, so that each is taken once."""
+    scene = Scene()
+    scene.run(60, {"one": -1.0, "two": 0.5})
+    tally = scene.layer.tally
+    told = [fields["changed"] for kind, fields in scene.told if kind is ActionKind.WEIGHTS]
+    moved = [code for changed in told if isinstance(changed, dict) for code in changed]
+    assert tally.updates == 60, "one an hour"
+    assert tally.weight_changes == len(moved) > 0
+    taken = 2 * 2 * 60
+    shadow = taken - sum(kind is ActionKind.RECORDING for kind, _ in scene.told)
+    assert 0 < tally.shadow_trades == shadow
+    assert scene.layer.suspended() == {"one"}
+    scene.layer.refresh(START_MS + 60 * HOUR_MS)
+    assert scene.layer.state.as_of_sequence == taken
+    assert scene.layer._waiting == [], "what was taken is kept nowhere else"
+
+
+def test_the_summary_names_the_scorer_that_decides() -> None:
+    """OPT-61: the learned one once it has won."""
+    layer = Scene().layer
+    layer._state = replace(layer.state, learned=LearnedState(champion=True))
+    assert layer.summary()["scorer"] == "learned"
+
+
+def test_a_trade_opened_at_the_close_of_a_signal_s_bar_is_of_that_signal() -> None:
+    """OPT-16: the signal is known at its bar's close, and an order may fill at that moment."""
+    layer = Scene().layer
+    layer.refresh(START_MS)
+    for at_ms, confidence in ((10, 0.8), (20, 0.9)):
+        proposal = entry(confidence=confidence, bar_close_ms=START_MS + at_ms)
+        assert layer.assess(proposal, market(), 3).accepted
+    layer.record_outcome(trade(1, 1.0, START_MS + 100, opened_at_ms=START_MS + 20))
+    inputs = layer._waiting[0].inputs
+    assert inputs is not None and inputs.confidence == 0.9

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from math import inf, log2, sqrt
 
 import numpy as np
 import pytest
@@ -123,10 +124,64 @@ def test_a_strategy_without_evidence_keeps_its_weight() -> None:
 
 
 def test_settings_that_make_no_sense_are_refused() -> None:
-    with pytest.raises(WeightingError, match="full scales must be above 0"):
-        CompositeSettings(full_expectancy_r=0.0)
-    with pytest.raises(WeightingError, match="min trades 1 or more"):
+    for scale in (0.0, -1.0, inf):
+        with pytest.raises(WeightingError, match="full scales must be above 0"):
+            CompositeSettings(full_expectancy_r=scale)
+    with pytest.raises(WeightingError, match=r"min trades 1 or more, was 20\.0 and 0"):
         CompositeSettings(min_trades=0)
+    with pytest.raises(WeightingError, match=r"prior trades must be 0 or more .* was -0\.1 and 10"):
+        CompositeSettings(prior_trades=-0.1)
+    assert CompositeSettings(min_trades=1, prior_trades=0.0).min_trades == 1
+
+
+def test_the_score_is_the_documented_sum_of_four_terms_worked_by_hand() -> None:
+    """OPT-79: ten losses of 1 R and ten gains of 1.2 R in turn, with twenty trades mixed in.
+
+    In all 2 R over 40 trades; gains of 12 + 10 R to losses of 10 + 10 R; squares about the mean of
+    20 * 1.1 ** 2 and the prior's 20; the deepest fall is one loss of 1 R.
+    """
+    found = composite_score(evidence([-1.0, 1.2] * 10).recent, CompositeSettings())
+    assert found.expectancy == pytest.approx(2 / 40 / 0.5)
+    assert found.profit_factor == pytest.approx(log2(22 / 20))
+    assert found.sharpe == pytest.approx(2 / 40 / sqrt((24.2 + 20) / 40) / 0.5)
+    assert found.drawdown == pytest.approx(1 / 20 * 20 / 40)
+    terms = (found.expectancy, found.profit_factor, found.sharpe, found.drawdown)
+    shares = (0.4, 0.3, 0.1, -0.2)
+    assert found.score == pytest.approx(sum(a * b for a, b in zip(shares, terms, strict=True)))
+
+
+def test_a_mild_loser_is_not_scored_as_the_worst() -> None:
+    """OPT-79: each term follows how much was lost."""
+    found = composite_score(evidence([-1.2, 1.0] * 10).recent, CompositeSettings())
+    assert found.profit_factor == pytest.approx(log2(20 / 22))
+    assert -0.2 < found.score < 0.0
+
+
+def test_no_term_goes_beyond_its_full_scale() -> None:
+    """OPT-79: one term cannot outweigh the importance it was given."""
+    best = composite_score(evidence([5.0] * 50).recent, CompositeSettings())
+    assert (best.expectancy, best.profit_factor, best.sharpe, best.drawdown) == (1, 1, 1, 0)
+    bare = CompositeSettings(prior_trades=0.0)
+    worst = composite_score(evidence([-3.0] * 50).recent, bare)
+    assert (worst.expectancy, worst.profit_factor, worst.sharpe, worst.drawdown) == (-1, -1, -1, 1)
+    assert worst.score == pytest.approx(-1.0)
+
+
+def test_results_that_are_all_the_same_have_the_spread_of_the_prior_alone() -> None:
+    """OPT-79: and with no prior a spread of one R, so that nothing is divided by zero."""
+    same = evidence([0.1] * 30).recent
+    mixed_in = composite_score(same, CompositeSettings()).sharpe
+    assert mixed_in == pytest.approx(3 / 50 / sqrt(20 / 50) / 0.5)
+    bare = composite_score(same, CompositeSettings(prior_trades=0.0)).sharpe
+    assert bare == pytest.approx(0.1 / 0.5)
+
+
+def test_no_trade_says_nothing_and_one_says_something() -> None:
+    """OPT-79"""
+    nothing = composite_score(evidence([]).recent, CompositeSettings())
+    terms = (nothing.expectancy, nothing.profit_factor, nothing.sharpe, nothing.drawdown)
+    assert (*terms, nothing.score) == (0.0, 0.0, 0.0, 0.0, 0.0)
+    assert score([1.0]) > 0.0 > score([-1.0])
 
 
 def test_only_the_window_matters() -> None:

@@ -97,6 +97,19 @@ def test_the_portfolio_rule_keeps_its_bound() -> None:
     assert best - ours <= portfolio_regret_bound(2, 400, eta, smallest)
 
 
+def test_the_bounds_are_those_of_the_papers_at_their_best_rate() -> None:
+    """OPT-79: with the rate that makes it smallest, sqrt(T ln N / 2), over r for a portfolio."""
+    n, rounds, smallest = 7, 2_000, 0.5
+    least = math.sqrt(rounds * math.log(n) / 2)
+    best_eta = math.sqrt(8 * math.log(n) / rounds)
+    assert hedge_regret_bound(n, rounds, best_eta) == pytest.approx(least)
+    found = portfolio_regret_bound(n, rounds, smallest * best_eta, smallest)
+    assert found == pytest.approx(least / smallest)
+    for eta in (best_eta * 1.1, best_eta / 1.1):
+        assert hedge_regret_bound(n, rounds, eta) > least
+        assert portfolio_regret_bound(n, rounds, smallest * eta, smallest) > least / smallest
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.floats(0.01, 5.0), st.floats(-50.0, 800.0)), min_size=1, max_size=12))
 def test_a_step_keeps_the_whole_and_the_order_of_rewards(pairs: list[tuple[float, float]]) -> None:
@@ -138,6 +151,20 @@ def test_who_sleeps_keeps_its_weight_and_nobody_takes_it() -> None:
     assert sum(targets.values()) == pytest.approx(4.0), "four base weights of one"
 
 
+def test_five_new_trades_are_enough_and_a_full_r_apart_is_one_step_of_the_rate() -> None:
+    """D-17: and the default rate is that of the documentation, a half."""
+    found = {"a": _evidence("a", [1.0] * 5), "b": _evidence("b", [-1.0] * 5)}
+    targets = ExponentiatedGradientPolicy().propose({"a": 1.0, "b": 1.0}, found)
+    assert targets["a"] / targets["b"] == pytest.approx(math.exp(0.5))
+
+
+def test_where_the_sleeping_hold_all_the_base_weights_the_awake_keep_theirs() -> None:
+    """A whole of nothing to share would be a wish for no weight at all."""
+    policy = ExponentiatedGradientPolicy()
+    targets = policy.propose({"a": 0.3, "asleep": 2.0}, {"a": _evidence("a", [0.1] * 6)})
+    assert targets["a"] == pytest.approx(0.3)
+
+
 def test_the_whole_comes_back_to_the_base_weights() -> None:
     """Limits hold back one side more than the other; the next wish makes up for it."""
     found = {code: _evidence(code, [0.1] * 6) for code in ("a", "b")}
@@ -160,3 +187,9 @@ def test_parameters_that_make_no_sense_are_refused() -> None:
         ExponentiatedGradientPolicy(eta=0.0)
     with pytest.raises(WeightingError, match="must be above 0, was nan"):
         ExponentiatedGradientPolicy(eta=math.nan)
+    with pytest.raises(WeightingError, match=r"must be above 0, was 0\.5, 0\.0, 5"):
+        ExponentiatedGradientPolicy(full_r=0.0)
+    with pytest.raises(WeightingError, match=r"must be above 0, was 0\.5, 1\.0, 0"):
+        ExponentiatedGradientPolicy(min_new_trades=0)
+    smallest = ExponentiatedGradientPolicy(eta=0.01, full_r=0.1, min_new_trades=1)
+    assert smallest.reward(0.05) == pytest.approx(0.75), "half of a full R"

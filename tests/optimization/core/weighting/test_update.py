@@ -224,3 +224,23 @@ def test_hedge_is_paid_for_each_trade_once() -> None:
     book, changes = update(book, performance, policy, hour=10_001)
     assert changes == ()
     assert book.weights()["ema-trend"] == first > 1.0
+
+
+def test_a_weight_in_effect_follows_one_regime_or_says_none() -> None:
+    """D-30, OPT-39: what held the stored weight back is told of the one that follows it."""
+    book, _, _ = regime_history()
+    assert book.followed("ema-trend", ["TRENDING"]) == "TRENDING"
+    assert book.followed("ema-trend", ["TRENDING", "TRENDING"]) == "TRENDING"
+    assert book.followed("ema-trend", ["TRENDING", "RANGING"]) is None, "it follows their mean"
+    assert book.followed("ema-trend", ["TRENDING", "QUIET"]) is None
+    assert book.followed("ema-trend", ["QUIET"]) is None, "no weight of its own yet"
+
+
+@pytest.mark.parametrize(("trades", "opened"), [(19, False), (20, True)])
+def test_a_regime_has_a_weight_of_its_own_from_its_twentieth_trade(
+    trades: int, opened: bool
+) -> None:
+    """OPT-39"""
+    book, changes = update(opening_book(BASE, LIMITS), book_of(*every([1.0] * trades)))
+    assert (("ema-trend", "TRENDING") in book.stored) is opened
+    assert "trades in all regimes" in changes[0].reason
