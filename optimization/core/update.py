@@ -6,7 +6,7 @@ and without new trades no weight moves; edges that wait for time still fire (OPT
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from engine.types.decisions import JsonValue
@@ -31,10 +31,10 @@ from optimization.core.weighting import (
     update_weights,
 )
 
-WEIGHT_POLICIES: Mapping[str, WeightPolicy] = {
-    "composite": CompositePolicy(),
-    "exponentiated_gradient": ExponentiatedGradientPolicy(),
-    "uniform": UniformPolicy(),
+_POLICIES: Mapping[str, Callable[[Mapping[str, float]], WeightPolicy]] = {
+    "composite": lambda base: CompositePolicy(base_weights=base),
+    "exponentiated_gradient": lambda base: ExponentiatedGradientPolicy(base_weights=base),
+    "uniform": lambda base: UniformPolicy(base_weights=base),
 }
 
 
@@ -197,7 +197,7 @@ def _weighed(
     moved, changes = update_weights(
         book,
         performance,
-        WEIGHT_POLICIES[settings.weighting.policy],
+        _POLICIES[settings.weighting.policy](observed.base_weights),
         regimes=dict.fromkeys(book.in_effect, regimes),
         now_ms=now_ms,
         limits=limits,

@@ -312,3 +312,18 @@ def test_a_damaged_state_is_refused(damage: dict[str, object]) -> None:
     document = {**after(WINS).to_json(), **damage}
     with pytest.raises(StateError, match="layer state"):
         LayerState.from_json(document)
+
+
+@pytest.mark.parametrize("policy", ["composite", "uniform"])
+def test_a_configured_base_weight_is_where_break_even_stays(policy: str) -> None:
+    """OPT-79: a strategy that a person configured at half does not drift to a whole."""
+    of = replace(SETTINGS, weighting=replace(SETTINGS.weighting, policy=policy))
+    state, at_ms = LayerState(), NOW
+    seen = outcomes([1.0, -1.0] * 60)
+    for end in range(10, len(seen) + 1, 10):
+        given_now = replace(observed(seen[:end]), base_weights={"one": 0.5})
+        state, _ = next_state(state, given_now, at_ms, of)
+        at_ms += 25 * HOUR_MS
+    assert state.weights()["one"] <= 0.5
+    if policy == "uniform":
+        assert state.weights()["one"] == pytest.approx(0.5)
