@@ -133,6 +133,38 @@ def test_an_order_intent_is_built_in_one_place() -> None:
     }
 
 
+# What the ten phases are made of; the pipeline composes them.
+COMPONENTS = {"Judge", "Believer", "Learner", "SourcePanel", "Feelings", "OrderFlowTape"}
+
+
+def test_the_pipeline_alone_composes_the_components_of_a_decision() -> None:
+    """ORC-01: whoever wants a decision asks one pipeline; nobody builds a part of it aside."""
+    builders: dict[str, set[str]] = {name: set() for name in COMPONENTS}
+    for path in sources(*ROOMS, "benchmarks"):
+        for name, _ in calls(path):
+            if name.split(".")[-1] in COMPONENTS:
+                builders[name.split(".")[-1]].add(str(path.relative_to(ROOT)))
+    assert builders == {name: {"engine/phases/pipeline.py"} for name in COMPONENTS}
+
+
+def test_a_session_is_given_its_pipeline_by_the_wiring() -> None:
+    """ORC-01: sessions of every mode come from one place; what else makes a pipeline compiles its
+    kernels, makes a decision again or judges what sources are worth, and trades nothing."""
+    makers = {
+        str(path.relative_to(ROOT))
+        for path in sources(*ROOMS)
+        for name, _ in calls(path)
+        if name.split(".")[-1] in ("Pipeline", "build_pipeline")
+    }
+    assert makers == {
+        "tradeplatform/bootstrap.py",
+        "tradeplatform/running.py",
+        "tradeplatform/warm_up.py",
+        "trades/core/decision_replay.py",
+        "research/core/predictor_evaluation.py",
+    }
+
+
 def test_the_only_broad_except_is_the_fail_safe() -> None:
     """SEC-36, ORC-17: an error is caught by name, or by the one wrapper that reports it."""
     found = set()
