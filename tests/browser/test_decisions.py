@@ -121,5 +121,5 @@ def test_the_sources_page_draws_calibration_and_brier(reader):
     reader.log_in()
     page = reader.page
     page.goto(f"{reader.address}/decisions/sources/")
-    page.wait_for_function("document.getElementById('calibration').data?.length >= 4")
+    page.wait_for_function("() => document.getElementById('calibration').data?.length >= 4")
     assert page.locator("#brier .scatterlayer path").count() > 0

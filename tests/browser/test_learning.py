@@ -22,8 +22,8 @@ def test_pages_of_learning_fit_and_complain_of_nothing(visitor):
         page.wait_for_selector(".strip .dot.live")
         assert fits(page), name
     page.goto(f"{visitor.address}/decisions/sources/")
-    page.wait_for_function("document.getElementById('calibration').data?.length === 9")
-    page.wait_for_function("document.getElementById('brier').data?.length === 8")
+    page.wait_for_function("() => document.getElementById('calibration').data?.length === 9")
+    page.wait_for_function("() => document.getElementById('brier').data?.length === 8")
     assert page.locator("[data-group=control] [data-source]").count() == 2
     page.locator("[data-predictor=forest] a").first.click()
     page.wait_for_url("**/decisions/models/**")
@@ -62,7 +62,9 @@ def test_the_book_without_the_layer_is_drawn_with_its_verdicts(visitor):
     visitor.log_in("vera")
     page = visitor.page
     page.goto(f"{visitor.address}/optimization/")
-    page.wait_for_function("document.getElementById('counterfactual-chart').data?.length === 2")
+    page.wait_for_function(
+        "() => document.getElementById('counterfactual-chart').data?.length === 2"
+    )
     effects = page.locator("[data-part=effects]").inner_text()
     assert "LOW_QUALITY" in effects and "of losses saved" in effects
     assert "entries both took" in effects

@@ -19,8 +19,8 @@ def open_page(visitor, username: str = "ada"):
 def test_the_page_draws_its_charts_without_a_complaint_or_a_foreign_request(visitor):
     """SEC-6: one line a strategy with each change's reason, the histogram, the board."""
     page = open_page(visitor)
-    page.wait_for_function("document.getElementById('allocation-chart').data?.length === 6")
-    page.wait_for_function("document.getElementById('quality-chart').data?.length === 2")
+    page.wait_for_function("() => document.getElementById('allocation-chart').data?.length === 6")
+    page.wait_for_function("() => document.getElementById('quality-chart').data?.length === 2")
     assert page.locator("#health tbody tr").count() == 6
     reasons = page.evaluate("document.getElementById('allocation-chart').data[0].text.join(' ')")
     assert "held back by the step limit" in reasons.replace("<br>", " ")

@@ -38,7 +38,7 @@ def test_the_overview_shows_a_run_without_a_complaint_or_a_foreign_request(visit
     """SEC-6: nothing violates the policy, nothing comes from outside; charts are drawn."""
     visitor.log_in()
     page = visitor.page
-    page.wait_for_function("document.getElementById('price-chart').data?.length === 4")
+    page.wait_for_function("() => document.getElementById('price-chart').data?.length === 4")
     assert n_points(page, "price-chart") == 300
     assert page.locator("#price-chart .boxlayer path").count() > 0
     assert n_points(page, "equity-chart") > 100
@@ -67,7 +67,7 @@ def test_nothing_is_wider_than_the_window(visitor):
 def test_numbers_move_without_reloading_and_zoom_stays(desk, publisher, platform):
     desk.log_in()
     page = desk.page
-    page.wait_for_function("document.getElementById('price-chart').data?.length === 4")
+    page.wait_for_function("() => document.getElementById('price-chart').data?.length === 4")
     page.evaluate(
         "Plotly.relayout('price-chart', {'yaxis.range': [60000, 70000], 'yaxis.autorange': false})"
     )
@@ -155,7 +155,7 @@ def test_halting_takes_two_steps_and_reaches_every_open_page(chromium, visitor):
     page.fill("#control-reason", "odd prices")
     page.click("[data-review]")
     assert "odd prices" in page.locator("[data-summary]").inner_text()
-    page.click("[data-confirm]")
+    page.click("dialog[open] [data-confirm]")
     page.wait_for_selector(".state.HALTED")
     other.wait_for_selector(".state.HALTED")
     page.wait_for_selector(".strip .dot.live")
@@ -163,7 +163,7 @@ def test_halting_takes_two_steps_and_reaches_every_open_page(chromium, visitor):
     page.fill("#control-reason", "prices are fine")
     page.fill("#control-password", "correct horse battery")
     page.click("[data-review]")
-    page.click("[data-confirm]")
+    page.click("dialog[open] [data-confirm]")
     page.wait_for_selector(".state.ACTIVE")
     other.wait_for_selector(".state.ACTIVE")
     other.context.close()
@@ -230,7 +230,7 @@ def test_a_stopped_strategy_is_announced_and_resumed_from_the_banner(desk):
     page.fill("#control-reason", "looked at the trades")
     page.fill("#control-password", "correct horse battery")
     page.click("[data-review]")
-    page.click("[data-confirm]")
+    page.click("dialog[open] [data-confirm]")
     page.wait_for_selector(".notice.success >> text=breakout is now ACTIVE")
     assert page.locator(".stops li").count() == 0
 
