@@ -57,13 +57,18 @@ def patient(milliseconds: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def full() -> Iterator[None]:
-    """Give the database not one page more than it has."""
+    """Give the database not one page more than it has, and take the free ones it kept."""
     with connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE filler (page BLOB)")
         cursor.execute("PRAGMA page_count")
         (pages,) = cursor.fetchone()
         cursor.execute(f"PRAGMA max_page_count = {pages}")
+        with contextlib.suppress(OperationalError):
+            while True:
+                cursor.execute("INSERT INTO filler VALUES (zeroblob(3000))")
         yield
         cursor.execute("PRAGMA max_page_count = 1073741823")
+        cursor.execute("DROP TABLE filler")
 
 
 def recover(world: World) -> None:
