@@ -60,10 +60,10 @@ def run(
         except NotRecovered as error:
             breaches.append({"id": "I-23", "detail": str(error)})
         _come_to_rest(running, nemesis)
-        verdict = judge(read_books(running.database), running.admin("GET", "/ledger"))
+        verdict = judge(read_books(running.query), running.admin("GET", "/ledger"))
         minutes = (time.monotonic() - began_s) / 60
         breaches += _invariants(running)
-        contradictions = judge_history(nemesis.acts, read_rows(running.database))
+        contradictions = judge_history(nemesis.acts, read_rows(running.query))
         breaches += [{"id": "T6", "detail": text} for text in contradictions]
     document = _document(seed, nemesis, verdict, breaches)
     return {**document, "minutes": round(minutes, 1), "again": command(kills, seed, mutant)}
@@ -93,7 +93,7 @@ def _come_to_rest(running: Platform, nemesis: Nemesis) -> None:
     deadline = time.monotonic() + QUIET_LIMIT_S
     settled_since = None
     while time.monotonic() < deadline:
-        verdict = judge(read_books(running.database), running.admin("GET", "/ledger"))
+        verdict = judge(read_books(running.query), running.admin("GET", "/ledger"))
         if not verdict.is_clean:
             settled_since = None
         elif settled_since is None:
@@ -120,6 +120,7 @@ def _document(seed: int, nemesis: Nemesis, verdict: Verdict, breaches: list[Any]
     return {
         "seed": seed,
         "kills": nemesis.kills,
+        "moments": dict(sorted(nemesis.moments.items())),
         "faults": dict(sorted(nemesis.faults.items())),
         "orders": verdict.orders,
         "fills": verdict.fills,
