@@ -45,11 +45,9 @@ MOMENTS = {
     "cancel.after_send": "cancelling",
     "stop.between": "cancelling",
 }
-# Where an order or a fill is on its way: what a random kill should meet often.
+# Where an order, a cancel or a fill is on its way: what a random kill should meet often.
 BUSY = frozenset(
-    place
-    for place, moment in MOMENTS.items()
-    if moment not in (IDLE, STARTING, UNBORN, "reconciling")
+    place for place in MOMENTS if place.startswith(("oms.", "cancel.", "fills.", "stop."))
 )
 
 

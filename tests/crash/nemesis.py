@@ -62,7 +62,7 @@ PAUSE_S = 0.3
 # How many of the first kills of a strike wait for an order or a fill on its way, for how long at
 # most, and how much later they come.
 AMBUSHES = 0.7
-AMBUSH_S = 1.5
+AMBUSH_S = 2.0
 LATER_S = 0.015
 # Further kills of a strike at most, how many of them wait for who has taken over, and how much
 # later those come.

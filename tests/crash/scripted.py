@@ -28,15 +28,13 @@ from trades.runner import AdvanceSummary, RunningSession
 
 # Of the 2,500 a session keeps: enough for every rule here, and a tenth of the time of a start.
 WINDOW_BARS = 250
-CYCLE_BARS = 6
-ENTRY_BARS = 2
+CYCLE_BARS = 2
+ENTRY_BARS = 1
 
 
 class ScriptedRule:
-    """Enters in the first bars of each cycle and leaves in all others; a phase of its own a code.
-
-    Several bars a wish, because some bars are too old to be traded on after a kill.
-    """
+    """Enters in the first bars of each cycle and leaves in all others; every second code a bar
+    later, so that at each bar somebody enters and somebody leaves."""
 
     def __init__(self, code: str, phase: int) -> None:
         self._code = code
@@ -74,7 +72,7 @@ def scripted_rules(
     params: Mapping[str, Mapping[str, Any]], codes: Sequence[str]
 ) -> tuple[RuleSource, ...]:
     """Stand in for ``strategies.core.registry.rule_sources``."""
-    return tuple(ScriptedRule(code, 2 * number) for number, code in enumerate(codes))
+    return tuple(ScriptedRule(code, number) for number, code in enumerate(codes))
 
 
 def never_waiting(**values: Any) -> PipelineConfig:
