@@ -2,7 +2,14 @@
 
 from django.urls import path
 
-from monitoring import decision_views, learning_views, request_views, system_views, views
+from monitoring import (
+    decision_views,
+    learning_views,
+    request_views,
+    result_views,
+    system_views,
+    views,
+)
 
 urlpatterns = [
     path("", views.overview, name="overview"),
@@ -14,6 +21,7 @@ urlpatterns = [
     path("decisions/evolution/abort/", learning_views.training_stop, name="training-abort"),
     path("decisions/models/<int:model_id>/", learning_views.model_page, name="model-page"),
     path("decisions/<uuid:code>/", decision_views.decision_trace, name="decision"),
+    path("performance/", result_views.account_performance, name="account-performance"),
     path("trades/", views.trade_page, name="trades"),
     path("orders/", views.order_page, name="orders"),
     path("requests/", request_views.request_page, name="requests"),
