@@ -5,6 +5,7 @@ from django.urls import path
 from monitoring import (
     decision_views,
     learning_views,
+    market_views,
     request_views,
     result_views,
     system_views,
@@ -22,6 +23,8 @@ urlpatterns = [
     path("decisions/models/<int:model_id>/", learning_views.model_page, name="model-page"),
     path("decisions/<uuid:code>/", decision_views.decision_trace, name="decision"),
     path("performance/", result_views.account_performance, name="account-performance"),
+    path("market/", market_views.market_page, name="market"),
+    path("data/market/", market_views.market_data, name="market-data"),
     path("trades/", views.trade_page, name="trades"),
     path("orders/", views.order_page, name="orders"),
     path("requests/", request_views.request_page, name="requests"),
