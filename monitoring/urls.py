@@ -5,9 +5,11 @@ from django.urls import path
 from monitoring import (
     decision_views,
     learning_views,
+    list_views,
     market_views,
     request_views,
     result_views,
+    risk_views,
     system_views,
     views,
 )
@@ -25,8 +27,9 @@ urlpatterns = [
     path("performance/", result_views.account_performance, name="account-performance"),
     path("market/", market_views.market_page, name="market"),
     path("data/market/", market_views.market_data, name="market-data"),
-    path("trades/", views.trade_page, name="trades"),
-    path("orders/", views.order_page, name="orders"),
+    path("risk/", risk_views.risk_page, name="risk"),
+    path("trades/", list_views.trade_page, name="trades"),
+    path("orders/", list_views.order_page, name="orders"),
     path("requests/", request_views.request_page, name="requests"),
     path("requests/position/", request_views.position_act, name="position-act"),
     path("requests/adjust/", request_views.adjust, name="adjust"),

@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
-from django.db.models import FloatField, Sum
+from django.db.models import FloatField, QuerySet, Sum
 from django.db.models.functions import Cast
 
 from engine.performance import TradeStatistics, TradeStats
@@ -20,7 +20,7 @@ from engine.types.ledger import Trade as ClosedTrade
 from market.models import Candle
 from trades.core import performance as core
 from trades.core.performance import LEAST_TRADES, Column, Figure, Times
-from trades.models import EquityPoint, Fill, Lot, TradingRun
+from trades.models import EquityPoint, Fill, Lot, Trade, TradingRun
 from trades.records import milliseconds, moment, trade_value
 from trades.selectors.ledger import equity_thinned, trade_list
 
@@ -82,7 +82,7 @@ def performance_document(*, run: TradingRun | None, quote: str = "") -> dict[str
         )
     except core.GrowthUndefined as error:
         return {**head, "empty": f"{str(error)[0].upper()}{str(error)[1:]}."}
-    trades = _Trades.of(run)
+    trades = _Trades.of(trade_list(run=run))
     months = core.month_returns(curve.ts_ms, index)
     return {
         **head,
@@ -100,7 +100,7 @@ def performance_document(*, run: TradingRun | None, quote: str = "") -> dict[str
             for year, value in core.year_returns(months).items()
         ],
         "distributions": trades.distributions(),
-        "groups": {name: trades.table(name, told) for name in GROUPS},
+        "groups": {name: trades.table(name, told.rate) for name in GROUPS},
     }
 
 
@@ -218,8 +218,7 @@ class _Trades:
     stored: int
 
     @classmethod
-    def of(cls, run: TradingRun) -> _Trades:
-        rows = trade_list(run=run)
+    def of(cls, rows: QuerySet[Trade]) -> _Trades:
         found = list(reversed(rows[:TRADES_READ]))
         stored = rows.count() if len(found) == TRADES_READ else len(found)
         return cls([trade_value(row) for row in found], [row.entry_tag for row in found], stored)
@@ -230,7 +229,7 @@ class _Trades:
             stats.add(trade)
         return stats.statistics()
 
-    def table(self, name: str, told: Quote) -> list[dict[str, Any]]:
+    def table(self, name: str, rate: float) -> list[dict[str, Any]]:
         if name == "entry_tag":
             found = core.groups(self.closed, lambda place, _: self.tags[place])
         elif name == "mix_tag":
@@ -240,7 +239,7 @@ class _Trades:
         else:
             field = GROUPS[name]
             found = core.groups(self.closed, lambda _, trade: str(getattr(trade, field)))
-        return [group_row(group, told.rate) for group in found]
+        return [group_row(group, rate) for group in found]
 
     def distributions(self) -> dict[str, Any]:
         r = [trade.r_multiple for trade in self.closed if trade.r_multiple is not None]
@@ -280,6 +279,13 @@ def group_row(group: core.Group, rate: float = 1.0) -> dict[str, Any]:
         "worst": _told(found.worst_quote, rate),
         "mean_holding_ms": found.average_holding_ms,
     }
+
+
+def trade_tables(rows: QuerySet[Trade], names: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    """Return tables of the trades of a ``trade_list`` by these of GROUPS, in the run's quote; of
+    the newest TRADES_READ where there are more."""
+    trades = _Trades.of(rows)
+    return {name: trades.table(name, 1.0) for name in names}
 
 
 def _told(value: float | None, rate: float) -> float | None:
