@@ -32,7 +32,7 @@ def amount_words(value: float | None, signed: bool = False) -> str:
     if value is None:
         return NOTHING
     size = abs(value)
-    digits = 2 if size >= 1 or size == 0 else 4 if size >= 0.01 else 8
+    digits = 2 if size >= 0.1 or size == 0 else 4 if size >= 0.001 else 8
     text = f"{value:+,.{digits}f}" if signed and value else f"{value:,.{digits}f}"
     return text.replace("-", "\N{MINUS SIGN}")
 

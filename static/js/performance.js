@@ -36,7 +36,7 @@
     const options = charts.layout({
       uirevision: "growth " + scale,
       xaxis: time(),
-      yaxis: charts.axis({ side: "right", type: scale, nticks: 7, tickformat: ",~g", title: { text: "start = 100", font: { size: 11, color: charts.token("--muted") } } }),
+      yaxis: charts.axis({ side: "right", type: scale, nticks: 7, tickformat: ",~g" }),
       annotations: charts.watermark(badge),
     });
     return window.Plotly.react(byId("growth-chart"), traces, options, CONFIG);

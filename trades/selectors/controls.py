@@ -8,7 +8,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Count, Max, QuerySet
+from django.utils import timezone
 
+from engine.ports import TradingState
 from engine.risk import RiskLimits
 from engine.types.decisions import Action
 from engine.types.orders import OrderStatus
@@ -34,7 +36,7 @@ _SHOWN_WITH = {
 @dataclass(frozen=True, slots=True)
 class ControlUse:
     """One control: limits with what is used of them, settings without a measure, and how often it
-    struck in the last day and week of the run's venue time."""
+    struck in the last day and week: denials by the run's venue time, breakers by ours."""
 
     control: Control
     uses: list[LimitUse]
@@ -143,6 +145,10 @@ def _struck(run: TradingRun, within: timedelta) -> Counter[str]:
         (_refused(run, within), "refusal_code"),
     ):
         found.update(dict(rows.order_by().values_list(name).annotate(n=Count("pk"))))
+    # a change of the kill switch belongs to no run and carries our time
+    changes = ControlEvent.objects.filter(at__gt=timezone.now() - within)
+    changes = changes.exclude(to_state=TradingState.ACTIVE)
+    found.update(dict(changes.order_by().values_list("reason_code").annotate(n=Count("pk"))))
     return found
 
 

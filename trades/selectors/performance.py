@@ -182,7 +182,7 @@ def _held_index(run: TradingRun, ts_ms: Times) -> tuple[list[float], list[str]]:
 
 def _closes(run: TradingRun, symbol: str, ts_ms: Times) -> Column:
     """Return the close of the bar that was the last at each time; where it is not stored, the one
-    before it; NaN where none is."""
+    before it, for the first time also the open of the bar that begins then; NaN where none is."""
     opened = ts_ms // run.timeframe_ms * run.timeframe_ms - run.timeframe_ms
     wanted = sorted({int(at) for at in opened})
     known: dict[int, float] = {}
@@ -194,7 +194,12 @@ def _closes(run: TradingRun, symbol: str, ts_ms: Times) -> Column:
     closes = np.array([known.get(int(at), np.nan) for at in opened], dtype=np.float64)
     if closes.size and np.isnan(closes[0]):
         before = bars.filter(opened_at__lte=moment(int(opened[0]))).order_by("-opened_at")
-        closes[0] = before.values_list("close", flat=True).first() or np.nan
+        begins = bars.filter(opened_at=moment(int(opened[0]) + run.timeframe_ms))
+        closes[0] = (
+            before.values_list("close", flat=True).first()
+            or begins.values_list("open", flat=True).first()
+            or np.nan
+        )
     for row in np.flatnonzero(np.isnan(closes)):
         closes[row] = closes[row - 1] if row else np.nan
     return closes
