@@ -283,7 +283,7 @@ def trade_figures(found: TradeStatistics, quote: str) -> list[Figure]:
         judged("win_rate", "Win rate", found.win_rate, "fraction", why),
         judged("profit_factor", "Profit factor", found.profit_factor, "ratio", why),
         judged("expectancy_quote", "Expectancy a trade", found.expectancy_quote, quote, why),
-        judged("expectancy_r", "Expectancy a trade, R", found.expectancy_r, "R", why_r),
+        judged("expectancy_r", "Expectancy in R", found.expectancy_r, "R", why_r),
         Figure("pnl", "Closed PnL, net", float(found.pnl_quote), quote),
     ]
 
