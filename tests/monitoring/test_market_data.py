@@ -74,7 +74,7 @@ def bars_of(symbol: str, last: int) -> BarColumns:
 
 
 def test_indicators_are_those_the_engine_computes_over_the_whole_history():
-    """ORC-08: a window shows the numbers that were traded on, also those of the other symbol."""
+    """A window shows the numbers that were traded on, also those of the other symbol."""
     for offset, symbol in enumerate(make.SYMBOLS):
         make.make_candles(symbol, 900, seed=offset)
     names = ["slope_32_atr", "reference_beta_64", "hour_sine"]

@@ -25,7 +25,7 @@ def control(run, number: int):
 
 
 def test_every_control_has_its_row_and_every_setting_its_value():
-    """CTL-26: the table of the self-assessment and of this page is one."""
+    """The table of the self-assessment and of this page is one."""
     board = risk_board(make.make_run())
     assert [row["id"] for row in board["controls"]] == [f"CTL-{n}" for n in range(1, 27)]
     for known, shown in zip(CONTROLS, board["controls"], strict=True):
@@ -41,7 +41,7 @@ def test_a_limit_of_the_run_wins_over_the_default():
 
 
 def test_a_position_without_its_stop_at_the_venue_is_counted():
-    """CTL-15"""
+
     run = make.make_run()
     make.make_lot(run)
     (use,) = control(run, 15).uses
@@ -105,7 +105,7 @@ def test_breakers_that_struck_are_counted_with_their_control():
 
 
 def test_counters_are_what_the_session_remembers():
-    """CTL-7, CTL-9, CTL-10: a person's reset counts here as it does there."""
+    """A person's reset counts here as it does there."""
     run = make.make_run(last_event_at=make.START + timedelta(hours=1))
     make.make_equity(run, [10_000.0, 9_900.0])
     for _ in range(3):
