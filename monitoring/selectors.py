@@ -34,6 +34,7 @@ from trades.models import (
     Trade,
     TradingRun,
 )
+from trades.scopes import GLOBAL_SCOPE, account_scope, split
 from trades.selectors import automatic_holds
 from trades.selectors.requests import growth
 
@@ -90,8 +91,8 @@ def run_head(run: TradingRun) -> dict[str, Any]:
 
 def control_status(run: TradingRun | None = None) -> dict[str, Any]:
     """Return the global trading state, every scope that is not ACTIVE, and the holds that end by
-    themselves. ``effective_state`` is what the gate goes by for a strategy and symbol that are
-    not stopped on their own.
+    themselves. ``effective_state`` is what the gate of the run's account goes by for a strategy
+    and symbol that are not stopped on their own; scopes of other accounts are left out.
 
     No row means nobody has changed it: ACTIVE.
     """
@@ -99,10 +100,16 @@ def control_status(run: TradingRun | None = None) -> dict[str, Any]:
     own = next((row for row in rows if row.scope == "global"), None)
     state = own.state if own else TradingState.ACTIVE.value
     holds = automatic_holds(run)
-    is_held = bool(holds) and state == TradingState.ACTIVE.value
+    account = "" if run is None else run.account
+    rows = [row for row in rows if split(row.scope)[0] in ("", account)]
+    over_all = (GLOBAL_SCOPE, account_scope(account))
+    standing = [TradingState(row.state) for row in rows if row.scope in over_all]
+    if holds:
+        standing.append(TradingState.REDUCING)
+    worst = max(standing, key=lambda each: each.severity, default=TradingState.ACTIVE)
     return {
         "state": state,
-        "effective_state": TradingState.REDUCING.value if is_held else state,
+        "effective_state": worst.value,
         "holds": holds,
         "reason": own.reason if own else "",
         "reason_code": own.reason_code if own else "",
@@ -110,6 +117,7 @@ def control_status(run: TradingRun | None = None) -> dict[str, Any]:
         "changed_at_ms": as_ms(own.changed_at) if own else None,
         "releases_at_ms": as_ms(own.releases_at) if own else None,
         "epoch": own.epoch if own else 0,
+        "account_scope": account_scope(account) if account else "",
         "scopes": [
             {
                 "scope": row.scope,

@@ -7,11 +7,16 @@ from typing import Any
 
 from django.conf import settings
 
+from accounts.exchange_keys import Credentials
 from market.ccxt_client import build_client
 from market.rate_budget import PRACTICE_LIMITS, Budget, SharedBudget
 from market.venues import venue_of
 from tradeplatform.configuration import PRACTICE, Configuration
-from tradeplatform.credentials import ExchangeKeyRefused, exchange_credentials
+from tradeplatform.credentials import (
+    ExchangeKeyRefused,
+    exchange_credentials,
+    key_variables,
+)
 from tradeplatform.timed_budget import TimedBudget
 from trades.errors import RunRefused
 
@@ -26,7 +31,7 @@ def venue_client(config: Configuration) -> Any:
         DataError: a sandbox is configured and the venue has none.
     """
     try:
-        found = exchange_credentials(config.exchange.id, config.exchange.account)
+        found = credentials_of(config)
     except ExchangeKeyRefused as error:
         raise RunRefused(str(error)) from error
     credentials: dict[str, Any] = {
@@ -50,6 +55,21 @@ def venue_client(config: Configuration) -> Any:
     return build_client(
         PRACTICE_PROTOCOL, practice_url=settings.PRACTICE_URL, timeout_s=timeout_s, **credentials
     )
+
+
+def credentials_of(config: Configuration) -> Credentials:
+    """Return what signs orders of the configured account.
+
+    Raises:
+        ExchangeKeyRefused: a sealed key that cannot be opened here.
+    """
+    exchange = config.exchange
+    return exchange_credentials(exchange.id, exchange.account, is_apart=config.is_apart)
+
+
+def key_name(config: Configuration) -> str:
+    """Return the variable of the account's key, as what is said of it names it."""
+    return key_variables(config.exchange.account, is_apart=config.is_apart)[0]
 
 
 def venue_code(config: Configuration) -> str:
