@@ -40,7 +40,9 @@ class MoveExits:
 @dataclass(frozen=True, slots=True)
 class Flatten:
     """Close every position in ``scope`` (``global``, ``strategy:CODE``, ``symbol:SYMBOL``, or one
-    of them within this run's own account), then halt it (D-28). ``legs`` is how many orders each (strategy, symbol) has had of it so far."""
+    of them within this run's own account), then halt it (D-28). ``legs`` is how many orders each
+    (strategy, symbol) has had of it so far.
+    """
 
     request_id: str
     scope: str
