@@ -35,7 +35,7 @@ from trades.models import (
     TradingRun,
 )
 from trades.scopes import GLOBAL_SCOPE, account_scope, split
-from trades.selectors import automatic_holds
+from trades.selectors import automatic_holds, run_newest, run_open_list
 from trades.selectors.requests import growth
 
 TRADES_SHOWN = 50
@@ -50,8 +50,9 @@ BADGES = {
 }
 
 
-def run_shown(code: str | None = None) -> TradingRun | None:
-    """Return the run a page is about: the one asked for, else the newest open one, else the newest.
+def run_shown(code: str | None = None, account: str | None = None) -> TradingRun | None:
+    """Return the run a page is about: the one asked for, else the newest open one, else the newest;
+    of one account where it is named and has a run.
 
     Replays are shown only when asked for. A code that is none is one of an unknown run: every
     page's address is read here, also by what stands on all of them.
@@ -63,7 +64,19 @@ def run_shown(code: str | None = None) -> TradingRun | None:
             return None
         return TradingRun.objects.filter(code=known).first()
     runs = TradingRun.objects.exclude(mode=Mode.REPLAY)
-    return runs.filter(ended_at__isnull=True).first() or runs.first()
+    found = None if account is None else run_newest(runs.filter(account=account))
+    return found or run_newest(runs)
+
+
+def account_choices() -> list[dict[str, str]]:
+    """Return the open run of each account, for the switch on every page; empty where one trades."""
+    runs = run_open_list()
+    if len({run.account for run in runs}) < 2:
+        return []
+    return [
+        {"account": run.account, "mode": run.mode, "venue": run.venue, "code": str(run.code)}
+        for run in runs
+    ]
 
 
 def run_choices() -> list[TradingRun]:
