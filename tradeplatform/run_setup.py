@@ -90,11 +90,11 @@ def run_ensure(
         _refuse_withdrawing_key(config, client)
     timeframe: str = config.trading.timeframe
     symbols = list(config.trading.symbols)
+    budget = venue_budget(config)
     if config.exchange.id == PRACTICE:
-        client.load_markets()
+        VenueClient(client, budget=budget).load()
         symbols = sorted(client.symbols)
         timeframe = timeframe_from_ms(_practice_timeframe_ms() or timeframe_to_ms(timeframe))
-    budget = venue_budget(config)
     source = CcxtPollSource(client, symbols, timeframe, budget=budget)
     instruments = source.instruments()
     venue = venue_code(config)

@@ -8,6 +8,7 @@ from django.db import transaction
 
 from monitoring.services import heartbeat_forget
 from tradeplatform.configuration import Configuration
+from tradeplatform.configuration_accounts import MAIN
 from tradeplatform.configuration_errors import ConfigurationError
 from tradeplatform.venue import credentials_of, venue_code
 from tradeplatform.watch import loop_component
@@ -19,11 +20,14 @@ from trades.services import run_end
 
 
 def account_named(accounts: Sequence[Configuration], name: str) -> Configuration:
-    """Return what one account goes by.
+    """Return what one account goes by; ``main`` is the only one where there is one.
 
     Raises:
         ConfigurationError: the file has no such account.
     """
+    if name == MAIN:
+        # an only account may have another name
+        return accounts[0]
     known = {config.exchange.account: config for config in accounts}
     if name not in known:
         raise ConfigurationError(f"account was {name!r}, allowed: {', '.join(known)}")
