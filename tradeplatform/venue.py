@@ -12,6 +12,7 @@ from market.ccxt_client import build_client
 from market.rate_budget import PRACTICE_LIMITS, Budget, SharedBudget
 from market.venues import venue_of
 from tradeplatform.configuration import PRACTICE, Configuration
+from tradeplatform.configuration_accounts import MAIN
 from tradeplatform.credentials import (
     ExchangeKeyRefused,
     exchange_credentials,
@@ -81,8 +82,10 @@ def venue_code(config: Configuration) -> str:
 
 
 def venue_budget(config: Configuration) -> Budget:
-    """Return the request budget that every process of this account shares."""
+    """Return the request budget that every process and every account at this venue shares: a venue
+    counts what comes from one address, and its ban hits all that trades from there (I-22)."""
     is_practice = config.exchange.id == PRACTICE
     limits = PRACTICE_LIMITS if is_practice else venue_of(config.exchange.id).limits
-    scope = f"{venue_code(config)}:{config.exchange.account}"
+    whose = MAIN if config.is_apart else config.exchange.account
+    scope = f"{venue_code(config)}:{whose}"
     return TimedBudget(SharedBudget(settings.REDIS_URL, limits, scope))
