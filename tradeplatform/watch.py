@@ -141,9 +141,7 @@ class RunWatch:
     def fills_answered(self) -> None:
         """Close the alert of fills that could not be read: they came, with all before them."""
         if self._fills_failed:
-            alert_resolve(
-                dedupe_key=self._key(TradeAlert(FILLS_UNAVAILABLE, str(self._run.pk), ""))
-            )
+            alert_resolve(dedupe_key=self._key(FILLS_UNAVAILABLE, str(self._run.pk)))
             self._fills_failed = False
 
     def stops_can_rest(self, can: bool, venue: str) -> None:
@@ -164,7 +162,7 @@ class RunWatch:
         """Tell that resting entries outlive us at the venue, should we fall silent now (CTL-14);
         an empty reason ends it."""
         if not reason:
-            alert_resolve(dedupe_key=f"NO_COUNTDOWN:{self._run_code}")
+            alert_resolve(dedupe_key=self._key("NO_COUNTDOWN", self._run_code))
             return
         text = f"the venue's countdown could not be set: {reason}"
         self.alarm(TradeAlert("NO_COUNTDOWN", self._run_code, text))
@@ -179,7 +177,7 @@ class RunWatch:
         refused = AlertRow.objects.filter(
             code="STOP_REFUSED", run_code=self._run_code, resolved_at__isnull=True
         )
-        bare = {f"STOP_REFUSED:{strategy} {symbol}" for strategy, symbol in found}
+        bare = {self._key("STOP_REFUSED", f"{strategy} {symbol}") for strategy, symbol in found}
         for key in set(refused.values_list("dedupe_key", flat=True)) - bare:
             alert_resolve(dedupe_key=key)
         for key, text in texts.items():
@@ -201,7 +199,7 @@ class RunWatch:
             code=alert.code,
             severity=severity,
             text=alert.text,
-            dedupe_key=self._key(alert),
+            dedupe_key=self._key(alert.code, alert.subject),
             run_code=self._run_code,
         )
         if alert.brake is not None:
@@ -214,12 +212,12 @@ class RunWatch:
                 is_breaker=True,
             )
 
-    def _key(self, alert: TradeAlert) -> str:
+    def _key(self, code: str, subject: str) -> str:
         """Return by what a repeated finding is known; accounts have findings of their own, a
         breaker's names its account already."""
-        is_own = is_apart(self._run.config) and alert.code not in BREAKER_CODES
+        is_own = is_apart(self._run.config) and code not in BREAKER_CODES
         whose = f"{self._run.account}:" if is_own else ""
-        return f"{alert.code}:{whose}{alert.subject}"
+        return f"{code}:{whose}{subject}"
 
     def control_changed(self, scope: str, state: TradingState, reason: str) -> None:
         """Tell the screens; a scope that trades again needs nobody any more."""
