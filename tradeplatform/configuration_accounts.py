@@ -31,7 +31,8 @@ def each_account(raw: Mapping[str, Any], *, source: str) -> dict[str, dict[str, 
     """
     given = _named(raw["accounts"], source)
     shared = {key: value for key, value in raw.items() if key != "accounts"}
-    if isinstance(top := shared.get("exchange"), dict) and "account" in top:
+    top = shared.get("exchange")
+    if isinstance(top, dict) and top.get("account", MAIN) != MAIN:
         raise _refused(source, "exchange.account", top["account"], "none beside accounts")
     found = {
         name: _effective(shared, name, given[name], source)

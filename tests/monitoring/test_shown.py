@@ -73,7 +73,7 @@ def test_the_switch_is_there_where_several_accounts_trade_and_only_there(
 
 
 def test_an_account_that_nobody_has_is_not_chosen(viewer: Any, second: TradingRun) -> None:
-    """SEC-9: and a choice that was made outlives the end of its run no longer than it must."""
+    """D-59: and a choice that was made outlives the end of its run no longer than it must."""
     viewer.post(reverse("account-choose"), {"account": "third"})
     assert shown(viewer) == "main"
     viewer.post(reverse("account-choose"), {"account": "second"})
@@ -110,7 +110,7 @@ def test_the_strip_tells_of_its_own_accounts_stops_and_of_everybodys(
 def test_the_api_answers_for_main_and_for_another_account_when_asked(
     main: TradingRun, second: TradingRun
 ) -> None:
-    """D-59, SEC-41: by name or by run, and one line where there is none."""
+    """D-59: by name or by run, and one line where there is none."""
     client = by_token("viewer")
 
     def profits(query: str = "") -> list[str]:

@@ -106,3 +106,16 @@ def test_a_wrong_account_is_one_line_that_names_it(tmp_path: Path, text: str, li
         load_accounts(path)
     said = str(refused.value)
     assert line in said and said.startswith(str(path)) and "\n" not in said
+
+
+def test_the_example_of_the_page_is_a_file_that_loads(tmp_path: Path) -> None:
+    """OPT-92: whoever copies it trades three accounts."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "accounts.md").read_text()
+    example = page.split("```yaml\n")[1].split("```")[0]
+    accounts = load_accounts(written(tmp_path, example))
+    assert [(a.exchange.account, a.trading.mode) for a in accounts] == [
+        ("main", "practice"),
+        ("second", "practice"),
+        ("watch", "paper"),
+    ]
+    assert accounts[1].trading.cash == 5000 and accounts[1].risk.max_day_loss == 0.01

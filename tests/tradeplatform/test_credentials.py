@@ -40,7 +40,7 @@ def account(name: str, *, mode: str = "live", venue: str = "binance") -> Configu
 def test_the_unnamed_key_is_never_that_of_an_account_beside_main(
     monkeypatch: pytest.MonkeyPatch, master: str
 ) -> None:
-    """SEC-28, D-59: an account without a key of its own has none, whatever else is set."""
+    """D-59: an account without a key of its own has none, whatever else is set."""
     given(monkeypatch, "key-of-main")
     given(monkeypatch, "key-of-third", "__THIRD")
     assert exchange_credentials("binance", "main").key == "key-of-main"
@@ -56,7 +56,7 @@ def test_the_unnamed_key_is_never_that_of_an_account_beside_main(
 def test_a_key_that_names_its_account_wins_and_brings_its_own_secret(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """SEC-28: key and secret always come as a pair from one place."""
+    """D-59: key and secret always come as a pair from one place."""
     given(monkeypatch, "key-of-main")
     given(monkeypatch, "key-of-my-own", "__MY_OWN")
     monkeypatch.setenv("TRADEPLATFORM_EXCHANGE_PASSPHRASE", "of main")
@@ -75,7 +75,7 @@ def test_an_only_account_of_any_name_has_the_unnamed_key(monkeypatch: pytest.Mon
 def test_two_accounts_with_one_key_are_refused_in_one_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """D-59, F-060: they would take each other's orders for orders made by hand."""
+    """D-59: they would take each other's orders for orders made by hand."""
     given(monkeypatch, "one-key-for-both")
     given(monkeypatch, "one-key-for-both", "__SECOND")
     both = [account("main"), account("second")]

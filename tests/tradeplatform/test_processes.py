@@ -126,7 +126,7 @@ THIRD = msgspec.structs.replace(
 
 
 def test_each_account_has_a_worker_of_its_own_with_its_own_keys_only() -> None:
-    """D-59, SEC-28, SEC-31: no other account's key is in its environment."""
+    """D-59, SEC-31: no other account's key is in its environment."""
     specs = {s.name: s for s in processes.children(Configuration(), OPTIONS, [SECOND, THIRD])}
     queues = {name: s.argv[s.argv.index("-Q") + 1] for name, s in specs.items() if "-Q" in s.argv}
     assert {name: queue for name, queue in queues.items() if name != "general"} == {
@@ -146,7 +146,7 @@ def test_each_account_has_a_worker_of_its_own_with_its_own_keys_only() -> None:
 
 
 def test_one_accounts_run_waits_for_no_other_accounts_venue() -> None:
-    """F-049, D-59: each is opened by a child of its own, which its worker alone waits for."""
+    """D-59: each is opened by a child of its own, which its worker alone waits for."""
     specs = {s.name: s for s in processes.children(Configuration(), OPTIONS, [SECOND, THIRD])}
     assert specs["run.second"].argv[-2:] == ("--account", "second")
     assert specs["run"].argv[-2:] == ("--account", "main")
@@ -160,7 +160,7 @@ def test_one_accounts_run_waits_for_no_other_accounts_venue() -> None:
 def test_secrets_of_every_account_are_hidden_from_who_does_not_sign(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """SEC-28: of one too that the file does not have."""
+    """SEC-31: of one too that the file does not have."""
     monkeypatch.setenv("TRADEPLATFORM_EXCHANGE_KEY__FORGOTTEN", "a key")
     hidden = processes.every_key((Configuration(), SECOND))
     assert {"TRADEPLATFORM_EXCHANGE_KEY__SECOND", "TRADEPLATFORM_EXCHANGE_KEY"} <= set(hidden)

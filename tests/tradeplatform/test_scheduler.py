@@ -46,7 +46,7 @@ def beat() -> scheduler.BeatScheduler:
 def test_an_account_apart_is_knocked_on_by_beat_and_main_by_its_own_worker(
     second: TradingRun, sent: Sent
 ) -> None:
-    """F-049, F-025, D-59: a worker stuck on one account's venue passes on nobody's knocks."""
+    """D-59: a worker stuck on one account's venue passes on nobody's knocks."""
     beat().tick()
     assert sent == [
         ("advance", second.pk, "trading.second"),
@@ -61,7 +61,7 @@ def test_an_account_apart_is_knocked_on_by_beat_and_main_by_its_own_worker(
 def test_knocks_are_a_second_apart_and_none_pile_up_where_nobody_takes_them(
     second: TradingRun, sent: Sent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """F-030: an account whose worker is not up must not fill the broker that all share."""
+    """D-59: an account whose worker is not up must not fill the broker that all share."""
     knocking = beat()
     knocking.tick()
     n_sent = len(sent)
@@ -75,7 +75,7 @@ def test_knocks_are_a_second_apart_and_none_pile_up_where_nobody_takes_them(
 def test_a_broker_that_is_away_stops_no_beat(
     second: TradingRun, sent: Sent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """F-021: the schedule goes on, and beat's own heartbeat with it."""
+    """D-59: the schedule goes on, and beat's own heartbeat with it."""
     monkeypatch.undo()
     monkeypatch.setattr(DatabaseScheduler, "tick", lambda self: 1.0)
     assert beat().tick() == 1.0

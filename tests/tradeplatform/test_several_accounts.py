@@ -124,7 +124,7 @@ def bought(session: RunningSession, run: TradingRun, quantity: str) -> Any:
 
 
 def test_two_accounts_trade_side_by_side_on_their_own_keys_and_books(house: House) -> None:
-    """D-59, I-3, I-16, SEC-28: own cash, lease, orders, fills and heartbeat; keys never cross."""
+    """D-59, I-3: own cash, lease, orders, fills and heartbeat; keys never cross."""
     main, second = opened(house)
     assert (main.account, main.starting_cash_quote) == ("main", Decimal(10_000))
     assert (second.account, second.starting_cash_quote) == ("second", Decimal(5_000))
@@ -151,7 +151,7 @@ def test_two_accounts_trade_side_by_side_on_their_own_keys_and_books(house: Hous
 
 
 def test_a_dead_venue_of_one_account_stops_that_account_and_no_other(house: House) -> None:
-    """F-049, D-59: the other goes on deciding and its orders go on leaving."""
+    """F-051, D-59: the other goes on deciding and its orders go on leaving."""
     main, second = opened(house)
     sessions = {run.account: started(run) for run in (main, second)}
     house.venue.step()
@@ -198,7 +198,7 @@ def ensure(*arguments: str) -> tuple[int, str]:
 
 
 def test_a_venue_that_is_away_at_the_start_keeps_no_other_account_closed(house: House) -> None:
-    """F-049, D-59: 1 says "try again", which the supervisor does; 2 would stop everything."""
+    """D-59: 1 says "try again", which the supervisor does; 2 would stop everything."""
     house.dead.add("main")
     code, said = ensure()
     assert code == 1 and "account=second" in said
@@ -222,7 +222,7 @@ def test_accounts_with_one_key_are_refused_before_anything_opens(
 
 @pytest.mark.parametrize("holds", [False, True])
 def test_a_removed_account_ends_unless_it_holds_something(holds: bool) -> None:
-    """D-59, F-093: nobody would look after what it holds; main's run is not touched."""
+    """D-59: nobody would look after what it holds; main's run is not touched."""
     main = make_run(venue="practice")
     second = make_run(venue="practice", account="second", config={"accounts": {"second": {}}})
     Heartbeat.objects.create(

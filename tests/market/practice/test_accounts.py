@@ -58,7 +58,7 @@ def test_no_order_or_trade_of_one_account_has_the_number_of_another(tmp_path: Pa
 
 
 def test_resting_orders_of_every_account_meet_the_bars_once(tmp_path: Path) -> None:
-    """F-037: a venue killed between two ledgers' commits closes the bar again for one only."""
+    """D-59: a venue killed between two ledgers' commits closes the bar again for one only."""
     venue = opened(tmp_path, "second")
     second = venue.named("second")
     close_ms = venue.clock.next_close_ms
@@ -94,7 +94,7 @@ def test_an_account_that_comes_later_joins_the_market_with_its_cash(tmp_path: Pa
 def test_the_process_serves_each_key_its_own_balance(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """D-59, SEC-28: over the wire, signed by ccxt; a key with another's secret is refused."""
+    """D-59: over the wire, signed by ccxt; a key with another's secret is refused."""
     monkeypatch.setenv("PRACTICE_API_KEY__SECOND", "key-of-second")
     monkeypatch.setenv("PRACTICE_API_SECRET__SECOND", "secret-of-second")
     with practice_process(tmp_path / "state", "--account", "second=750.5") as practice:
