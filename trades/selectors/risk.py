@@ -6,15 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
 
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from engine.ledger_state import DUST
 from engine.ports import TradingState
-from engine.risk import RiskLimits
 from engine.types.orders import Purpose
+from trades.ceilings import filed_limits, stored_ceilings
 from trades.models import ControlState, EquityPoint, Mode, Order, Trade, TradingRun
 from trades.selectors.ledger import Position, equity_latest, position_list
 
@@ -112,19 +111,11 @@ def risk_status(*, run: TradingRun | None) -> RiskStatus:
 
 
 def _uses(run: TradingRun, book: _Book) -> list[LimitUse]:
-    limits = _limits(run)
+    limits = stored_ceilings(filed_limits(run))
     return [
-        _use(name, unit, limits[name], measure(book)) for name, (unit, measure) in MEASURES.items()
+        _use(name, unit, float(getattr(limits, name)), measure(book))
+        for name, (unit, measure) in MEASURES.items()
     ]
-
-
-def _limits(run: TradingRun) -> dict[str, float]:
-    given: dict[str, Any] = run.config.get("risk") or {}
-    defaults = RiskLimits()
-    # the configuration file calls the total drawdown by a longer name than the engine
-    named = {"max_total_drawdown": "max_drawdown"}
-    chosen = {named.get(name, name): value for name, value in given.items()}
-    return {name: float(chosen.get(name, getattr(defaults, name))) for name in MEASURES}
 
 
 def _book(run: TradingRun) -> _Book:
