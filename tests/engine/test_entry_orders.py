@@ -297,4 +297,4 @@ def test_a_session_leaves_by_market_what_its_stop_limit_left_behind() -> None:
     sold = [f for f, i in room.journal.fills if i.purpose is Purpose.EXIT]
     assert [f.price for f in sold] == [instrument().price(fallen)]
     assert sold[0].quantity_base == stop.quantity_base
-    assert room.account.ledger.positions() == []
+    assert not room.account.ledger.positions()

@@ -58,6 +58,7 @@ class _Book:
     open_order_symbols: list[str]
     entry_ages: list[timedelta]
     loss_streak: int
+    groups: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 Measure = Callable[[_Book], float | None]
@@ -134,6 +135,7 @@ def _book(run: TradingRun) -> _Book:
         open_order_symbols=list(in_flight.values_list("symbol", flat=True)),
         entry_ages=[now - at for at in entries.values_list("decided_at", flat=True)],
         loss_streak=losses,
+        groups=filed_limits(run).correlated_groups,
     )
 
 
@@ -169,6 +171,17 @@ def _largest(book: _Book, key: Callable[[Position], str]) -> float | None:
     return _of_equity(book, max(sums.values(), default=Decimal(0)))
 
 
+def _largest_group(book: _Book) -> float | None:
+    """Return the share of the group that holds most; 0 where no group is configured."""
+    sums = [Decimal(0)]
+    for _, bases in book.groups:
+        held = [p.notional_quote for p in book.positions if p.symbol.partition("/")[0] in bases]
+        if None in held:
+            return None
+        sums.append(sum((worth for worth in held if worth is not None), Decimal(0)))
+    return _of_equity(book, max(sums))
+
+
 def _gross(book: _Book) -> float | None:
     return None if book.equity is None else _of_equity(book, book.equity.exposure_quote)
 
@@ -186,6 +199,7 @@ def _entries_within(window: timedelta) -> Measure:
 MEASURES: dict[str, tuple[str, Measure]] = {
     "max_position_size": ("fraction of equity", lambda b: _largest(b, lambda p: p.symbol)),
     "max_strategy_exposure": ("fraction of equity", lambda b: _largest(b, lambda p: p.strategy)),
+    "max_group_exposure": ("fraction of equity", _largest_group),
     "max_gross_exposure": ("fraction of equity", _gross),
     "max_day_loss": ("fraction of the day's first equity", _day_loss),
     "max_drawdown": ("fraction of peak equity", _drawdown),
