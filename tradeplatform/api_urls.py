@@ -15,7 +15,7 @@ from monitoring.layer import layer
 from resources import apis as resources
 from strategies import apis as strategies
 from strategies import predictor_apis as predictors
-from trades.apis import control, decisions, evolution, gains, ledger, locks, requests
+from trades.apis import ceilings, control, decisions, evolution, gains, ledger, locks, requests
 
 
 @extend_schema(exclude=True)
@@ -76,6 +76,7 @@ urlpatterns = [
     path("equity/", ledger.EquityListApi.as_view(), name="equity"),
     path("runs/", ledger.RunListApi.as_view(), name="runs"),
     path("risk/", control.RiskApi.as_view(), name="risk"),
+    path("risk/ceilings", ceilings.CeilingApi.as_view(), name="risk-ceilings"),
     path("control/halt", control.ControlHaltApi.as_view(), name="halt"),
     path("control/reduce", control.ControlReduceApi.as_view(), name="reduce"),
     path("control/resume", control.ControlResumeApi.as_view(), name="resume"),

@@ -46,6 +46,7 @@ Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
 PositiveFraction = Annotated[float, Meta(gt=0.0, le=1.0)]
 Positive = Annotated[float, Meta(gt=0.0, le=1e15)]
 Weight = Annotated[float, Meta(ge=0.1, le=2.0)]
+Asset = Annotated[str, Meta(pattern=r"^[A-Z0-9]{1,20}$")]
 Symbol = Annotated[str, Meta(pattern=r"^[A-Z0-9]{1,20}/[A-Z0-9]{1,20}$")]
 Timeframe = Literal[
     "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d"
@@ -106,14 +107,25 @@ class Trading(Section, frozen=True):
     """After this many bars an opinion is scored against what happened."""
     resting_stops: bool = True
     """Each position has a stop order at the broker; false: stops are judged at bars' closes."""
-    entry_order: Literal["market", "limit"] = "market"
+    protection: Literal["stop", "stop_limit", "take_profit"] = "stop"
+    """Which order rests for a position: an account can promise its coins once. The other price is
+    judged at bars' closes; with ``take_profit`` that is the stop."""
+    stop_limit_offset_bps: Annotated[float, Meta(ge=0.0, le=2_000.0)] = 50.0
+    """How far beyond its stop a stop-limit still sells; jumped over, it leaves at the market."""
+    entry_order: Literal["market", "limit", "ioc_limit"] = "market"
     limit_offset_bps: Annotated[float, Meta(ge=0.0, le=500.0)] = 0.0
     """How far on the better side of the close a limit order waits."""
+    entry_slippage_bps: Annotated[float, Meta(ge=0.0, le=500.0)] = 50.0
+    """What an ``ioc_limit`` entry pays at most beyond the close; the rest of it ends unfilled."""
     order_timeout_bars: Annotated[int, Meta(ge=1, le=500)] = 3
     """A limit order not filled after so many bars is cancelled, and what is left priced anew."""
     reprice_times: Annotated[int, Meta(ge=0, le=20)] = 2
 
     def __post_init__(self) -> None:
+        if self.protection != "stop" and not self.resting_stops:
+            raise ValueError(
+                f"protection was {self.protection} with resting_stops false, allowed: stop"
+            )
         if len(set(self.symbols)) != len(self.symbols):
             raise ValueError(f"symbols was {_listed(self.symbols)}, allowed: each symbol once")
         if len(quotes := {symbol.split("/")[1] for symbol in self.symbols}) > 1:
@@ -137,6 +149,9 @@ class Risk(Section, frozen=True):
     """Absolute ceiling of one order in quote currency; null leaves only the fraction."""
     max_strategy_exposure: PositiveFraction = 0.20
     max_gross_exposure: PositiveFraction = 0.60
+    max_group_exposure: PositiveFraction = 0.30
+    correlated_groups: dict[str, Annotated[tuple[Asset, ...], Meta(min_length=1)]] = {}
+    """Base assets that fall together, by a name of their own; each group is capped as one."""
     cash_reserve: Annotated[float, Meta(ge=0.0, lt=1.0)] = 0.10
     leverage: PositiveFraction = 1.0
     """Gross exposure over equity; spot, so never above 1."""
@@ -205,7 +220,7 @@ class Risk(Section, frozen=True):
                 f" 1 - max_gross_exposure = {1.0 - self.max_gross_exposure:g}"
             )
 
-    def values(self) -> dict[str, float | int | None]:
+    def values(self) -> dict[str, Any]:
         """Return the limits of decisions by their engine names; the order path's are apart."""
         return {k: v for k, v in msgspec.structs.asdict(self).items() if k not in _ORDER_PATH}
 

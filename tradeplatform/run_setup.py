@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from urllib.request import urlopen
@@ -38,6 +39,7 @@ from trades.brokers.venue_client import VenueClient
 from trades.errors import RunRefused
 from trades.lease import lease_reserve
 from trades.models import Mode, TradingRun
+from trades.records import moment
 from trades.services import run_end, run_start
 
 _DESCRIPTIONS = {
@@ -104,10 +106,13 @@ def run_ensure(
         # the session keeps the rest when it starts; until then the first chart is not empty
         candles_backfill(venue=venue, symbol=symbol, bars=source.history(symbol, CHART_BARS))
     quote = instruments[symbols[0]].quote
-    balances = {quote: Decimal(str(config.trading.cash))}
+    balances, read_at = {quote: Decimal(str(config.trading.cash))}, None
     if config.trading.mode != Mode.PAPER.value:
-        balances = VenueClient(client, budget=budget).balances()
-    run = _open(config, venue, symbols, timeframe_ms, quote, balances, actor)
+        account = VenueClient(client, budget=budget)
+        # what comes between the two is told of as a difference; the other way round it would be
+        # booked twice
+        balances, read_at = account.balances(), moment(account.venue_ms())
+    run = _open(config, venue, symbols, timeframe_ms, quote, balances, read_at, actor)
     lease_reserve(run=run, code_version=settings.CODE_VERSION)
     return run
 
@@ -158,6 +163,7 @@ def _open(
     timeframe_ms: int,
     quote: str,
     balances: Mapping[str, Decimal],
+    read_at: datetime | None,
     actor: str,
 ) -> TradingRun:
     wanted: dict[str, Any] = {"symbols": symbols, "timeframe_ms": timeframe_ms}
@@ -174,6 +180,7 @@ def _open(
                 quote=quote,
                 starting_cash_quote=balances.get(quote, Decimal(0)),
                 opening_balances=balances,
+                balances_at=read_at,
                 config=config.as_json(),
                 config_digest=config.digest(),
                 code_version=settings.CODE_VERSION,

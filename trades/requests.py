@@ -250,6 +250,37 @@ def ask(
     return row
 
 
+def request_withdraw(*, row: OperatorRequest, actor: str, reason: str) -> None:
+    """Take back a request that no worker has looked at yet.
+
+    Raises:
+        RequestRefused: no reason was given, or it is carried out already or has ended.
+    """
+    reason = checked_reason(reason)
+    with transaction.atomic():
+        waits = OperatorRequest.objects.filter(pk=row.pk, status=RequestStatus.WAITING)
+        changed = waits.exclude(kind=RequestKind.FLATTEN).update(
+            status=RequestStatus.REFUSED,
+            outcome=f"withdrawn by {actor}: {reason}",
+            decided_at=timezone.now(),
+        )
+        if not changed:
+            row.refresh_from_db()
+            raise RequestRefused(
+                f"request {row.pk} was a {row.kind} and {row.status}, allowed: one that waits and "
+                "is no flatten, which only a resume takes back"
+            )
+        audit_record(
+            actor=actor,
+            action="request.withdraw",
+            object_type="request",
+            object_id=str(row.pk),
+            reason=reason,
+            before={"status": RequestStatus.WAITING.value},
+            after={"status": RequestStatus.REFUSED.value},
+        )
+
+
 def checked_reason(reason: str) -> str:
     """Return a reason as it is stored.
 

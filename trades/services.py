@@ -111,11 +111,13 @@ def run_start(
     code_version: str,
     actor: str,
     opening_balances: Mapping[str, Decimal] = MappingProxyType({}),
+    balances_at: datetime | None = None,
 ) -> TradingRun:
     """Open a run, ending an open one of the same venue and account first.
 
     ``opening_balances`` is what the account holds of each asset now: what was there before the
-    run is no difference between its books and the venue (I-5).
+    run is no difference between its books and the venue (I-5). ``balances_at`` is when that was
+    read, by the venue's clock.
     """
     with transaction.atomic():
         now = timezone.now()
@@ -132,6 +134,7 @@ def run_start(
             quote=quote,
             starting_cash_quote=starting_cash_quote,
             opening_balances={a: str(held) for a, held in sorted(opening_balances.items())},
+            balances_at=balances_at,
             config=config,
             config_digest=config_digest,
             code_version=code_version,

@@ -12,6 +12,7 @@ from uuid import uuid4
 from aiohttp import web
 
 from market.practice.exchange import Report
+from market.practice.ledger import Transfer
 from market.practice.private import freeze_balances
 from market.practice.problems import VenueError
 from market.practice.request import read_order
@@ -45,6 +46,7 @@ class AdminDoor:
         post("/trade", _endpoint(self._trade))
         post("/cancel", _endpoint(self._cancel))
         post("/balance", _endpoint(self._balance))
+        post("/transfer", _endpoint(self._transfer))
         post("/instrument", _endpoint(self._instrument))
         post("/rights", _endpoint(self._rights))
         return app
@@ -154,12 +156,37 @@ class AdminDoor:
         return {"order": asdict(order)}
 
     def _balance(self, body: Body) -> object:
-        """Deposit or withdraw: ``{asset, delta}``; of another account: ``account``."""
+        """Move a balance and tell nobody why: ``{asset, delta}``; of another account: ``account``."""
         asset, delta = str(body.get("asset", "")), _decimal(body, "delta")
         ledger = self._seen(body).ledger
         with ledger.transaction():
             ledger.move(asset, free=delta)
         return {"asset": asset, **asdict(ledger.balance(asset))}
+
+    def _transfer(self, body: Body) -> object:
+        """Deposit (``amount`` > 0) or withdraw (< 0): ``{asset, amount, fee, done}``; of another
+        account: ``account``. A client can read it; one that is not ``done`` is on its way and has
+        moved nothing."""
+        asset, amount = str(body.get("asset", "")), _decimal(body, "amount")
+        fee = _decimal(body, "fee") if "fee" in body else Decimal(0)
+        known = {a for i in self._venue.exchange.instruments.values() for a in (i.base, i.quote)}
+        if asset not in known:
+            raise ValueError(f"asset was {asset!r}, allowed: {', '.join(sorted(known))}")
+        if amount == 0 or fee < 0 or (amount > 0 and fee):
+            raise ValueError(
+                f"amount was {amount} with fee {fee}, allowed: above 0, or below 0 with a fee of "
+                "0 or more"
+            )
+        ledger = self._seen(body).ledger
+        free = ledger.balance(asset).free
+        if free + amount - fee < 0:
+            raise ValueError(f"amount was {amount} with fee {fee}, allowed: {free} is free")
+        given = Transfer(
+            0, asset, amount, fee, body.get("done", True) is True, self._venue.clock.now_ms()
+        )
+        with ledger.transaction():
+            kept = ledger.add_transfer(given)
+        return {**asdict(kept), "free": ledger.balance(asset).free}
 
     def _instrument(self, body: Body) -> object:
         """Change filters or halt a symbol: ``{symbol, tick_size, lot_size, min_notional_quote,

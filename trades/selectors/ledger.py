@@ -132,7 +132,9 @@ def position_list(*, run: TradingRun | None) -> list[Position]:
 
 def _resting_stops(run: TradingRun) -> defaultdict[tuple[str, str], Decimal]:
     found: defaultdict[tuple[str, str], Decimal] = defaultdict(Decimal)
-    stops = Order.objects.filter(run=run, cause=Cause.PROTECTION, status__in=AT_THE_VENUE)
+    stops = Order.objects.filter(
+        run=run, cause=Cause.PROTECTION, stop_price__isnull=False, status__in=AT_THE_VENUE
+    )
     for strategy, symbol, ordered, filled in stops.values_list(
         "strategy", "symbol", "quantity_base", "filled_base"
     ):
