@@ -156,7 +156,7 @@ class AdminDoor:
         return {"order": asdict(order)}
 
     def _balance(self, body: Body) -> object:
-        """Move a balance and tell nobody why: ``{asset, delta}``; of another account: ``account``."""
+        """Move a balance, tell nobody why: ``{asset, delta}``; of another account: ``account``."""
         asset, delta = str(body.get("asset", "")), _decimal(body, "delta")
         ledger = self._seen(body).ledger
         with ledger.transaction():
