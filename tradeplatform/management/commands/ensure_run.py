@@ -29,7 +29,7 @@ VENUE_AWAY = 1
 
 # A switch that does nothing must not look as if it did (OPT-06).
 NO_LAYER = (
-    "[OPTIMIZATION] optimization.enabled was true, but no adaptive layer is installed:"
+    "[OPTIMIZATION] optimization.enabled was true, but {}:"
     " the platform trades without it, at base weights and multiplier 1"
 )
 
@@ -80,9 +80,9 @@ class Command(BaseCommand):
 
 def layer_line(installed: Layer, is_wanted: bool) -> str:
     """Return the one line that says whether the layer is on, and where its switch is (OPT-06)."""
-    if not installed.is_installed and is_wanted:
-        return NO_LAYER
     status = installed.status()
+    if not installed.is_installed and is_wanted:
+        return NO_LAYER.format(status.get("reason", "no adaptive layer is installed"))
     if status["enabled"]:
         return f"[OPTIMIZATION] the layer is on: {_source(status)}"
     return f"[OPTIMIZATION] the layer is off: optimization.enabled is false, {_source(status)}"
