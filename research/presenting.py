@@ -86,11 +86,14 @@ def span_words(report: Mapping[str, Any] | None) -> str:
 
 
 def funnel_rows(report: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the steps with the share each is of the one before, in percent; None at the first."""
+    """Return the steps with the share each is of the one before, in percent.
+
+    None where it says nothing: at the first, and where one makes several of the next.
+    """
     rows: list[dict[str, Any]] = []
     for step in report["funnel"]:
         before = rows[-1]["n"] if rows else 0
-        share = 100.0 * step["n"] / before if before else None
+        share = 100.0 * step["n"] / before if 0 < step["n"] <= before else None
         rows.append({**step, "share_percent": share})
     return rows
 

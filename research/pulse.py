@@ -23,10 +23,16 @@ class Pulse(threading.Thread):
     ``tell`` is called from the replay with how far it is; it raises where the work must stop.
     """
 
-    def __init__(self, job: ReplayJob, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        job: ReplayJob,
+        monotonic: Callable[[], float] = time.monotonic,
+        every_s: float = EVERY_S,
+    ) -> None:
         super().__init__(daemon=True, name=f"pulse of {job.code}")
         self._job = job
         self._monotonic = monotonic
+        self._every_s = every_s
         self._began_s = monotonic()
         self._done = self._total = 0
         self._ended = threading.Event()
@@ -58,7 +64,7 @@ class Pulse(threading.Thread):
             self.ask_to_stop(reason)
 
     def run(self) -> None:
-        while not self._ended.wait(EVERY_S) and not self.stop_reason:
+        while not self._ended.wait(self._every_s) and not self.stop_reason:
             try:
                 self.beat()
             except OperationalError as error:

@@ -49,13 +49,13 @@ def stay_small(memory_mb: int) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 
 
-def job_run(job: ReplayJob) -> ReplayStatus:
+def job_run(job: ReplayJob, pulse: Pulse | None = None) -> ReplayStatus:
     """Replay what was asked for and store what came out; returns how it ended.
 
     A wrong file or value is a FAILED job with the line that the ``replay`` command would print;
     an error nobody foresaw is one too, and is logged with its trace.
     """
-    pulse = Pulse(job)
+    pulse = pulse or Pulse(job)
     pulse.start()
     before = signal.signal(signal.SIGTERM, lambda *_: pulse.ask_to_stop(STOPPED_BY_PLATFORM))
     try:

@@ -383,7 +383,9 @@ SLOW_QUERY_MS = 200.0
 # Files that replays may read: candles of our own, and the folder of recorded markets.
 RESEARCH_DATA_FOLDERS = [VAR_DIR / "candles"]
 if _named := env.text("TRADEPLATFORM_MARKET_DATA"):
-    RESEARCH_DATA_FOLDERS.append(Path(_named))
+    # recorded markets keep their candles apart from books and trades, which no replay reads
+    _candles = Path(_named) / "ohlcv"
+    RESEARCH_DATA_FOLDERS.append(_candles if _candles.is_dir() else Path(_named))
 # What the process of a replay may allocate; above it the replay fails and nothing else does.
 RESEARCH_MEMORY_MB = 3_000
 
