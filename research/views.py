@@ -14,6 +14,7 @@ from accounts.errors import Refused
 from accounts.models import Scope
 from accounts.pages import needs, page_of, query_of
 from research import presenting
+from research.core.report_html import evidence_words
 from research.errors import ReplayInvalid
 from research.models import ReplayJob, ReplayStatus
 from research.requests import BOOKS, PREDICTORS, STRATEGIES
@@ -84,6 +85,7 @@ def replay_detail(request: HttpRequest, code: uuid.UUID) -> HttpResponse:
             "funnel": presenting.funnel_rows(report),
             "refused": presenting.refused_rows(report),
             "trades": presenting.trade_rows(report),
+            "evidence": evidence_words(report.get("sharpe_evidence")),
             "series": [{"name": "this replay", **report["series"]}],
         }
     return render(request, "research/replay.html", context)

@@ -120,6 +120,7 @@ class ReplayRequest:
                 slippage_bps=float(self.slippage_bps),
                 has_book=self.book_seed is not None,
                 resume_after_days=bootstrap.RESUME_AFTER_DAYS,
+                seed=self.seed,
                 entry_order=self.config.trading.entry_order,
             ),
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,8 @@ import numpy.typing as npt
 from engine.types.bars import BarColumns, Instrument
 from engine.types.decisions import PHASES, JsonValue
 from engine.types.ledger import Trade
+from research.core.deflated_sharpe import daily_returns, probabilistic_sharpe, sample_of
+from research.core.monte_carlo import monte_carlo
 from research.core.result import ReplayResult
 from research.core.traced_journal import ReportJournal
 
@@ -42,6 +45,7 @@ class Terms:
     slippage_bps: float
     has_book: bool
     resume_after_days: int
+    seed: int
     entry_order: str
 
 
@@ -70,6 +74,12 @@ def report_document(
         "trades_total": len(journal.closed),
         "trades": [trade_row(trade) for trade in journal.closed[-TRADES_SHOWN:]],
         "assumptions": list(assumptions(market, terms)),
+        "sharpe_evidence": sharpe_evidence(times, equity),
+        "monte_carlo": monte_carlo(
+            [float(trade.pnl_quote) for trade in journal.closed],
+            terms.cash_quote,
+            np.random.default_rng(terms.seed),
+        ),
     }
 
 
@@ -92,6 +102,20 @@ def hold_equity(market: Market, times: IntArray, cash_quote: float) -> FloatArra
         at = np.searchsorted(bars.ts_ms + market.timeframe_ms, times, side="right") - 1
         total += np.where(at < 0, part, units * bars.close[np.maximum(at, 0)])
     return total
+
+
+def sharpe_evidence(times: IntArray, equity: FloatArray) -> dict[str, JsonValue] | None:
+    """Return how sure a Sharpe above 0 is, were this the only trial; None below 30 days."""
+    sample = sample_of(daily_returns(times, equity))
+    if sample is None:
+        return None
+    return {
+        "days": sample.n,
+        "sharpe_a_year": sample.sharpe * sqrt(365.25),
+        "skew": sample.skew,
+        "kurtosis": sample.kurtosis,
+        "probability_above_0": probabilistic_sharpe(sample),
+    }
 
 
 def underwater(equity: FloatArray) -> FloatArray:

@@ -180,6 +180,7 @@ def _honesty(document: Mapping[str, Any]) -> Iterable[str]:
     found = document.get("monte_carlo")
     if not found:
         return
+    evidence = f'<p class="muted">{escape(evidence_words(document.get("sharpe_evidence")))}</p>'
     rows = [
         (
             row["method"],
@@ -194,7 +195,20 @@ def _honesty(document: Mapping[str, Any]) -> Iterable[str]:
         "<section><h2>What chance makes of these trades</h2>"
         f'<p class="muted">{escape(found["text"])}</p>'
         + _table(("Method", "Figure", "5 %", "Median", "95 %"), rows, 2)
+        + evidence
         + "</section>"
+    )
+
+
+def evidence_words(found: Mapping[str, Any] | None) -> str:
+    """Return what the daily returns say of the Sharpe ratio, in a sentence."""
+    if not found:
+        return "Too few days for a word on the Sharpe ratio: 30 with returns that vary are needed."
+    return (
+        f"Over {found['days']:,} days the Sharpe ratio was {found['sharpe_a_year']:.2f} a year;"
+        f" with their skew and fat tails the chance that the true one is above 0 is"
+        f" {100.0 * found['probability_above_0']:.0f} of 100, if this was the only try. Every other"
+        " try lowers it: a sweep counts them."
     )
 
 
