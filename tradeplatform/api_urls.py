@@ -17,7 +17,7 @@ from research import sweep_apis as sweeps
 from resources import apis as resources
 from strategies import apis as strategies
 from strategies import predictor_apis as predictors
-from trades.apis import control, decisions, evolution, gains, ledger, locks, requests
+from trades.apis import ceilings, control, decisions, evolution, gains, ledger, locks, requests
 
 
 @extend_schema(exclude=True)
@@ -88,6 +88,7 @@ urlpatterns = [
     path("sweeps/<uuid:code>/abort", sweeps.SweepAbortApi.as_view(), name="sweep-abort"),
     path("runs/", ledger.RunListApi.as_view(), name="runs"),
     path("risk/", control.RiskApi.as_view(), name="risk"),
+    path("risk/ceilings", ceilings.CeilingApi.as_view(), name="risk-ceilings"),
     path("control/halt", control.ControlHaltApi.as_view(), name="halt"),
     path("control/reduce", control.ControlReduceApi.as_view(), name="reduce"),
     path("control/resume", control.ControlResumeApi.as_view(), name="resume"),
