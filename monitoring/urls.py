@@ -37,6 +37,7 @@ urlpatterns = [
     path("system/optimizer/", system_views.optimizer_switch, name="optimizer-switch"),
     path("data/system/", system_views.system_data, name="system-data"),
     path("control/", views.control, name="control"),
+    path("account-shown/", views.account_choose, name="account-choose"),
     path("alerts/<int:alert_id>/acknowledge/", views.acknowledge, name="alert-acknowledge"),
     path("data/overview/", views.overview_data, name="overview-data"),
     path("data/strip/", views.strip_data, name="strip-data"),

@@ -12,6 +12,7 @@ from market import apis as market
 from monitoring import apis as monitoring
 from monitoring import status_apis
 from monitoring.layer import layer
+from research import apis as research
 from resources import apis as resources
 from strategies import apis as strategies
 from strategies import predictor_apis as predictors
@@ -75,6 +76,11 @@ urlpatterns = [
     path("locks/", locks.LockListApi.as_view(), name="locks"),
     path("locks/<int:lock_id>/lift", locks.LockLiftApi.as_view(), name="lock-lift"),
     path("equity/", ledger.EquityListApi.as_view(), name="equity"),
+    path("replays/", research.ReplayListApi.as_view(), name="replays"),
+    path("replays/<uuid:code>/", research.ReplayDetailApi.as_view(), name="replay-job"),
+    path("replays/<uuid:code>/report", research.ReplayReportApi.as_view(), name="replay-report"),
+    path("replays/<uuid:code>/abort", research.ReplayAbortApi.as_view(), name="replay-abort"),
+    path("replays/<uuid:code>/notes", research.ReplayNotesApi.as_view(), name="replay-notes"),
     path("runs/", ledger.RunListApi.as_view(), name="runs"),
     path("risk/", control.RiskApi.as_view(), name="risk"),
     path("risk/ceilings", ceilings.CeilingApi.as_view(), name="risk-ceilings"),

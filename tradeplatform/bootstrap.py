@@ -61,6 +61,8 @@ from trades.side_books import shadow_plan, side_books
 ENSEMBLE = "ensemble"
 ReplayLayerMaker = Callable[[Configuration, SimulatedOperator], "ReplayedLayer"]
 _REPLAY_GC_OBJECTS = 100_000
+# of the simulated operator, after a drawdown halt
+RESUME_AFTER_DAYS = 1
 
 
 def risk_limits(config: Configuration) -> RiskLimits:
@@ -271,7 +273,7 @@ def replay(
     cash_quote: Decimal,
     reporter: Reporter,
     slippage_bps: Decimal = Decimal(0),
-    resume_after_days: int = 1,
+    resume_after_days: int = RESUME_AFTER_DAYS,
     seed: int = 1,
     evolve: bool = True,
     told: Callable[[str], None] = lambda _: None,

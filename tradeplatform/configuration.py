@@ -9,37 +9,29 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
-import yaml
 from msgspec import Meta
 
 from engine.types.orders import OrderType
 from market.venues import VENUES, venue_of
 from resources.core.config import OptimizerConfig
-from tradeplatform.configuration_errors import ConfigurationError, allowed_at, one_line
+from tradeplatform.configuration_accounts import each_account
+from tradeplatform.configuration_errors import ConfigurationError, allowed_at
+from tradeplatform.configuration_file import read_yaml, refuse_odd_values
 from trades.core.operating_limits import OperatingLimits
 
 PRACTICE = "practice"
 SHIPPED = Path(__file__).resolve().parent.parent / "config.yaml"
 STRATEGY_CODES = (
-    "ema-trend",
-    "fair-value-gap",
-    "continuation",
-    "range-reversion",
-    "breakout",
-    "ensemble",
-)
+    "ema-trend", "fair-value-gap", "continuation", "range-reversion", "breakout", "ensemble",
+)  # fmt: skip
 PREDICTOR_CODES = (
-    "online-linear",
-    "gradient-boosting",
-    "forest",
-    "neural-network",
-    "microstructure",
-)
+    "online-linear", "gradient-boosting", "forest", "neural-network", "microstructure",
+)  # fmt: skip
 
 Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
 PositiveFraction = Annotated[float, Meta(gt=0.0, le=1.0)]
@@ -289,8 +281,17 @@ class Notifications(Section, frozen=True):
     minimum_severity: Literal["info", "warning", "critical"] = "warning"
 
 
+class AccountSettings(Section, frozen=True):
+    """What one of several accounts has otherwise than the sections of the same names above."""
+
+    exchange: dict[str, Any] = {}
+    trading: dict[str, Any] = {}
+    risk: dict[str, Any] = {}
+    strategies: dict[str, Any] = {}
+
+
 class Configuration(Section, frozen=True):
-    """The whole file. Every key is optional."""
+    """All that one account goes by. Every key is optional."""
 
     exchange: Exchange = Exchange()
     trading: Trading = Trading()
@@ -300,6 +301,8 @@ class Configuration(Section, frozen=True):
     optimization: Optimization = Optimization()
     monitoring: Monitoring = Monitoring()
     notifications: Notifications = Notifications()
+    accounts: dict[str, AccountSettings] = {}
+    """Of several accounts: as read from the file, all of them; of one beside ``main``, itself."""
 
     def __post_init__(self) -> None:
         _known("strategies", self.strategies, STRATEGY_CODES)
@@ -318,18 +321,36 @@ class Configuration(Section, frozen=True):
     def predictor(self, code: str) -> PredictorSettings:
         return self.predictors.get(code, PredictorSettings())
 
+    @property
+    def is_apart(self) -> bool:
+        """True for an account beside ``main``: its keys and its worker are its own."""
+        return bool(self.accounts)
+
     def digest(self) -> str:
         """Return the SHA-256 of the effective configuration, comments and order left out."""
-        return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
+        return hashlib.sha256(msgspec.json.encode(self.as_json(), order="sorted")).hexdigest()
 
     def as_json(self) -> dict[str, Any]:
-        """Return plain values, as stored with a run."""
+        """Return plain values, as stored with a run; nothing of accounts where there is one."""
         plain: dict[str, Any] = msgspec.to_builtins(self)
+        if not self.accounts:
+            del plain["accounts"]
         return plain
 
 
 def load(path: Path | str) -> Configuration:
-    """Read and check one configuration file; only the shipped ``config.yaml`` may be absent.
+    """Return what the account ``main`` goes by, and with it all that is one for the installation.
+
+    Raises:
+        ConfigurationError: as ``load_accounts``.
+    """
+    return load_accounts(path)[0]
+
+
+def load_accounts(path: Path | str) -> tuple[Configuration, ...]:
+    """Read and check one configuration file; return what each account goes by, ``main`` first.
+
+    Only the shipped ``config.yaml`` may be absent.
 
     Raises:
         ConfigurationError: one line naming the file, the key, its value and what is allowed.
@@ -337,29 +358,34 @@ def load(path: Path | str) -> Configuration:
     path = Path(path)
     if not path.exists():
         if path == SHIPPED:
-            return Configuration()
+            return (Configuration(),)
         raise ConfigurationError(f"{path}: file was not there, allowed: an existing file")
-    try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506
-    except (yaml.YAMLError, UnicodeDecodeError, OSError, ValueError) as error:
-        raise ConfigurationError(
-            f"{path}: file was not readable as YAML ({one_line(error)}), allowed: UTF-8 YAML"
-        ) from error
-    return from_mapping({} if raw is None else raw, source=str(path))
+    raw = read_yaml(path)
+    if not isinstance(raw, dict) or raw.get("accounts") is None:
+        return (from_mapping(raw, source=str(path)),)
+    return tuple(
+        from_mapping(one, source=f"{path}: accounts.{name}")
+        for name, one in each_account(raw, source=str(path)).items()
+    )
+
+
+def practice_of(accounts: Iterable[Configuration]) -> tuple[Configuration, ...]:
+    """Return the accounts on the practice exchange, which share one market: that of the first."""
+    return tuple(config for config in accounts if config.exchange.id == PRACTICE)
 
 
 def from_mapping(raw: object, *, source: str) -> Configuration:
-    """Check plain values; ``source`` is the name that errors carry.
+    """Check plain values of one account; ``source`` is the name that errors carry.
 
     Raises:
-        ConfigurationError: as ``load``.
+        ConfigurationError: as ``load_accounts``.
     """
     if not isinstance(raw, dict):
         raise ConfigurationError(
             f"{source}: file was {type(raw).__name__}, allowed: a mapping of"
             f" {_listed(Configuration.__struct_fields__)}"
         )
-    _refuse_odd_values(raw, source, "")
+    refuse_odd_values(raw, source, "")
     # a section whose keys are all commented out reads as null: nothing was said in it
     raw = {key: {} if value is None else value for key, value in raw.items()}
     try:
@@ -368,30 +394,3 @@ def from_mapping(raw: object, *, source: str) -> Configuration:
         raise ConfigurationError(
             f"{source}: {allowed_at(Configuration, raw, str(error))}"
         ) from error
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """Safe YAML that refuses a key written twice: the second would silently win."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[object] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, str):
-                raise ValueError(f"line {key_node.start_mark.line + 1}: key {key!r} was not text")
-            if key in seen:
-                raise ValueError(f"line {key_node.start_mark.line + 1}: key {key} was there twice")
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-def _refuse_odd_values(value: object, source: str, path: str) -> None:
-    """Refuse what a range check lets pass: NaN and the infinities."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            _refuse_odd_values(inner, source, f"{path}.{key}" if path else str(key))
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            _refuse_odd_values(inner, source, f"{path}[{index}]")
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise ConfigurationError(f"{source}: {path} was {value}, allowed: a finite number")

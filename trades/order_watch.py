@@ -49,7 +49,8 @@ def resting_entries_held(run_id: int) -> list[str]:
         run_id=run_id,
         purpose=Purpose.ENTRY,
         status__in=(OrderStatus.OPEN, OrderStatus.PARTIAL),
-    ).order_by("pk")
+    ).select_related("run")
+    resting = resting.order_by("pk")
     if not resting:
         return []
     held = set(

@@ -32,6 +32,7 @@ from trades.models import (
     RequestStatus,
     TradingRun,
 )
+from trades.scopes import scopes_over
 from trades.selectors import Position, position_list
 
 # An order or a stop that could not be placed within this long meets another market.
@@ -68,7 +69,7 @@ def request_close(
             f"quantity_base was {quantity_base}, allowed: at most {held.quantity_base}, "
             "which is held"
         )
-    _refuse_halted(strategy, symbol)
+    _refuse_halted(run, strategy, symbol)
     payload = {"quantity_base": _text(quantity_base), "fraction": _text(fraction)}
     return ask(
         run=run,
@@ -333,8 +334,8 @@ def _asked_before(
     return row
 
 
-def _refuse_halted(strategy: str, symbol: str) -> None:
-    scopes = ("global", f"symbol:{symbol}", f"strategy:{strategy}")
+def _refuse_halted(run: TradingRun, strategy: str, symbol: str) -> None:
+    scopes = scopes_over(run.account, symbol, strategy)
     row = ControlState.objects.filter(scope__in=scopes, state=TradingState.HALTED).first()
     if row is not None:
         raise RequestRefused(

@@ -145,6 +145,11 @@ class Ledger:
     def set_meta(self, key: str, value: str) -> None:
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
+    def number_from(self, first_id: int) -> None:
+        """Number the orders and fills of an empty ledger after ``first_id``."""
+        for table in ("orders", "fills"):
+            self._db.execute("INSERT INTO sqlite_sequence VALUES (?, ?)", (table, first_id))
+
     def balances(self) -> dict[str, Balance]:
         rows = self._db.execute("SELECT * FROM balances ORDER BY asset")
         return {r["asset"]: Balance(Decimal(r["free"]), Decimal(r["locked"])) for r in rows}

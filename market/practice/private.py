@@ -154,8 +154,8 @@ def account_info(venue: Venue, params: Params) -> Json:
     balances = venue.ledger.balances()
     fault = venue.faults.fire("account", {"stale_balance"})
     if fault is not None:
-        frozen = fault.memory.get("balances", balances)
-        balances = frozen if isinstance(frozen, dict) else balances
+        frozen = fault.memory.get("balances")
+        balances = frozen.get(venue.account, balances) if isinstance(frozen, dict) else balances
     answer = account(balances, venue.exchange.instruments.values(), venue.clock.now_ms())
     return {
         **answer,
@@ -180,9 +180,9 @@ def key_rights(venue: Venue, params: Params) -> Json:
     }
 
 
-def freeze_balances(venue: Venue) -> dict[str, Balance]:
-    """Return the balances as a ``stale_balance`` fault will go on showing them."""
-    return venue.ledger.balances()
+def freeze_balances(venue: Venue) -> dict[str, dict[str, Balance]]:
+    """Return each account's balances as a ``stale_balance`` fault will go on showing them."""
+    return {account: ledger.balances() for account, ledger in venue.ledgers().items()}
 
 
 def _rows(venue: Venue, orders: list[VenueOrder], op: str) -> Json:

@@ -15,6 +15,7 @@ from engine.ports import TradingState
 from engine.types.orders import Purpose
 from trades.ceilings import filed_limits, stored_ceilings
 from trades.models import ControlState, EquityPoint, Mode, Order, Trade, TradingRun
+from trades.scopes import split
 from trades.selectors.ledger import Position, equity_latest, position_list
 
 IN_FLIGHT = ("INTENT", "SENDING", "UNKNOWN", "OPEN", "PARTIAL", "PENDING_CANCEL")
@@ -95,7 +96,8 @@ def risk_status(*, run: TradingRun | None) -> RiskStatus:
     """
     scopes = list(control_list())
     holds = automatic_holds(run)
-    states = {row.scope: TradingState(row.state) for row in scopes}
+    ours = ("",) if run is None else ("", run.account)
+    states = {row.scope: TradingState(row.state) for row in scopes if split(row.scope)[0] in ours}
     overall = states.get("global", TradingState.ACTIVE)
     held = TradingState.REDUCING if holds else TradingState.ACTIVE
     worst = max((*states.values(), held), key=lambda state: state.severity)
