@@ -70,6 +70,7 @@ urlpatterns = [
     path("requests/", requests.RequestListApi.as_view(), name="requests"),
     path("requests/<int:request_id>/", requests.RequestDetailApi.as_view(), name="request"),
     path("adjustments/", requests.AdjustmentApi.as_view(), name="adjustments"),
+    path("transfers/", requests.TransferListApi.as_view(), name="transfers"),
     path("external-fills/", requests.ExternalFillListApi.as_view(), name="external-fills"),
     path("external-fills/<int:fill_id>/book", requests.ExternalFillBookApi.as_view(), name="book"),
     path("gains/", gains.GainListApi.as_view(), name="gains"),

@@ -27,20 +27,11 @@ from trades.core.operating_limits import OperatingLimits
 PRACTICE = "practice"
 SHIPPED = Path(__file__).resolve().parent.parent / "config.yaml"
 STRATEGY_CODES = (
-    "ema-trend",
-    "fair-value-gap",
-    "continuation",
-    "range-reversion",
-    "breakout",
-    "ensemble",
-)
+    "ema-trend", "fair-value-gap", "continuation", "range-reversion", "breakout", "ensemble",
+)  # fmt: skip
 PREDICTOR_CODES = (
-    "online-linear",
-    "gradient-boosting",
-    "forest",
-    "neural-network",
-    "microstructure",
-)
+    "online-linear", "gradient-boosting", "forest", "neural-network", "microstructure",
+)  # fmt: skip
 
 Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
 PositiveFraction = Annotated[float, Meta(gt=0.0, le=1.0)]
