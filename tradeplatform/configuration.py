@@ -19,6 +19,7 @@ from msgspec import Meta
 
 from engine.types.orders import OrderType
 from market.venues import VENUES, venue_of
+from notifications.core.config import Notifications
 from resources.core.config import OptimizerConfig
 from tradeplatform.configuration_errors import ConfigurationError, allowed_at, one_line
 from trades.core.operating_limits import OperatingLimits
@@ -266,12 +267,6 @@ class Monitoring(Section, frozen=True):
             OptimizerConfig.of(self.optimizer)
         except ValueError as error:
             raise ValueError(f"monitoring.optimizer: {error}") from error
-
-
-class Notifications(Section, frozen=True):
-    """Which alerts leave the machine; addresses come from the environment."""
-
-    minimum_severity: Literal["info", "warning", "critical"] = "warning"
 
 
 class Configuration(Section, frozen=True):

@@ -56,6 +56,7 @@ INSTALLED_APPS = [
     "research",
     "resources",
     "monitoring",
+    "notifications",
     "tradeplatform",
 ]
 
@@ -356,6 +357,8 @@ LOGGING = {
         "axes": {"level": "WARNING"},
         "celery": {"level": "WARNING"},
         "celery.beat": {"level": "WARNING"},
+        # its lines may hold addresses with tokens: the notifier reads them, and tells them masked
+        "apprise": {"level": "CRITICAL", "propagate": False},
     },
 }
 

@@ -116,6 +116,7 @@ class Command(BaseCommand):
         os.environ.update(variables)
         lines = _ready_lines(given["port"], preparation.administrator_link(given["port"]))
         private = [*processes.EXCHANGE_SECRETS, *processes.PRACTICE_SECRETS]
+        private += config.notifications.secret_names()
         return processes.children(config, options), private, lines
 
     def _prepare_files(self) -> None:
