@@ -117,7 +117,8 @@ def _plugin(url: str) -> Any:
         return plugin if is_known else None
     if scheme not in SCHEMES:
         allowed = ", ".join(f"{s}://" for s in SCHEMES)
-        raise ChannelUnusable(f"the scheme was {scheme[:20]!r}, allowed: https://, {allowed}")
+        # shown_address: a token pasted without a scheme must not be shown as one
+        raise ChannelUnusable(f"the address was {shown_address(url)}, allowed: https://, {allowed}")
     if plugin is None:
         raise ChannelUnusable(f"the {scheme} address was not one that apprise understands")
     return plugin

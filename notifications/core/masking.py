@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 REMOVED = "[removed]"
 _PARTS = re.compile(r"[^A-Za-z0-9_.\-]+")
 _SHORTEST_SECRET = 6
+_LONGEST_SCHEME = 12
 
 
 def shown_address(url: str) -> str:
@@ -18,7 +19,7 @@ def shown_address(url: str) -> str:
     ``https://hooks.example.org/…``. What is no address is not shown at all.
     """
     scheme, found, _ = url.partition("://")
-    if not found or not scheme.isalnum():
+    if not found or not scheme.isalnum() or len(scheme) > _LONGEST_SCHEME:
         return "not an address"
     if scheme.lower() != "https":
         return f"{scheme.lower()}://…"
