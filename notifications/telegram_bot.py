@@ -47,6 +47,7 @@ CHANNEL = "telegram-bot"
 REFUSED = "telegram.refused"
 # One row of the audit log a stranger and hour: the log is no place for strangers to write to.
 _REFUSALS_EVERY = timedelta(hours=1)
+_BREATH_S = 0.5
 _READS: Mapping[str, Callable[[], str]] = {
     "status": answers.status_words,
     "positions": answers.position_words,
@@ -197,7 +198,8 @@ def run_bot(bot: TelegramBot, stopping: threading.Event) -> None:
         if isinstance(noted, Failure):
             logger.warning("how the bot fares was not noted: %s", type(noted.error).__name__)
         close_old_connections()
-        stopping.wait(wait_after(fails).total_seconds())
+        # at least a breath: a server that answers at once must not make us spin
+        stopping.wait(max(wait_after(fails).total_seconds(), _BREATH_S))
 
 
 def _note(outcome: int | Failure) -> None:

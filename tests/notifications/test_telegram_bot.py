@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
@@ -14,8 +15,10 @@ from django.utils import timezone
 from accounts.models import AuditEvent
 from notifications.errors import ChannelUnusable, TelegramUnavailable
 from notifications.models import Cursor
+from notifications.selectors import channel_rows
+from notifications.services import FoundChannel, channels_sync
 from notifications.telegram import TelegramApi
-from notifications.telegram_bot import REFUSED, TelegramBot
+from notifications.telegram_bot import REFUSED, TelegramBot, run_bot
 from tests.monitoring.factories import (
     make_decision,
     make_equity,
@@ -36,7 +39,7 @@ class Chat:
 
     def __init__(self, service: FakeService) -> None:
         self.service, self.clock = service, 0.0
-        self.now = timezone.now()
+        self.now = timezone.now().replace(microsecond=0)
         self.bot = self.restarted()
 
     def restarted(self) -> TelegramBot:
@@ -230,3 +233,35 @@ def test_another_address_than_telegrams_is_this_machines_or_none(base):
 def test_a_token_that_is_none_is_refused_without_being_shown(token):
     with pytest.raises(ChannelUnusable, match="NUMBER:LETTERS"):
         TelegramApi(token)
+
+
+class OneLook:
+    """A bot that ends the loop after one look."""
+
+    def __init__(self, outcome: int | Exception) -> None:
+        self.outcome, self.stopping = outcome, threading.Event()
+
+    def look(self, now, *, wait_s):
+        self.stopping.set()
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        return self.outcome
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state", "said"),
+    [
+        (0, "up", ""),
+        (TelegramUnavailable("getUpdates: 401"), "failing", "getUpdates: 401"),
+        (RuntimeError(f"at {TOKEN}"), "failing", "RuntimeError"),
+    ],
+)
+def test_the_page_shows_whether_the_bot_hears(outcome, state, said, monkeypatch, caplog):
+    """F-098, SEC-32: an error nobody foresaw ends neither the loop nor the secret."""
+    monkeypatch.setattr("notifications.telegram_bot.close_old_connections", lambda: None)
+    channels_sync([FoundChannel("telegram-bot", "telegram", "listens to ada")], now=timezone.now())
+    bot = OneLook(outcome)
+    run_bot(bot, bot.stopping)
+    (row,) = channel_rows(timezone.now())
+    assert (row["state"], row["last_error"]) == (state, said)
+    assert TOKEN not in caplog.text
