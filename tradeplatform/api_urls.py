@@ -16,6 +16,7 @@ from notifications import apis as notifications
 from resources import apis as resources
 from strategies import apis as strategies
 from strategies import predictor_apis as predictors
+from tradeplatform.doctor_apis import DoctorApi
 from trades.apis import control, decisions, evolution, gains, ledger, locks, requests
 
 
@@ -109,6 +110,7 @@ urlpatterns = [
         notifications.ChannelTestApi.as_view(),
         name="notification-test",
     ),
+    path("doctor/", DoctorApi.as_view(), name="doctor"),
     path("audit/", accounts.AuditListApi.as_view(), name="audit"),
     path("audit/verify", accounts.AuditVerifyApi.as_view(), name="audit-verify"),
     path("tokens/", accounts.TokenListCreateApi.as_view(), name="tokens"),
