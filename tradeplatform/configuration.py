@@ -269,6 +269,15 @@ class Monitoring(Section, frozen=True):
             raise ValueError(f"monitoring.optimizer: {error}") from error
 
 
+class Retention(Section, frozen=True):
+    """How long what nobody needs for trading is kept, in days of wall time."""
+
+    messages_days: Annotated[float, Meta(ge=1.0, le=3650.0)] = 30.0
+    """Of the outbox: sent, suppressed or given up; what still waits stays."""
+    packed_logs_days: Annotated[float, Meta(ge=1.0, le=3650.0)] = 90.0
+    """Rotated logs are packed at night; packed ones older than this are deleted."""
+
+
 class Configuration(Section, frozen=True):
     """The whole file. Every key is optional."""
 
@@ -280,6 +289,7 @@ class Configuration(Section, frozen=True):
     optimization: Optimization = Optimization()
     monitoring: Monitoring = Monitoring()
     notifications: Notifications = Notifications()
+    retention: Retention = Retention()
 
     def __post_init__(self) -> None:
         _known("strategies", self.strategies, STRATEGY_CODES)

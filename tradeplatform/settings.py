@@ -197,6 +197,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 86_400.0,
         "options": {"queue": "io", "expires": 3600},
     },
+    "delete what is past its days": {
+        "task": "tradeplatform.tasks.retention_due",
+        "schedule": 86_400.0,
+        "options": {"queue": "io", "expires": 3600},
+    },
     "train what is due": {
         "task": "strategies.tasks.train_due",
         "schedule": 15.0,

@@ -10,6 +10,7 @@ from monitoring.services import heartbeat
 from tradeplatform.configuration import load
 from tradeplatform.invariants import invariants_run
 from tradeplatform.preflight import preflight_run
+from tradeplatform.retention import retention_run
 from tradeplatform.self_assessment import banner
 from tradeplatform.watchdog import HEARTBEAT_EVERY_S
 
@@ -34,6 +35,12 @@ def check_invariants() -> dict[str, int]:
 @shared_task(ignore_result=True, soft_time_limit=20, time_limit=30)
 def self_assessment_due() -> bool:
     return banner(timezone.now())
+
+
+@shared_task(ignore_result=True, soft_time_limit=240, time_limit=300)
+def retention_due() -> dict[str, int]:
+    """Delete what is past its days; losing or repeating a knock is free."""
+    return retention_run(load(settings.CONFIG_FILE), now=timezone.now())
 
 
 @shared_task(ignore_result=True, soft_time_limit=25, time_limit=30)
