@@ -24,6 +24,8 @@ from notifications.models import Channel, ChannelKind, Cursor, FollowedAlert, Me
 from notifications.sources import CHANNEL_ALERT, Read
 
 COMPONENT = "notifier"
+# The bot answers and the ping says nothing: neither takes messages.
+TAKE_MESSAGES = (ChannelKind.CHAT, ChannelKind.WEBHOOK)
 # Failures in a row after which a channel's silence is an alert for the others and the pages.
 FAILS_UNTIL_ALERT = 3
 # A claim this old belongs to a notifier that died between sending and saying so.
@@ -192,9 +194,7 @@ def channel_test(*, channel: str, actor: str, reason: str = "") -> Message:
     Raises:
         NotificationRefused: no such channel, or one that cannot be used.
     """
-    row = (
-        Channel.objects.filter(name=channel, is_active=True).exclude(kind=ChannelKind.PING).first()
-    )
+    row = Channel.objects.filter(name=channel, is_active=True, kind__in=TAKE_MESSAGES).first()
     if row is None:
         raise NotificationRefused(f"channel was {channel[:40]!r}, allowed: {_usable()}")
     if row.problem:
@@ -223,7 +223,7 @@ def channel_test(*, channel: str, actor: str, reason: str = "") -> Message:
 
 
 def _usable() -> str:
-    rows = Channel.objects.filter(is_active=True).exclude(kind=ChannelKind.PING)
+    rows = Channel.objects.filter(is_active=True, kind__in=TAKE_MESSAGES)
     return ", ".join(rows.values_list("name", flat=True)) or "none is configured"
 
 

@@ -30,6 +30,7 @@ def status_words() -> str:
         lines.append(f"{head['run']['badge']} {run.venue} {', '.join(run.symbols)}")
     state = f"Trading: {control['effective_state']}"
     lines.append(f"{state}, {control['reason']}" if control["reason"] else state)
+    lines += [f"Entries wait: {hold}" for hold in control["holds"]]
     lines += [f"{scope['scope']}: {scope['state']}" for scope in control["scopes"]]
     lines += _limits(head["limits"])
     if head["decision"]:
@@ -62,10 +63,14 @@ def position_words() -> str:
         return "Nothing is held."
     return "\n".join(
         f"{row['symbol']} {row['side']} {plain(row['quantity'])} at {plain(row['entry_price'])}"
-        f" by {row['strategy']}: {amount(row['unrealised_pnl_quote'])} {run.quote},"
+        f" by {row['strategy']}: {_result(row['unrealised_pnl_quote'], run.quote)},"
         f" stop {plain(row['stop_price'])}"
         for row in rows
     )
+
+
+def _result(pnl_quote: float | None, quote: str) -> str:
+    return "no price yet" if pnl_quote is None else f"{amount(pnl_quote)} {quote}"
 
 
 def trade_words() -> str:

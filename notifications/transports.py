@@ -111,7 +111,16 @@ def _plugin(url: str) -> Any:
     import apprise
 
     scheme = url.partition("://")[0].lower()
-    plugin = apprise.Apprise.instantiate(url, suppress_exceptions=True)
+    # our name, and no pictures from other people's servers
+    asset = apprise.AppriseAsset(
+        app_id="Tradeplatform",
+        app_desc="Tradeplatform",
+        app_url="",
+        image_url_mask="",
+        image_url_logo="",
+        async_mode=False,
+    )
+    plugin = apprise.Apprise.instantiate(url, asset=asset, suppress_exceptions=True)
     if scheme == "https":
         is_known = plugin is not None and _scheme_of(plugin) in SCHEMES
         return plugin if is_known else None

@@ -14,7 +14,7 @@ from accounts.roles import reaches, user_scope
 from notifications.errors import NotificationRefused
 from notifications.models import MessageState
 from notifications.selectors import channel_rows, message_list
-from notifications.services import channel_test
+from notifications.services import TAKE_MESSAGES, channel_test
 
 
 @require_GET
@@ -36,6 +36,9 @@ def notification_page(request: HttpRequest) -> HttpResponse:
         "chosen": chosen,
         "names": names,
         "states": MessageState.values,
+        "may_test": [
+            row["name"] for row in channels if row["kind"] in TAKE_MESSAGES and not row["problem"]
+        ],
         "may_administer": reaches(user_scope(request.user), Scope.ADMIN),
     }
     return render(request, "notifications/notifications.html", context)

@@ -171,9 +171,10 @@ def test_status_positions_trades_and_daily_tell_the_figures_of_the_page(chat):
     make_trade(run, pnl_quote=Decimal("3.715"))
     status = chat.says("/status@our_bot")
     assert status.splitlines()[0] == "SIMULATED practice-test BTC/USDT, ETH/USDT"
+    assert "Entries wait: not reconciled with the venue since the start" in status
     assert "Day: -1.00 % (stops at -3.00 %)" in status
     assert "Drawdown: 1.00 % (stops at 20.00 %)" in status
-    assert chat.says("/positions").startswith("BTC/USDT BUY 0.01 at 64000 by ema-trend")
+    assert chat.says("/positions").startswith("BTC/USDT BUY 0.01 at 64000 by ema-trend: no price")
     assert "BTC/USDT ema-trend: 3.72 USDT (TARGET)" in chat.says("/trades")
     daily = chat.says("/daily").splitlines()
     assert daily[1:] == [

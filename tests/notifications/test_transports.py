@@ -49,6 +49,7 @@ def test_a_chat_message_reaches_its_service_over_the_wire(monkeypatch):
     ((path, body),) = service.posts
     assert path.startswith("/api/webhooks/4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js")
     assert "it happened" in str(body) and "[warning] Alert X" in str(body)
+    assert "github" not in str(body), "no pictures from other people's servers"
     assert channel.found.address_shown == "discord://…"
     assert "JHMHI8" not in repr(channel)
 

@@ -63,11 +63,17 @@ def test_a_test_message_is_an_administrators_and_audited():
 
 def test_a_test_of_what_cannot_be_used_says_why():
     channels_sync(
-        [FoundChannel("mail", ChannelKind.CHAT, "NOTIFY_M", "NOTIFY_M is not set")],
+        [
+            FoundChannel("mail", ChannelKind.CHAT, "NOTIFY_M", "NOTIFY_M is not set"),
+            FoundChannel("telegram-bot", ChannelKind.TELEGRAM, "listens to ada"),
+            FoundChannel("dead-man-ping", ChannelKind.PING, "https://hc-ping.com/…"),
+        ],
         now=timezone.now(),
     )
     client = by_session("admin")
-    for channel, why in (("mail", "NOTIFY_M is not set"), ("pager", "allowed: mail")):
+    refused = (("pager", "allowed: mail"), ("telegram-bot", "allowed: mail"))
+    refused += (("dead-man-ping", "allowed: mail"), ("mail", "NOTIFY_M is not set"))
+    for channel, why in refused:
         asked = {"channel": channel, "reason": "x"}
         text = client.post(f"{PAGE}test/", asked, follow=True).content.decode()
         assert "Nothing was sent" in text and why in text
