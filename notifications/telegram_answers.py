@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,35 +12,50 @@ from monitoring import charts, selectors
 from monitoring.components import component_list, state_of
 from monitoring.models import Alert
 from notifications.core.wording import amount, percent, plain
-from trades.models import Decision, Trade, TradingRun
+from trades.models import Decision, Mode, Trade, TradingRun
 from trades.selectors import decision_why_not, position_list
 
 TRADES_SHOWN = 5
 NO_RUN = "No run is open."
 
 
+def open_runs() -> list[TradingRun]:
+    """Return the open runs, one an account; replays are nobody's trading."""
+    return list(
+        TradingRun.objects.filter(ended_at__isnull=True).exclude(mode=Mode.REPLAY).order_by("pk")
+    )
+
+
+def _of_each(tell: Callable[[TradingRun], str]) -> str:
+    """Return what is told of each open run, under its account where there are several."""
+    runs = open_runs()
+    if len(runs) > 1:
+        return "\n".join(f"{run.account}:\n{tell(run)}" for run in runs)
+    return tell(runs[0]) if runs else NO_RUN
+
+
 def status_words() -> str:
     """Return mode, trading state, the day against its limit, components that are late, alerts."""
-    run = selectors.run_shown()
-    head = selectors.strip(run)
-    control = head["control"]
-    lines = []
-    if run is None:
-        lines.append(NO_RUN)
-    else:
-        lines.append(f"{head['run']['badge']} {run.venue} {', '.join(run.symbols)}")
-    state = f"Trading: {control['effective_state']}"
+    control = selectors.control_status()
+    state = f"Trading: {control['state']}"
+    lines = [_of_each(_run_words)]
     lines.append(f"{state}, {control['reason']}" if control["reason"] else state)
-    lines += [f"Entries wait: {hold}" for hold in control["holds"]]
     lines += [f"{scope['scope']}: {scope['state']}" for scope in control["scopes"]]
-    lines += _limits(head["limits"])
-    if head["decision"]:
-        lines.append(f"Last decision: bar of {_time(head['decision']['bar_close_at_ms'])}")
     late = [row for row in component_list(timezone.now()) if state_of(row) != "up"]
     lines += [f"{row.component} is {state_of(row)} ({row.age_s:.0f} s)" for row in late]
     alerts = Alert.objects.filter(resolved_at__isnull=True)
     lines.append(f"Open alerts: {alerts.count()}")
     lines += [f"[{row.severity}] {row.text}"[:200] for row in alerts.order_by("-last_at")[:3]]
+    return "\n".join(lines)
+
+
+def _run_words(run: TradingRun) -> str:
+    head = selectors.strip(run)
+    lines = [f"{head['run']['badge']} {run.venue} {', '.join(run.symbols)}"]
+    lines += [f"Entries wait: {hold}" for hold in head["control"]["holds"]]
+    lines += _limits(head["limits"])
+    if head["decision"]:
+        lines.append(f"Last decision: bar of {_time(head['decision']['bar_close_at_ms'])}")
     return "\n".join(lines)
 
 
@@ -55,9 +71,10 @@ def _limits(limits: dict[str, Any] | None) -> list[str]:
 
 
 def position_words() -> str:
-    run = selectors.run_shown()
-    if run is None:
-        return NO_RUN
+    return _of_each(_positions)
+
+
+def _positions(run: TradingRun) -> str:
     rows = charts.positions(run)
     if not rows:
         return "Nothing is held."
@@ -74,9 +91,10 @@ def _result(pnl_quote: float | None, quote: str) -> str:
 
 
 def trade_words() -> str:
-    run = selectors.run_shown()
-    if run is None:
-        return NO_RUN
+    return _of_each(_trades)
+
+
+def _trades(run: TradingRun) -> str:
     rows = Trade.objects.filter(run=run).order_by("-closed_at", "-id")[:TRADES_SHOWN]
     if not rows:
         return "No trade was closed yet."
@@ -89,9 +107,10 @@ def trade_words() -> str:
 
 def daily_words() -> str:
     """Return the day's figures by the account's own mark, and the trades of the venue's day."""
-    run = selectors.run_shown()
-    if run is None:
-        return NO_RUN
+    return _of_each(_day)
+
+
+def _day(run: TradingRun) -> str:
     point = selectors.account_head(run)
     if point is None:
         return "No event was booked yet."
@@ -108,10 +127,11 @@ def daily_words() -> str:
 
 
 def why_words(symbol: str) -> str:
-    """Return the newest decision on a symbol of the run and why it was what it was."""
-    run = selectors.run_shown()
-    if run is None:
-        return NO_RUN
+    """Return the newest decision on a symbol of each run and why it was what it was."""
+    return _of_each(lambda run: _why(run, symbol))
+
+
+def _why(run: TradingRun, symbol: str) -> str:
     wanted = _symbol_of(run, symbol)
     if wanted is None:
         return f"Symbol was {symbol[:20] or 'left out'}, allowed: {', '.join(run.symbols)}"

@@ -162,6 +162,8 @@ def _heard() -> Any:
     """Return what apprise says of a failure while it sends; it returns only yes or no."""
     import apprise
 
+    # its lines may hold addresses: they are heard here, and go nowhere else
+    logging.getLogger("apprise").propagate = False
     return apprise.LogCapture(level=logging.WARNING, fmt="%(message)s")  # type: ignore[no-untyped-call]
 
 

@@ -165,6 +165,10 @@ def beat_every(task: str, seconds: float) -> dict[str, object]:
     return {"task": task, "schedule": seconds, "options": {"queue": queue, "expires": seconds}}
 
 
+def daily(task: str) -> dict[str, object]:
+    return {"task": task, "schedule": 86_400.0, "options": {"queue": "io", "expires": 3600}}
+
+
 # A knock carries nothing and may be lost: it expires before the next one (D-34, D-41).
 CELERY_BEAT_SCHEDULE = {
     "advance due runs": {
@@ -192,15 +196,12 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 10.0,
         "options": {"queue": "io", "expires": 10},
     },
-    "write down the audit's head": {
-        "task": "accounts.tasks.audit_head_export",
-        "schedule": 86_400.0,
-        "options": {"queue": "io", "expires": 3600},
-    },
-    "delete what is past its days": {
-        "task": "tradeplatform.tasks.retention_due",
-        "schedule": 86_400.0,
-        "options": {"queue": "io", "expires": 3600},
+    "write down the audit's head": daily("accounts.tasks.audit_head_export"),
+    "delete what is past its days": daily("tradeplatform.tasks.retention_due"),
+    "start replays that wait": {
+        "task": "research.tasks.replays_due",
+        "schedule": 3.0,
+        "options": {"queue": "research", "expires": 3},
     },
     "train what is due": {
         "task": "strategies.tasks.train_due",
@@ -362,8 +363,6 @@ LOGGING = {
         "axes": {"level": "WARNING"},
         "celery": {"level": "WARNING"},
         "celery.beat": {"level": "WARNING"},
-        # its lines may hold addresses with tokens: the notifier reads them, and tells them masked
-        "apprise": {"level": "CRITICAL", "propagate": False},
     },
 }
 
@@ -383,6 +382,14 @@ RESOURCES_LEVERS = "tradeplatform.resource_levers.PlatformLevers"
 # What may be emptied when memory is short: ``module:function`` of functools' caches.
 RESOURCES_CACHES = ("market.sources.grid:grid_of",)
 SLOW_QUERY_MS = 200.0
+# Files that replays may read: candles of our own, and the folder of recorded markets.
+RESEARCH_DATA_FOLDERS = [VAR_DIR / "candles"]
+if _named := env.text("TRADEPLATFORM_MARKET_DATA"):
+    # recorded markets keep their candles apart from books and trades, which no replay reads
+    _candles = Path(_named) / "ohlcv"
+    RESEARCH_DATA_FOLDERS.append(_candles if _candles.is_dir() else Path(_named))
+# What the process of a replay may allocate; above it the replay fails and nothing else does.
+RESEARCH_MEMORY_MB = 3_000
 
 # --- the optimization layer: without these three lines, and without its folder, the platform trades
 # as before (OPT-01)

@@ -22,5 +22,6 @@ urlpatterns = [
     path("", include("accounts.urls")),
     path("", include("monitoring.urls")),
     path("notifications/", include("notifications.urls")),
+    path("", include("research.urls")),
     *layer().page_patterns(),
 ]

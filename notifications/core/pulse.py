@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping
 
 # Whose silence means that nobody trades, or that nobody would notice.
 EXPECTED = ("trading", "watchdog")
+# Workers of further accounts are called by this and the account's name.
+OF_AN_ACCOUNT = "trading."
 # Alerts that trading is not what it should be, below the ones that are critical anyway.
 AILING_CODES = frozenset(
     {"VENUE_UNAVAILABLE", "FILLS_UNAVAILABLE", "UNPROTECTED", "HEARTBEAT_LATE"}
@@ -30,7 +32,8 @@ def why_unwell(
     """
     if not has_open_run:
         return "no run is open"
-    for component in EXPECTED:
+    others = sorted(name for name in states if name.startswith(OF_AN_ACCOUNT))
+    for component in (*EXPECTED, *others):
         state = states.get(component)
         if state is None:
             return f"{component} never wrote a heartbeat"

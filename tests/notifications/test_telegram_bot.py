@@ -184,6 +184,19 @@ def test_status_positions_trades_and_daily_tell_the_figures_of_the_page(chat):
     ]
 
 
+def test_of_several_accounts_each_is_told(chat):
+    """D-59"""
+    make_lot(make_run())
+    make_run(account="second", symbols=["ETH/USDT"])
+    assert chat.says("/positions").splitlines() == [
+        "main:",
+        "BTC/USDT BUY 0.01 at 64000 by ema-trend: no price yet, stop 63360",
+        "second:",
+        "Nothing is held.",
+    ]
+    assert chat.says("/status").count("SIMULATED practice-test") == 2
+
+
 def test_why_answers_by_the_newest_decision_on_a_symbol(chat):
     run = make_run()
     assert chat.says("/why btc") == "Nothing was decided on BTC/USDT yet."

@@ -17,7 +17,8 @@ from notifications.models import Message
 from resources.models import Resolution, Sample
 from tests.monitoring.factories import make_decision, make_run
 from tests.notifications.scene import Scene
-from tradeplatform.configuration import Configuration, Retention
+from tradeplatform.configuration import Configuration
+from tradeplatform.configuration_retention import Retention
 from tradeplatform.retention import parts, retention_run
 from trades.models import Decision
 

@@ -21,6 +21,7 @@ def test_all_is_well_where_the_workers_beat_a_run_is_open_and_no_alert_waits() -
         (UP | {"watchdog": "down"}, [], True, "watchdog is down"),
         ({"watchdog": "up"}, [], True, "trading never wrote a heartbeat"),
         (UP, ["VENUE_UNAVAILABLE", "UNPROTECTED"], True, "open alert UNPROTECTED"),
+        (UP | {"trading.second": "down"}, [], True, "trading.second is down"),
         (UP, [], False, "no run is open"),
     ],
 )
