@@ -12,11 +12,13 @@ from market import apis as market
 from monitoring import apis as monitoring
 from monitoring import status_apis
 from monitoring.layer import layer
+from notifications import apis as notifications
 from research import apis as research
 from research import sweep_apis as sweeps
 from resources import apis as resources
 from strategies import apis as strategies
 from strategies import predictor_apis as predictors
+from tradeplatform.doctor_apis import DoctorApi
 from trades.apis import ceilings, control, decisions, evolution, gains, ledger, locks, requests
 
 
@@ -111,6 +113,18 @@ urlpatterns = [
     path("optimizer/report", resources.ReportApi.as_view(), name="optimizer-report"),
     path("optimizer/rules", resources.RuleListApi.as_view(), name="optimizer-rules"),
     path("optimizer/settings", resources.OptimizerSettingsApi.as_view(), name="optimizer-settings"),
+    path("notifications/", notifications.MessageListApi.as_view(), name="notifications"),
+    path(
+        "notifications/channels/",
+        notifications.ChannelListApi.as_view(),
+        name="notification-channels",
+    ),
+    path(
+        "notifications/channels/<slug:name>/test",
+        notifications.ChannelTestApi.as_view(),
+        name="notification-test",
+    ),
+    path("doctor/", DoctorApi.as_view(), name="doctor"),
     path("audit/", accounts.AuditListApi.as_view(), name="audit"),
     path("audit/verify", accounts.AuditVerifyApi.as_view(), name="audit-verify"),
     path("tokens/", accounts.TokenListCreateApi.as_view(), name="tokens"),

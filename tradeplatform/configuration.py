@@ -18,10 +18,12 @@ from msgspec import Meta
 
 from engine.types.orders import OrderType
 from market.venues import VENUES, venue_of
+from notifications.core.config import Notifications
 from resources.core.config import OptimizerConfig
 from tradeplatform.configuration_accounts import each_account
 from tradeplatform.configuration_errors import ConfigurationError, allowed_at
 from tradeplatform.configuration_file import read_yaml, refuse_odd_values
+from tradeplatform.configuration_retention import Retention
 from trades.core.operating_limits import OperatingLimits
 
 PRACTICE = "practice"
@@ -275,12 +277,6 @@ class Monitoring(Section, frozen=True):
             raise ValueError(f"monitoring.optimizer: {error}") from error
 
 
-class Notifications(Section, frozen=True):
-    """Which alerts leave the machine; addresses come from the environment."""
-
-    minimum_severity: Literal["info", "warning", "critical"] = "warning"
-
-
 class AccountSettings(Section, frozen=True):
     """What one of several accounts has otherwise than the sections of the same names above."""
 
@@ -301,6 +297,7 @@ class Configuration(Section, frozen=True):
     optimization: Optimization = Optimization()
     monitoring: Monitoring = Monitoring()
     notifications: Notifications = Notifications()
+    retention: Retention = Retention()
     accounts: dict[str, AccountSettings] = {}
     """Of several accounts: as read from the file, all of them; of one beside ``main``, itself."""
 

@@ -21,6 +21,7 @@ urlpatterns = [
     path("preflight/run/", views.preflight_start, name="preflight-run"),
     path("", include("accounts.urls")),
     path("", include("monitoring.urls")),
+    path("notifications/", include("notifications.urls")),
     path("", include("research.urls")),
     *layer().page_patterns(),
 ]
