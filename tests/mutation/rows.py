@@ -71,14 +71,32 @@ def noticed(tree: TestTree, one: Break) -> tuple[str, ...]:
     return tree.failed(one.file, planted((ROOT / one.file).read_text(), one), one.tests)
 
 
-def page(found: Sequence[tuple[Break, tuple[str, ...]]]) -> str:
-    """Return the page of what was broken and what turned red."""
+Told = dict[tuple[str, str], tuple[str, ...]]
+"""What turned red, by row and by what was broken."""
+
+
+def page(table: Sequence[Break], told: Told) -> str:
+    """Return the page of what was broken and what turned red; what was never run stands open."""
     lines = []
-    for one, red in found:
-        names = "<br>".join(f"`{name}`" for name in red) or "**nothing**"
-        lines.append(f"| {one.row} | {one.broken} | `{one.file}` | {names} |\n")
-    rows = len({one.row for one, red in found if red})
-    return HEAD + "".join(lines) + f"\n{len(found)} promises broken, {rows} rows proven.\n"
+    for one in table:
+        red = told.get((one.row, one.broken))
+        names = "not run yet" if red is None else "<br>".join(f"`{name}`" for name in red)
+        lines.append(f"| {one.row} | {one.broken} | `{one.file}` | {names or '**nothing**'} |\n")
+    caught = [one for one in table if told.get((one.row, one.broken))]
+    rows = len({one.row for one in table} - {one.row for one in table if one not in caught})
+    sums = f"{len(caught)} of {len(table)} broken promises turned a test red"
+    return f"{HEAD}{''.join(lines)}\n{sums}; {rows} rows are proven by all of theirs.\n"
+
+
+def read(text: str) -> Told:
+    """Return what a page says, so that a run of some rows keeps the others'."""
+    told: Told = {}
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in line.split("|")[1:-1]]
+        if len(cells) == 4 and cells[0][-1:].isdigit() and cells[3] != "not run yet":
+            names = tuple(cells[3].replace("`", "").split("<br>"))
+            told[cells[0], cells[1]] = () if names == ("**nothing**",) else names
+    return told
 
 
 def main(argv: Sequence[str]) -> int:
@@ -89,8 +107,8 @@ def main(argv: Sequence[str]) -> int:
     every = breaks()
     wanted = {row for row in options.rows.split(",") if row}
     unknown = sorted(wanted - {one.row for one in every})
-    if unknown or (options.write and wanted):
-        parser.error(f"unknown rows: {', '.join(unknown)}" if unknown else "--write needs all rows")
+    if unknown:
+        parser.error(f"rows of the table were wanted, unknown are {', '.join(unknown)}")
     chosen = [one for one in every if not wanted or one.row in wanted]
     found = []
     with tempfile.TemporaryDirectory(prefix="tp-rows-") as scratch:
@@ -110,7 +128,8 @@ def main(argv: Sequence[str]) -> int:
     missed = sum(not red for _, red in found)
     print(f"{len(found) - missed} of {len(found)} caught, {missed} missed")
     if options.write:
-        PAGE.write_text(page(found))
+        before = read(PAGE.read_text()) if PAGE.exists() else {}
+        PAGE.write_text(page(every, before | {(one.row, one.broken): red for one, red in found}))
     return 1 if missed else 0
 
 

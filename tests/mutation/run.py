@@ -80,6 +80,9 @@ def notice_all(chosen: Sequence[Planted], reached: Reached, jobs: int) -> Counte
 def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="tests.mutation.run", description=__doc__)
     parser.add_argument("files", nargs="*", help=f"of {', '.join(TARGETS)}; none is all of them")
+    parser.add_argument(
+        "--tests", nargs="+", default=TESTS, help="of whom to learn; fewer can only notice less"
+    )
     parser.add_argument("--sample", type=int, default=0, help="mutants in all; 0 is every one")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
@@ -104,7 +107,7 @@ def main(argv: Sequence[str]) -> int:
         chosen = random.Random(options.seed).sample(chosen, count)
     with tempfile.TemporaryDirectory(prefix="tp-mutation-") as folder:
         right = TestTree(Path(folder) / "tree")
-        reached = right.reached(TESTS)
+        reached = right.reached(options.tests)
         right.close()
     noticed = notice_all(chosen, reached, options.jobs)
     tried = Counter(name for name, _ in chosen)

@@ -7,7 +7,7 @@ from functools import cache
 
 import pytest
 
-from tests.mutation.rows import Break, breaks, page, planted
+from tests.mutation.rows import Break, breaks, page, planted, read
 from tests.mutation.trees import ROOT
 
 # The rows of the contract "decisions".
@@ -46,10 +46,22 @@ def test_a_text_that_is_not_there_or_there_twice_is_refused() -> None:
             planted(text, one)
 
 
-def test_the_page_counts_a_row_only_where_something_turned_red() -> None:
-    one = Break("ORC-01", "this", "engine/none.py", "a", "b", ())
-    other = Break("ORC-02", "that", "engine/none.py", "a", "b", ())
-    told = page([(one, ("tests/a.py::test_b",)), (other, ())])
-    assert "| ORC-01 | this | `engine/none.py` | `tests/a.py::test_b` |" in told
-    assert "| ORC-02 | that | `engine/none.py` | **nothing** |" in told
-    assert told.endswith("2 promises broken, 1 rows proven.\n")
+def test_the_page_counts_a_row_only_where_all_of_its_breaks_turned_a_test_red() -> None:
+    one, twin, other, later = (
+        Break(row, broken, "engine/none.py", "a", "b", ())
+        for row, broken in (("C-1", "this"), ("C-1", "too"), ("C-2", "that"), ("C-3", "then"))
+    )
+    told = {("C-1", "this"): ("tests/a.py::test_b", "tests/a.py::test_c"), ("C-2", "that"): ()}
+    text = page([one, other, later], told)
+    assert (
+        "| C-1 | this | `engine/none.py` | `tests/a.py::test_b`<br>`tests/a.py::test_c` |" in text
+    )
+    assert "| C-2 | that | `engine/none.py` | **nothing** |" in text
+    assert "1 of 3 broken promises turned a test red; 1 rows are proven" in text
+    assert "1 of 2 broken promises turned a test red; 0 rows are proven" in page([one, twin], told)
+
+
+def test_what_a_page_says_is_kept_for_rows_that_are_not_run_again() -> None:
+    table = [Break("C-1", "this", "f.py", "a", "b", ()), Break("C-2", "that", "f.py", "a", "b", ())]
+    for told in ({}, {("C-1", "this"): ("t.py::test_b", "t.py::test_c"), ("C-2", "that"): ()}):
+        assert read(page(table, told)) == told
