@@ -151,7 +151,11 @@ class RunWatch:
         )
 
     def no_countdown(self, reason: str) -> None:
-        """Tell that resting entries outlive us at the venue, should we fall silent now (CTL-14)."""
+        """Tell that resting entries outlive us at the venue, should we fall silent now (CTL-14);
+        an empty reason ends it."""
+        if not reason:
+            alert_resolve(dedupe_key=f"NO_COUNTDOWN:{self._run_code}")
+            return
         text = f"the venue's countdown could not be set: {reason}"
         self.alarm(TradeAlert("NO_COUNTDOWN", self._run_code, text))
 
@@ -161,6 +165,12 @@ class RunWatch:
         texts = {f"{prefix}{strategy} {symbol}": text for (strategy, symbol), text in found.items()}
         rows = AlertRow.objects.filter(dedupe_key__startswith=prefix, resolved_at__isnull=True)
         for key in set(rows.values_list("dedupe_key", flat=True)) - texts.keys():
+            alert_resolve(dedupe_key=key)
+        refused = AlertRow.objects.filter(
+            code="STOP_REFUSED", run_code=self._run_code, resolved_at__isnull=True
+        )
+        bare = {f"STOP_REFUSED:{strategy} {symbol}" for strategy, symbol in found}
+        for key in set(refused.values_list("dedupe_key", flat=True)) - bare:
             alert_resolve(dedupe_key=key)
         for key, text in texts.items():
             alert_raise(
