@@ -66,9 +66,19 @@ def planted(text: str, one: Break) -> str:
     return text.replace(one.old, one.new)
 
 
-def noticed(tree: TestTree, one: Break) -> tuple[str, ...]:
-    """Plant one break in a copy of the tree and return the names of the tests that failed."""
-    return tree.failed(one.file, planted((ROOT / one.file).read_text(), one), one.tests)
+def met(tree: TestTree, one: Break) -> tuple[tuple[str, ...], str]:
+    """Return the tests that failed with one promise broken, and what is said of it.
+
+    Raises:
+        RuntimeError: its tests could not be run.
+    """
+    right = (ROOT / one.file).read_text()
+    # on the right code first: a test that fails anyway notices nothing
+    already = tree.failed(one.file, right, one.tests)
+    if already:
+        return (), f"MISSED: fails on the right code too, {', '.join(already)}"
+    red = tree.failed(one.file, planted(right, one), one.tests)
+    return red, f"caught by {', '.join(red)}" if red else "MISSED"
 
 
 Told = dict[tuple[str, str], tuple[str, ...]]
@@ -115,13 +125,11 @@ def main(argv: Sequence[str]) -> int:
         tree = TestTree(Path(scratch) / "tree")
         for one in chosen:
             started = time.perf_counter()
-            # on the right code first: a test that fails anyway notices nothing
-            already = tree.failed(one.file, (ROOT / one.file).read_text(), one.tests)
-            red = () if already else noticed(tree, one)
+            try:
+                red, told = met(tree, one)
+            except RuntimeError as error:
+                red, told = (), f"MISSED: {error}"
             took_s = time.perf_counter() - started
-            told = f"caught by {', '.join(red)}" if red else "MISSED"
-            if already:
-                told = f"MISSED: fails on the right code too, {', '.join(already)}"
             print(f"{one.row}  {took_s:5.1f} s  {one.broken}: {told}", flush=True)
             found.append((one, red))
         tree.close()
