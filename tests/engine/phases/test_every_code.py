@@ -127,6 +127,7 @@ SHALLOW = Book(
 CROSSED = Book(0, ((CLOSE * 1.001, 5.0),), ((CLOSE * 0.999, 5.0),))
 AGAINST = Rule("two", 0.4)
 CONTRADICTED = {"rules": (BUYER, AGAINST)}
+MAJORS = limited(correlated_groups=(("majors", ("BTC", "ETH")),))
 HELD_ROW = {STRATEGY: Held(D("2"))}
 
 # -- what a proposal is held for: the decision's own code ------------------------------------------
@@ -178,6 +179,7 @@ HOLDS: dict[str, dict[str, Any]] = {
     "REPEATED_ENTRIES_DAY": of(entries_day=1_000),
     "MAX_SYMBOL": of(exposure_by_symbol={BTC: D(1_000)}),
     "MAX_STRATEGY": of(exposure_by_strategy={STRATEGY: D(2_000)}),
+    "MAX_GROUP_MAJORS": {**of(exposure_by_symbol={"ETH/USDT": D(3_000)}), **MAJORS},
     "MAX_GROSS": of(gross_exposure_quote=D(6_000)),
     "CASH_RESERVE": of(cash_quote=D(1_000)),
     "VOLUME_SHARE": {"bars": replace(BARS, volume=np.zeros(len(BARS)))},
@@ -299,6 +301,7 @@ SIZES: dict[str, dict[str, Any]] = {
     },
     "MAX_SYMBOL": of(exposure_by_symbol={BTC: D(800)}),
     "MAX_STRATEGY": of(exposure_by_strategy={STRATEGY: D(1_900)}),
+    "MAX_GROUP_MAJORS": {**of(exposure_by_symbol={"ETH/USDT": D(2_900)}), **MAJORS},
     "MAX_GROSS": of(gross_exposure_quote=D(5_900)),
     "LEVERAGE": {**of(gross_exposure_quote=D(900)), **limited(leverage=D("0.1"))},
     "CASH_RESERVE": of(cash_quote=D(1_100)),
@@ -348,8 +351,9 @@ WIDE = limited(max_jump_1m=D("0.99"), max_jump_5m=D("0.99"))
 # -- nothing is left out ---------------------------------------------------------------------------
 
 REACHED = {UNFILTERED, *HOLDS, *MADE, *NOTES, *SIZES, *test_every_fault.TOLD}
-# What orders of people are called: ``test_outside``, ``test_flattening`` and ``test_requests``.
-OF_PEOPLE = {"EXTERNAL", "FLATTEN", "MANUAL_CLOSE"}
+# What orders are called that no decision asked for: ``test_outside``, ``test_flattening``,
+# ``test_requests`` and ``test_protection``.
+UNASKED = {"EXTERNAL", "FLATTEN", "MANUAL_CLOSE", "STOP_JUMPED"}
 WORDS = {"BTC", "ETH"}
 
 
@@ -375,12 +379,12 @@ def labels() -> set[str]:
 
 def test_every_reason_code_of_the_engine_is_reached() -> None:
     """ORC-59, ORC-64: a code that no case reaches fails here; so does a case of no code."""
-    codes = {code for code, _ in spelled()} - labels() - OF_PEOPLE - WORDS
+    codes = {code for code, _ in spelled()} - labels() - UNASKED - WORDS
     places = dict(spelled())
     lacking = {f"{code} ({places[code]})" for code in codes - REACHED}
     assert lacking == set()
     # what is put together from a label: its case above is the proof
     composed = {"STRATEGY_SUSPENDED", "STRATEGY_RETIRED", "ADVICE_LIMIT", "ADVICE_SPLIT"}
     composed |= {"INVALID_QUANTITY", "INVALID_PRICE", "NOT_READY", "FORMING", "REDUCING", "HALTED"}
-    composed |= {"DECLINE", "SCHEDULE", "REGIME_CHANGE", "NEW_DATA"}
+    composed |= {"MAX_GROUP_MAJORS", "DECLINE", "SCHEDULE", "REGIME_CHANGE", "NEW_DATA"}
     assert REACHED - codes - composed == set()
