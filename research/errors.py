@@ -32,3 +32,16 @@ class ReplayInvalid(Refused):
 
 class ReplayStopped(ResearchError):
     """A running replay that may not go on: aborted, taken over, or told to end."""
+
+
+class SweepRefused(Refused):
+    """A sweep that is not started or changed as asked."""
+
+    reason_code = "sweep_refused"
+
+
+class SweepInvalid(Refused):
+    """A sweep with wrong values."""
+
+    status = 400
+    reason_code = "sweep_invalid"

@@ -75,3 +75,80 @@ class ReplayJob(models.Model):
 
     def __str__(self) -> str:
         return f"replay {self.code} {self.status}"
+
+
+class SweepStatus(models.TextChoices):
+    QUEUED = "QUEUED"
+    RUNNING = "RUNNING"
+    PAUSED = "PAUSED"
+    ABORTED = "ABORTED"
+    DONE = "DONE"
+    FAILED = "FAILED"
+
+
+class Sweep(models.Model):
+    """A search for parameters of one rule, walk-forward. What was tried are its units.
+
+    ``slot`` and ``attempts`` are as of a replay; a sweep that is paused, cut short or aborted
+    keeps its units, and whoever goes on begins after the last of them.
+    """
+
+    code = models.UUIDField(unique=True)
+    request = models.JSONField()
+    actor = models.CharField(max_length=120)
+    status = models.CharField(max_length=8, choices=SweepStatus.choices, default=SweepStatus.QUEUED)
+    error = models.TextField(blank=True)
+    units_done = models.PositiveIntegerField(default=0)
+    units_total = models.PositiveIntegerField(default=0)
+    result = models.JSONField(null=True)
+    code_version = models.CharField(max_length=80, blank=True)
+    slot = models.PositiveSmallIntegerField(null=True, unique=True)
+    attempts = models.PositiveIntegerField(default=0)
+    claimed_until_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        constraints = [
+            models.CheckConstraint(
+                name="sweep_status_known", condition=Q(status__in=SweepStatus.values)
+            ),
+            models.CheckConstraint(
+                name="sweep_slot_while_worked_on",
+                condition=Q(slot__isnull=True, claimed_until_at__isnull=True)
+                | Q(slot__isnull=False, claimed_until_at__isnull=False, status="RUNNING"),
+            ),
+        ]
+        indexes = [
+            # "the oldest sweep that waits"
+            models.Index(fields=["status", "created_at"], name="sweep_waiting"),
+        ]
+
+    def __str__(self) -> str:
+        return f"sweep {self.code} {self.status}"
+
+
+class SweepUnit(models.Model):
+    """One replay of a sweep, written once, when it is done. ``kind`` is in-sample, chosen or
+    defaults; ``outcome`` holds its returns by period, its trades and why it was refused."""
+
+    sweep = models.ForeignKey(Sweep, on_delete=models.CASCADE, related_name="units")
+    window = models.PositiveIntegerField()
+    kind = models.CharField(max_length=10)
+    number = models.PositiveIntegerField()
+    parameters = models.JSONField()
+    outcome = models.JSONField()
+    finished_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["window", "finished_at", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["sweep", "window", "kind", "number"], name="sweep_unit_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.sweep_id} window {self.window} {self.kind} {self.number}"

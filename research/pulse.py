@@ -1,4 +1,4 @@
-"""The sign of life of a replay's process: one row update a second, and the word to stop."""
+"""The sign of life of a process of research: one row update a second, and the word to stop."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from collections.abc import Callable
 from django.db import OperationalError, connection
 
 from research.errors import ReplayStopped
-from research.models import ReplayJob
-from research.services import replay_pulse
 
 logger = logging.getLogger(__name__)
 EVERY_S = 1.0
+# (bars done, bars in all, bars a second) -> why to stop, empty to go on
+Beat = Callable[[int, int, float], str]
 
 
 class Pulse(threading.Thread):
@@ -25,12 +25,12 @@ class Pulse(threading.Thread):
 
     def __init__(
         self,
-        job: ReplayJob,
+        beat: Beat,
         monotonic: Callable[[], float] = time.monotonic,
         every_s: float = EVERY_S,
     ) -> None:
-        super().__init__(daemon=True, name=f"pulse of {job.code}")
-        self._job = job
+        super().__init__(daemon=True, name="pulse")
+        self._beat = beat
         self._monotonic = monotonic
         self._every_s = every_s
         self._began_s = monotonic()
@@ -54,12 +54,8 @@ class Pulse(threading.Thread):
     def beat(self) -> None:
         """Write one sign of life and read whether to go on."""
         took_s = self._monotonic() - self._began_s
-        reason = replay_pulse(
-            job=self._job,
-            bars_done=self._done,
-            bars_total=self._total,
-            bars_per_s=self._done / took_s if took_s > 0 else 0.0,
-        )
+        rate = self._done / took_s if took_s > 0 else 0.0
+        reason = self._beat(self._done, self._total, rate)
         if reason:
             self.ask_to_stop(reason)
 
@@ -69,7 +65,7 @@ class Pulse(threading.Thread):
                 self.beat()
             except OperationalError as error:
                 # a locked database is told by the next beat; the claim outlives many of them
-                logger.warning("replay_pulse_missed job=%s error=%s", self._job.code, error)
+                logger.warning("pulse_missed error=%s", error)
         connection.close()
 
     def end(self) -> None:

@@ -1,4 +1,4 @@
-"""Reads of replay jobs."""
+"""Reads of replay jobs and sweeps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 
 from market.models import Instrument
 from research.data_files import data_file_list
-from research.models import ReplayJob
+from research.models import ReplayJob, Sweep
 
 
 def replay_list(*, status: str | None = None, actor: str | None = None) -> QuerySet[ReplayJob]:
@@ -31,6 +31,16 @@ def replays_of(codes: Sequence[UUID]) -> list[ReplayJob]:
     """Return the jobs of these codes, in that order; unknown ones are left out."""
     found = {job.code: job for job in ReplayJob.objects.filter(code__in=codes)}
     return [found[code] for code in codes if code in found]
+
+
+def sweep_list(*, status: str | None = None) -> QuerySet[Sweep]:
+    """Return sweeps newest first."""
+    rows = Sweep.objects.all()
+    return rows.filter(status=status) if status else rows
+
+
+def sweep_get(code: UUID) -> Sweep | None:
+    return Sweep.objects.filter(code=code).first()
 
 
 def data_folders() -> list[Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -69,9 +69,9 @@ def replay_abort(*, job: ReplayJob, actor: str, reason: str) -> None:
     mine = ReplayJob.objects.filter(pk=job.pk)
     with transaction.atomic():
         changed = mine.filter(status=ReplayStatus.QUEUED).update(
-            status=ReplayStatus.ABORTED, error=_line(reason), finished_at=now
+            status=ReplayStatus.ABORTED, error=one_line(reason), finished_at=now
         ) or mine.filter(status=ReplayStatus.RUNNING).update(
-            status=ReplayStatus.ABORTING, error=_line(reason)
+            status=ReplayStatus.ABORTING, error=one_line(reason)
         )
         if changed != 1:
             job.refresh_from_db()
@@ -171,6 +171,13 @@ def replay_pulse(*, job: ReplayJob, bars_done: int, bars_total: int, bars_per_s:
     return "taken over"
 
 
+def replay_beat(job: ReplayJob) -> Callable[[int, int, float], str]:
+    """Return ``replay_pulse`` of one job, as a pulse calls it."""
+    return lambda done, total, rate: replay_pulse(
+        job=job, bars_done=done, bars_total=total, bars_per_s=rate
+    )
+
+
 def replay_done(
     *,
     job: ReplayJob,
@@ -201,7 +208,7 @@ def replay_done(
 def replay_failed(*, job: ReplayJob, reason: str) -> None:
     """End a job with one line; an abort by a person stands as an abort."""
     now = timezone.now()
-    _mine(job).update(status=ReplayStatus.FAILED, error=_line(reason), finished_at=now, **_FREE)
+    _mine(job).update(status=ReplayStatus.FAILED, error=one_line(reason), finished_at=now, **_FREE)
     replay_stopped(job=job)
 
 
@@ -229,7 +236,8 @@ def _mine(job: ReplayJob) -> Any:
     return ReplayJob.objects.filter(pk=job.pk, status=ReplayStatus.RUNNING, attempts=job.attempts)
 
 
-def _line(text: str) -> str:
+def one_line(text: str) -> str:
+    """Return a text as one line of at most 500 characters."""
     return " ".join(text.split())[:500]
 
 

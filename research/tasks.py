@@ -1,4 +1,4 @@
-"""Replays that wait. Beat only knocks: what is due is read from rows."""
+"""Replays and sweeps that wait. Beat only knocks: what is due is read from rows."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from celery import shared_task
 
 from research.children import child_start
 from research.services import replay_claim, replay_reap
+from research.sweep_services import sweep_claim, sweep_reap
 
 
 @shared_task(acks_late=False, ignore_result=True, soft_time_limit=20, time_limit=30)
@@ -18,5 +19,16 @@ def replays_due() -> str:
     job = replay_claim()
     if job is None:
         return "nothing to start"
-    child_start(job)
+    child_start("replay_job", job)
     return f"started {job.code}"
+
+
+@shared_task(acks_late=False, ignore_result=True, soft_time_limit=20, time_limit=30)
+def sweeps_due() -> str:
+    """As ``replays_due``, for sweeps: one of them runs beside one replay."""
+    sweep_reap()
+    sweep = sweep_claim()
+    if sweep is None:
+        return "nothing to start"
+    child_start("sweep_job", sweep)
+    return f"started {sweep.code}"

@@ -2,12 +2,15 @@
 
 from django.urls import path
 
-from research import views
+from research import sweep_views, views
 
 urlpatterns = [
     path("replays/", views.replay_page, name="replay-list"),
     path("replays/start/", views.start, name="replay-start"),
     path("replays/compare/", views.compare, name="replay-compare"),
+    path("replays/sweeps/", sweep_views.sweep_page, name="sweep-list"),
+    path("replays/sweeps/start/", sweep_views.sweep_ask, name="sweep-start"),
+    path("replays/sweeps/<uuid:code>/", sweep_views.sweep_act, name="sweep-act"),
     path("replays/<uuid:code>/", views.replay_detail, name="replay-page"),
     path("replays/<uuid:code>/report/", views.report_file, name="replay-report"),
     path("replays/<uuid:code>/abort/", views.abort, name="replay-abort"),

@@ -13,6 +13,7 @@ from monitoring import apis as monitoring
 from monitoring import status_apis
 from monitoring.layer import layer
 from research import apis as research
+from research import sweep_apis as sweeps
 from resources import apis as resources
 from strategies import apis as strategies
 from strategies import predictor_apis as predictors
@@ -80,6 +81,11 @@ urlpatterns = [
     path("replays/<uuid:code>/report", research.ReplayReportApi.as_view(), name="replay-report"),
     path("replays/<uuid:code>/abort", research.ReplayAbortApi.as_view(), name="replay-abort"),
     path("replays/<uuid:code>/notes", research.ReplayNotesApi.as_view(), name="replay-notes"),
+    path("sweeps/", sweeps.SweepListApi.as_view(), name="sweeps"),
+    path("sweeps/<uuid:code>/", sweeps.SweepDetailApi.as_view(), name="sweep"),
+    path("sweeps/<uuid:code>/pause", sweeps.SweepPauseApi.as_view(), name="sweep-pause"),
+    path("sweeps/<uuid:code>/resume", sweeps.SweepResumeApi.as_view(), name="sweep-resume"),
+    path("sweeps/<uuid:code>/abort", sweeps.SweepAbortApi.as_view(), name="sweep-abort"),
     path("runs/", ledger.RunListApi.as_view(), name="runs"),
     path("risk/", control.RiskApi.as_view(), name="risk"),
     path("risk/ceilings", ceilings.CeilingApi.as_view(), name="risk-ceilings"),

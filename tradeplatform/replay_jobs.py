@@ -25,14 +25,20 @@ from research.models import ReplayJob, ReplayStatus
 from research.pulse import Pulse
 from research.requests import options_of
 from research.selectors import data_folders
-from research.services import replay_done, replay_failed, replay_released, replay_stopped
+from research.services import (
+    replay_beat,
+    replay_done,
+    replay_failed,
+    replay_released,
+    replay_stopped,
+)
 from strategies.core.errors import StrategyError
 from tradeplatform.configuration_errors import ConfigurationError
 from tradeplatform.replay_request import Progress, ReplayRequest, read_request
 
 logger = logging.getLogger(__name__)
 STOPPED_BY_PLATFORM = "the platform stops"
-_TOLD = (DataError, ConfigurationError, StrategyError)
+TOLD = (DataError, ConfigurationError, StrategyError)
 
 
 def claimed_job(code: UUID, attempts: int) -> ReplayJob | None:
@@ -55,7 +61,7 @@ def job_run(job: ReplayJob, pulse: Pulse | None = None) -> ReplayStatus:
     A wrong file or value is a FAILED job with the line that the ``replay`` command would print;
     an error nobody foresaw is one too, and is logged with its trace.
     """
-    pulse = pulse or Pulse(job)
+    pulse = pulse or Pulse(replay_beat(job))
     pulse.start()
     before = signal.signal(signal.SIGTERM, lambda *_: pulse.ask_to_stop(STOPPED_BY_PLATFORM))
     try:
@@ -89,7 +95,7 @@ def _end_badly(job: ReplayJob, failure: Failure, stop_reason: str) -> None:
     elif isinstance(error, MemoryError):
         most = settings.RESEARCH_MEMORY_MB
         replay_failed(job=job, reason=f"memory was over {most} MB, the limit of a replay")
-    elif isinstance(error, _TOLD):
+    elif isinstance(error, TOLD):
         replay_failed(job=job, reason=str(error))
     else:
         logger.error("replay_failed job=%s", job.code, exc_info=error)

@@ -201,6 +201,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 3.0,
         "options": {"queue": "research", "expires": 3},
     },
+    "start sweeps that wait": {
+        "task": "research.tasks.sweeps_due",
+        "schedule": 5.0,
+        "options": {"queue": "research", "expires": 5},
+    },
     "train what is due": {
         "task": "strategies.tasks.train_due",
         "schedule": 15.0,

@@ -20,7 +20,7 @@ from research import children
 from research.errors import ReplayStopped
 from research.models import ReplayJob
 from research.pulse import Pulse
-from research.services import replay_abort, replay_claim, replay_reap
+from research.services import replay_abort, replay_beat, replay_claim, replay_reap
 from research.tasks import replays_due
 from tests.research.scene import FILE, candle_folder, make_job
 from tradeplatform.replay_jobs import STOPPED_BY_PLATFORM, job_run
@@ -38,7 +38,7 @@ def folder(tmp_path, settings):
 
 def run(job: ReplayJob) -> ReplayJob:
     """Work on a job in this process; its pulse waits, for the test holds the database."""
-    job_run(job, Pulse(job, every_s=NEVER_S))
+    job_run(job, Pulse(replay_beat(job), every_s=NEVER_S))
     job.refresh_from_db()
     return job
 
@@ -91,7 +91,7 @@ def test_what_is_wrong_with_the_data_ends_the_job_with_one_line(folder):
 def test_an_abort_and_a_stop_of_the_platform_end_the_work_at_the_next_bars(folder):
     make_job(folder)
     job = replay_claim()
-    pulse = Pulse(job, every_s=NEVER_S)
+    pulse = Pulse(replay_beat(job), every_s=NEVER_S)
     replay_abort(job=job, actor="olga", reason="wrong file")
     pulse.beat()
     with pytest.raises(ReplayStopped, match="aborted"):
@@ -101,7 +101,7 @@ def test_an_abort_and_a_stop_of_the_platform_end_the_work_at_the_next_bars(folde
     assert (job.status, job.error, job.result) == ("ABORTED", "wrong file", None)
     make_job(folder)
     job = replay_claim()
-    pulse = Pulse(job, every_s=NEVER_S)
+    pulse = Pulse(replay_beat(job), every_s=NEVER_S)
     pulse.ask_to_stop(STOPPED_BY_PLATFORM)
     job_run(job, pulse)
     job.refresh_from_db()
