@@ -152,9 +152,15 @@ class Client:
     def resume(self, reason: str, **scope: Any) -> Json:
         return self.post("control/resume", {"reason": reason, **scope})
 
-    def flatten(self, reason: str, **scope: Any) -> Json:
-        """Close what is held, then halt."""
-        return self.post("control/flatten", {"reason": reason, **scope})
+    def flatten_preview(self, scope: str) -> Json:
+        """Return what a flatten of ``global``, ``strategy:CODE`` or ``symbol:SYMBOL`` would close,
+        at which prices, and the token that confirms exactly this."""
+        return self.post("control/flatten", {"scope": scope})
+
+    def flatten(self, preview: Mapping[str, Any], reason: str) -> Json:
+        """Close what a preview showed, then halt its scope; refused when it is no longer so."""
+        given = {"scope": preview["scope"], "token": preview["token"], "reason": reason}
+        return self.post("control/flatten", given)
 
     # --- one call ---------------------------------------------------------------------------
     def _call(

@@ -113,12 +113,12 @@ def test_a_change_nobody_answered_tells_the_key_to_ask_again_with():
     """F-102"""
     client = client_of(*[TimeoutError("slow")] * 3)
     with pytest.raises(Unreachable) as raised:
-        client.flatten("because")
+        client.flatten({"scope": "global", "token": "seen"}, "because")
     sent = {request.get_header("Idempotency-key") for request in client._opener.asked}
     assert sent == {raised.value.key}
     assert client.pauses == [0.2, 0.4]
     client._opener.answers = [{"state": "HALTED"}]
-    client.post("control/flatten", {"reason": "because"}, key=raised.value.key)
+    client.post("control/flatten", {"scope": "global"}, key=raised.value.key)
     assert client._opener.asked[-1].get_header("Idempotency-key") == raised.value.key
 
 

@@ -11,7 +11,7 @@ from accounts.models import AuditEvent
 from accounts.services import token_create
 from tests.trades.rows import make_everything, make_trade
 from tradeplatform_client import Client, Forbidden, Invalid, NotAuthenticated, NotFound
-from trades.models import ControlState
+from trades.models import ControlState, OperatorRequest
 
 pytestmark = pytest.mark.django_db(transaction=True)
 EXAMPLES = Path(__file__).parents[2] / "client" / "examples"
@@ -52,6 +52,10 @@ def test_the_examples_do_what_they_say(live_server, monkeypatch, capsys):
         once = [client.post("control/halt", {"reason": "x"}, key="k1") for _ in range(2)]
         assert once[0] == once[1]
         assert AuditEvent.objects.filter(action="control.set").count() == 2
+        preview = client.flatten_preview("global")
+        assert [row["quantity_base"] for row in preview["positions"]] == ["0.5"]
+        (asked,) = client.flatten(preview, "because")["requests"]
+        assert OperatorRequest.objects.get().pk == asked["id"]
         for path, kind in (("orders/?x=1", Invalid), ("no-such", NotFound), ("audit/", Forbidden)):
             with pytest.raises(kind):
                 client.get(path)
