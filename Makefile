@@ -104,7 +104,7 @@ bench: setup-dev ## benchmarks; writes benchmarks/results.json and prints a tabl
 	@$(PY) -m benchmarks.bench
 
 crash: setup-dev ## kill processes at random while trading: KILLS=150 SEED=1
-	@$(PY) -m tests.crash.harness --kills '$(KILLS)' --seed '$(SEED)'
+	@$(PY) -m tests.crash.harness --kills '$(KILLS)' --seed '$(SEED)' $(if $(DATABASE),--database '$(DATABASE)')
 
 soak: setup-dev ## the long run: HOURS= (wall) or DAYS= (virtual; MINUTES= ends it early)
 	@$(PY) -m benchmarks.soak $(if $(HOURS),--hours '$(HOURS)') $(if $(DAYS),--days '$(DAYS)') $(if $(MINUTES),--minutes '$(MINUTES)') --seed '$(SEED)'

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from django.db.models import QuerySet
 
+from engine.types import bars
 from market.models import Candle, Instrument
 
 
@@ -29,3 +30,19 @@ def candle_list(
     if until is not None:
         rows = rows.filter(opened_at__lt=until)
     return list(rows.order_by("-opened_at")[:limit])[::-1]
+
+
+def instrument_value(row: Instrument) -> bars.Instrument:
+    """Return the engine's value of an instrument's row."""
+    return bars.Instrument(
+        symbol=row.symbol,
+        base=row.base,
+        quote=row.quote,
+        tick_size=row.tick_size,
+        lot_size=row.lot_size,
+        min_notional_quote=row.min_notional_quote,
+        min_quantity_base=row.min_quantity_base,
+        maker_fee_fraction=row.maker_fee_fraction,
+        taker_fee_fraction=row.taker_fee_fraction,
+        shortable=row.is_shortable,
+    )

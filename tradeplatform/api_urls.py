@@ -12,10 +12,11 @@ from market import apis as market
 from monitoring import apis as monitoring
 from monitoring import status_apis
 from monitoring.layer import layer
+from research import apis as research
 from resources import apis as resources
 from strategies import apis as strategies
 from strategies import predictor_apis as predictors
-from trades.apis import control, decisions, evolution, gains, ledger, locks, requests
+from trades.apis import ceilings, control, decisions, evolution, gains, ledger, locks, requests
 
 
 @extend_schema(exclude=True)
@@ -74,8 +75,14 @@ urlpatterns = [
     path("locks/", locks.LockListApi.as_view(), name="locks"),
     path("locks/<int:lock_id>/lift", locks.LockLiftApi.as_view(), name="lock-lift"),
     path("equity/", ledger.EquityListApi.as_view(), name="equity"),
+    path("replays/", research.ReplayListApi.as_view(), name="replays"),
+    path("replays/<uuid:code>/", research.ReplayDetailApi.as_view(), name="replay-job"),
+    path("replays/<uuid:code>/report", research.ReplayReportApi.as_view(), name="replay-report"),
+    path("replays/<uuid:code>/abort", research.ReplayAbortApi.as_view(), name="replay-abort"),
+    path("replays/<uuid:code>/notes", research.ReplayNotesApi.as_view(), name="replay-notes"),
     path("runs/", ledger.RunListApi.as_view(), name="runs"),
     path("risk/", control.RiskApi.as_view(), name="risk"),
+    path("risk/ceilings", ceilings.CeilingApi.as_view(), name="risk-ceilings"),
     path("control/halt", control.ControlHaltApi.as_view(), name="halt"),
     path("control/reduce", control.ControlReduceApi.as_view(), name="reduce"),
     path("control/resume", control.ControlResumeApi.as_view(), name="resume"),

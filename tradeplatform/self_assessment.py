@@ -55,7 +55,13 @@ CONTROLS: tuple[Control, ...] = (
     Control(
         "CTL-4",
         "position and exposure",
-        ("max_strategy_exposure", "max_gross_exposure", "cash_reserve", "leverage"),
+        (
+            "max_strategy_exposure",
+            "max_group_exposure",
+            "max_gross_exposure",
+            "cash_reserve",
+            "leverage",
+        ),
         ("MAX_SYMBOL", "MAX_STRATEGY", "MAX_GROSS", "LEVERAGE", "CASH_RESERVE", "NO_SHORTS"),
     ),
     Control(

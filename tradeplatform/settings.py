@@ -196,6 +196,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 86_400.0,
         "options": {"queue": "io", "expires": 3600},
     },
+    "start replays that wait": {
+        "task": "research.tasks.replays_due",
+        "schedule": 3.0,
+        "options": {"queue": "research", "expires": 3},
+    },
     "train what is due": {
         "task": "strategies.tasks.train_due",
         "schedule": 15.0,
@@ -377,6 +382,14 @@ RESOURCES_LEVERS = "tradeplatform.resource_levers.PlatformLevers"
 # What may be emptied when memory is short: ``module:function`` of functools' caches.
 RESOURCES_CACHES = ("market.sources.grid:grid_of",)
 SLOW_QUERY_MS = 200.0
+# Files that replays may read: candles of our own, and the folder of recorded markets.
+RESEARCH_DATA_FOLDERS = [VAR_DIR / "candles"]
+if _named := env.text("TRADEPLATFORM_MARKET_DATA"):
+    # recorded markets keep their candles apart from books and trades, which no replay reads
+    _candles = Path(_named) / "ohlcv"
+    RESEARCH_DATA_FOLDERS.append(_candles if _candles.is_dir() else Path(_named))
+# What the process of a replay may allocate; above it the replay fails and nothing else does.
+RESEARCH_MEMORY_MB = 3_000
 
 # --- the optimization layer: without these three lines, and without its folder, the platform trades
 # as before (OPT-01)

@@ -23,5 +23,6 @@ urlpatterns = [
     path("preflight/run/", views.preflight_start, name="preflight-run"),
     path("", include("accounts.urls")),
     path("", include("monitoring.urls")),
+    path("", include("research.urls")),
     *layer().page_patterns(),
 ]

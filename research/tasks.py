@@ -1,0 +1,22 @@
+"""Replays that wait. Beat only knocks: what is due is read from rows."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from research.children import child_start
+from research.services import replay_claim, replay_reap
+
+
+@shared_task(acks_late=False, ignore_result=True, soft_time_limit=20, time_limit=30)
+def replays_due() -> str:
+    """Take jobs from dead processes, and start the one that is due; returns at once.
+
+    Losing or repeating a knock is free: the slot lets one replay run at a time.
+    """
+    replay_reap()
+    job = replay_claim()
+    if job is None:
+        return "nothing to start"
+    child_start(job)
+    return f"started {job.code}"
