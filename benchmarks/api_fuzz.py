@@ -83,7 +83,7 @@ def campaign(
             timeout=60,
         ).json()
         schema = schemathesis.openapi.from_dict(document)
-        operations = [result.ok() for result in schema.get_all_operations()]
+        operations: list[Any] = [_sound(result) for result in schema.get_all_operations()]
         found.operations = len(operations)
         for asked_seed in itertools.count(start):
             for role, operation, mode in itertools.product(ROLES, operations, GenerationMode):
@@ -100,6 +100,11 @@ def campaign(
             if found.elapsed_s > 60.0 * minutes:
                 return found
     raise AssertionError("the rounds end by themselves")
+
+
+def _sound(result: Any) -> Any:
+    """Return the operation; one that the document describes wrongly raises here."""
+    return result.ok()
 
 
 @dataclass(frozen=True, slots=True)

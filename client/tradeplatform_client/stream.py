@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
 from tradeplatform_client.errors import ClientError, Unreachable
@@ -189,7 +189,7 @@ class _WebSocket:
         parts = urlsplit(address)
         url = f"{'wss' if parts.scheme == 'https' else 'ws'}://{parts.netloc}/ws/stream/"
         # what runs on this machine is asked without the proxy that the environment names
-        proxy = None if parts.hostname in LOOPBACK else True
+        proxy: Literal[True] | None = None if parts.hostname in LOOPBACK else True
         headers = {"Authorization": f"Bearer {token}"}
         try:
             self._socket = connect(

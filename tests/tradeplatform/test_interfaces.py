@@ -45,6 +45,7 @@ GETS = {
     "optimizer/actions": (),
     "optimizer/report": (),
     "optimizer/rules": (),
+    "replays/": (),
     "runs/": (),
     "audit/": (),
     "tokens/": (),
@@ -61,6 +62,7 @@ POSTS = (
     "control/reduce",
     "control/resume",
     "control/flatten",
+    "replays/",
     "tokens/",
     "locks/",
 )

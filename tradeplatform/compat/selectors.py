@@ -88,9 +88,7 @@ class Entry:
 
     @property
     def stop_price(self) -> Decimal | None:
-        if not self.lots:
-            return self.order.stop_price
-        stop: Decimal | None = self.lots[0].stop_price
+        stop: Decimal | None = (self.lots[0] if self.lots else self.order).stop_price
         return stop
 
 
