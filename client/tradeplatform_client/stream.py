@@ -146,7 +146,8 @@ class Stream:
         asked: dict[str, Any] = {"since": since}
         if self._topics:
             asked["subscribe"] = self._topics
-        if self.epoch is not None:
+        # empty before anything was ever published: then the number alone says where it was
+        if self.epoch:
             asked["epoch"] = self.epoch
         connection.send(json.dumps(asked))
         connection.send(json.dumps({"ping": "resumed"}))
@@ -192,9 +193,10 @@ class _WebSocket:
         proxy: Literal[True] | None = None if parts.hostname in LOOPBACK else True
         headers = {"Authorization": f"Bearer {token}"}
         try:
-            self._socket = connect(
+            self._opened = connect(
                 url, additional_headers=headers, max_size=LARGEST_FRAME_BYTES, proxy=proxy
             )
+            self._socket = self._opened.__enter__()
         except (OSError, InvalidHandshake) as error:
             raise ConnectionCut(1006, str(error)) from error
 
@@ -212,7 +214,7 @@ class _WebSocket:
             raise _cut(error) from error
 
     def close(self) -> None:
-        self._socket.close()
+        self._opened.__exit__(None, None, None)
 
 
 def _cut(error: Any) -> ConnectionCut:

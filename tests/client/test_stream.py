@@ -107,6 +107,13 @@ def test_a_stream_goes_on_from_what_an_earlier_one_remembered():
     assert socket.said[0] == {"since": 8, "subscribe": ["trades"], "epoch": "e1"}
 
 
+def test_a_stream_that_began_before_anything_was_published_goes_on_by_number():
+    again = Socket(snapshot(2), frame(1), frame(2), {"pong": "resumed"})
+    stream = stream_of(Socket(snapshot(0, "")), again, patience=1)
+    assert [seq for _, seq in seen_of(stream)] == [0, 1, 2]
+    assert again.said[0] == {"since": 0}
+
+
 @pytest.mark.parametrize("code", [4401, 4403, 4408, 1007])
 def test_what_no_new_try_mends_ends_it(code):
     stream = stream_of(Socket(code=code), Socket(snapshot(1)))
