@@ -98,6 +98,7 @@ urlpatterns = [
     path("control/flatten", requests.ControlFlattenApi.as_view(), name="flatten"),
     path("instruments/", market.InstrumentListApi.as_view(), name="instruments"),
     path("candles/", market.CandleListApi.as_view(), name="candles"),
+    path("monitoring/overview", monitoring.OverviewApi.as_view(), name="overview"),
     path("monitoring/incidents", monitoring.IncidentListApi.as_view(), name="incidents"),
     path("monitoring/alerts", monitoring.AlertListApi.as_view(), name="alerts"),
     path("monitoring/components", monitoring.ComponentListApi.as_view(), name="components"),

@@ -377,6 +377,8 @@ CONFIG_FILE = env.config_file()
 PRACTICE_URL = env.text("TRADEPLATFORM_PRACTICE_URL")
 # Without this a live run is refused, whatever the database says.
 LIVE_ARMED = env.boolean("TRADEPLATFORM_LIVE_ARMED", False)
+# freqtrade's read-only API under /freqtrade/api/v1/, for its client and its page (D-37).
+FREQTRADE_API = env.boolean("TRADEPLATFORM_FREQTRADE_API", False)
 LEASE_SECONDS = 15
 CODE_VERSION = code_version(BASE_DIR)
 INSTALLATION_ID = env.installation_id(VAR_DIR)
