@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from django.db.models import BigIntegerField, Func, Max, Min, QuerySet, Sum
 
+from engine.types import bars
 from engine.types.bars import BarColumns
 from market.models import Candle, Instrument
 
@@ -130,3 +131,19 @@ def _columns(rows: list[Any], timeframe_ms: int) -> BarColumns:
     ts_ms = np.array([round(row[0].timestamp() * 1000) for row in rows], dtype=np.int64)
     values = [np.array([row[i] for row in rows], dtype=np.float64) for i in range(1, 6)]
     return BarColumns(ts_ms, *values, timeframe_ms=timeframe_ms)
+
+
+def instrument_value(row: Instrument) -> bars.Instrument:
+    """Return the engine's value of an instrument's row."""
+    return bars.Instrument(
+        symbol=row.symbol,
+        base=row.base,
+        quote=row.quote,
+        tick_size=row.tick_size,
+        lot_size=row.lot_size,
+        min_notional_quote=row.min_notional_quote,
+        min_quantity_base=row.min_quantity_base,
+        maker_fee_fraction=row.maker_fee_fraction,
+        taker_fee_fraction=row.taker_fee_fraction,
+        shortable=row.is_shortable,
+    )

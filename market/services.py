@@ -24,12 +24,21 @@ def candles_backfill(*, venue: str, symbol: str, bars: BarColumns, limit: int = 
     instrument = Instrument.objects.get(venue=venue, symbol=symbol)
     refused = {row for row, _ in validate_columns(bars)}
     rows = [r for r in range(max(0, len(bars) - limit), len(bars)) if r not in refused]
+    opened_at = {row: _opened_at(bars, row) for row in rows}
+    # a session that starts again has them all but the last few: reading is ten times as fast
+    kept = set(
+        Candle.objects.filter(
+            instrument=instrument,
+            timeframe_ms=bars.timeframe_ms,
+            opened_at__gte=min(opened_at.values(), default=datetime.max.replace(tzinfo=UTC)),
+        ).values_list("opened_at", flat=True)
+    )
     Candle.objects.bulk_create(
         [
             Candle(
                 instrument=instrument,
                 timeframe_ms=bars.timeframe_ms,
-                opened_at=datetime.fromtimestamp(int(bars.ts_ms[row]) / 1000, tz=UTC),
+                opened_at=opened_at[row],
                 open=float(bars.open[row]),
                 high=float(bars.high[row]),
                 low=float(bars.low[row]),
@@ -37,7 +46,12 @@ def candles_backfill(*, venue: str, symbol: str, bars: BarColumns, limit: int = 
                 volume=float(bars.volume[row]),
             )
             for row in rows
+            if opened_at[row] not in kept
         ],
         ignore_conflicts=True,
     )
     return len(rows)
+
+
+def _opened_at(bars: BarColumns, row: int) -> datetime:
+    return datetime.fromtimestamp(int(bars.ts_ms[row]) / 1000, tz=UTC)

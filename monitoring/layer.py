@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from django.conf import settings
 
 from engine.announce import Announcer
-from engine.failsafe import FailSafe
+from engine.failsafe import FailSafe, Failure, attempt
 from engine.policy import BasePolicy
 from engine.ports import OptimizationPolicy, Reporter, StrategyStatus
 from engine.types.opinions import Regime
@@ -122,8 +122,26 @@ class AbsentLayer:
         return None
 
 
+class BrokenLayer(AbsentLayer):
+    """Stands in for a layer that cannot be imported: as absent, and each session that starts
+    without it is an incident (F-077)."""
+
+    def __init__(self, failure: Failure) -> None:
+        self._failure = failure
+
+    def status(self) -> dict[str, Any]:
+        return {**super().status(), "status": "unavailable", "reason": self._failure.text}
+
+    def live_announcer(self, inner: Announcer, reporter: Reporter) -> Announcer:
+        reporter.incident(self._failure.where, self._failure.error)
+        return inner
+
+
 def layer() -> Layer:
-    """Return what the settings name, or the null object."""
+    """Return what the settings name, or the null object; one that cannot be imported stops nobody
+    from trading (F-077)."""
     name = getattr(settings, "OPTIMIZATION_WIRING", "")
-    build: Callable[[], Layer] = import_module(name).Wiring if name else AbsentLayer
-    return build()
+    if not name:
+        return AbsentLayer()
+    built: Layer | Failure = attempt(lambda: import_module(name).Wiring(), "optimization layer")
+    return BrokenLayer(built) if isinstance(built, Failure) else built

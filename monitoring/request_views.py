@@ -194,7 +194,7 @@ def flatten_page(request: HttpRequest) -> HttpResponse:
             return redirect("requests")
     except Refused as error:
         messages.error(request, f"Nothing was done: {error}")
-    context: dict[str, Any] = {"page": "flatten", "scope": scope, "run": run_shown()}
+    context: dict[str, Any] = {"page": "flatten", "scope": scope, "run": run_asked(request)}
     try:
         context["preview"] = flatten_preview(scope=scope, actor=actor)
     except Refused as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from monitoring.charts import as_float
+from monitoring.limit_words import limit_words
 from monitoring.wording import NOTHING, percent_words
 from trades.models import TradingRun
 from trades.selectors.controls import (
@@ -40,7 +41,7 @@ def control_row(found: ControlUse) -> dict[str, Any]:
         "name": found.control.name,
         "what": found.control.what,
         "uses": [use_row(use) for use in found.uses],
-        "settings": [(_words(key), _setting(key, value)) for key, value in found.settings],
+        "settings": [(limit_words(key)[0], _setting(key, value)) for key, value in found.settings],
         "struck_day": found.struck_day,
         "struck_week": found.struck_week,
     }
@@ -53,7 +54,7 @@ def use_row(use: LimitUse) -> dict[str, Any]:
     if use.used is not None:
         share = use.used / use.limit if use.limit > 0 else float(use.used > 0)
     return {
-        "name": _words(use.name),
+        "name": limit_words(use.name)[0],
         "limit": _amount(use.limit, use.unit),
         "used": _amount(use.used, use.unit),
         "left": _amount(use.left, use.unit),
@@ -129,7 +130,3 @@ def _setting(key: str, value: Any) -> str:
     is_count = key.endswith(("_ms", "_s", "_minutes", "_days", "_trades", "_quote", "_row"))
     number = float(value)
     return f"{number:,g}" if is_count or number > 1 else percent_words(number, 2)
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")

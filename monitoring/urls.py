@@ -3,6 +3,7 @@
 from django.urls import path
 
 from monitoring import (
+    ceiling_views,
     decision_views,
     learning_views,
     list_views,
@@ -38,10 +39,13 @@ urlpatterns = [
     path("requests/lift/", request_views.lift, name="lock-lift"),
     path("requests/gains/", request_views.gains, name="gains"),
     path("flatten/", request_views.flatten_page, name="flatten"),
+    path("limits/", ceiling_views.ceiling_page, name="ceilings"),
+    path("limits/change/", ceiling_views.ceiling_change, name="ceiling-change"),
     path("system/", system_views.system_page, name="system"),
     path("system/optimizer/", system_views.optimizer_switch, name="optimizer-switch"),
     path("data/system/", system_views.system_data, name="system-data"),
     path("control/", views.control, name="control"),
+    path("account-shown/", views.account_choose, name="account-choose"),
     path("alerts/<int:alert_id>/acknowledge/", views.acknowledge, name="alert-acknowledge"),
     path("data/overview/", views.overview_data, name="overview-data"),
     path("data/strip/", views.strip_data, name="strip-data"),

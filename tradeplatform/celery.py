@@ -7,7 +7,9 @@ from typing import Any
 
 from celery import Celery
 from celery.signals import beat_init, worker_ready
+from django.apps import apps
 from django.conf import settings
+from django.utils.module_loading import import_string
 
 from resources.celery_counting import connect
 from tradeplatform.addresses import database_refusal, one_line_refusals, refuse
@@ -16,7 +18,21 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tradeplatform.settings")
 
 app = Celery("tradeplatform")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.autodiscover_tasks()
+
+
+def _rooms() -> list[str]:
+    """Return the rooms whose tasks there are: a layer that cannot be imported is left out, or it
+    would end every worker with it (F-077)."""
+    rooms = [room.name for room in apps.get_app_configs()]
+    wiring: str = getattr(settings, "OPTIMIZATION_WIRING", "")
+    # by name: models cannot be imported before the settings were read
+    layer = import_string("monitoring.layer.layer")()
+    if layer.is_installed or not wiring:
+        return rooms
+    return [room for room in rooms if room != wiring.partition(".")[0]]
+
+
+app.autodiscover_tasks(_rooms)
 connect()
 
 

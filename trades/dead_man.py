@@ -75,9 +75,12 @@ class DeadMan:
         if not self._entry_rests():
             return False
         # the account may be shared by runs, and a stop without an answer may rest all the same
-        venue = models.TradingRun.objects.filter(pk=self._run_id).values("venue")
+        ours = models.TradingRun.objects.get(pk=self._run_id)
         protective = models.Order.objects.filter(
-            run__venue__in=venue, purpose=Purpose.EXIT, status__in=AT_THE_VENUE
+            run__venue=ours.venue,
+            run__account=ours.account,
+            purpose=Purpose.EXIT,
+            status__in=AT_THE_VENUE,
         )
         return not protective.exclude(order_type=OrderType.MARKET.value).exists()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django import template
 
 from monitoring.charts import datetime_of
+from monitoring.limit_words import limit_figure
 from monitoring.results import amount_words, unit_words
 from monitoring.wording import NOTHING, figure_words, measure_words, percent_words, size_words
 
@@ -12,6 +13,7 @@ register = template.Library()
 register.filter("measure", measure_words)
 register.filter("size", size_words)
 register.filter("percent", percent_words)
+register.filter("limit", limit_figure)
 
 
 @register.filter

@@ -6,13 +6,12 @@ happened at any time after its beginning, so nothing is concluded from it.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
+
+from tests.crash.database import Query
 
 _STATE_OF = {"halt": "HALTED", "reduce": "REDUCING", "resume": "ACTIVE"}
 
@@ -61,22 +60,17 @@ class Rows:
     versions: frozenset[int]
 
 
-def read_rows(database: Path) -> Rows:
+def read_rows(query: Query) -> Rows:
     """Read the database of a harness run."""
-    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=20)) as db:
-        sends = db.execute(
-            "SELECT o.client_order_id, o.purpose, e.at FROM trades_orderevent e "
-            "JOIN trades_order o ON o.id = e.order_id WHERE e.to_status = 'SENDING'"
-        ).fetchall()
-        control = db.execute(
-            "SELECT epoch, to_state FROM trades_controlevent WHERE scope = 'global'"
-        ).fetchall()
-        versions = db.execute(
-            "SELECT version FROM accounts_settingsversion WHERE section = 'optimization'"
-        ).fetchall()
+    sends = query(
+        "SELECT o.client_order_id, o.purpose, e.at FROM trades_orderevent e "
+        "JOIN trades_order o ON o.id = e.order_id WHERE e.to_status = 'SENDING'"
+    )
+    control = query("SELECT epoch, to_state FROM trades_controlevent WHERE scope = 'global'")
+    versions = query("SELECT version FROM accounts_settingsversion WHERE section = 'optimization'")
     return Rows(
         sends=[Send(name, purpose, _utc(at)) for name, purpose, at in sends],
-        control=frozenset(control),
+        control=frozenset((epoch, state) for epoch, state in control),
         versions=frozenset(version for (version,) in versions),
     )
 

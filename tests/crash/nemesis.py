@@ -5,19 +5,18 @@ from __future__ import annotations
 import os
 import random
 import signal
-import sqlite3
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import psutil
 from celery import Celery
 from kombu.exceptions import OperationalError
 
-from tests.crash import arming
+from tests.crash import arming, moments
 from tests.crash.history import Act
 from tests.crash.platform import WORKERS, Child, Platform
 
@@ -33,6 +32,9 @@ PLACES = (
     "fills.before",
     "fills.mid",
     "fills.after",
+    "cancel.before_send",
+    "cancel.after_send",
+    "stop.between",
 )
 # Passed only by a process that has just started on the run.
 STARTING_PLACES = ("recon.start", "recon.each_step", "recon.end", "lease.after_take")
@@ -54,11 +56,23 @@ VENUE_FAULTS = (
     {"op": "order.fill", "verb": "partial", "args": {"fraction": "0.5"}},
 )
 # Longer than the lease of ``tests.crash.settings``.
-FREEZE_S = 4.0
+FREEZE_S = 2.5
+# Between two strikes, at most.
+PAUSE_S = 0.3
+# How many of the first kills of a strike wait for an order or a fill on its way, for how long at
+# most, and how much later they come.
+AMBUSHES = 0.7
+AMBUSH_S = 2.0
+LATER_S = 0.015
+# Further kills of a strike at most, how many of them wait for who has taken over, and how much
+# later those come.
+FOLLOWERS = 4
+HEIRS = 0.6
+HEIR_S = 0.6
 # A recovery is given work, not time: on a machine that others use too, seconds say nothing.
 RECOVERY_CPU_S = 90.0
 RECOVERY_WALL_S = 600.0
-PLACE_LIMIT_S = 10.0
+PLACE_LIMIT_S = 6.0
 # How near to the newest bar the next strike waits for, and how long at most.
 FRESH_BARS = 2
 CATCH_UP_S = 20.0
@@ -77,6 +91,7 @@ class Nemesis:
     rng: random.Random
     faults: Counter[str] = field(default_factory=Counter)
     kills: int = 0
+    moments: Counter[str] = field(default_factory=Counter)
     recoveries_s: list[float] = field(default_factory=list)
     acts: list[Act] = field(default_factory=list)
     refused_acts: int = 0
@@ -85,19 +100,20 @@ class Nemesis:
         """Do one thing, then wait until the run is committed further than before."""
         self._let_it_trade()
         self._sometimes_arm_the_venue()
-        time.sleep(self.rng.uniform(0.0, 0.8))
+        time.sleep(self.rng.uniform(0.0, PAUSE_S))
         draws: tuple[tuple[float, Callable[[], None]], ...] = (
-            (0.55, self._kill_pool_children),
-            (0.74, self._die_at_a_place),
-            (0.79, self._kill_holder),
-            (0.82, self._freeze_holder),
-            (0.85, self._kill_exchange),
-            (0.88, self._kill_redis),
-            (0.90, self._kill_beat),
-            (0.92, self._hold_the_database),
-            (0.94, self._fill_the_disk),
-            (0.96, self._send_twice),
-            (0.98, self._stop_and_go),
+            (0.58, self._kill_pool_children),
+            (0.83, self._die_at_a_place),
+            (0.86, self._kill_holder),
+            (0.88, self._freeze_holder),
+            (0.90, self._kill_exchange),
+            (0.915, self._kill_redis),
+            (0.93, self._kill_beat),
+            (0.94, self._hold_the_database),
+            (0.945, self._cut_connections),
+            (0.955, self._fill_the_disk),
+            (0.97, self._send_twice),
+            (0.99, self._stop_and_go),
             (1.00, self._switch_the_layer),
         )
         draw = self.rng.random()
@@ -112,7 +128,7 @@ class Nemesis:
         until_s = time.monotonic() + CATCH_UP_S
         while time.monotonic() < until_s and self.platform.bars_behind() > FRESH_BARS:
             self.restart_the_dead()
-            time.sleep(0.2)
+            time.sleep(0.05)
 
     def restart_the_dead(self) -> None:
         """What a supervisor does."""
@@ -166,19 +182,55 @@ class Nemesis:
 
     def _kill_holder(self) -> None:
         holder = self._holder()
+        pids = holder.pool_children()[:1]
         holder.kill()
+        for pid in pids:
+            self._note_moment(pid)
         self._killed("worker")
         holder.start()
 
     def _kill_pool_children(self) -> None:
         """Only the process that works; Celery notices and makes a new one (F-009).
 
-        Up to five, in both workers: the later ones die while they take over from the first.
+        More follow at once: they die while they take over from the first.
         """
-        self._kill_pool_child(self._holder())
-        for _ in range(self.rng.randint(0, 4)):
-            time.sleep(self.rng.uniform(0.1, 1.2))
-            self._kill_pool_child(self.platform.children[self.rng.choice(WORKERS)])
+        victim = self._holder()
+        if self.rng.random() < AMBUSHES:
+            self._lie_in_wait(victim)
+        self._kill_pool_child(victim)
+        for _ in range(self.rng.randint(0, FOLLOWERS)):
+            if self.rng.random() < HEIRS:
+                victim = self._heir()
+                time.sleep(self.rng.uniform(0.0, HEIR_S))
+            else:
+                victim = self.platform.children[self.rng.choice(WORKERS)]
+                time.sleep(self.rng.uniform(0.05, 0.5))
+            self._kill_pool_child(victim)
+
+    def _heir(self) -> Child:
+        """Return the worker that has taken over, once it has begun to build a session; any of them
+        where nobody does in time."""
+        until_s = time.monotonic() + AMBUSH_S
+        while time.monotonic() < until_s:
+            for name in WORKERS:
+                worker = self.platform.children[name]
+                if any(self._place(pid) for pid in worker.pool_children()):
+                    return worker
+            time.sleep(0.01)
+        return self.platform.children[self.rng.choice(WORKERS)]
+
+    def _place(self, pid: int) -> str:
+        return moments.place_of(self.platform.folder, pid)
+
+    def _lie_in_wait(self, worker: Child) -> None:
+        """Wait until an order or a fill is on its way, then a few milliseconds more."""
+        pids = worker.pool_children()[:1]
+        until_s = time.monotonic() + AMBUSH_S
+        while pids and time.monotonic() < until_s:
+            if self._place(pids[0]) in moments.BUSY:
+                break
+            time.sleep(0.001)
+        time.sleep(self.rng.uniform(0.0, LATER_S))
 
     def _kill_pool_child(self, worker: Child) -> None:
         for pid in worker.pool_children()[:1]:
@@ -186,7 +238,27 @@ class Nemesis:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue  # it ended by itself in this very moment
+            self._note_moment(pid)
             self._killed("pool child")
+
+    def _note_moment(self, pid: int) -> None:
+        """Count what a trading process did when it was killed."""
+        moment = moments.MOMENTS[self._place(pid)]
+        if moment == moments.CLAIMED:
+            moment = "sent, not answered" if self._is_accepted() else "between claim and send"
+        self.moments[moment] += 1
+
+    def _is_accepted(self) -> bool:
+        """True where the venue has an order that nobody has recorded an answer for."""
+        sending = self.platform.query(
+            "SELECT client_order_id FROM trades_order WHERE status = 'SENDING'"
+        )
+        try:
+            ledger = self.platform.admin("GET", "/ledger")
+        except OSError:
+            return False  # the exchange is dead too
+        accepted = {order["client_id"] for order in ledger["orders"]}
+        return any(client_id in accepted for (client_id,) in sending)
 
     def _freeze_holder(self) -> None:
         """Longer than the lease: what it does afterwards must be refused by the fence (F-010)."""
@@ -232,6 +304,8 @@ class Nemesis:
             self._kill_pool_child(self._holder())
         if self._wait_for_suicide():
             self._killed(place)
+            moment = moments.MOMENTS[place]
+            self.moments["between claim and send" if moment == moments.CLAIMED else moment] += 1
 
     def _wait_for_suicide(self) -> bool:
         """True once the process that took the wish is gone by its own SIGKILL.
@@ -252,23 +326,26 @@ class Nemesis:
         if _is_gone(pid):
             return True
         os.kill(pid, signal.SIGKILL)
+        self._note_moment(pid)
         self._killed("pool child")
         return False
 
     def _hold_the_database(self) -> None:
         """Nobody else can write meanwhile (F-033)."""
         self.faults["database held"] += 1
-        with closing(sqlite3.connect(self.platform.database, timeout=20)) as db:
-            db.execute("BEGIN EXCLUSIVE")
-            time.sleep(self.rng.uniform(1.0, 6.0))
-            db.rollback()
+        self.platform.database.hold(self.rng.uniform(0.5, 3.0))
+
+    def _cut_connections(self) -> None:
+        """Every connection to the database breaks at once (F-040); SQLite has none."""
+        if self.platform.database.cut():
+            self.faults["connections cut"] += 1
 
     def _fill_the_disk(self) -> None:
         """No file of the trading processes may grow beyond a few pages for a while (F-035)."""
         self.faults["disk full"] += 1
         pids = [pid for name in WORKERS for pid in self.platform.children[name].pool_children()]
         with _limited(pids, FULL_BYTES):
-            time.sleep(self.rng.uniform(1.0, 4.0))
+            time.sleep(self.rng.uniform(0.5, 2.0))
 
     def _send_twice(self) -> None:
         """The same message three times under one id, to both workers at once (F-023, F-024)."""
@@ -289,7 +366,7 @@ class Nemesis:
         stop = self.rng.choice(("halt", "reduce"))
         self._act(stop)
         self._kill_pool_child(self._holder())
-        time.sleep(self.rng.uniform(0.5, 4.0))
+        time.sleep(self.rng.uniform(0.2, 2.0))
         while not self._act("resume"):
             time.sleep(0.2)
 

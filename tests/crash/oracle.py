@@ -6,14 +6,13 @@ happened.
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
+
+from tests.crash.database import Query
 
 ZERO = Decimal(0)
 UNDECIDED = ("INTENT", "SENDING", "UNKNOWN", "PENDING_CANCEL")
@@ -55,28 +54,23 @@ class Verdict:
         return not self.details
 
 
-def read_books(database: Path) -> Books:
+def read_books(query: Query) -> Books:
     """Read the one run of a harness database."""
-    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=20)) as db:
-        orders = db.execute(
-            "SELECT client_order_id, quantity_base, status FROM trades_order"
-        ).fetchall()
-        keys = db.execute(
-            "SELECT d.strategy, d.symbol, d.bar_close_at, o.leg FROM trades_order o "
-            "JOIN trades_decision d ON d.id = o.decision_id"
-        ).fetchall()
-        fills = db.execute(
-            "SELECT symbol, trade_id, side, price, quantity_base, fee, fee_asset FROM trades_fill"
-        ).fetchall()
-        external = db.execute("SELECT symbol, trade_id FROM trades_externalfill").fetchall()
-        ((cash, quote),) = db.execute(
-            "SELECT starting_cash_quote, quote FROM trades_tradingrun"
-        ).fetchall()
+    orders = query("SELECT client_order_id, quantity_base, status FROM trades_order")
+    keys = query(
+        "SELECT d.strategy, d.symbol, d.bar_close_at, o.leg FROM trades_order o "
+        "JOIN trades_decision d ON d.id = o.decision_id"
+    )
+    fills = query(
+        "SELECT symbol, trade_id, side, price, quantity_base, fee, fee_asset FROM trades_fill"
+    )
+    external = query("SELECT symbol, trade_id FROM trades_externalfill")
+    ((cash, quote),) = query("SELECT starting_cash_quote, quote FROM trades_tradingrun")
     return Books(
         orders={row[0]: Decimal(row[1]) for row in orders},
         decision_keys=keys,
         fills=[(*f[:3], Decimal(f[3]), Decimal(f[4]), Decimal(f[5]), f[6]) for f in fills],
-        external=frozenset(external),
+        external=frozenset((symbol, trade_id) for symbol, trade_id in external),
         starting_cash=Decimal(cash),
         quote=quote,
         in_flight={row[0]: row[2] for row in orders if row[2] in (*UNDECIDED, *RESTING)},

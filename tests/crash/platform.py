@@ -8,9 +8,9 @@ import secrets
 import shutil
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -24,8 +24,12 @@ from typing import Any
 import psutil
 
 from tests.crash import mutants
+from tests.crash.database import Database, Rows, Sqlite
 from tests.crash.history import Act
+from tests.crash.zygote import Forked, Zygote, zygote_started
 from tradeplatform import configuration, processes
+from tradeplatform.kernel_cache import Compiling
+from tradeplatform.supervisor import die_with_parent
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKERS = ("trading1", "trading2")
@@ -52,6 +56,13 @@ risk:
   max_slippage: 0.1
   collar_majors: 0.5
   collar: 0.5
+# Who is asked before a decision is no matter of the order path, and costs most of a bar's time.
+predictors:
+  online-linear: {enabled: false}
+  microstructure: {enabled: false}
+  gradient-boosting: {enabled: false}
+  forest: {enabled: false}
+  neural-network: {enabled: false}
 optimization:
   enabled: false
   quality_threshold: 0.0
@@ -87,7 +98,8 @@ class Child:
     argv: tuple[str, ...]
     environment: Mapping[str, str]
     log: Path
-    process: subprocess.Popen[bytes] | None = None
+    zygote: Zygote
+    process: subprocess.Popen[bytes] | Forked | None = None
 
     @property
     def pid(self) -> int:
@@ -98,16 +110,22 @@ class Child:
     def is_alive(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
-    def start(self, **extra: str) -> None:
+    def start(self) -> None:
         """Start it in a process group of its own, so that a kill reaches its children too."""
-        with self.log.open("ab") as log:
+        with self.log.open("ab") as log, Path(os.devnull).open("rb") as nothing:
+            if self.argv[0] == sys.executable:
+                streams = (nothing.fileno(), log.fileno(), log.fileno())
+                self.process = self.zygote.start(self.argv, self.environment, streams)
+                return
             self.process = subprocess.Popen(
                 self.argv,
                 cwd=ROOT,
-                env={**self.environment, **extra},
+                env=self.environment,
+                stdin=nothing,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=die_with_parent(os.getpid()),
             )
 
     def pool_children(self) -> list[int]:
@@ -131,6 +149,36 @@ class Child:
             self.process.wait()
 
 
+class Person:
+    """The process of ``tests.crash.person``, and the pipes to it."""
+
+    def __init__(self, zygote: Zygote, environment: Mapping[str, str], log: Path) -> None:
+        orders, answers = os.pipe(), os.pipe()
+        with log.open("ab") as told:
+            argv = (sys.executable, "-m", "tests.crash.person")
+            self._process = zygote.start(argv, environment, (orders[0], answers[1], told.fileno()))
+        os.close(orders[0])
+        os.close(answers[1])
+        self._orders, self._answers = os.fdopen(orders[1], "w"), os.fdopen(answers[0])
+        assert self._answer() == {"ready": True}
+
+    def obey(self, do: str) -> Any:
+        self.tell(do)
+        return self._answer()
+
+    def tell(self, do: str) -> None:
+        self._orders.write(json.dumps({"do": do}) + "\n")
+        self._orders.flush()
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._answers.close()
+        self._orders.close()
+
+    def _answer(self) -> Any:
+        return json.loads(self._answers.readline())
+
+
 @dataclass
 class Platform:
     """Broker, practice exchange, two trading workers and beat, on one database."""
@@ -139,18 +187,25 @@ class Platform:
     seed: int
     speed: float
     mutant: str = ""
+    given_database: Database | None = None
     environment: dict[str, str] = field(default_factory=dict)
     children: dict[str, Child] = field(default_factory=dict)
     admin_url: str = ""
-    _person: subprocess.Popen[str] | None = None
+    _zygote: Zygote | None = None
+    _person: Person | None = None
 
     @property
     def broker_url(self) -> str:
         return f"redis+socket://{self.folder / 'redis.sock'}"
 
     @property
-    def database(self) -> Path:
-        return self.folder / "tradeplatform.sqlite3"
+    def database(self) -> Database:
+        return self.given_database or Sqlite(self.folder / "tradeplatform.sqlite3")
+
+    @property
+    def zygote(self) -> Zygote:
+        assert self._zygote is not None
+        return self._zygote
 
     def prepare(self) -> None:
         """Write the configuration, plan the processes as ``up`` does, make the database."""
@@ -187,16 +242,21 @@ class Platform:
         }
         for inherited in ("DATABASE_URL", "REDIS_URL"):
             self.environment.pop(inherited, None)
+        self.environment.update(self.database.environment)
         self.admin_url = self.environment["TRADEPLATFORM_PRACTICE_ADMIN_URL"]
+        # as ``up`` does: a first advance that has to compile for a minute would be ended for it
+        Compiling(ROOT, self.folder / "kernels.log", lambda _: None).wait()
+        self._zygote = zygote_started(self.environment, self.folder / "zygote.log")
         wanted = ("redis", "exchange", "run", *WORKERS, "beat")
         for spec in processes.children(config, options):
             if spec.name in wanted:
                 log = self.folder / f"{spec.name}.log"
                 environment = {**self.environment, **spec.env}
-                self.children[spec.name] = Child(spec.name, spec.argv, environment, log)
-        self.manage("migrate", "-v", "0")
-        # as ``up`` does: a first advance that has to compile for a minute would be ended for it
-        self.manage("compile_kernels")
+                self.children[spec.name] = Child(
+                    spec.name, spec.argv, environment, log, self.zygote
+                )
+        migrated = self.manage("migrate", "-v", "0")
+        assert migrated.returncode == 0, migrated.stderr
 
     def start(self) -> None:
         self.children["redis"].start()
@@ -211,59 +271,43 @@ class Platform:
         """End every process this platform started, by its own group."""
         if self._person is not None:
             self._person.kill()
-            self._person.wait()
         for name in ("beat", *WORKERS, "exchange", "redis"):
             if name in self.children:
                 self.children[name].kill()
+        if self._zygote is not None:
+            self._zygote.close()
 
     def person_does(self, do: str) -> dict[str, Any]:
         """Have the person at the controls do one act and return the answer."""
-        person = self._awake()
-        self._tell(person, do)
-        assert person.stdout is not None
-        answer: dict[str, Any] = json.loads(person.stdout.readline())
+        answer: dict[str, Any] = self._awake().obey(do)
         return answer
 
     def person_dies_over(self, do: str, after_s: float) -> Act:
         """Kill the person's process ``after_s`` after the order; what it did is not known."""
         person = self._awake()
         began = datetime.now(UTC)
-        self._tell(person, do)
+        person.tell(do)
         time.sleep(after_s)
         person.kill()
-        person.wait()
         self._person = None
         return Act(do, began)
 
-    def _tell(self, person: subprocess.Popen[str], do: str) -> None:
-        assert person.stdin is not None
-        person.stdin.write(json.dumps({"do": do}) + "\n")
-        person.stdin.flush()
-
-    def _awake(self) -> subprocess.Popen[str]:
+    def _awake(self) -> Person:
         if self._person is None:
-            self._person = subprocess.Popen(
-                [sys.executable, "-m", "tests.crash.person"],
-                cwd=ROOT,
-                env=self.environment,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            assert self._person.stdout is not None
-            assert json.loads(self._person.stdout.readline()) == {"ready": True}
+            self._person = Person(self.zygote, self.environment, self.folder / "person.log")
         return self._person
 
-    def manage(self, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "manage.py", *arguments],
-            cwd=ROOT,
-            env={**self.environment, **extra},
-            capture_output=True,
-            text=True,
-            timeout=900,
-            check=False,
-        )
+    def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        argv = (sys.executable, "manage.py", *arguments)
+        with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as error:
+            with Path(os.devnull).open("rb") as nothing:
+                streams = (nothing.fileno(), said.fileno(), error.fileno())
+                code = self.zygote.start(argv, self.environment, streams).wait()
+            texts = []
+            for file in (said, error):
+                file.seek(0)
+                texts.append(file.read().decode())
+        return subprocess.CompletedProcess(argv, code, *texts)
 
     def admin(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
@@ -271,10 +315,9 @@ class Platform:
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.load(answer)
 
-    def query(self, sql: str) -> list[tuple[Any, ...]]:
+    def query(self, sql: str) -> Rows:
         """Read the platform's database from outside, as the oracle does."""
-        with closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=20)) as db:
-            return db.execute(sql).fetchall()
+        return self.database.query(sql)
 
     def last_event(self) -> str | None:
         """Return the event time up to which the run is committed; it grows while it trades."""
@@ -282,9 +325,9 @@ class Platform:
         return rows[0][0] if rows else None
 
     def bars_behind(self) -> int:
-        """Return how many bars have closed since the last one that is committed; very many where
-        the exchange does not answer."""
-        last = self.last_event()
+        """Return how many bars of the slowest symbol have closed since the last one of it that is
+        committed; very many where the exchange does not answer."""
+        ((last,),) = self.query("SELECT min(last_bar_close_at) FROM trades_symbolcursor")
         if last is None:
             return 0
         try:
@@ -311,9 +354,11 @@ class Platform:
 
 
 @contextmanager
-def platform(folder: Path, *, seed: int, speed: float, mutant: str = "") -> Iterator[Platform]:
+def platform(
+    folder: Path, *, seed: int, speed: float, mutant: str = "", database: Database | None = None
+) -> Iterator[Platform]:
     """Run a platform and end all its processes afterwards, whatever happens."""
-    running = Platform(folder, seed, speed, mutant)
+    running = Platform(folder, seed, speed, mutant, database)
     try:
         running.prepare()
         running.start()

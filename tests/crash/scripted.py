@@ -13,26 +13,28 @@ from typing import Any
 import numpy as np
 from django.conf import settings
 
+from engine.announce import EventOutcome
 from engine.phases.config import PipelineConfig, Readiness
 from engine.ports import RuleSource
-from engine.types.bars import ColumnStore
+from engine.session import TradingSession
+from engine.types.bars import ColumnStore, MarketEvent
 from engine.types.opinions import REGIMES, Regime, RuleColumns
-from tests.crash import arming, mutants
+from tests.crash import arming, moments, mutants
 from tradeplatform import bootstrap, running
 from trades import failpoints
 from trades.lease import Fence
 from trades.models import TradingRun
 from trades.runner import AdvanceSummary, RunningSession
 
-CYCLE_BARS = 6
-ENTRY_BARS = 2
+# Of the 2,500 a session keeps: enough for every rule here, and a tenth of the time of a start.
+WINDOW_BARS = 250
+CYCLE_BARS = 2
+ENTRY_BARS = 1
 
 
 class ScriptedRule:
-    """Enters in the first bars of each cycle and leaves in all others; a phase of its own a code.
-
-    Several bars a wish, because some bars are too old to be traded on after a kill.
-    """
+    """Enters in the first bars of each cycle and leaves in all others; every second code a bar
+    later, so that at each bar somebody enters and somebody leaves."""
 
     def __init__(self, code: str, phase: int) -> None:
         self._code = code
@@ -70,7 +72,7 @@ def scripted_rules(
     params: Mapping[str, Mapping[str, Any]], codes: Sequence[str]
 ) -> tuple[RuleSource, ...]:
     """Stand in for ``strategies.core.registry.rule_sources``."""
-    return tuple(ScriptedRule(code, 2 * number) for number, code in enumerate(codes))
+    return tuple(ScriptedRule(code, number) for number, code in enumerate(codes))
 
 
 def never_waiting(**values: Any) -> PipelineConfig:
@@ -79,23 +81,44 @@ def never_waiting(**values: Any) -> PipelineConfig:
     return PipelineConfig(required_readiness=Readiness.NOT_READY, **values)
 
 
+class NotedSession(TradingSession):
+    """A session whose process notes where an event begins and ends."""
+
+    def on_event(self, event: MarketEvent) -> EventOutcome:
+        note = moments.noting(settings.VAR_DIR)
+        note(moments.DECIDING)
+        try:
+            return super().on_event(event)
+        finally:
+            note(moments.BETWEEN)
+
+
 # a worker of the harness trades by script from its first session on
 mutants.plant(os.environ.get(mutants.VARIABLE, ""))
 bootstrap.rule_sources = scripted_rules  # type: ignore[assignment]
 bootstrap.PipelineConfig = never_waiting  # type: ignore[assignment,misc]
+running.TradingSession = NotedSession  # type: ignore[misc]
+running.WINDOW_BARS = WINDOW_BARS
 
 
 class ArmedSession:
-    """A running session that looks for a wish of the harness before each advance."""
+    """A running session that notes where it is, and looks for a wish of the harness before each
+    advance."""
 
     def __init__(self, run: TradingRun, fence: Fence) -> None:
         self.fence = fence
+        self._note = moments.noting(settings.VAR_DIR)
+        self._note(moments.BEGINNING)
+        moments.arm_notes(settings.VAR_DIR, {})
         arm_what_is_wished()
         self._session = running.running_session(run, fence)
 
     def advance(self) -> AdvanceSummary:
         arm_what_is_wished()
-        return self._session.advance()
+        try:
+            return self._session.advance()
+        finally:
+            self._note(moments.WAITING)
 
     def close(self) -> None:
         self._session.close()
@@ -104,7 +127,7 @@ class ArmedSession:
 def arm_what_is_wished() -> None:
     places = arming.take(settings.VAR_DIR)
     if places:
-        failpoints.arm(failpoints.parse(places))
+        moments.arm_notes(settings.VAR_DIR, failpoints.parse(places))
 
 
 def running_session(run: TradingRun, fence: Fence) -> RunningSession:

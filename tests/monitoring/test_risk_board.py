@@ -8,6 +8,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
+from monitoring.limit_words import limit_words
 from monitoring.risk_board import risk_board, use_row
 from tests.monitoring import factories as make
 from tests.monitoring import scene
@@ -29,7 +30,7 @@ def test_every_control_has_its_row_and_every_setting_its_value():
     board = risk_board(make.make_run())
     assert [row["id"] for row in board["controls"]] == [f"CTL-{n}" for n in range(1, 27)]
     for known, shown in zip(CONTROLS, board["controls"], strict=True):
-        keys = {key.replace("_", " ") for key in known.keys}
+        keys = {limit_words(key)[0] for key in known.keys}
         told = {use["name"] for use in shown["uses"]} | {name for name, _ in shown["settings"]}
         assert keys <= told, known.id
 

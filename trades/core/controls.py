@@ -42,7 +42,13 @@ CONTROLS: tuple[Control, ...] = (
         "CTL-4",
         "position and exposure",
         "What may be held of a symbol, by a strategy, in all, and what stays in cash.",
-        ("max_strategy_exposure", "max_gross_exposure", "cash_reserve", "leverage"),
+        (
+            "max_strategy_exposure",
+            "max_group_exposure",
+            "max_gross_exposure",
+            "cash_reserve",
+            "leverage",
+        ),
         ("MAX_SYMBOL", "MAX_STRATEGY", "MAX_GROSS", "LEVERAGE", "CASH_RESERVE", "NO_SHORTS"),
     ),
     Control(

@@ -14,6 +14,7 @@ from engine.ports import TradingState
 from engine.risk import RiskLimits
 from engine.types.decisions import Action
 from engine.types.orders import OrderStatus
+from trades.ceilings import filed_limits, stored_ceilings
 from trades.core.controls import CONTROLS, Control
 from trades.core.operating_limits import OperatingLimits
 from trades.models import ControlEvent, Decision, Mode, Order, TradingRun
@@ -27,6 +28,7 @@ _SHOWN_WITH = {
     "CTL-4": (
         "max_position_size",
         "max_strategy_exposure",
+        "max_group_exposure",
         "max_gross_exposure",
         "leverage",
     ),
@@ -153,12 +155,10 @@ def _struck(run: TradingRun, within: timedelta) -> Counter[str]:
 
 
 def _settings(run: TradingRun) -> dict[str, Any]:
-    """Return every limit as the run was started with, the engine's default where it is silent."""
-    given = dict(run.config.get("risk") or {})
-    if "max_total_drawdown" in given:
-        given["max_drawdown"] = given.pop("max_total_drawdown")
-    defaults, operating = RiskLimits(), OperatingLimits.of(given)
-    found = {f.name: given.get(f.name, getattr(defaults, f.name)) for f in fields(RiskLimits)}
+    """Return every limit that holds now: the file's, or what a person made stricter."""
+    limits = stored_ceilings(filed_limits(run))
+    operating = OperatingLimits.of(run.config.get("risk") or {})
+    found = {f.name: getattr(limits, f.name) for f in fields(RiskLimits)}
     return found | {f.name: getattr(operating, f.name) for f in fields(OperatingLimits)}
 
 

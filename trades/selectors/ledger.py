@@ -18,6 +18,7 @@ from engine.types.opinions import Side
 from engine.types.orders import Cause
 from market.models import Candle, Instrument
 from trades.models import EquityPoint, Fill, Lot, Mode, Order, Trade, TradingRun
+from trades.queues import is_apart
 from trades.records import trade_value
 from trades.send_rules import AT_THE_VENUE
 
@@ -63,11 +64,29 @@ def run_list() -> QuerySet[TradingRun]:
     return TradingRun.objects.order_by("-started_at", "-id")
 
 
-def run_current() -> TradingRun | None:
-    """Return the open trading run that started last, else the last one of any kind, or None."""
+def run_current(account: str | None = None) -> TradingRun | None:
+    """Return the open trading run that started last, else the last one of any kind, or None.
+
+    Of one account where one is named; else that of ``main`` where several accounts trade.
+    """
     runs = run_list()
-    open_runs = runs.filter(ended_at__isnull=True).exclude(mode=Mode.REPLAY)
-    return open_runs.first() or runs.first()
+    if account is not None:
+        runs = runs.filter(account=account)
+    standing = runs.filter(ended_at__isnull=True).exclude(mode=Mode.REPLAY)
+    return run_newest(standing) or runs.first()
+
+
+def run_newest(runs: QuerySet[TradingRun]) -> TradingRun | None:
+    """Return the newest of ``runs``: an open one first, and of several that of ``main``."""
+    standing = list(runs.filter(ended_at__isnull=True))
+    mains = [run for run in standing if not is_apart(run.config)]
+    return next(iter(mains or standing), None) or runs.first()
+
+
+def run_open_list() -> list[TradingRun]:
+    """Return the open runs that trade, ``main`` first, then by the name of their account."""
+    standing = TradingRun.objects.filter(ended_at__isnull=True).exclude(mode=Mode.REPLAY)
+    return sorted(standing, key=lambda run: (is_apart(run.config), run.account, -run.pk))
 
 
 def run_by_code(code: UUID) -> TradingRun | None:
@@ -136,7 +155,9 @@ def position_list(*, run: TradingRun | None) -> list[Position]:
 
 def _resting_stops(run: TradingRun) -> defaultdict[tuple[str, str], Decimal]:
     found: defaultdict[tuple[str, str], Decimal] = defaultdict(Decimal)
-    stops = Order.objects.filter(run=run, cause=Cause.PROTECTION, status__in=AT_THE_VENUE)
+    stops = Order.objects.filter(
+        run=run, cause=Cause.PROTECTION, stop_price__isnull=False, status__in=AT_THE_VENUE
+    )
     for strategy, symbol, ordered, filled in stops.values_list(
         "strategy", "symbol", "quantity_base", "filled_base"
     ):

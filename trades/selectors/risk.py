@@ -13,9 +13,10 @@ from django.utils import timezone
 
 from engine.ledger_state import DUST
 from engine.ports import TradingState
-from engine.risk import DAY_MS, RiskLimits
+from engine.risk import DAY_MS
 from engine.standing import LATELY_MS, EntryCounts
 from engine.types.orders import Purpose
+from trades.ceilings import filed_limits, stored_ceilings
 from trades.models import (
     ControlState,
     EquityPoint,
@@ -26,6 +27,7 @@ from trades.models import (
     TradingRun,
 )
 from trades.records import milliseconds
+from trades.scopes import split
 from trades.selectors.ledger import Position, equity_latest, position_list
 
 IN_FLIGHT = ("INTENT", "SENDING", "UNKNOWN", "OPEN", "PARTIAL", "PENDING_CANCEL")
@@ -74,6 +76,7 @@ class _Book:
     repeated_ms: list[list[int]]
     now_ms: int
     week_pnl: Decimal | None
+    groups: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 Measure = Callable[[_Book], float | None]
@@ -110,7 +113,8 @@ def risk_status(*, run: TradingRun | None) -> RiskStatus:
     """
     scopes = list(control_list())
     holds = automatic_holds(run)
-    states = {row.scope: TradingState(row.state) for row in scopes}
+    ours = ("",) if run is None else ("", run.account)
+    states = {row.scope: TradingState(row.state) for row in scopes if split(row.scope)[0] in ours}
     overall = states.get("global", TradingState.ACTIVE)
     held = TradingState.REDUCING if holds else TradingState.ACTIVE
     worst = max((*states.values(), held), key=lambda state: state.severity)
@@ -128,19 +132,11 @@ def risk_status(*, run: TradingRun | None) -> RiskStatus:
 
 
 def _uses(run: TradingRun, book: _Book) -> list[LimitUse]:
-    limits = _limits(run)
+    limits = stored_ceilings(filed_limits(run))
     return [
-        _use(name, unit, limits[name], measure(book)) for name, (unit, measure) in MEASURES.items()
+        _use(name, unit, float(getattr(limits, name)), measure(book))
+        for name, (unit, measure) in MEASURES.items()
     ]
-
-
-def _limits(run: TradingRun) -> dict[str, float]:
-    given: dict[str, Any] = run.config.get("risk") or {}
-    defaults = RiskLimits()
-    # the configuration file calls the total drawdown by a longer name than the engine
-    named = {"max_total_drawdown": "max_drawdown"}
-    chosen = {named.get(name, name): value for name, value in given.items()}
-    return {name: float(chosen.get(name, getattr(defaults, name))) for name in MEASURES}
 
 
 def _book(run: TradingRun) -> _Book:
@@ -161,6 +157,7 @@ def _book(run: TradingRun) -> _Book:
         repeated_ms=[list(times) for times in repeated],
         now_ms=milliseconds(now),
         week_pnl=_week_pnl(memory, equity),
+        groups=filed_limits(run).correlated_groups,
     )
 
 
@@ -243,6 +240,17 @@ def _largest(book: _Book, key: Callable[[Position], str]) -> float | None:
     return _of_equity(book, max(sums.values(), default=Decimal(0)))
 
 
+def _largest_group(book: _Book) -> float | None:
+    """Return the share of the group that holds most; 0 where no group is configured."""
+    sums = [Decimal(0)]
+    for _, bases in book.groups:
+        held = [p.notional_quote for p in book.positions if p.symbol.partition("/")[0] in bases]
+        if None in held:
+            return None
+        sums.append(sum((worth for worth in held if worth is not None), Decimal(0)))
+    return _of_equity(book, max(sums))
+
+
 def _gross(book: _Book) -> float | None:
     return None if book.equity is None else _of_equity(book, book.equity.exposure_quote)
 
@@ -260,6 +268,7 @@ def _entries_within(window: timedelta) -> Measure:
 MEASURES: dict[str, tuple[str, Measure]] = {
     "max_position_size": ("fraction of equity", lambda b: _largest(b, lambda p: p.symbol)),
     "max_strategy_exposure": ("fraction of equity", lambda b: _largest(b, lambda p: p.strategy)),
+    "max_group_exposure": ("fraction of equity", _largest_group),
     "max_gross_exposure": ("fraction of equity", _gross),
     "max_day_loss": ("fraction of the day's first equity", _day_loss),
     "max_drawdown": ("fraction of peak equity", _drawdown),
