@@ -10,9 +10,12 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import FieldDoesNotExist
-from django.http import HttpRequest
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -23,6 +26,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
+from accounts.errors import Refused
 from accounts.fields import ExactDecimalField
 from accounts.pages import is_same_person
 from accounts.second_factor import is_enrolled
@@ -118,6 +122,51 @@ class SamePersonForm(ReasonForm):
         if not is_same_person(self._request):
             raise forms.ValidationError("The password or the code was wrong.")
         return ""
+
+
+Act = Callable[[Any, str, str], object]
+
+
+def asked_with_reason(
+    model_admin: ModelAdmin,
+    request: HttpRequest,
+    queryset: QuerySet[Any],
+    *,
+    verb: str,
+    effect: str,
+    act: Act,
+    named: Callable[[Any], str] = str,
+    loosens: bool = False,
+) -> HttpResponse:
+    """Show the page that names the rows and asks why, and for the password where the act lets more
+    be traded; with them given, act on each row and go back to the list."""
+    answered = "apply" in request.POST
+    posted = request.POST if answered else None
+    form = SamePersonForm(posted, request=request) if loosens else ReasonForm(posted)
+    opts = model_admin.model._meta
+    back = reverse(f"admin:{opts.app_label}_{opts.model_name}_changelist")
+    if answered and form.is_valid():
+        for row in queryset:
+            try:
+                act(row, request.user.get_username(), form.cleaned_data["reason"])
+            except Refused as refused:
+                model_admin.message_user(request, str(refused), messages.ERROR)
+            else:
+                model_admin.message_user(request, f"{named(row)}: {verb} done.", messages.SUCCESS)
+        return HttpResponseRedirect(back)
+    context = {
+        **model_admin.admin_site.each_context(request),
+        "title": f"{verb.capitalize()}: why?",
+        "opts": opts,
+        "verb": verb,
+        "effect": effect,
+        "rows": [(row.pk, named(row)) for row in queryset],
+        "form": form,
+        "action_name": request.POST.get("action", ""),
+        "checkbox_name": ACTION_CHECKBOX_NAME,
+        "back": back,
+    }
+    return TemplateResponse(request, "accounts/admin_reason.html", context)
 
 
 def link_to(obj: Any, text: str = "") -> SafeString | str:

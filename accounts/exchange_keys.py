@@ -41,7 +41,8 @@ def exchange_key_set(
     """Keep the key of one account, sealed with the first master key; an older one is replaced.
 
     Raises:
-        ExchangeKeyRefused: an empty name, key or secret, or no usable master key.
+        ExchangeKeyRefused: an empty name, key or secret, no usable master key, or a key that is
+            kept for another account of the exchange.
     """
     for name, value in (("exchange", exchange), ("account", account)):
         if not value.strip() or len(value) > 40:
@@ -49,6 +50,7 @@ def exchange_key_set(
     if len(credentials.key) < 8 or not credentials.secret:
         raise ExchangeKeyRefused("key or secret was missing, both are needed")
     with transaction.atomic():
+        _refuse_shared(exchange, account, credentials.key, masters)
         row, _ = ExchangeKey.objects.update_or_create(
             exchange=exchange,
             account=account,
@@ -104,6 +106,17 @@ def exchange_key_get(*, exchange: str, account: str, masters: Sequence[str]) -> 
     """
     row = ExchangeKey.objects.filter(exchange=exchange, account=account).first()
     return None if row is None else _opened(row, masters)
+
+
+def _refuse_shared(exchange: str, account: str, key: str, masters: Sequence[str]) -> None:
+    """Two accounts with one key would see each other's orders as made by hand."""
+    alike = ExchangeKey.objects.filter(exchange=exchange, last4=key[-4:]).exclude(account=account)
+    for row in alike:
+        if _opened(row, masters).key == key:
+            raise ExchangeKeyRefused(
+                f"the key is kept for account {row.account} of {exchange} already,"
+                " allowed: a key of its own for each account"
+            )
 
 
 def _sealed(credentials: Credentials, masters: Sequence[str]) -> str:

@@ -1,8 +1,10 @@
 """How entries are sent, and what becomes of those that do not fill.
 
-A limit order that is not filled within its time is cancelled. Once it has ended, its fills first,
-what is left of it is priced anew from the market as the next leg, a stated number of times; then
-the rest is given up. Nothing of this adds to what the decision wanted (F-018).
+A limit order that takes at once is over when it is answered: what its limit did not allow is given
+up, because a missed entry is cheap and a chased one is not. One that waits and is not filled within
+its time is cancelled. Once it has ended, its fills first, what is left of it is priced anew from
+the market as the next leg, a stated number of times; then the rest is given up. Nothing of this
+adds to what the decision wanted (F-018).
 """
 
 from __future__ import annotations
@@ -23,22 +25,27 @@ _BPS = Decimal("0.0001")
 class EntryType(StrEnum):
     MARKET = "market"
     LIMIT = "limit"
+    IOC_LIMIT = "ioc_limit"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntryRules:
     """``limit_offset_bps`` >= 0 is how far on the better side of the price a limit order waits;
     ``timeout_bars`` >= 1 how long each leg may wait, ``reprice_times`` >= 0 how many legs follow
-    the first."""
+    the first. An ``IOC_LIMIT`` pays at most ``max_slippage_bps`` >= 0 more than the price it was
+    decided at."""
 
     entry_type: EntryType = EntryType.MARKET
     limit_offset_bps: Decimal = Decimal(0)
+    max_slippage_bps: Decimal = Decimal(50)
     timeout_bars: int = 3
     reprice_times: int = 2
 
     def __post_init__(self) -> None:
-        if not self.limit_offset_bps.is_finite() or self.limit_offset_bps < 0:
-            raise ValueError(f"limit_offset_bps must be 0 or more, was {self.limit_offset_bps}")
+        for name in ("limit_offset_bps", "max_slippage_bps"):
+            value = getattr(self, name)
+            if not value.is_finite() or value < 0:
+                raise ValueError(f"{name} must be 0 or more, was {value}")
         if self.timeout_bars < 1 or self.reprice_times < 0:
             raise ValueError(
                 "timeout_bars must be 1 or more and reprice_times 0 or more, "
@@ -82,8 +89,12 @@ class EntryDesk:
 
     def shape(self, intent: OrderIntent) -> OrderIntent:
         """Return a decision's intent as it is to be sent; an exit goes to the market as it is."""
-        if self._rules.entry_type is EntryType.MARKET or intent.purpose is not Purpose.ENTRY:
+        kind = self._rules.entry_type
+        if kind is EntryType.MARKET or intent.purpose is not Purpose.ENTRY:
             return intent
+        if kind is EntryType.IOC_LIMIT:
+            worst = self._moved(intent, intent.reference_price, -self._rules.max_slippage_bps)
+            return replace(intent, order_type=OrderType.IOC_LIMIT, limit_price=worst)
         price = self._limit(intent, intent.reference_price)
         if price is None:
             return intent
@@ -173,11 +184,15 @@ class EntryDesk:
         """Return the limit on the better side of ``price``, on the tick; None where it would lie
         at or beyond the entry's own stop."""
         sign = intent.side.sign
-        rounding = ROUND_FLOOR if intent.side is Side.BUY else ROUND_CEILING
-        moved = price * (1 - sign * self._rules.limit_offset_bps * _BPS)
-        limit = self._instruments[intent.symbol].price(moved, rounding)
+        limit = self._moved(intent, price, self._rules.limit_offset_bps)
         stop = intent.stop_price
         return None if stop is not None and sign * (limit - stop) <= 0 else limit
+
+    def _moved(self, intent: OrderIntent, price: Decimal, better_bps: Decimal) -> Decimal:
+        """Return ``price`` moved to the order's better side, on the tick, never rounded against."""
+        rounding = ROUND_FLOOR if intent.side is Side.BUY else ROUND_CEILING
+        moved = price * (1 - intent.side.sign * better_bps * _BPS)
+        return self._instruments[intent.symbol].price(moved, rounding)
 
 
 def _room(order: OrderIntent, price: Decimal) -> Decimal:

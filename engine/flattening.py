@@ -8,7 +8,7 @@ from decimal import Decimal
 from engine.lots import Position, is_dust
 from engine.ports import TradingState
 from engine.request_scene import Scene, on_its_way, refused
-from engine.types.orders import Cause, OrderIntent, OrderType, Purpose
+from engine.types.orders import OrderIntent, Purpose
 from engine.types.requests import Flatten, Settled, Verdict
 
 FLATTEN_REASON = "FLATTEN"
@@ -60,7 +60,7 @@ def _cancel_entries(pending: Sequence[OrderIntent], scene: Scene) -> None:
     """A resting entry is taken back; a market order is over before it could be."""
     resting = (i for i in pending if i.purpose is Purpose.ENTRY)
     scene.outcome.cancels.extend(
-        (i, "a flatten takes entries back") for i in resting if i.order_type is not OrderType.MARKET
+        (i, "a flatten takes entries back") for i in resting if not i.order_type.takes_at_once
     )
 
 
@@ -82,7 +82,7 @@ def _order(
 def _moves(pending: list[OrderIntent]) -> bool:
     """True while an entry or an exit in the scope may still fill: what rests as protection goes
     with its position."""
-    return any(intent.cause is not Cause.PROTECTION for intent in pending)
+    return any(not intent.is_resting_protection for intent in pending)
 
 
 def _named(held: Position) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import ROUND_FLOOR, Context, Decimal
 
+from engine.breakers import BREAKERS, breakers, loss_fraction
 from engine.ports import TradingState
 from engine.risk import (
     Breach,
@@ -65,72 +66,6 @@ def apply(request: SizeRequest, limits: RiskLimits, view: RiskView) -> CapResult
         if denied is not None:
             return CapResult(ZERO, (), denied)
     return _cap(request, limits, view)
-
-
-def breakers(view: RiskView, limits: RiskLimits) -> Breach | None:
-    """The most severe loss limit that is reached now, or None. Source: D-27, CTL-9, CTL-10.
-
-    A view with a number that is none asks for REDUCING: new risk on unknown books is never safe,
-    and exits must stay possible.
-    """
-    if not view.is_finite:
-        text = "a number of the account was not finite"
-        return Breach(TradingState.REDUCING, "RISK_UNKNOWN", text, 0.0, 0.0)
-    found = (judge(view, limits) for judge in _BREAKERS)
-    return next((breach for breach in found if breach is not None), None)
-
-
-def _drawdown(view: RiskView, limits: RiskLimits) -> Breach | None:
-    peak, equity = view.peak_equity_quote, view.equity_quote
-    fraction = (peak - equity) / peak if peak > 0 else Decimal(equity < 0)
-    if fraction < limits.max_drawdown:
-        return None
-    text = f"drawdown {fraction:.4f} reached its limit, limit was {limits.max_drawdown}"
-    value, limit = float(fraction), float(limits.max_drawdown)
-    return Breach(TradingState.HALTED, "MAX_DRAWDOWN", text, value, limit)
-
-
-def _low_equity(view: RiskView, limits: RiskLimits) -> Breach | None:
-    equity, least = view.equity_quote, limits.min_equity_quote
-    if equity > 0 and equity >= least:
-        return None
-    text = f"equity {equity:.2f} below its minimum, minimum was {least}"
-    return Breach(TradingState.REDUCING, "MIN_EQUITY", text, float(equity), float(least))
-
-
-def _streak(view: RiskView, limits: RiskLimits) -> Breach | None:
-    losses = view.consecutive_losses
-    if losses < limits.loss_streak:
-        return None
-    text = f"{losses} losing trades in a row, limit was {limits.loss_streak}"
-    return Breach(
-        TradingState.REDUCING, "LOSS_STREAK", text, float(losses), float(limits.loss_streak)
-    )
-
-
-def _day_loss(view: RiskView, limits: RiskLimits) -> Breach | None:
-    loss, most = _loss_fraction(view.equity_quote, view.day_pnl_quote), limits.max_day_loss
-    if loss < most:
-        return None
-    text = f"day loss {loss:.4f} reached its limit, limit was {most}"
-    return Breach(TradingState.REDUCING, "DAY_LOSS", text, float(loss), float(most))
-
-
-def _week_loss(view: RiskView, limits: RiskLimits) -> Breach | None:
-    loss, most = _loss_fraction(view.equity_quote, view.week_pnl_quote), limits.max_week_loss
-    if loss < most:
-        return None
-    text = f"week loss {loss:.4f} reached its limit, limit was {most}"
-    return Breach(TradingState.REDUCING, "WEEK_LOSS", text, float(loss), float(most))
-
-
-_BREAKERS = (_drawdown, _low_equity, _streak, _day_loss, _week_loss)
-
-
-def _loss_fraction(equity: Decimal, pnl: Decimal) -> Decimal:
-    """Return what was lost of the equity that ``pnl`` began with; 0 where that was nothing."""
-    start = equity - pnl
-    return -pnl / start if start > 0 else ZERO
 
 
 def _exact(value: float | Decimal) -> Decimal:
@@ -266,6 +201,7 @@ def _caps(
         ("MAX_ORDER", limits.max_position_size * equity),
         ("MAX_SYMBOL", limits.max_position_size * equity - on_symbol),
         ("MAX_STRATEGY", limits.max_strategy_exposure * equity - of_strategy),
+        *_group_rooms(request, limits, view),
         ("MAX_GROSS", limits.max_gross_exposure * equity - gross),
         ("LEVERAGE", limits.leverage * equity - gross),
     ]
@@ -281,6 +217,23 @@ def _caps(
     at_risk = abs(price - stop)
     caps.append(("MAX_RISK", _DOWN.divide(limits.max_risk_per_trade * equity, at_risk)))
     return (*caps, *request.rooms)
+
+
+def _group_rooms(
+    request: SizeRequest, limits: RiskLimits, view: RiskView
+) -> list[tuple[str, Decimal]]:
+    """Return the room in quote that is left to each correlated group the symbol is in (CTL-4)."""
+    most = limits.max_group_exposure * view.equity_quote
+    return [
+        (f"MAX_GROUP_{name.upper()}", most - _exposure_of(bases, view))
+        for name, bases in limits.correlated_groups
+        if request.instrument.base in bases
+    ]
+
+
+def _exposure_of(bases: tuple[str, ...], view: RiskView) -> Decimal:
+    held = view.exposure_by_symbol.items()
+    return sum((amount for symbol, amount in held if symbol.partition("/")[0] in bases), ZERO)
 
 
 def _step(code: str, before: Decimal, most: Decimal) -> CapStep:
@@ -332,11 +285,10 @@ def _losses(view: RiskView, limits: RiskLimits) -> list[GateAnswer]:
     peak, equity = view.peak_equity_quote, view.equity_quote
     drawdown = float((peak - equity) / peak) if peak > 0 else float(equity < 0)
     day_loss, week_loss = (
-        float(_loss_fraction(equity, pnl)) for pnl in (view.day_pnl_quote, view.week_pnl_quote)
+        float(loss_fraction(equity, pnl)) for pnl in (view.day_pnl_quote, view.week_pnl_quote)
     )
     least, streak = float(limits.min_equity_quote), float(view.consecutive_losses)
-    breaches = (_drawdown(view, limits), _low_equity(view, limits), _streak(view, limits))
-    told = [*breaches, _day_loss(view, limits), _week_loss(view, limits)]
+    told = [judge(view, limits) for judge in BREAKERS]
     measured = (
         ("drawdown", drawdown, float(limits.max_drawdown), -1.0),
         ("equity", float(equity), least, 1.0),

@@ -93,13 +93,14 @@ def bar_path(bar: Bar) -> tuple[float, float, float, float]:
 def resting_fill(
     order_side: Side, order_type: OrderType, price: Decimal, bar: Bar
 ) -> Decimal | None:
-    """Price at which a resting limit or stop order fills within ``bar``; None = untouched.
+    """Price at which a resting order meets ``bar``; None = untouched.
 
-    Touching the price fills it. Where the bar opens beyond the price, the order fills at the
-    open: better than asked for a limit order, worse for a stop.
+    ``price`` is what it waits for: its limit, or its trigger. Touching the price is enough. Where
+    the bar opens beyond it, the order meets the open: better than asked for a limit or a
+    take-profit, worse for a stop. A STOP_LIMIT fills there only within its limit (``is_worse``).
 
     Raises:
-        ValueError: a market order never rests.
+        ValueError: an order that takes at once never rests.
     """
     open_price = Decimal(repr(bar.open))
     if _waits_below(order_side, order_type):
@@ -134,9 +135,9 @@ def touch_position(
 
 def _waits_below(side: Side, order_type: OrderType) -> bool:
     """True where the order waits for the price to fall to it."""
-    if order_type is OrderType.MARKET:
-        raise ValueError("a market order does not rest, order type was market")
-    return (side is Side.BUY) is (order_type is OrderType.LIMIT)
+    if order_type.takes_at_once:
+        raise ValueError(f"a {order_type} order does not rest, order type was {order_type}")
+    return (side is Side.BUY) is (order_type in (OrderType.LIMIT, OrderType.TAKE_PROFIT))
 
 
 def next_open_fill(side: Side, bar: Bar, instrument: Instrument, slippage_bps: Decimal) -> Decimal:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 from engine.matching import (
     FeeIn,
     fee_of,
+    is_worse,
     next_open_fill,
     resting_fill,
     slipped,
@@ -30,7 +31,8 @@ from engine.types.orders import (
 
 @dataclass(slots=True)
 class _Order:
-    """An accepted order and what became of it so far."""
+    """An accepted order and what became of it so far; ``is_triggered`` is said of a stop-limit
+    whose stop was reached and that waits at its limit."""
 
     intent: OrderIntent
     status: OrderStatus
@@ -38,10 +40,19 @@ class _Order:
     filled_base: Decimal = ZERO
     cost_quote: Decimal = ZERO
     fills: int = 0
+    is_triggered: bool = False
 
     @property
     def left(self) -> Decimal:
         return self.intent.quantity_base - self.filled_base
+
+    @property
+    def waits_for(self) -> tuple[OrderType, Decimal | None]:
+        """How and at what price the order meets a bar."""
+        intent = self.intent
+        if self.is_triggered or not intent.order_type.has_trigger:
+            return OrderType.LIMIT, intent.limit_price
+        return intent.order_type, intent.trigger_price
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +63,7 @@ class Resting:
     filled_base: Decimal = ZERO
     cost_quote: Decimal = ZERO
     fills: int = 0
+    is_triggered: bool = False
 
 
 class PaperBroker:
@@ -59,10 +71,12 @@ class PaperBroker:
 
     A market order with a book fills at once against it, and what the book cannot give is
     cancelled. Without a book it fills whole at the next bar's open, slipped by ``slippage_bps``.
-    A limit order takes what the book offers within its limit and rests with the remainder; a stop
-    (an exit; its ``stop_price`` is the trigger) rests. Resting orders fill whole on the first
-    later bar of their symbol that touches them, in the order of the bar's path; a stop's fill is
-    slipped only where that bar has no book.
+    An IOC_LIMIT does the same within its limit, and ends where that open lies beyond it. A limit
+    order takes what the book offers within its limit and rests with the remainder; an order with
+    a trigger (an exit) rests. Resting orders fill whole on the first later bar of their symbol
+    that touches them, in the order of the bar's path; a triggered fill is slipped only where that
+    bar has no book, and a stop-limit's never beyond its limit. One that is triggered beyond its
+    limit rests there from the next bar on.
     """
 
     def __init__(
@@ -110,7 +124,7 @@ class PaperBroker:
         order = _Order(intent, OrderStatus.OPEN, event.ts_ms)
         self._orders[intent.client_order_id] = order
         # Another symbol's event may carry an intent (a flatten): its book is not ours.
-        if event.symbol == intent.symbol and intent.order_type is not OrderType.STOP:
+        if event.symbol == intent.symbol and not intent.order_type.has_trigger:
             self._take(order, event)
         if order.left > 0 and order.status is not OrderStatus.CANCELED:
             self._wait(order)
@@ -144,12 +158,21 @@ class PaperBroker:
             for order in self._waiting[symbol]
         )
 
+    def jumped(self) -> Collection[str]:
+        """Return the names of stop-limits that were triggered beyond their limit and wait there."""
+        return [
+            order.intent.client_order_id
+            for waiting in self._waiting.values()
+            for order in waiting
+            if order.is_triggered
+        ]
+
     def resting(self) -> tuple[Resting, ...]:
         """Return what waits, as a broker of after a restart needs it."""
         return tuple(
-            Resting(order.intent, order.filled_base, order.cost_quote, order.fills)
+            Resting(o.intent, o.filled_base, o.cost_quote, o.fills, o.is_triggered)
             for symbol in sorted(self._waiting)
-            for order in self._waiting[symbol]
+            for o in self._waiting[symbol]
         )
 
     def due(self) -> tuple[tuple[Fill, OrderIntent], ...]:
@@ -172,54 +195,75 @@ class PaperBroker:
         if quantity < instrument.min_quantity_base:
             least = instrument.min_quantity_base
             return Rejection("MIN_QUANTITY", f"quantity {quantity} too small, minimum was {least}")
-        price = _own_price(intent)
-        if price is None and intent.order_type is not OrderType.MARKET:
-            return Rejection("NO_PRICE", f"a {intent.order_type} order needs its price, was None")
-        if intent.order_type is OrderType.STOP and not intent.purpose.reduces_risk:
-            return Rejection("STOP_ENTRY", "a stop order must be an exit, purpose was entry")
-        notional = quantity * (price or intent.reference_price)
+        kind = intent.order_type
+        lacks_limit = kind.has_limit and intent.limit_price is None
+        if lacks_limit or (kind.has_trigger and intent.trigger_price is None):
+            return Rejection("NO_PRICE", f"a {kind} order needs its price, was None")
+        if kind.has_trigger and not intent.purpose.reduces_risk:
+            return Rejection("STOP_ENTRY", f"a {kind} order must be an exit, purpose was entry")
+        own_price = intent.limit_price if kind.has_limit else intent.trigger_price
+        notional = quantity * (own_price or intent.reference_price)
         if notional < instrument.min_notional_quote:
             least = instrument.min_notional_quote
             return Rejection("MIN_NOTIONAL", f"notional {notional} too small, minimum was {least}")
         return None
 
     def _take(self, order: _Order, event: MarketEvent) -> None:
-        """Fill at once from the event's book; a market order's remainder is cancelled."""
+        """Fill at once from the event's book; the rest of what never rests is cancelled."""
         intent, book = order.intent, event.book
         if book is None:
             return
         instrument = self._instruments[intent.symbol]
-        limit = intent.limit_price if intent.order_type is OrderType.LIMIT else None
+        limit = intent.limit_price if intent.order_type.has_limit else None
         for price, quantity in walk_book(intent.side, order.left, book, instrument, limit):
             self._fill(order, price, quantity, event.ts_ms, is_maker=False)
-        if order.left > 0 and intent.order_type is OrderType.MARKET:
+        if order.left > 0 and intent.order_type.takes_at_once:
             order.status = OrderStatus.CANCELED
 
     def _match(self, event: MarketEvent, bar: Bar) -> None:
         """Fill what this bar touches, in the order of its path, then of submission."""
         touched: list[tuple[float, int, _Order, Decimal]] = []
-        kept: list[_Order] = []
-        for place, order in enumerate(self._waiting[event.symbol]):
-            touch = _touch(order.intent, bar)
-            if touch is None:
-                kept.append(order)
-            else:
+        waiting = self._waiting[event.symbol]
+        for place, order in enumerate(waiting):
+            touch = _touch(order, bar)
+            if touch is not None:
                 touched.append((touch[0], place, order, touch[1]))
-        self._waiting[event.symbol] = kept
         for _, _, order, price in sorted(touched, key=lambda t: t[:2]):
             self._fill_from_bar(order, price, event, bar)
+        self._waiting[event.symbol] = [order for order in waiting if not order.status.is_terminal]
 
     def _fill_from_bar(self, order: _Order, price: Decimal, event: MarketEvent, bar: Bar) -> None:
+        kind = order.intent.order_type
+        if kind.takes_at_once:
+            self._take_open(order, bar)
+        elif kind.has_trigger and not order.is_triggered:
+            self._trigger(order, price, event)
+        else:
+            is_maker = price == order.intent.limit_price
+            self._fill(order, price, order.left, event.ts_ms, is_maker=is_maker)
+
+    def _take_open(self, order: _Order, bar: Bar) -> None:
+        """Fill at the bar's open, or end where that is beyond the order's limit."""
         intent = order.intent
         instrument = self._instruments[intent.symbol]
-        if intent.order_type is OrderType.MARKET:
-            price = next_open_fill(intent.side, bar, instrument, self._slippage_bps)
-            self._fill(order, price, order.left, bar.ts_ms, is_maker=False)
+        price = next_open_fill(intent.side, bar, instrument, self._slippage_bps)
+        if intent.limit_price is not None and is_worse(intent.side, price, intent.limit_price):
+            order.status, order.ts_ms = OrderStatus.EXPIRED, bar.ts_ms
             return
-        if intent.order_type is OrderType.STOP and event.book is None:
-            price = slipped(intent.side, price, instrument, self._slippage_bps)
-        is_maker = intent.order_type is OrderType.LIMIT and price == intent.limit_price
-        self._fill(order, price, order.left, event.ts_ms, is_maker=is_maker)
+        self._fill(order, price, order.left, bar.ts_ms, is_maker=False)
+
+    def _trigger(self, order: _Order, price: Decimal, event: MarketEvent) -> None:
+        """Let the market take an order whose price was reached, or let it rest at its limit."""
+        side, limit = order.intent.side, order.intent.limit_price
+        if limit is not None and is_worse(side, price, limit):
+            order.is_triggered, order.ts_ms = True, event.ts_ms
+            return
+        if event.book is None:
+            instrument = self._instruments[order.intent.symbol]
+            price = slipped(side, price, instrument, self._slippage_bps)
+            if limit is not None and is_worse(side, price, limit):
+                price = limit
+        self._fill(order, price, order.left, event.ts_ms, is_maker=False)
 
     def _fill(
         self, order: _Order, price: Decimal, quantity: Decimal, ts_ms: int, *, is_maker: bool
@@ -251,25 +295,20 @@ def _restored(known: Resting) -> _Order:
     status = OrderStatus.PARTIAL if known.fills else OrderStatus.OPEN
     decided_at_ms = known.intent.decided_at_ms
     filled, cost = known.filled_base, known.cost_quote
-    return _Order(known.intent, status, decided_at_ms, filled, cost, known.fills)
+    fills, is_triggered = known.fills, known.is_triggered
+    return _Order(known.intent, status, decided_at_ms, filled, cost, fills, is_triggered)
 
 
-def _own_price(intent: OrderIntent) -> Decimal | None:
-    """The price an order waits for: a stop's trigger, a limit order's limit."""
-    if intent.order_type is OrderType.STOP:
-        return intent.stop_price
-    return intent.limit_price if intent.order_type is OrderType.LIMIT else None
-
-
-def _touch(intent: OrderIntent, bar: Bar) -> tuple[float, Decimal] | None:
-    """Where on the bar's path and at what price an order fills; a market order at the open."""
-    if intent.order_type is OrderType.MARKET:
+def _touch(order: _Order, bar: Bar) -> tuple[float, Decimal] | None:
+    """Where on the bar's path and at what price an order meets it; what never rests at the open."""
+    side = order.intent.side
+    if order.intent.order_type.takes_at_once:
         return 0.0, Decimal(repr(bar.open))
-    own_price = _own_price(intent)
+    kind, own_price = order.waits_for
     if own_price is None:
         return None
-    position = touch_position(intent.side, intent.order_type, own_price, bar)
-    price = resting_fill(intent.side, intent.order_type, own_price, bar)
+    position = touch_position(side, kind, own_price, bar)
+    price = resting_fill(side, kind, own_price, bar)
     return (position, price) if position is not None and price is not None else None
 
 

@@ -6,7 +6,7 @@ same ports; no object asks which wiring it is in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -106,6 +106,10 @@ class Broker(Protocol):
 
     def has_news(self) -> bool:
         """True where asking for fills before the next bar may bring some."""
+
+    def jumped(self) -> Collection[str]:
+        """Return the client order ids of stop-limits that were triggered and that the market has
+        left behind: nobody pays their limit now."""
 
 
 class Journal(Protocol):

@@ -37,6 +37,9 @@ class RiskLimits:
     collars are the largest distance of a price from its reference, jumps the moves within one and
     five minutes that end entries for ``jump_pause_minutes``. A strategy may enter one symbol on one
     side ``max_entries_per_15m`` times in 15 minutes and ``max_entries_per_day`` times in 24 hours.
+
+    ``correlated_groups`` names base assets that fall together, by group in the order of names; all
+    symbols of a group together are capped at ``max_group_exposure``.
     """
 
     risk_per_trade: Decimal = Decimal("0.01")
@@ -67,6 +70,8 @@ class RiskLimits:
     jump_pause_minutes: int = 15
     max_entries_per_15m: int = 3
     max_entries_per_day: int = 5
+    max_group_exposure: Decimal = Decimal("0.30")
+    correlated_groups: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     def __post_init__(self) -> None:
         for name in _FRACTIONS:
@@ -98,7 +103,10 @@ class RiskLimits:
         parsed: dict[str, object] = {}
         for name, value in values.items():
             keep = name in _COUNTS or (name == "max_order_quote" and value is None)
-            parsed[name] = value if keep else _decimal(name, value)
+            if name == "correlated_groups":
+                parsed[name] = _groups(value)
+            else:
+                parsed[name] = value if keep else _decimal(name, value)
         return cls(**parsed)  # type: ignore[arg-type]
 
 
@@ -129,6 +137,7 @@ _FRACTIONS = (
     "max_spread",
     "max_jump_1m",
     "max_jump_5m",
+    "max_group_exposure",
 )
 
 
@@ -146,6 +155,18 @@ def _in_range(
 def _counted(name: str, value: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise LimitsError(f"risk limit {name} must be a whole number >= 1, was {value!r}")
+
+
+def _groups(value: object) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Return base assets by group, in the order of names, so that a stored form gives the same."""
+    if not isinstance(value, Mapping):
+        raise LimitsError(f"risk limit correlated_groups must be groups by name, was {value!r}")
+    groups: list[tuple[str, tuple[str, ...]]] = []
+    for name, bases in sorted(value.items()):
+        if not isinstance(bases, list | tuple) or not all(isinstance(b, str) for b in bases):
+            raise LimitsError(f"correlated_groups.{name} must be a list of assets, was {bases!r}")
+        groups.append((str(name), tuple(bases)))
+    return tuple(groups)
 
 
 def _decimal(name: str, value: object) -> Decimal:

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from engine.account import Account
 from engine.announce import EventOutcome
+from engine.ceilings import Ceilings, as_filed
 from engine.client_ids import RunIdentity
 from engine.entry_orders import EntryDesk, EntryRules
 from engine.failsafe import FailSafe, Failure
@@ -27,7 +28,7 @@ from engine.paper import PaperBroker, Resting
 from engine.phases.context import Positions
 from engine.phases.pipeline import Pipeline
 from engine.ports import Gatekeeper, Journal, OptimizationPolicy
-from engine.protection import Protection
+from engine.protection import Guard, Protection
 from engine.risk import OrderThrottle
 from engine.standing import EntryCounts, WeekPnl
 from engine.trading_book import TradingBook
@@ -88,8 +89,8 @@ class SidePlan:
 class SideMarket:
     """What all side books of a run share: who they are, where and within what they trade.
 
-    ``slippage_bps`` is paid where an event brings no book; with ``resting_stops`` each position
-    has its stop at the paper broker, as the run's own have theirs at the run's broker.
+    ``slippage_bps`` is paid where an event brings no book; with a ``guard`` each position has its
+    order at the paper broker, as the run's own have theirs at the run's broker.
     """
 
     identity: RunIdentity
@@ -97,8 +98,9 @@ class SideMarket:
     limits: RiskLimits
     fee_in: FeeIn = FeeIn.QUOTE
     slippage_bps: Decimal = ZERO
-    resting_stops: bool = False
+    guard: Guard | None = None
     entries: EntryRules = field(default_factory=EntryRules)
+    ceilings: Ceilings = as_filed
 
 
 @dataclass(slots=True)
@@ -156,11 +158,12 @@ class SideBook:
             journal=self.notes,
             gatekeeper=plan.gatekeeper,
             policy=plan.policy,
-            protection=Protection(market.identity, market.instruments)
-            if market.resting_stops
-            else None,
+            protection=None
+            if market.guard is None
+            else Protection(market.identity, market.instruments, guard=market.guard),
             instruments=market.instruments,
             entries=EntryDesk(market.entries, market.identity, market.instruments),
+            ceilings=market.ceilings,
         )
         self._outcome: EventOutcome | None = None
         self._is_open = True

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from engine.account import Account
 from engine.announce import EventOutcome
+from engine.ceilings import Ceilings, as_filed
 from engine.client_ids import RunIdentity
 from engine.entry_orders import Entering, EntryDesk
 from engine.failsafe import attempt
@@ -25,7 +26,7 @@ from engine.types.bars import EventKind, Instrument, MarketEvent, Snapshot
 from engine.types.decisions import Analysis, Decision, Reason
 from engine.types.ledger import EquityPoint, Lot, Trade
 from engine.types.opinions import Proposal
-from engine.types.orders import Cause, Fill, OrderIntent, Purpose, Rejection
+from engine.types.orders import Fill, OrderIntent, Purpose, Rejection
 
 # Denials that switch the strategy off besides (CTL-7).
 REPEATED = frozenset({"REPEATED_ENTRIES", "REPEATED_ENTRIES_DAY"})
@@ -71,15 +72,19 @@ class TradingBook:
         instruments: Mapping[str, Instrument] | None = None,
         entries: EntryDesk | None = None,
         resumed: Resumed = Resumed(),
+        ceilings: Ceilings = as_filed,
     ) -> None:
         """``protection`` keeps a stop at the broker for each position; without one a stop is
         judged at the bar's close alone. ``instruments`` tell which remainders no order could
         close: those are swept (F-019). ``entries`` shapes and follows entry orders; without it all
-        of them go to the market. ``resumed`` is what the book before a restart knew."""
+        of them go to the market. ``resumed`` is what the book before a restart knew. ``ceilings``
+        makes the limits stricter where people asked for it; it is asked once an event."""
         self.account = account
         self.broker = broker
         self._identity = identity
+        self._configured = limits
         self._limits = limits
+        self._ceilings = ceilings
         self._journal = journal
         self._gatekeeper = gatekeeper
         self._policy = policy
@@ -96,6 +101,7 @@ class TradingBook:
         self._gatekeeper.observe(event.now_ms)
         self.account.note_resets(self._gatekeeper.resets())
         self._policy.refresh(event.now_ms)
+        self._limits = self._ceilings(self._configured)
 
     def book(
         self,
@@ -219,6 +225,7 @@ class TradingBook:
             orders=_each_once((*orders, *_intents(decisions), *outcome.intents)),
             mark=self.account.ledger.mark_of,
             is_halted=self._is_halted,
+            jumped=self.broker.jumped(),
         )
         plan = self._protection.plan(standing, event)
         outcome.cancels.extend((stop, "its position has changed") for stop in plan.cancels)
@@ -375,8 +382,8 @@ def _intents(decisions: Sequence[Decision]) -> tuple[OrderIntent, ...]:
 
 
 def _of_decisions(orders: Sequence[OrderIntent]) -> list[OrderIntent]:
-    """Leave out protective stops: they are no order of a strategy's that one more could double."""
-    return [order for order in orders if order.cause is not Cause.PROTECTION]
+    """Leave out what only guards: it is no order of a strategy's that one more could double."""
+    return [order for order in orders if not order.is_resting_protection]
 
 
 def _each_once(orders: Sequence[OrderIntent]) -> tuple[OrderIntent, ...]:

@@ -67,7 +67,8 @@ class OrderSizes:
 @dataclass(frozen=True, slots=True)
 class Subject:
     """What is looked at. No symbols: all that the venue lists. ``is_virtual_clock``: the venue's
-    time is not the world's (practice)."""
+    time is not the world's (practice). ``key_names`` are the variables of key, secret and
+    passphrase, as a person would set them."""
 
     client: Any
     venue: Venue
@@ -77,6 +78,11 @@ class Subject:
     needs_key: bool
     wants_sandbox: bool
     is_virtual_clock: bool = False
+    key_names: tuple[str, str, str] = (
+        "TRADEPLATFORM_EXCHANGE_KEY",
+        "TRADEPLATFORM_EXCHANGE_SECRET",
+        "TRADEPLATFORM_EXCHANGE_PASSPHRASE",
+    )
     wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
 
 
@@ -157,9 +163,8 @@ def _key(subject: Subject) -> Finding:
     if not subject.needs_key:
         return Finding("key", Verdict.SKIPPED, "paper trading needs no key")
     if not subject.client.check_required_credentials(False):
-        fix = "Set TRADEPLATFORM_EXCHANGE_KEY and TRADEPLATFORM_EXCHANGE_SECRET"
-        more = " and TRADEPLATFORM_EXCHANGE_PASSPHRASE." if subject.venue.has_passphrase else "."
-        return Finding("key", Verdict.RED, "no key is set", fix + more)
+        needed = subject.key_names if subject.venue.has_passphrase else subject.key_names[:2]
+        return Finding("key", Verdict.RED, "no key is set", f"Set {' and '.join(needed)}.")
     if subject.wants_sandbox and not subject.venue.sandbox_tells_rights:
         return Finding("key", Verdict.SKIPPED, "the sandbox does not tell what a key may do")
     rights = rights_of(subject.client, subject.venue, subject.budget)

@@ -86,6 +86,8 @@ _PRIVATE_CALLS = frozenset(
         "fetch_open_orders",
         "fetch_closed_orders",
         "fetch_canceled_and_closed_orders",
+        "fetch_deposits",
+        "fetch_withdrawals",
         "key_rights",
         "account_kind",
     }
@@ -130,6 +132,8 @@ class Venue:
     """False: no stop order that rests and sells at the market was ever sent there; stops are then
     judged at bars' closes."""
     stop_param: str = "stopLossPrice"
+    target_param: str = "takeProfitPrice"
+    """The names of the price that a stop or a take-profit waits for."""
     stop_client_id_param: str = "clientOrderId"
     stop_query: Mapping[str, Any] = field(default_factory=dict)
     """What look-up and cancel of a stop order carry besides."""
@@ -180,6 +184,8 @@ BINANCE = Venue(
             "fetch_my_trades": 20,
             "fetch_order": 4,
             "fetch_open_orders": 6,
+            # ten a second, counted apart from the weight there
+            "fetch_withdrawals": 200,
         },
     ),
     codes=(re.compile(r'"code"\s*:\s*"?(-?\d+)'),),
@@ -294,6 +300,7 @@ BYBIT = Venue(
     lookup_venue_id=("fetch_open_orders", "fetch_canceled_and_closed_orders"),
     venue_id_param="orderId",
     stop_param="triggerPrice",
+    target_param="triggerPrice",
     stop_query={"trigger": True},
     # the default unit of a spot market buy is the quote coin
     market_params={"marketUnit": "baseCoin"},
@@ -336,6 +343,7 @@ OKX = Venue(
     has_sandbox=True,
     has_passphrase=True,
     stop_param="triggerPrice",
+    target_param="triggerPrice",
     stop_client_id_param="algoClOrdId",
     child_client_id="algoClOrdId",
     stop_query={"trigger": True},

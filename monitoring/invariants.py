@@ -28,7 +28,8 @@ def positions_have_their_stop() -> Iterator[Breach]:
     no such orders and are left out; so are runs that ended.
     """
     for run in models.TradingRun.objects.filter(ended_at__isnull=True):
-        if not run.config.get("trading", {}).get("resting_stops", True):
+        trading = run.config.get("trading", {})
+        if not trading.get("resting_stops", True) or trading.get("protection") == "take_profit":
             continue
         alerts = Alert.objects.filter(run_code=str(run.code), resolved_at__isnull=True)
         told = set(alerts.values_list("dedupe_key", flat=True))
@@ -39,7 +40,9 @@ def positions_have_their_stop() -> Iterator[Breach]:
 
 def _of_run(run: models.TradingRun, told: set[str]) -> Iterator[Breach]:
     resting: defaultdict[tuple[str, str], Decimal] = defaultdict(Decimal)
-    stops = models.Order.objects.filter(run=run, cause="protection", status__in=AT_THE_VENUE)
+    stops = models.Order.objects.filter(
+        run=run, cause="protection", stop_price__isnull=False, status__in=AT_THE_VENUE
+    )
     for order in stops:
         resting[order.strategy, order.symbol] += order.quantity_base - order.filled_base
     lots = dict(Instrument.objects.filter(venue=run.venue).values_list("symbol", "lot_size"))

@@ -34,7 +34,8 @@ from trades.models import (
     Trade,
     TradingRun,
 )
-from trades.selectors import automatic_holds
+from trades.scopes import GLOBAL_SCOPE, account_scope, split
+from trades.selectors import automatic_holds, run_newest, run_open_list
 from trades.selectors.requests import growth
 
 TRADES_SHOWN = 50
@@ -49,8 +50,9 @@ BADGES = {
 }
 
 
-def run_shown(code: str | None = None) -> TradingRun | None:
-    """Return the run a page is about: the one asked for, else the newest open one, else the newest.
+def run_shown(code: str | None = None, account: str | None = None) -> TradingRun | None:
+    """Return the run a page is about: the one asked for, else the newest open one, else the newest;
+    of one account where it is named and has a run.
 
     Replays are shown only when asked for. A code that is none is one of an unknown run: every
     page's address is read here, also by what stands on all of them.
@@ -62,7 +64,19 @@ def run_shown(code: str | None = None) -> TradingRun | None:
             return None
         return TradingRun.objects.filter(code=known).first()
     runs = TradingRun.objects.exclude(mode=Mode.REPLAY)
-    return runs.filter(ended_at__isnull=True).first() or runs.first()
+    found = None if account is None else run_newest(runs.filter(account=account))
+    return found or run_newest(runs)
+
+
+def account_choices() -> list[dict[str, str]]:
+    """Return the open run of each account, for the switch on every page; empty where one trades."""
+    runs = run_open_list()
+    if len({run.account for run in runs}) < 2:
+        return []
+    return [
+        {"account": run.account, "mode": run.mode, "venue": run.venue, "code": str(run.code)}
+        for run in runs
+    ]
 
 
 def run_choices() -> list[TradingRun]:
@@ -90,8 +104,8 @@ def run_head(run: TradingRun) -> dict[str, Any]:
 
 def control_status(run: TradingRun | None = None) -> dict[str, Any]:
     """Return the global trading state, every scope that is not ACTIVE, and the holds that end by
-    themselves. ``effective_state`` is what the gate goes by for a strategy and symbol that are
-    not stopped on their own.
+    themselves. ``effective_state`` is what the gate of the run's account goes by for a strategy
+    and symbol that are not stopped on their own; scopes of other accounts are left out.
 
     No row means nobody has changed it: ACTIVE.
     """
@@ -99,10 +113,16 @@ def control_status(run: TradingRun | None = None) -> dict[str, Any]:
     own = next((row for row in rows if row.scope == "global"), None)
     state = own.state if own else TradingState.ACTIVE.value
     holds = automatic_holds(run)
-    is_held = bool(holds) and state == TradingState.ACTIVE.value
+    account = "" if run is None else run.account
+    rows = [row for row in rows if split(row.scope)[0] in ("", account)]
+    over_all = (GLOBAL_SCOPE, account_scope(account))
+    standing = [TradingState(row.state) for row in rows if row.scope in over_all]
+    if holds:
+        standing.append(TradingState.REDUCING)
+    worst = max(standing, key=lambda each: each.severity, default=TradingState.ACTIVE)
     return {
         "state": state,
-        "effective_state": TradingState.REDUCING.value if is_held else state,
+        "effective_state": worst.value,
         "holds": holds,
         "reason": own.reason if own else "",
         "reason_code": own.reason_code if own else "",
@@ -110,6 +130,7 @@ def control_status(run: TradingRun | None = None) -> dict[str, Any]:
         "changed_at_ms": as_ms(own.changed_at) if own else None,
         "releases_at_ms": as_ms(own.releases_at) if own else None,
         "epoch": own.epoch if own else 0,
+        "account_scope": account_scope(account) if account else "",
         "scopes": [
             {
                 "scope": row.scope,

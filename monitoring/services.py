@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from django.db import IntegrityError, transaction
@@ -199,6 +199,13 @@ def heartbeat(
             "code_version": code_version,
         },
     )
+
+
+def heartbeat_forget(components: Iterable[str]) -> None:
+    """Forget components that are gone for good: their silence is none, and no alert stays open."""
+    for component in components:
+        Heartbeat.objects.filter(component=component).delete()
+        alert_resolve(dedupe_key=f"heartbeat:{component}")
 
 
 def _alert_count_up(dedupe_key: str, severity: str, text: str, at: datetime) -> Alert | None:

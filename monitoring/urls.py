@@ -2,7 +2,18 @@
 
 from django.urls import path
 
-from monitoring import decision_views, learning_views, request_views, system_views, views
+from monitoring import (
+    ceiling_views,
+    decision_views,
+    learning_views,
+    list_views,
+    market_views,
+    request_views,
+    result_views,
+    risk_views,
+    system_views,
+    views,
+)
 
 urlpatterns = [
     path("", views.overview, name="overview"),
@@ -14,8 +25,12 @@ urlpatterns = [
     path("decisions/evolution/abort/", learning_views.training_stop, name="training-abort"),
     path("decisions/models/<int:model_id>/", learning_views.model_page, name="model-page"),
     path("decisions/<uuid:code>/", decision_views.decision_trace, name="decision"),
-    path("trades/", views.trade_page, name="trades"),
-    path("orders/", views.order_page, name="orders"),
+    path("performance/", result_views.account_performance, name="account-performance"),
+    path("market/", market_views.market_page, name="market"),
+    path("data/market/", market_views.market_data, name="market-data"),
+    path("risk/", risk_views.risk_page, name="risk"),
+    path("trades/", list_views.trade_page, name="trades"),
+    path("orders/", list_views.order_page, name="orders"),
     path("requests/", request_views.request_page, name="requests"),
     path("requests/position/", request_views.position_act, name="position-act"),
     path("requests/adjust/", request_views.adjust, name="adjust"),
@@ -24,10 +39,13 @@ urlpatterns = [
     path("requests/lift/", request_views.lift, name="lock-lift"),
     path("requests/gains/", request_views.gains, name="gains"),
     path("flatten/", request_views.flatten_page, name="flatten"),
+    path("limits/", ceiling_views.ceiling_page, name="ceilings"),
+    path("limits/change/", ceiling_views.ceiling_change, name="ceiling-change"),
     path("system/", system_views.system_page, name="system"),
     path("system/optimizer/", system_views.optimizer_switch, name="optimizer-switch"),
     path("data/system/", system_views.system_data, name="system-data"),
     path("control/", views.control, name="control"),
+    path("account-shown/", views.account_choose, name="account-choose"),
     path("alerts/<int:alert_id>/acknowledge/", views.acknowledge, name="alert-acknowledge"),
     path("data/overview/", views.overview_data, name="overview-data"),
     path("data/strip/", views.strip_data, name="strip-data"),

@@ -10,16 +10,16 @@ from django.shortcuts import render
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.models import Scope
-from accounts.pages import back_to, is_same_person, needs, page_of, query_of
+from accounts.pages import back_to, is_same_person, needs
 from engine.ports import TradingState
 from monitoring import decisions, selectors
 from monitoring.models import Alert
 from monitoring.services import alert_acknowledge, control_change
+from monitoring.shown import CHOSEN, run_of_page
 from trades.errors import ControlRefused, LooseningRefused
 from trades.kill_switch import changed_or_left
 from trades.models import ControlState, TradingRun
-from trades.selectors import order_list, trade_list
-from trades.services import GLOBAL_SCOPE
+from trades.scopes import GLOBAL_SCOPE, split
 
 
 @require_GET
@@ -32,24 +32,6 @@ def overview(request: HttpRequest) -> HttpResponse:
         "monitoring/overview.html",
         {"page": "overview", "data": data, "run": run, "runs": selectors.run_choices()},
     )
-
-
-@require_GET
-@needs(Scope.READ)
-def trade_page(request: HttpRequest) -> HttpResponse:
-    run = run_asked(request)
-    rows = trade_list(run=run)
-    context = {"page": "trades", "rows": page_of(request, rows), "query": query_of(request)}
-    return render(request, "monitoring/trades.html", context)
-
-
-@require_GET
-@needs(Scope.READ)
-def order_page(request: HttpRequest) -> HttpResponse:
-    run = run_asked(request)
-    rows = order_list(run=run)
-    context = {"page": "orders", "rows": page_of(request, rows), "query": query_of(request)}
-    return render(request, "monitoring/orders.html", context)
 
 
 @require_GET
@@ -100,7 +82,7 @@ def control(request: HttpRequest) -> HttpResponse:
     """Halt, reduce or resume. What loosens asks for the password again (SEC-19)."""
     state, reason = request.POST.get("state", ""), request.POST.get("reason", "").strip()
     scope = request.POST.get("scope") or GLOBAL_SCOPE
-    named = "Trading" if scope == GLOBAL_SCOPE else scope.partition(":")[2]
+    named = _named(scope)
     # a halt that comes between this look and the change stays: the service looks again
     is_confirmed = _loosens(scope, state) and is_same_person(request)
     told = {
@@ -146,6 +128,15 @@ def _decision(code: uuid.UUID) -> HttpResponse:
     return JsonResponse(view)
 
 
+def _named(scope: str) -> str:
+    """Say a scope of the kill switch as people do."""
+    account, inner = split(scope)
+    part = "Trading" if inner == GLOBAL_SCOPE else inner.partition(":")[2]
+    if not account:
+        return part
+    return f"Account {account}" if inner == GLOBAL_SCOPE else f"{part} on account {account}"
+
+
 def _loosens(scope: str, state: str) -> bool:
     """Return whether a state is milder than the present one, so that tightening asks nothing."""
     row = ControlState.objects.filter(scope=scope).first()
@@ -155,13 +146,19 @@ def _loosens(scope: str, state: str) -> bool:
 
 
 def run_asked(request: HttpRequest) -> TradingRun | None:
-    code = request.GET.get("run", "")
-    if not code:
-        return selectors.run_shown()
-    try:
-        run = selectors.run_shown(str(uuid.UUID(code)))
-    except ValueError:
-        run = None
-    if run is None:
+    run = run_of_page(request)
+    if run is None and request.GET.get("run"):
         raise Http404("no such run")
     return run
+
+
+@require_POST
+@needs(Scope.READ)
+def account_choose(request: HttpRequest) -> HttpResponse:
+    """Show another account's run from now on, on every page of this session."""
+    account = request.POST.get("account", "")
+    if account not in {choice["account"] for choice in selectors.account_choices()}:
+        messages.error(request, f"There is no open run of an account {account[:40]!r}.")
+    else:
+        request.session[CHOSEN] = account
+    return back_to(request, "overview")

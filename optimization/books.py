@@ -1,26 +1,31 @@
 """Which book the layer learns from, and what time it is there.
 
 Strategy rows are one set for the installation, so one book leads: where real money trades that of
-the live run, then paper's, then practice's, and of several the one that started last. What a
-simulated venue shows never moves a status that gates real money. Trades of several runs of one
-account on one venue in one mode are one book; modes never mix.
+the live run, then paper's, then practice's; of several that of the account ``main``, then the one
+that started last. What a simulated venue shows never moves a status that gates real money. Trades
+of several runs of one account on one venue in one mode are one book; modes never mix.
 """
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from django.db.models import Case, QuerySet, When
+from django.db.models import QuerySet
 
 from engine.side_books import SHADOW
 from trades.models import Analysis, Lot, Mode, SideTrade, Trade, TradingRun
+from trades.queues import is_apart
 
 
 def leading_run() -> TradingRun | None:
     """Return the open run the layer follows; None where nothing trades."""
     open_runs = TradingRun.objects.filter(ended_at__isnull=True).exclude(mode=Mode.REPLAY)
-    nearness = Case(When(mode=Mode.LIVE, then=0), When(mode=Mode.PAPER, then=1), default=2)
-    return open_runs.order_by(nearness, "-started_at", "-id").first()
+    nearness = (Mode.LIVE, Mode.PAPER, Mode.PRACTICE)
+    return min(
+        open_runs.order_by("-started_at", "-id"),
+        key=lambda run: (nearness.index(Mode(run.mode)), is_apart(run.config)),
+        default=None,
+    )
 
 
 def book_of(run: TradingRun) -> str:

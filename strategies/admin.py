@@ -5,25 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from django.contrib import admin, messages
-from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
-from django.urls import reverse
+from django.http import HttpRequest, HttpResponse
 from unfold.decorators import action
 
 from accounts.admin_tools import (
     ReadOnlyAdmin,
-    ReasonForm,
-    SamePersonForm,
+    asked_with_reason,
     link_to,
     link_to_list,
     pretty_json,
 )
 from strategies import predictor_admin as predictor_admin
 from strategies import services
-from strategies.errors import StrategyRefused
 from strategies.models import HealthChange, Strategy, WeightUpdate
 
 ACTS: dict[str, Callable[..., HealthChange]] = {
@@ -116,37 +111,18 @@ class StrategyAdmin(ReadOnlyAdmin):
         return self._ask(verb, request, Strategy.objects.filter(pk=object_id))
 
     def _ask(self, verb: str, request: HttpRequest, queryset: QuerySet[Strategy]) -> HttpResponse:
-        """Show the page that asks for a reason, and for the password where the act lets a strategy
-        trade again; with them given, act and go back to the list."""
-        answered = "apply" in request.POST
-        posted = request.POST if answered else None
-        form = SamePersonForm(posted, request=request) if verb in LOOSENING else ReasonForm(posted)
-        if answered and form.is_valid():
-            self._act(verb, request, queryset, form.cleaned_data["reason"])
-            return HttpResponseRedirect(reverse("admin:strategies_strategy_changelist"))
-        context = {
-            **self.admin_site.each_context(request),
-            "title": f"{verb.capitalize()}: why?",
-            "opts": self.model._meta,
-            "verb": verb,
-            "strategies": list(queryset),
-            "form": form,
-            "action_name": request.POST.get("action", ""),
-            "checkbox_name": ACTION_CHECKBOX_NAME,
-        }
-        return TemplateResponse(request, "strategies/admin_reason.html", context)
-
-    def _act(
-        self, verb: str, request: HttpRequest, queryset: QuerySet[Strategy], reason: str
-    ) -> None:
-        actor = request.user.get_username()
-        for strategy in queryset:
-            try:
-                ACTS[verb](code=strategy.code, actor=actor, reason=reason)
-            except StrategyRefused as refused:
-                self.message_user(request, str(refused), messages.ERROR)
-            else:
-                self.message_user(request, f"{strategy.code}: {verb} done.", messages.SUCCESS)
+        return asked_with_reason(
+            self,
+            request,
+            queryset,
+            verb=verb,
+            effect="It takes effect on the next market event.",
+            act=lambda strategy, actor, reason: ACTS[verb](
+                code=strategy.code, actor=actor, reason=reason
+            ),
+            named=lambda strategy: f"{strategy.name} ({strategy.code}), {strategy.status}",
+            loosens=verb in LOOSENING,
+        )
 
 
 @admin.register(HealthChange)

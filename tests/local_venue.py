@@ -7,6 +7,7 @@ server's error, half an answer) is done here; what the venue itself gets wrong, 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from market.practice.private import Acted
 from market.practice.problems import VenueError
 from market.practice.routes import ROUTES
 from market.practice.tape import SyntheticTape
-from market.practice.venue import Venue, VenueSettings
+from market.practice.venue import OtherAccount, Venue, VenueSettings
 from tests.practice_process import KEY, SECRET
 
 START_MS = 1_700_000_040_000
@@ -33,12 +34,24 @@ _SERVED_FIRST = frozenset({"accept_then_timeout", "empty", "truncate", "delay"})
 class LocalVenue(requests.adapters.BaseAdapter):
     """One venue; ``client`` is the ccxt client that talks to it and ``now_s`` its wall clock."""
 
-    def __init__(self, state: Path, *, seed: int = 1, cash: str = "10000") -> None:
+    def __init__(
+        self,
+        state: Path,
+        *,
+        seed: int = 1,
+        cash: str = "10000",
+        others: Sequence[OtherAccount] = (),
+    ) -> None:
         super().__init__()
         self.now_s = 0.0
         tape = SyntheticTape(seed, [BTC], START_MS, BAR_MS)
         settings = VenueSettings(
-            state, seed=seed, speed=0.0, cash_quote=Decimal(cash), keys={KEY: SECRET}
+            state,
+            seed=seed,
+            speed=0.0,
+            cash_quote=Decimal(cash),
+            keys={KEY: SECRET},
+            others=others,
         )
         self.venue = Venue(settings, tape, monotonic=lambda: self.now_s)
         self.client: Any = build_client(
@@ -70,22 +83,23 @@ class LocalVenue(requests.adapters.BaseAdapter):
         """Answer a request of the client's session in the place of the wire."""
         parts = urlsplit(str(request.url))
         route = _ROUTE[str(request.method), parts.path]
+        seen = self.venue.seen_by(request.headers.get("X-MBX-APIKEY", ""))
         body = request.body.decode() if isinstance(request.body, bytes) else request.body or ""
         params = dict(parse_qsl(parts.query) + parse_qsl(body))
         fault = self.venue.faults.fire(route.op, TRANSPORT_VERBS)
         if fault is None:
-            return self._served(route.handler, params)
+            return self._served(route.handler, seen, params)
         served = None
         if fault.verb in _SERVED_FIRST or fault.args.get("accept"):
-            served = self._served(route.handler, params)
+            served = self._served(route.handler, seen, params)
         return _spoiled(fault, served)
 
     def close(self) -> None:
         return None
 
-    def _served(self, handler: Any, params: dict[str, str]) -> requests.Response:
+    def _served(self, handler: Any, seen: Venue, params: dict[str, str]) -> requests.Response:
         try:
-            result = handler(self.venue, params)
+            result = handler(seen, params)
         except VenueError as error:
             return _refused(error)
         if isinstance(result, Acted):

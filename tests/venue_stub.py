@@ -168,7 +168,7 @@ _BINANCE_MARKET = {
     "quoteAsset": "USDT",
     "quotePrecision": 8,
     "quoteAssetPrecision": 8,
-    "orderTypes": ["LIMIT", "MARKET", "STOP_LOSS", "STOP_LOSS_LIMIT"],
+    "orderTypes": ["LIMIT", "MARKET", "STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT"],
     "isSpotTradingAllowed": True,
     "isMarginTradingAllowed": False,
     "permissions": ["SPOT"],

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import math
+from argparse import ArgumentParser
 from datetime import UTC, datetime
 
+from django.core.management.base import CommandError
+
 from tradeplatform.configuration_errors import ConfigurationError
+from trades.models import TradingRun
+from trades.selectors import run_current, run_open_list
 
 
 def number_within(
@@ -39,6 +44,25 @@ def names_among(name: str, text: str, allowed: tuple[str, ...]) -> tuple[str, ..
         if word not in allowed:
             raise ConfigurationError(f"{name} was {word!r}, allowed: {', '.join(allowed)}")
     return found
+
+
+def add_account(parser: ArgumentParser, about: str = "left out: main") -> None:
+    parser.add_argument("--account", help=f"of the section accounts; {about}")
+
+
+def run_of_account(account: str | None) -> TradingRun | None:
+    """Return the current run, of one account where it is named; None where none was ever open.
+
+    Raises:
+        CommandError: the account has no open run.
+    """
+    if account is None:
+        return run_current()
+    known = {run.account: run for run in reversed(run_open_list())}
+    if account not in known:
+        allowed = ", ".join(sorted(known)) or "none, no run is open"
+        raise CommandError(f"account was {account!r}, allowed: {allowed}", returncode=2)
+    return known[account]
 
 
 def moment_ms(name: str, text: str | None) -> int | None:

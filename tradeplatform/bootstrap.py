@@ -36,7 +36,7 @@ from engine.ports import (
     Reporter,
     StrategyStatus,
 )
-from engine.protection import Key, Protection, ProtectionWatch
+from engine.protection import Guard, Key, Protection, ProtectionWatch
 from engine.scoreboard import Scoreboard
 from engine.seats import Seated, champions
 from engine.session import TradingSession
@@ -48,6 +48,7 @@ from engine.types.decisions import JsonValue
 from engine.types.learned import Seat
 from engine.types.ledger import Trade
 from engine.types.opinions import Regime
+from engine.types.orders import OrderType
 from engine.window import HistoryWindow, with_references
 from market.sources.history import HistorySource
 from research.core.journal import MemoryJournal
@@ -60,6 +61,8 @@ from trades.side_books import shadow_plan, side_books
 ENSEMBLE = "ensemble"
 ReplayLayerMaker = Callable[[Configuration, SimulatedOperator], "ReplayedLayer"]
 _REPLAY_GC_OBJECTS = 100_000
+# of the simulated operator, after a drawdown halt
+RESUME_AFTER_DAYS = 1
 
 
 def risk_limits(config: Configuration) -> RiskLimits:
@@ -113,6 +116,15 @@ def favourable_regimes(config: Configuration) -> dict[str, frozenset[Regime]]:
     return {rule.code: rule.favourable_regimes for rule in rule_sources(params, rules)}
 
 
+def guard(config: Configuration) -> Guard | None:
+    """Return what rests at the broker for each position; None where nothing does."""
+    trading = config.trading
+    if not trading.resting_stops:
+        return None
+    offset_bps = Decimal(repr(trading.stop_limit_offset_bps))
+    return Guard(order_type=OrderType(trading.protection), limit_offset_bps=offset_bps)
+
+
 def protection(
     config: Configuration,
     identity: RunIdentity,
@@ -121,10 +133,11 @@ def protection(
     named: Mapping[Key, tuple[int, int]] | None = None,
     watch: ProtectionWatch | None = None,
 ) -> Protection | None:
-    """Return what keeps a stop at the broker for each position; None where none is wanted."""
-    if not config.trading.resting_stops:
+    """Return what keeps an order at the broker for each position; None where none is wanted."""
+    kind = guard(config)
+    if kind is None:
         return None
-    return Protection(identity, instruments, named=named, watch=watch)
+    return Protection(identity, instruments, named=named, watch=watch, guard=kind)
 
 
 def entry_rules(config: Configuration) -> EntryRules:
@@ -133,6 +146,7 @@ def entry_rules(config: Configuration) -> EntryRules:
     return EntryRules(
         entry_type=EntryType(trading.entry_order),
         limit_offset_bps=Decimal(repr(trading.limit_offset_bps)),
+        max_slippage_bps=Decimal(repr(trading.entry_slippage_bps)),
         timeout_bars=trading.order_timeout_bars,
         reprice_times=trading.reprice_times,
     )
@@ -259,7 +273,7 @@ def replay(
     cash_quote: Decimal,
     reporter: Reporter,
     slippage_bps: Decimal = Decimal(0),
-    resume_after_days: int = 1,
+    resume_after_days: int = RESUME_AFTER_DAYS,
     seed: int = 1,
     evolve: bool = True,
     told: Callable[[str], None] = lambda _: None,
@@ -326,7 +340,7 @@ def replay(
                 instruments=instruments,
                 limits=limits,
                 slippage_bps=slippage_bps,
-                resting_stops=config.trading.resting_stops,
+                guard=guard(config),
                 entries=entry_rules(config),
             ),
             FailSafe(reporter.incident, lambda: 0.0),

@@ -9,42 +9,37 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
-import yaml
 from msgspec import Meta
 
 from engine.types.orders import OrderType
 from market.venues import VENUES, venue_of
+from notifications.core.config import Notifications
 from resources.core.config import OptimizerConfig
-from tradeplatform.configuration_errors import ConfigurationError, allowed_at, one_line
+from tradeplatform.configuration_accounts import each_account
+from tradeplatform.configuration_errors import ConfigurationError, allowed_at
+from tradeplatform.configuration_file import read_yaml, refuse_odd_values
+from tradeplatform.configuration_retention import Retention
 from trades.core.operating_limits import OperatingLimits
 
 PRACTICE = "practice"
 SHIPPED = Path(__file__).resolve().parent.parent / "config.yaml"
 STRATEGY_CODES = (
-    "ema-trend",
-    "fair-value-gap",
-    "continuation",
-    "range-reversion",
-    "breakout",
-    "ensemble",
-)
+    "ema-trend", "fair-value-gap", "continuation", "range-reversion", "breakout", "ensemble",
+)  # fmt: skip
 PREDICTOR_CODES = (
-    "online-linear",
-    "gradient-boosting",
-    "forest",
-    "neural-network",
-    "microstructure",
-)
+    "online-linear", "gradient-boosting", "forest", "neural-network", "microstructure",
+)  # fmt: skip
 
 Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
 PositiveFraction = Annotated[float, Meta(gt=0.0, le=1.0)]
 Positive = Annotated[float, Meta(gt=0.0, le=1e15)]
 Weight = Annotated[float, Meta(ge=0.1, le=2.0)]
+Asset = Annotated[str, Meta(pattern=r"^[A-Z0-9]{1,20}$")]
 Symbol = Annotated[str, Meta(pattern=r"^[A-Z0-9]{1,20}/[A-Z0-9]{1,20}$")]
 Timeframe = Literal[
     "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d"
@@ -105,14 +100,25 @@ class Trading(Section, frozen=True):
     """After this many bars an opinion is scored against what happened."""
     resting_stops: bool = True
     """Each position has a stop order at the broker; false: stops are judged at bars' closes."""
-    entry_order: Literal["market", "limit"] = "market"
+    protection: Literal["stop", "stop_limit", "take_profit"] = "stop"
+    """Which order rests for a position: an account can promise its coins once. The other price is
+    judged at bars' closes; with ``take_profit`` that is the stop."""
+    stop_limit_offset_bps: Annotated[float, Meta(ge=0.0, le=2_000.0)] = 50.0
+    """How far beyond its stop a stop-limit still sells; jumped over, it leaves at the market."""
+    entry_order: Literal["market", "limit", "ioc_limit"] = "market"
     limit_offset_bps: Annotated[float, Meta(ge=0.0, le=500.0)] = 0.0
     """How far on the better side of the close a limit order waits."""
+    entry_slippage_bps: Annotated[float, Meta(ge=0.0, le=500.0)] = 50.0
+    """What an ``ioc_limit`` entry pays at most beyond the close; the rest of it ends unfilled."""
     order_timeout_bars: Annotated[int, Meta(ge=1, le=500)] = 3
     """A limit order not filled after so many bars is cancelled, and what is left priced anew."""
     reprice_times: Annotated[int, Meta(ge=0, le=20)] = 2
 
     def __post_init__(self) -> None:
+        if self.protection != "stop" and not self.resting_stops:
+            raise ValueError(
+                f"protection was {self.protection} with resting_stops false, allowed: stop"
+            )
         if len(set(self.symbols)) != len(self.symbols):
             raise ValueError(f"symbols was {_listed(self.symbols)}, allowed: each symbol once")
         if len(quotes := {symbol.split("/")[1] for symbol in self.symbols}) > 1:
@@ -136,6 +142,9 @@ class Risk(Section, frozen=True):
     """Absolute ceiling of one order in quote currency; null leaves only the fraction."""
     max_strategy_exposure: PositiveFraction = 0.20
     max_gross_exposure: PositiveFraction = 0.60
+    max_group_exposure: PositiveFraction = 0.30
+    correlated_groups: dict[str, Annotated[tuple[Asset, ...], Meta(min_length=1)]] = {}
+    """Base assets that fall together, by a name of their own; each group is capped as one."""
     cash_reserve: Annotated[float, Meta(ge=0.0, lt=1.0)] = 0.10
     leverage: PositiveFraction = 1.0
     """Gross exposure over equity; spot, so never above 1."""
@@ -204,7 +213,7 @@ class Risk(Section, frozen=True):
                 f" 1 - max_gross_exposure = {1.0 - self.max_gross_exposure:g}"
             )
 
-    def values(self) -> dict[str, float | int | None]:
+    def values(self) -> dict[str, Any]:
         """Return the limits of decisions by their engine names; the order path's are apart."""
         return {k: v for k, v in msgspec.structs.asdict(self).items() if k not in _ORDER_PATH}
 
@@ -268,14 +277,17 @@ class Monitoring(Section, frozen=True):
             raise ValueError(f"monitoring.optimizer: {error}") from error
 
 
-class Notifications(Section, frozen=True):
-    """Which alerts leave the machine; addresses come from the environment."""
+class AccountSettings(Section, frozen=True):
+    """What one of several accounts has otherwise than the sections of the same names above."""
 
-    minimum_severity: Literal["info", "warning", "critical"] = "warning"
+    exchange: dict[str, Any] = {}
+    trading: dict[str, Any] = {}
+    risk: dict[str, Any] = {}
+    strategies: dict[str, Any] = {}
 
 
 class Configuration(Section, frozen=True):
-    """The whole file. Every key is optional."""
+    """All that one account goes by. Every key is optional."""
 
     exchange: Exchange = Exchange()
     trading: Trading = Trading()
@@ -285,6 +297,9 @@ class Configuration(Section, frozen=True):
     optimization: Optimization = Optimization()
     monitoring: Monitoring = Monitoring()
     notifications: Notifications = Notifications()
+    retention: Retention = Retention()
+    accounts: dict[str, AccountSettings] = {}
+    """Of several accounts: as read from the file, all of them; of one beside ``main``, itself."""
 
     def __post_init__(self) -> None:
         _known("strategies", self.strategies, STRATEGY_CODES)
@@ -303,18 +318,36 @@ class Configuration(Section, frozen=True):
     def predictor(self, code: str) -> PredictorSettings:
         return self.predictors.get(code, PredictorSettings())
 
+    @property
+    def is_apart(self) -> bool:
+        """True for an account beside ``main``: its keys and its worker are its own."""
+        return bool(self.accounts)
+
     def digest(self) -> str:
         """Return the SHA-256 of the effective configuration, comments and order left out."""
-        return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
+        return hashlib.sha256(msgspec.json.encode(self.as_json(), order="sorted")).hexdigest()
 
     def as_json(self) -> dict[str, Any]:
-        """Return plain values, as stored with a run."""
+        """Return plain values, as stored with a run; nothing of accounts where there is one."""
         plain: dict[str, Any] = msgspec.to_builtins(self)
+        if not self.accounts:
+            del plain["accounts"]
         return plain
 
 
 def load(path: Path | str) -> Configuration:
-    """Read and check one configuration file; only the shipped ``config.yaml`` may be absent.
+    """Return what the account ``main`` goes by, and with it all that is one for the installation.
+
+    Raises:
+        ConfigurationError: as ``load_accounts``.
+    """
+    return load_accounts(path)[0]
+
+
+def load_accounts(path: Path | str) -> tuple[Configuration, ...]:
+    """Read and check one configuration file; return what each account goes by, ``main`` first.
+
+    Only the shipped ``config.yaml`` may be absent.
 
     Raises:
         ConfigurationError: one line naming the file, the key, its value and what is allowed.
@@ -322,29 +355,34 @@ def load(path: Path | str) -> Configuration:
     path = Path(path)
     if not path.exists():
         if path == SHIPPED:
-            return Configuration()
+            return (Configuration(),)
         raise ConfigurationError(f"{path}: file was not there, allowed: an existing file")
-    try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506
-    except (yaml.YAMLError, UnicodeDecodeError, OSError, ValueError) as error:
-        raise ConfigurationError(
-            f"{path}: file was not readable as YAML ({one_line(error)}), allowed: UTF-8 YAML"
-        ) from error
-    return from_mapping({} if raw is None else raw, source=str(path))
+    raw = read_yaml(path)
+    if not isinstance(raw, dict) or raw.get("accounts") is None:
+        return (from_mapping(raw, source=str(path)),)
+    return tuple(
+        from_mapping(one, source=f"{path}: accounts.{name}")
+        for name, one in each_account(raw, source=str(path)).items()
+    )
+
+
+def practice_of(accounts: Iterable[Configuration]) -> tuple[Configuration, ...]:
+    """Return the accounts on the practice exchange, which share one market: that of the first."""
+    return tuple(config for config in accounts if config.exchange.id == PRACTICE)
 
 
 def from_mapping(raw: object, *, source: str) -> Configuration:
-    """Check plain values; ``source`` is the name that errors carry.
+    """Check plain values of one account; ``source`` is the name that errors carry.
 
     Raises:
-        ConfigurationError: as ``load``.
+        ConfigurationError: as ``load_accounts``.
     """
     if not isinstance(raw, dict):
         raise ConfigurationError(
             f"{source}: file was {type(raw).__name__}, allowed: a mapping of"
             f" {_listed(Configuration.__struct_fields__)}"
         )
-    _refuse_odd_values(raw, source, "")
+    refuse_odd_values(raw, source, "")
     # a section whose keys are all commented out reads as null: nothing was said in it
     raw = {key: {} if value is None else value for key, value in raw.items()}
     try:
@@ -353,30 +391,3 @@ def from_mapping(raw: object, *, source: str) -> Configuration:
         raise ConfigurationError(
             f"{source}: {allowed_at(Configuration, raw, str(error))}"
         ) from error
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """Safe YAML that refuses a key written twice: the second would silently win."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[object] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, str):
-                raise ValueError(f"line {key_node.start_mark.line + 1}: key {key!r} was not text")
-            if key in seen:
-                raise ValueError(f"line {key_node.start_mark.line + 1}: key {key} was there twice")
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-def _refuse_odd_values(value: object, source: str, path: str) -> None:
-    """Refuse what a range check lets pass: NaN and the infinities."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            _refuse_odd_values(inner, source, f"{path}.{key}" if path else str(key))
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            _refuse_odd_values(inner, source, f"{path}[{index}]")
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise ConfigurationError(f"{source}: {path} was {value}, allowed: a finite number")

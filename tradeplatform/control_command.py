@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import getpass
 from argparse import ArgumentParser
+from collections.abc import Mapping
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
 from engine.ports import TradingState
 from monitoring.services import control_change
+from tradeplatform.arguments import add_account
 from trades import halt_file
 from trades.errors import ControlRefused
 from trades.kill_switch import changed_or_left
-from trades.services import GLOBAL_SCOPE
+from trades.scopes import GLOBAL_SCOPE, confined
+
+
+def scope_given(options: Mapping[str, Any]) -> str:
+    """Return the scope that was asked for, confined to the account where one is named.
+
+    An unknown account is refused by whoever sets the scope, and the halt of one whose database
+    does not answer is left as a file all the same.
+    """
+    scope, account = str(options["scope"]), options["account"]
+    return scope if account is None else confined(account, scope)
 
 
 class ControlCommand(BaseCommand):
@@ -22,16 +34,17 @@ class ControlCommand(BaseCommand):
     state: TradingState
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        add_account(parser, "left out: every account")
         parser.add_argument("--reason", required=True, help="kept in the audit log")
         parser.add_argument(
             "--scope",
             default=GLOBAL_SCOPE,
-            help="global (left out), strategy:CODE or symbol:SYMBOL",
+            help="global (left out), strategy:CODE or symbol:SYMBOL; with --account, of it alone",
         )
 
     def handle(self, **options: Any) -> None:
-        scope, asked = options["scope"], self.state.value
-        told = {"scope": scope, "actor": f"command:{getpass.getuser()}"[:120]}
+        scope, asked = scope_given(options), self.state.value
+        told: dict[str, Any] = {"scope": scope, "actor": f"command:{getpass.getuser()}"[:120]}
         try:
             changed = changed_or_left(
                 lambda: control_change(state=asked, reason=options["reason"], **told),

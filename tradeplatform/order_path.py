@@ -15,6 +15,7 @@ from trades.brokers.ccxt_live import VenueBroker
 from trades.brokers.paper import StoredPaperBroker
 from trades.brokers.send_checks import SendChecks
 from trades.brokers.venue_client import VenueClient
+from trades.ceilings import stored_ceilings
 from trades.clock_guard import ClockGuard
 from trades.core.operating_limits import OperatingLimits
 from trades.gate import DatabaseGatekeeper
@@ -65,6 +66,7 @@ def order_path(
             limits,
             operating,
             clock=(lambda: None) if is_virtual else clock,
+            ceilings=stored_ceilings,
         ),
         limits=operating,
     )

@@ -25,8 +25,10 @@ from market.preflight import Finding, OrderSizes, Subject, Verdict, venue_findin
 from market.venues import venue_of
 from tradeplatform import bootstrap
 from tradeplatform.addresses import without_password
-from tradeplatform.configuration import PRACTICE, Configuration
-from tradeplatform.processes import EXCHANGE_KEYS, PRACTICE_SECRETS
+from tradeplatform.configuration import PRACTICE, Configuration, practice_of
+from tradeplatform.configuration_accounts import MAIN
+from tradeplatform.credentials import key_variables
+from tradeplatform.processes import practice_keys
 from tradeplatform.supervisor import PRACTICE_FILE
 from tradeplatform.venue import PRACTICE_PROTOCOL, venue_budget, venue_client
 from trades.errors import RunRefused
@@ -59,11 +61,12 @@ class Report:
 
 
 def preflight_run(config: Configuration, *, actor: str) -> Report:
-    """Make every check once and keep the answer in the audit log, where the page reads it.
+    """Make every check of one account once and keep the answer in the audit log, where the page
+    reads it.
 
     Nothing is kept where the database is one of the reds.
     """
-    own = _own_findings(config)
+    own = own_findings(config)
     report = Report((*own, *_venue_findings(config)))
     if any(f.name == "database" and f.verdict is Verdict.RED for f in own):
         return report
@@ -72,10 +75,15 @@ def preflight_run(config: Configuration, *, actor: str) -> Report:
             actor=actor,
             action=ACTION,
             object_type="venue",
-            object_id=config.exchange.id,
+            object_id=_object_id(config),
             after=report.as_json(),
         )
     return report
+
+
+def _object_id(config: Configuration) -> str:
+    exchange = config.exchange
+    return f"{exchange.id} {exchange.account}" if config.is_apart else exchange.id
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +95,21 @@ class StoredReport:
     document: Mapping[str, Any]
 
 
-def preflight_last() -> StoredReport | None:
-    """Return the last preflight, None where there was none."""
-    event = audit_list(action=ACTION).first()
+def preflight_last(account: str = MAIN) -> StoredReport | None:
+    """Return the last preflight of one account, None where there was none."""
+    of_any = audit_list(action=ACTION)
+    found = (
+        of_any.exclude(object_id__contains=" ")
+        if account == MAIN
+        else of_any.filter(object_id__endswith=f" {account}")
+    )
+    event = found.first()
     return None if event is None else StoredReport(event.at, event.actor, event.after or {})
 
 
-def adopt_practice_address() -> None:
-    """Learn from a running platform where its practice exchange is, for a command beside it."""
+def adopt_practice_address(accounts: Iterable[Configuration]) -> None:
+    """Learn from a running platform where its practice exchange is and what signs there, for a
+    command beside it."""
     if settings.PRACTICE_URL:
         return
     path = settings.VAR_DIR / "run" / PRACTICE_FILE
@@ -102,10 +117,12 @@ def adopt_practice_address() -> None:
         return
     addresses = orjson.loads(path.read_bytes())
     settings.PRACTICE_URL = addresses.get("TRADEPLATFORM_PRACTICE_URL", "")
-    for ours, venues in zip(EXCHANGE_KEYS, PRACTICE_SECRETS, strict=True):
-        file = Path(settings.VAR_DIR) / venues.lower()
-        if file.exists():
-            os.environ[ours] = file.read_text().strip()
+    for config in practice_of(accounts):
+        ours = key_variables(config.exchange.account, is_apart=config.is_apart)
+        for mine, venues in zip(ours, practice_keys(config), strict=False):
+            file = Path(settings.VAR_DIR) / venues.lower()
+            if file.exists():
+                os.environ[mine] = file.read_text().strip()
 
 
 def order_sizes(limits: RiskLimits) -> OrderSizes:
@@ -133,6 +150,7 @@ def _venue_findings(config: Configuration) -> Iterable[Finding]:
             # practice trades what the practice exchange lists: files decide the symbols
             symbols=() if is_practice else config.trading.symbols,
             sizes=order_sizes(bootstrap.risk_limits(config)),
+            key_names=key_variables(config.exchange.account, is_apart=config.is_apart),
             needs_key=config.trading.mode != Mode.PAPER.value,
             wants_sandbox=config.exchange.sandbox,
             is_virtual_clock=is_practice,
@@ -140,7 +158,8 @@ def _venue_findings(config: Configuration) -> Iterable[Finding]:
     )
 
 
-def _own_findings(config: Configuration) -> list[Finding]:
+def own_findings(config: Configuration) -> list[Finding]:
+    """Return what needs no venue: the mode against the armed setting, database and broker."""
     return [_armed(config), _database(), _redis()]
 
 

@@ -19,8 +19,14 @@ from pathlib import Path
 import redis
 from django.conf import settings
 
-from monitoring.models import Alert, Heartbeat, Severity
-from monitoring.services import alert_raise, alert_resolve, heartbeat, incident_record
+from monitoring.models import Alert, Severity
+from monitoring.services import (
+    alert_raise,
+    alert_resolve,
+    heartbeat,
+    heartbeat_forget,
+    incident_record,
+)
 from tradeplatform.supervisor import ENDS_FILE
 from tradeplatform.watchdog import EVERY_S
 
@@ -73,9 +79,7 @@ def probes(environment: Mapping[str, str]) -> dict[str, Probe]:
 
 def forget_the_unasked(asked: Mapping[str, Probe]) -> None:
     """Drop what an earlier start asked and this one does not: it would be late for ever."""
-    for component in sorted(set(PROBED) - set(asked)):
-        Heartbeat.objects.filter(component=component).delete()
-        alert_resolve(dedupe_key=f"heartbeat:{component}")
+    heartbeat_forget(sorted(set(PROBED) - set(asked)))
 
 
 def ask(asked: Mapping[str, Probe], now: datetime) -> list[str]:

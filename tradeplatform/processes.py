@@ -6,26 +6,28 @@ import hashlib
 import json
 import os
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tradeplatform.configuration import PRACTICE, Configuration
+from tradeplatform.configuration import Configuration, practice_of
+from tradeplatform.credentials import key_variables
 from tradeplatform.supervisor import ChildSpec
+from trades.queues import queue_of
 
 LOOPBACK = "127.0.0.1"
 # The trading worker signs with these; the practice exchange accepts the first two under its own
 # names and knows no passphrase.
 EXCHANGE_KEYS = ("TRADEPLATFORM_EXCHANGE_KEY", "TRADEPLATFORM_EXCHANGE_SECRET")
-EXCHANGE_SECRETS = (
-    *EXCHANGE_KEYS,
-    "TRADEPLATFORM_EXCHANGE_PASSPHRASE",
-    "TRADEPLATFORM_MASTER_KEY",
-    "TRADEPLATFORM_MASTER_KEY_FILE",
-)
+MASTER_KEYS = ("TRADEPLATFORM_MASTER_KEY", "TRADEPLATFORM_MASTER_KEY_FILE")
+EXCHANGE_SECRETS = (*EXCHANGE_KEYS, "TRADEPLATFORM_EXCHANGE_PASSPHRASE", *MASTER_KEYS)
+# How the variables of accounts' own keys begin.
+NAMED_KEYS = tuple(f"TRADEPLATFORM_EXCHANGE_{word}__" for word in ("KEY", "SECRET", "PASSPHRASE"))
 PRACTICE_SECRETS = ("PRACTICE_API_KEY", "PRACTICE_API_SECRET")
 # Queues of the general worker; ``trading`` has workers of its own, so that nothing delays it.
 GENERAL_QUEUES = "io,optimization,research,celery"
 FILE = {"kind": "file"}
+NOTIFIER = "notifier"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +46,28 @@ class Options:
     practice_admin_port: int
 
 
+def account_keys(config: Configuration) -> tuple[str, ...]:
+    """Return the variables that sign for one account, master keys included: what its own worker
+    inherits and no other's."""
+    account = config.exchange.account
+    named = key_variables(account, is_apart=True)
+    return (*named, *MASTER_KEYS) if config.is_apart else (*EXCHANGE_SECRETS, *named)
+
+
+def every_key(accounts: Sequence[Configuration]) -> tuple[str, ...]:
+    """Return the variables of all accounts' keys, and of accounts the file does not have."""
+    known = [name for config in accounts for name in account_keys(config)]
+    found = [name for name in os.environ if name.startswith(NAMED_KEYS)]
+    return tuple(dict.fromkeys([*known, *sorted(found)]))
+
+
+def practice_keys(config: Configuration) -> tuple[str, str]:
+    """Return the variables by which the practice exchange knows an account's key and secret."""
+    ending = f"__{config.exchange.account.upper().replace('-', '_')}" if config.is_apart else ""
+    key, secret = (f"{name}{ending}" for name in PRACTICE_SECRETS)
+    return key, secret
+
+
 def practice_state_dir(config: Configuration, options: Options) -> Path:
     """Return where the practice exchange keeps its ledger: one folder a market.
 
@@ -60,49 +84,47 @@ def practice_state_dir(config: Configuration, options: Options) -> Path:
     return options.var_dir / "practice" / digest[:12]
 
 
-def environment(config: Configuration, options: Options) -> dict[str, str]:
+def environment(
+    config: Configuration, options: Options, others: Sequence[Configuration] = ()
+) -> dict[str, str]:
     """Return the variables every child gets besides those of ``up`` itself."""
     variables = {
         # two learning libraries that each take every core are slower than one core each
         "OMP_NUM_THREADS": "1",
         "TRADEPLATFORM_PORT": str(options.port),
     }
-    if config.exchange.id == PRACTICE:
+    if practice := practice_of((config, *others)):
         variables["TRADEPLATFORM_PRACTICE_URL"] = f"http://{LOOPBACK}:{options.practice_port}"
         variables["TRADEPLATFORM_PRACTICE_ADMIN_URL"] = (
             f"http://{LOOPBACK}:{options.practice_admin_port}"
         )
-        variables["TRADEPLATFORM_PRACTICE_MARKET"] = practice_state_dir(config, options).name
+        variables["TRADEPLATFORM_PRACTICE_MARKET"] = practice_state_dir(practice[0], options).name
     return variables
 
 
-def children(config: Configuration, options: Options) -> tuple[ChildSpec, ...]:
-    """Return the plan's children in the order of the page ``READY`` prints."""
+def children(
+    config: Configuration, options: Options, others: Sequence[Configuration] = ()
+) -> tuple[ChildSpec, ...]:
+    """Return the plan's children in the order of the page ``READY`` prints.
+
+    ``config`` is that of ``main``, ``others`` those of the accounts beside it. Each account's run
+    is opened by a child of its own and traded by a worker of its own, so that a venue that does
+    not answer keeps no other account from trading.
+    """
+    accounts = (config, *others)
     specs: list[ChildSpec] = []
     base: tuple[str, ...] = ()
     if options.redis_server is not None and options.redis_socket is not None:
         specs.append(_redis(options.redis_server, options.redis_socket))
         base = ("redis",)
     market: tuple[str, ...] = ()
-    if config.exchange.id == PRACTICE:
-        specs.append(_practice(config, options))
+    if practice := practice_of(accounts):
+        specs.append(_practice(practice, options))
         market = ("exchange",)
-    specs.append(
-        ChildSpec(
-            name="run",
-            argv=_manage("ensure_run"),
-            about="opens the trading run",
-            after=base + market,
-            private=EXCHANGE_SECRETS,
-            once=True,
-        )
-    )
+    specs.extend(_run(account, accounts, base + market) for account in accounts)
     specs.append(_web(options, base))
-    for number in range(1, options.workers + 1):
-        name = "trading" if options.workers == 1 else f"trading{number}"
-        # a session built before the run was ensured would trade by the configuration of before
-        after = (*base, "run")
-        specs.append(_worker(name, "trading", 1, after, private=EXCHANGE_SECRETS))
+    for account in accounts:
+        specs.extend(_trading(account, options, base))
     specs.append(_worker("general", GENERAL_QUEUES, 1, base))
     specs.append(_beat(base))
     specs.append(
@@ -114,7 +136,51 @@ def children(config: Configuration, options: Options) -> tuple[ChildSpec, ...]:
             ready=FILE,
         )
     )
+    if config.notifications.is_wanted:
+        specs.append(_notifier(config, base))
     return tuple(specs)
+
+
+def _notifier(config: Configuration, after: tuple[str, ...]) -> ChildSpec:
+    return ChildSpec(
+        name=NOTIFIER,
+        argv=_manage("notifier"),
+        about="tells people what happened; trading never waits for it",
+        after=after,
+        ready=FILE,
+        # addresses of channels are its secrets alone
+        private=config.notifications.secret_names(),
+    )
+
+
+def _run(
+    config: Configuration, accounts: Sequence[Configuration], after: tuple[str, ...]
+) -> ChildSpec:
+    account = config.exchange.account
+    which = ("--account", account) if len(accounts) > 1 else ()
+    return ChildSpec(
+        name=_run_name(config),
+        argv=_manage("ensure_run", *which),
+        about="opens the trading run",
+        after=after,
+        # all of them: two accounts with one key are refused here
+        private=every_key(accounts),
+        once=True,
+    )
+
+
+def _run_name(config: Configuration) -> str:
+    return f"run.{config.exchange.account}" if config.is_apart else "run"
+
+
+def _trading(config: Configuration, options: Options, base: tuple[str, ...]) -> Iterator[ChildSpec]:
+    # a session built before the run was ensured would trade by the configuration of before
+    after = (*base, _run_name(config))
+    queue = queue_of(config.exchange.account, config.as_json())
+    n_workers = 1 if config.is_apart else options.workers
+    for number in range(1, n_workers + 1):
+        name = queue if n_workers == 1 else f"{queue}{number}"
+        yield _worker(name, queue, 1, after, private=account_keys(config))
 
 
 def as_json(specs: tuple[ChildSpec, ...]) -> list[dict[str, object]]:
@@ -141,7 +207,8 @@ def _redis(server: str, socket_path: Path) -> ChildSpec:
     )
 
 
-def _practice(config: Configuration, options: Options) -> ChildSpec:
+def _practice(accounts: Sequence[Configuration], options: Options) -> ChildSpec:
+    config = accounts[0]
     state = practice_state_dir(config, options)
     argv: list[str] = [sys.executable, "-m", "market.practice"]
     argv += ["--port", str(options.practice_port), "--admin-port", str(options.practice_admin_port)]
@@ -152,12 +219,15 @@ def _practice(config: Configuration, options: Options) -> ChildSpec:
     else:
         argv += ["--symbols", ",".join(config.trading.symbols)]
         argv += ["--timeframe", config.trading.timeframe]
+    for other in accounts:
+        if other.is_apart:
+            argv += ["--account", f"{other.exchange.account}={other.trading.cash:.15g}"]
     return ChildSpec(
         name="exchange",
         argv=tuple(argv),
         about=f"practice exchange, simulated, on port {options.practice_port}",
         ready={"kind": "http", "url": f"http://{LOOPBACK}:{options.practice_port}/api/v3/ping"},
-        private=PRACTICE_SECRETS,
+        private=tuple(name for one in accounts for name in practice_keys(one)),
         stop_tier=2,
         stop_timeout_s=1.5,
     )

@@ -24,12 +24,17 @@ def protection_of(
     instruments: Mapping[str, Instrument],
     watch: RunWatch,
 ) -> Protection | None:
-    """Return what keeps stops at the run's broker; a venue that takes none is told of, and stops
-    are judged at closes there."""
+    """Return what keeps stops, or targets, at the run's broker; a venue that takes none is told of,
+    and stops are judged at closes there, as they are where it is the target that rests."""
     has_stops = run.mode == Mode.PAPER or venue_of(client.id).has_stops
     watch.stops_can_rest(has_stops or not config.trading.resting_stops, client.id)
     if not has_stops:
         return None
+    kind = bootstrap.guard(config)
     return bootstrap.protection(
-        config, identity, instruments, named=books.newest_stops(run), watch=watch
+        config,
+        identity,
+        instruments,
+        named=books.newest_stops(run),
+        watch=None if kind is None or kind.is_target else watch,
     )

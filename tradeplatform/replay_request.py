@@ -1,11 +1,11 @@
-"""What a replay on the command line is asked to do: files, span, sources, money."""
+"""What a replay is asked to do: files or candles, span, sources, money; and what it tells."""
 
 from __future__ import annotations
 
 import resource
 import sys
 from argparse import ArgumentParser
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
@@ -13,9 +13,13 @@ from typing import Any
 
 from django.conf import settings
 
+from engine.types.bars import BarColumns
+from engine.types.decisions import JsonValue
 from market.sources.history import History, HistorySource, load_history
 from research.core.journal import MemoryJournal
+from research.core.report import Market, Terms, report_document
 from research.core.result import ReplayResult, replay_result
+from research.core.traced_journal import ReportJournal
 from tradeplatform import bootstrap
 from tradeplatform.configuration import PREDICTOR_CODES, STRATEGY_CODES, Configuration, load
 from tradeplatform.configuration_errors import ConfigurationError
@@ -23,6 +27,9 @@ from tradeplatform.layer import replay_layer
 from tradeplatform.reporters import LogReporter
 
 PROGRESS_EVERY = 50_000
+# bars between two words to whoever may stop the replay
+TOLD_EVERY = 200
+Progress = Callable[[int, int], None]
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -62,10 +69,19 @@ class ReplayRequest:
         )
 
     def run(
-        self, *, with_layer: bool, journal: type[MemoryJournal] = MemoryJournal, label: str = ""
+        self,
+        *,
+        with_layer: bool,
+        journal: type[MemoryJournal] = MemoryJournal,
+        label: str = "",
+        progress: Progress | None = None,
     ) -> tuple[bootstrap.Replay, ReplayResult]:
-        """Replay everything and return the wiring, with what it journalled, and the result."""
-        source = self.source()
+        """Replay everything and return the wiring, with what it journalled, and the result.
+
+        ``progress`` hears (bars done, bars in all) every few hundred bars and may raise to stop;
+        without it, lines go to standard error.
+        """
+        source, total = self.source(), len(self.source())
         wiring = bootstrap.replay(
             bootstrap.with_layer(self.config, with_layer),
             source,
@@ -77,7 +93,10 @@ class ReplayRequest:
             told=lambda line: _say(f"{label}{line}"),
             journal_kind=journal,
         )
-        elapsed_s = wiring.run(PROGRESS_EVERY, _progress(label, len(source)))
+        if progress is None:
+            elapsed_s = wiring.run(PROGRESS_EVERY, _progress(label, total))
+        else:
+            elapsed_s = wiring.run(TOLD_EVERY, lambda done: progress(done, total))
         return wiring, replay_result(
             wiring.journal,
             starting_cash=str(self.cash_quote),
@@ -87,17 +106,56 @@ class ReplayRequest:
             layer=None if wiring.layer is None else wiring.layer.summary(),
         )
 
+    def report(self, wiring: bootstrap.Replay, result: ReplayResult) -> dict[str, JsonValue]:
+        """Return the report's document of a finished replay that kept a ``ReportJournal``."""
+        journal = report_journal(wiring)
+        source = wiring.source
+        bars = {symbol: self._replayed(source, symbol) for symbol in source.instruments}
+        return report_document(
+            result,
+            journal,
+            Market(bars, source.instruments, source.timeframe_ms),
+            Terms(
+                cash_quote=float(self.cash_quote),
+                slippage_bps=float(self.slippage_bps),
+                has_book=self.book_seed is not None,
+                resume_after_days=bootstrap.RESUME_AFTER_DAYS,
+                seed=self.seed,
+                entry_order=self.config.trading.entry_order,
+            ),
+        )
 
-def read_request(options: Mapping[str, Any]) -> ReplayRequest:
-    """Check the options and read the files.
+    @staticmethod
+    def _replayed(source: HistorySource, symbol: str) -> BarColumns:
+        """Return the bars that were events, without the warm-up before them."""
+        bars = source.columns(symbol)
+        return bars.rows(source.first_row(symbol), len(bars))
+
+
+def report_journal(wiring: bootstrap.Replay) -> ReportJournal:
+    """Return the journal of a replay that was run for a report."""
+    journal = wiring.journal
+    if not isinstance(journal, ReportJournal):
+        raise TypeError(f"a report needs its own journal, was {type(journal).__name__}")
+    return journal
+
+
+def read_request(
+    options: Mapping[str, Any], history: History | None = None, symbols: Sequence[str] = ()
+) -> ReplayRequest:
+    """Check the options and read the files, or take a ``history`` that was read elsewhere.
+
+    ``symbols`` chooses among those of the history; empty means all.
 
     Raises:
         ConfigurationError, DataError, StrategyError: one line that names the option or file.
     """
     config = _narrowed(load(options["config"] or settings.CONFIG_FILE), options)
-    history = load_history(
-        options["data"], symbol=options["symbol"], timeframe=options["timeframe"]
-    )
+    if history is None:
+        history = load_history(
+            options["data"], symbol=options["symbol"], timeframe=options["timeframe"]
+        )
+    history = _of_symbols(history, symbols)
     from_ms, to_ms = (_moment(f"--{end}", options[f"{end}_iso"]) for end in ("from", "to"))
     if from_ms is not None and to_ms is not None and from_ms >= to_ms:
         raise ConfigurationError(
@@ -119,6 +177,25 @@ def read_request(options: Mapping[str, Any]) -> ReplayRequest:
             f" {options['to_iso'] or 'the last'}, {_span(history)}"
         )
     return request
+
+
+def _of_symbols(history: History, symbols: Sequence[str]) -> History:
+    for symbol in symbols:
+        if symbol not in history.bars:
+            raise ConfigurationError(
+                f"symbols had {symbol}, the files hold {', '.join(history.bars)}"
+            )
+    chosen = [symbol for symbol in history.bars if not symbols or symbol in symbols]
+    quotes = sorted({history.instruments[symbol].quote for symbol in chosen})
+    if len(quotes) > 1:
+        raise ConfigurationError(
+            f"symbols were quoted in {', '.join(quotes)}, allowed: one quote currency"
+        )
+    return History(
+        {symbol: history.bars[symbol] for symbol in chosen},
+        {symbol: history.instruments[symbol] for symbol in chosen},
+        history.timeframe_ms,
+    )
 
 
 def _span(history: History) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from urllib.request import urlopen
@@ -27,12 +28,18 @@ from monitoring.layer import layer
 from strategies.core.registry import parameter_defaults
 from strategies.services import StrategyDefinition, strategies_ensure
 from tradeplatform.configuration import PRACTICE, STRATEGY_CODES, Configuration
-from tradeplatform.credentials import exchange_credentials
-from tradeplatform.venue import venue_budget, venue_client, venue_code
+from tradeplatform.venue import (
+    credentials_of,
+    key_name,
+    venue_budget,
+    venue_client,
+    venue_code,
+)
 from trades.brokers.venue_client import VenueClient
 from trades.errors import RunRefused
 from trades.lease import lease_reserve
 from trades.models import Mode, TradingRun
+from trades.records import moment
 from trades.services import run_end, run_start
 
 _DESCRIPTIONS = {
@@ -60,8 +67,13 @@ def strategy_definitions(config: Configuration) -> list[StrategyDefinition]:
     ]
 
 
-def run_ensure(config: Configuration, *, actor: str) -> TradingRun:
+def run_ensure(
+    config: Configuration, *, actor: str, shared: Configuration | None = None
+) -> TradingRun:
     """Return the open run of the configured venue and account, opening one where there is none.
+
+    ``shared`` is the configuration of ``main``, given for an account beside it: the strategies'
+    rows are one set for the installation, and the layer's section is taken over with ``main``.
 
     An open run goes on: a changed configuration is taken over and audited (D-31), and so is its
     section of the optimization layer, which the web may change too: the later act wins.
@@ -72,18 +84,19 @@ def run_ensure(config: Configuration, *, actor: str) -> TradingRun:
         SourceUnavailable, DataError: the venue did not answer, or lists no such symbol.
     """
     _check_mode(config)
-    layer().adopt_file(msgspec.to_builtins(config.optimization))
-    strategies_ensure(strategy_definitions(config))
+    if shared is None:
+        layer().adopt_file(msgspec.to_builtins(config.optimization))
+    strategies_ensure(strategy_definitions(shared or config))
     client = venue_client(config)
     if config.trading.mode == Mode.LIVE.value and not config.exchange.sandbox:
         _refuse_withdrawing_key(config, client)
     timeframe: str = config.trading.timeframe
     symbols = list(config.trading.symbols)
+    budget = venue_budget(config)
     if config.exchange.id == PRACTICE:
-        client.load_markets()
+        VenueClient(client, budget=budget).load()
         symbols = sorted(client.symbols)
         timeframe = timeframe_from_ms(_practice_timeframe_ms() or timeframe_to_ms(timeframe))
-    budget = venue_budget(config)
     source = CcxtPollSource(client, symbols, timeframe, budget=budget)
     instruments = source.instruments()
     venue = venue_code(config)
@@ -93,10 +106,13 @@ def run_ensure(config: Configuration, *, actor: str) -> TradingRun:
         # the session keeps the rest when it starts; until then the first chart is not empty
         candles_backfill(venue=venue, symbol=symbol, bars=source.history(symbol, CHART_BARS))
     quote = instruments[symbols[0]].quote
-    balances = {quote: Decimal(str(config.trading.cash))}
+    balances, read_at = {quote: Decimal(str(config.trading.cash))}, None
     if config.trading.mode != Mode.PAPER.value:
-        balances = VenueClient(client, budget=budget).balances()
-    run = _open(config, venue, symbols, timeframe_ms, quote, balances, actor)
+        account = VenueClient(client, budget=budget)
+        # what comes between the two is told of as a difference; the other way round it would be
+        # booked twice
+        balances, read_at = account.balances(), moment(account.venue_ms())
+    run = _open(config, venue, symbols, timeframe_ms, quote, balances, read_at, actor)
     lease_reserve(run=run, code_version=settings.CODE_VERSION)
     return run
 
@@ -120,8 +136,8 @@ def _check_mode(config: Configuration) -> None:
         raise RunRefused(
             "trading.mode was live and TRADEPLATFORM_LIVE_ARMED was not true; live needs both"
         )
-    if not exchange_credentials(config.exchange.id, config.exchange.account).key:
-        raise RunRefused("trading.mode was live and TRADEPLATFORM_EXCHANGE_KEY was not set")
+    if not credentials_of(config).key:
+        raise RunRefused(f"trading.mode was live and {key_name(config)} was not set")
 
 
 def _refuse_withdrawing_key(config: Configuration, client: Any) -> None:
@@ -136,7 +152,7 @@ def _refuse_withdrawing_key(config: Configuration, client: Any) -> None:
         raise SourceUnavailable(f"the venue did not say what the key may do: {rights}")
     if rights.may_withdraw:
         raise RunRefused(
-            "TRADEPLATFORM_EXCHANGE_KEY may withdraw, allowed: a key that reads and trades only"
+            f"{key_name(config)} may withdraw, allowed: a key that reads and trades only"
         )
 
 
@@ -147,6 +163,7 @@ def _open(
     timeframe_ms: int,
     quote: str,
     balances: Mapping[str, Decimal],
+    read_at: datetime | None,
     actor: str,
 ) -> TradingRun:
     wanted: dict[str, Any] = {"symbols": symbols, "timeframe_ms": timeframe_ms}
@@ -163,6 +180,7 @@ def _open(
                 quote=quote,
                 starting_cash_quote=balances.get(quote, Decimal(0)),
                 opening_balances=balances,
+                balances_at=read_at,
                 config=config.as_json(),
                 config_digest=config.digest(),
                 code_version=settings.CODE_VERSION,

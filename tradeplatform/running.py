@@ -49,6 +49,7 @@ from tradeplatform.venue import venue_budget, venue_client
 from tradeplatform.watch import RunWatch
 from trades import books, records
 from trades.brokers.venue_client import VenueClient
+from trades.ceilings import stored_ceilings
 from trades.core.operating_limits import OperatingLimits
 from trades.dead_man import DeadMan
 from trades.deployment import limits_of_deployment
@@ -167,6 +168,7 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
         instruments=instruments,
         entries=EntryDesk(bootstrap.entry_rules(config), identity, instruments),
         resumed=books.resumed(run),
+        ceilings=stored_ceilings,
     )
     asked = StoredInstructions(run)
     session = TradingSession(
@@ -194,8 +196,9 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
                 identity=identity,
                 instruments=instruments,
                 limits=limits,
-                resting_stops=config.trading.resting_stops,
+                guard=bootstrap.guard(config),
                 entries=bootstrap.entry_rules(config),
+                ceilings=stored_ceilings,
             ),
             FailSafe(watch.incident, time.monotonic),
             state.get("side_books", {}),

@@ -56,6 +56,7 @@ INSTALLED_APPS = [
     "research",
     "resources",
     "monitoring",
+    "notifications",
     "tradeplatform",
 ]
 
@@ -164,6 +165,10 @@ def beat_every(task: str, seconds: float) -> dict[str, object]:
     return {"task": task, "schedule": seconds, "options": {"queue": queue, "expires": seconds}}
 
 
+def daily(task: str) -> dict[str, object]:
+    return {"task": task, "schedule": 86_400.0, "options": {"queue": "io", "expires": 3600}}
+
+
 # A knock carries nothing and may be lost: it expires before the next one (D-34, D-41).
 CELERY_BEAT_SCHEDULE = {
     "advance due runs": {
@@ -191,10 +196,17 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 10.0,
         "options": {"queue": "io", "expires": 10},
     },
-    "write down the audit's head": {
-        "task": "accounts.tasks.audit_head_export",
-        "schedule": 86_400.0,
-        "options": {"queue": "io", "expires": 3600},
+    "write down the audit's head": daily("accounts.tasks.audit_head_export"),
+    "delete what is past its days": daily("tradeplatform.tasks.retention_due"),
+    "start replays that wait": {
+        "task": "research.tasks.replays_due",
+        "schedule": 3.0,
+        "options": {"queue": "research", "expires": 3},
+    },
+    "start sweeps that wait": {
+        "task": "research.tasks.sweeps_due",
+        "schedule": 5.0,
+        "options": {"queue": "research", "expires": 5},
     },
     "train what is due": {
         "task": "strategies.tasks.train_due",
@@ -365,6 +377,8 @@ CONFIG_FILE = env.config_file()
 PRACTICE_URL = env.text("TRADEPLATFORM_PRACTICE_URL")
 # Without this a live run is refused, whatever the database says.
 LIVE_ARMED = env.boolean("TRADEPLATFORM_LIVE_ARMED", False)
+# freqtrade's read-only API under /freqtrade/api/v1/, for its client and its page (D-37).
+FREQTRADE_API = env.boolean("TRADEPLATFORM_FREQTRADE_API", False)
 LEASE_SECONDS = 15
 CODE_VERSION = code_version(BASE_DIR)
 INSTALLATION_ID = env.installation_id(VAR_DIR)
@@ -375,6 +389,14 @@ RESOURCES_LEVERS = "tradeplatform.resource_levers.PlatformLevers"
 # What may be emptied when memory is short: ``module:function`` of functools' caches.
 RESOURCES_CACHES = ("market.sources.grid:grid_of",)
 SLOW_QUERY_MS = 200.0
+# Files that replays may read: candles of our own, and the folder of recorded markets.
+RESEARCH_DATA_FOLDERS = [VAR_DIR / "candles"]
+if _named := env.text("TRADEPLATFORM_MARKET_DATA"):
+    # recorded markets keep their candles apart from books and trades, which no replay reads
+    _candles = Path(_named) / "ohlcv"
+    RESEARCH_DATA_FOLDERS.append(_candles if _candles.is_dir() else Path(_named))
+# What the process of a replay may allocate; above it the replay fails and nothing else does.
+RESEARCH_MEMORY_MB = 3_000
 
 # --- the optimization layer: without these three lines, and without its folder, the platform trades
 # as before (OPT-01)

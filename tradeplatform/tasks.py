@@ -7,16 +7,25 @@ from django.conf import settings
 from django.utils import timezone
 
 from monitoring.services import heartbeat
-from tradeplatform.configuration import load
+from tradeplatform.configuration import load, load_accounts
+from tradeplatform.configuration_accounts import MAIN
 from tradeplatform.invariants import invariants_run
 from tradeplatform.preflight import preflight_run
+from tradeplatform.retention import retention_run
 from tradeplatform.self_assessment import banner
+from tradeplatform.several_accounts import account_named
 from tradeplatform.watchdog import HEARTBEAT_EVERY_S
 
 
 @shared_task(acks_late=False, ignore_result=True, soft_time_limit=20, time_limit=30)
 def heartbeat_trading() -> None:
     _beat("trading")
+
+
+@shared_task(acks_late=False, ignore_result=True, soft_time_limit=20, time_limit=30)
+def heartbeat_account(queue: str) -> None:
+    """Of the worker of one account beside ``main``; it is named as its queue."""
+    _beat(queue)
 
 
 @shared_task(acks_late=False, ignore_result=True, soft_time_limit=20, time_limit=30)
@@ -36,10 +45,16 @@ def self_assessment_due() -> bool:
     return banner(timezone.now())
 
 
+@shared_task(ignore_result=True, soft_time_limit=240, time_limit=300)
+def retention_due() -> dict[str, int]:
+    """Delete what is past its days; losing or repeating a knock is free."""
+    return retention_run(load(settings.CONFIG_FILE), now=timezone.now())
+
+
 @shared_task(ignore_result=True, soft_time_limit=25, time_limit=30)
-def preflight(actor: str) -> None:
-    """Run where the keys are: in a trading worker, and nowhere else (SEC-31)."""
-    preflight_run(load(settings.CONFIG_FILE), actor=actor)
+def preflight(actor: str, account: str = MAIN) -> None:
+    """Run where the keys are: in the account's trading worker, and nowhere else (SEC-31)."""
+    preflight_run(account_named(load_accounts(settings.CONFIG_FILE), account), actor=actor)
 
 
 def _beat(component: str) -> None:

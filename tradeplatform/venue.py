@@ -7,11 +7,17 @@ from typing import Any
 
 from django.conf import settings
 
+from accounts.exchange_keys import Credentials
 from market.ccxt_client import build_client
 from market.rate_budget import PRACTICE_LIMITS, Budget, SharedBudget
 from market.venues import venue_of
 from tradeplatform.configuration import PRACTICE, Configuration
-from tradeplatform.credentials import ExchangeKeyRefused, exchange_credentials
+from tradeplatform.configuration_accounts import MAIN
+from tradeplatform.credentials import (
+    ExchangeKeyRefused,
+    exchange_credentials,
+    key_variables,
+)
 from tradeplatform.timed_budget import TimedBudget
 from trades.errors import RunRefused
 
@@ -26,7 +32,7 @@ def venue_client(config: Configuration) -> Any:
         DataError: a sandbox is configured and the venue has none.
     """
     try:
-        found = exchange_credentials(config.exchange.id, config.exchange.account)
+        found = credentials_of(config)
     except ExchangeKeyRefused as error:
         raise RunRefused(str(error)) from error
     credentials: dict[str, Any] = {
@@ -52,6 +58,21 @@ def venue_client(config: Configuration) -> Any:
     )
 
 
+def credentials_of(config: Configuration) -> Credentials:
+    """Return what signs orders of the configured account.
+
+    Raises:
+        ExchangeKeyRefused: a sealed key that cannot be opened here.
+    """
+    exchange = config.exchange
+    return exchange_credentials(exchange.id, exchange.account, is_apart=config.is_apart)
+
+
+def key_name(config: Configuration) -> str:
+    """Return the variable of the account's key, as what is said of it names it."""
+    return key_variables(config.exchange.account, is_apart=config.is_apart)[0]
+
+
 def venue_code(config: Configuration) -> str:
     """Return the name rows use: the exchange, its sandbox, or the practice exchange's market."""
     if config.exchange.id != PRACTICE:
@@ -61,8 +82,10 @@ def venue_code(config: Configuration) -> str:
 
 
 def venue_budget(config: Configuration) -> Budget:
-    """Return the request budget that every process of this account shares."""
+    """Return the request budget that every process and every account at this venue shares: a venue
+    counts what comes from one address, and its ban hits all that trades from there (I-22)."""
     is_practice = config.exchange.id == PRACTICE
     limits = PRACTICE_LIMITS if is_practice else venue_of(config.exchange.id).limits
-    scope = f"{venue_code(config)}:{config.exchange.account}"
+    whose = MAIN if config.is_apart else config.exchange.account
+    scope = f"{venue_code(config)}:{whose}"
     return TimedBudget(SharedBudget(settings.REDIS_URL, limits, scope))

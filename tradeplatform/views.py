@@ -10,8 +10,12 @@ from kombu.exceptions import OperationalError
 
 from accounts.models import Scope
 from accounts.pages import needs
+from monitoring.selectors import account_choices
+from tradeplatform.configuration_accounts import MAIN
 from tradeplatform.preflight import preflight_last
 from tradeplatform.tasks import preflight
+from trades.queues import TRADING, queue_of
+from trades.selectors import run_open_list
 
 # A check that nobody took up by then is not made: its answer would be about another moment.
 EXPIRES_S = 60
@@ -20,19 +24,29 @@ EXPIRES_S = 60
 @require_GET
 @needs(Scope.READ)
 def preflight_page(request: HttpRequest) -> HttpResponse:
-    """Show the last preflight."""
-    return render(
-        request, "tradeplatform/preflight.html", {"page": "preflight", "last": preflight_last()}
-    )
+    """Show the last preflight of each account."""
+    accounts = [choice["account"] for choice in account_choices()] or [MAIN]
+    reports = [(account, preflight_last(account)) for account in accounts]
+    context = {"page": "preflight", "reports": reports, "is_several": len(accounts) > 1}
+    return render(request, "tradeplatform/preflight.html", context)
 
 
 @require_POST
 @needs(Scope.OPERATE)
 def preflight_start(request: HttpRequest) -> HttpResponse:
-    """Ask a trading worker for a preflight; its answer shows when the page is loaded again."""
+    """Ask the account's trading worker for a preflight; its answer shows when the page is loaded
+    again."""
+    account = request.POST.get("account", MAIN)
+    run = next((run for run in run_open_list() if run.account == account), None)
+    if run is None and account != MAIN:
+        messages.error(request, f"There is no open run of an account {account[:40]!r}.")
+        return redirect("preflight")
     try:
         preflight.apply_async(
-            kwargs={"actor": request.user.get_username()}, expires=EXPIRES_S, retry=False
+            kwargs={"actor": request.user.get_username(), "account": account},
+            queue=TRADING if run is None else queue_of(account, run.config),
+            expires=EXPIRES_S,
+            retry=False,
         )
     except OperationalError:
         messages.error(

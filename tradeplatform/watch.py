@@ -21,7 +21,9 @@ from resources.counters import work
 from trades.alerts import UNPROTECTED
 from trades.alerts import Alert as TradeAlert
 from trades.models import TradingRun
+from trades.queues import is_apart
 from trades.runner import AdvanceSummary
+from trades.scopes import breaker_scope
 from trades.services import control_set
 
 logger = logging.getLogger(__name__)
@@ -81,6 +83,11 @@ class LayerWatch:
         incident_record(where=where, error=error)
 
 
+def loop_component(run: TradingRun) -> str:
+    """Return the name of a run's heartbeat: an account with a worker of its own has its own."""
+    return f"loop.{run.account}" if is_apart(run.config) else "loop"
+
+
 class RunWatch:
     """The loop's Watch, the engine's Reporter and the order path's Alarm in one."""
 
@@ -88,6 +95,7 @@ class RunWatch:
         self._run = run
         self._publisher = publisher
         self._run_code = str(run.code)
+        self._component = loop_component(run)
         # alerts of an earlier process may still be open
         self._is_down = True
         self._fills_failed = True
@@ -95,7 +103,7 @@ class RunWatch:
     def advanced(self, summary: AdvanceSummary) -> None:
         """Note useful work done, after it was done (F-025)."""
         heartbeat(
-            component="loop",
+            component=self._component,
             expected_every_s=LOOP_HEARTBEAT_S,
             code_version=settings.CODE_VERSION,
             detail=summary.as_dict(),
@@ -117,12 +125,11 @@ class RunWatch:
     def source_failed(self, error: SourceUnavailable) -> None:
         self._is_down = True
         TradingRun.objects.filter(pk=self._run.pk).update(last_error=str(error)[:500])
-        alert_raise(
+        self._raise(
             code="VENUE_UNAVAILABLE",
             severity=Severity.WARNING,
             text=f"the venue does not answer: {error}",
             dedupe_key=f"venue:{self._run_code}",
-            run_code=self._run_code,
         )
 
     def source_answered(self) -> None:
@@ -133,7 +140,7 @@ class RunWatch:
     def fills_answered(self) -> None:
         """Close the alert of fills that could not be read: they came, with all before them."""
         if self._fills_failed:
-            alert_resolve(dedupe_key=f"{FILLS_UNAVAILABLE}:{self._run.pk}")
+            alert_resolve(dedupe_key=self._key(FILLS_UNAVAILABLE, str(self._run.pk)))
             self._fills_failed = False
 
     def stops_can_rest(self, can: bool, venue: str) -> None:
@@ -142,16 +149,19 @@ class RunWatch:
         if can:
             alert_resolve(dedupe_key=key)
             return
-        alert_raise(
+        self._raise(
             code=NO_RESTING_STOPS,
             severity=Severity.WARNING,
             text=f"{venue} takes no stop orders from us: stops are judged at each bar's close",
             dedupe_key=key,
-            run_code=self._run_code,
         )
 
     def no_countdown(self, reason: str) -> None:
-        """Tell that resting entries outlive us at the venue, should we fall silent now (CTL-14)."""
+        """Tell that resting entries outlive us at the venue, should we fall silent now (CTL-14);
+        an empty reason ends it."""
+        if not reason:
+            alert_resolve(dedupe_key=self._key("NO_COUNTDOWN", self._run_code))
+            return
         text = f"the venue's countdown could not be set: {reason}"
         self.alarm(TradeAlert("NO_COUNTDOWN", self._run_code, text))
 
@@ -162,13 +172,18 @@ class RunWatch:
         rows = AlertRow.objects.filter(dedupe_key__startswith=prefix, resolved_at__isnull=True)
         for key in set(rows.values_list("dedupe_key", flat=True)) - texts.keys():
             alert_resolve(dedupe_key=key)
+        refused = AlertRow.objects.filter(
+            code="STOP_REFUSED", run_code=self._run_code, resolved_at__isnull=True
+        )
+        bare = {self._key("STOP_REFUSED", f"{strategy} {symbol}") for strategy, symbol in found}
+        for key in set(refused.values_list("dedupe_key", flat=True)) - bare:
+            alert_resolve(dedupe_key=key)
         for key, text in texts.items():
-            alert_raise(
+            self._raise(
                 code=UNPROTECTED,
                 severity=Severity.WARNING,
                 text=f"{key.removeprefix(prefix)} has no stop at the venue: {text}",
                 dedupe_key=key,
-                run_code=self._run_code,
             )
 
     def alarm(self, alert: TradeAlert) -> None:
@@ -177,22 +192,39 @@ class RunWatch:
             self._fills_failed = True
         stops = alert.brake is not None or alert.code in BREAKER_CODES
         severity = Severity.CRITICAL if stops else Severity.WARNING
-        alert_raise(
+        self._raise(
             code=alert.code,
             severity=severity,
             text=alert.text,
-            dedupe_key=f"{alert.code}:{alert.subject}",
-            run_code=self._run_code,
+            dedupe_key=self._key(alert.code, alert.subject),
         )
         if alert.brake is not None:
             control_set(
-                scope=alert.scope,
+                scope=breaker_scope(self._run, alert.scope),
                 state=alert.brake,
                 actor="breaker",
                 reason=alert.text,
                 reason_code=alert.code,
                 is_breaker=True,
             )
+
+    def _raise(self, *, code: str, severity: str, text: str, dedupe_key: str) -> None:
+        """Raise an alert of this run; that of an account beside ``main`` says whose it is."""
+        whose = f"account {self._run.account}: " if is_apart(self._run.config) else ""
+        alert_raise(
+            code=code,
+            severity=severity,
+            text=f"{whose}{text}",
+            dedupe_key=dedupe_key,
+            run_code=self._run_code,
+        )
+
+    def _key(self, code: str, subject: str) -> str:
+        """Return by what a repeated finding is known; accounts have findings of their own, a
+        breaker's names its account already."""
+        is_own = is_apart(self._run.config) and code not in BREAKER_CODES
+        whose = f"{self._run.account}:" if is_own else ""
+        return f"{code}:{whose}{subject}"
 
     def control_changed(self, scope: str, state: TradingState, reason: str) -> None:
         """Tell the screens; a scope that trades again needs nobody any more."""

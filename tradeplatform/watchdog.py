@@ -32,7 +32,9 @@ COMPONENT = "watchdog"
 # What the others may need to come up beside us before their silence counts.
 STARTING_S = 30.0
 # Only these are ended when silent; for the others an alert is all that helps.
-RESTARTABLE = ("trading", "general")
+RESTARTABLE = ("trading", "general", "notifier")
+# The workers of accounts beside ``main`` are named as their queues.
+OF_AN_ACCOUNT = "trading."
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,11 @@ def end_child(run_dir: Path, prefix: str, up_for_s: float = 0.0) -> list[int]:
         return []
     ended = []
     for name, pid in sorted(known.items()):
-        if pid is None or name.rstrip("0123456789") != prefix:
+        # workers of one queue are numbered; an account's name may end in a digit itself
+        is_named = name == prefix or (
+            not prefix.startswith(OF_AN_ACCOUNT) and name.rstrip("0123456789") == prefix
+        )
+        if pid is None or not is_named:
             continue
         try:
             process = psutil.Process(pid)
@@ -154,4 +160,5 @@ class Watchdog:
         limit_s = self._limits.restart_silent_after_seconds
         ended_at = self._silence.ended_at.get(component)
         rested = ended_at is None or self._monotonic() - ended_at >= limit_s
-        return component in RESTARTABLE and age_s >= limit_s and rested
+        is_worker = component in RESTARTABLE or component.startswith(OF_AN_ACCOUNT)
+        return is_worker and age_s >= limit_s and rested

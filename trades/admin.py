@@ -18,6 +18,7 @@ from accounts.admin_tools import (
     pretty_json,
 )
 from trades import models
+from trades import request_admin as request_admin
 from trades.stored import analysis_document, decision_document
 
 

@@ -41,7 +41,8 @@ class DeadMan:
         told: Callable[[str], None],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``told`` hears of a countdown that could not be started or ended."""
+        """``told`` hears why a countdown could not be started or ended, once per reason, and an
+        empty text when it can be again."""
         self._run_id = run_id
         self._venue = venue
         self._told = told
@@ -49,6 +50,7 @@ class DeadMan:
         # where an entry rested when the process before this one died, its countdown may go on
         self._is_running = self._entry_rests()
         self._due_at_s = monotonic()
+        self._failure = ""
 
     def beat(self) -> None:
         if not self._venue.can_count_down:
@@ -59,10 +61,12 @@ class DeadMan:
         # one that is not wanted any more ends at once: a stop may rest by now
         if is_wanted and self._monotonic() < self._due_at_s:
             return
-        failed = self._venue.cancel_all_after(COUNTDOWN_S if is_wanted else 0.0)
-        if failed:
+        failure = self._venue.cancel_all_after(COUNTDOWN_S if is_wanted else 0.0)
+        if failure != self._failure:
+            self._failure = failure
+            self._told(failure)
+        if failure:
             # a countdown that goes on by itself ends entries only: asked again at the next beat
-            self._told(failed)
             return
         self._is_running = is_wanted
         self._due_at_s = self._monotonic() + (BEAT_S if is_wanted else 0.0)
@@ -71,9 +75,12 @@ class DeadMan:
         if not self._entry_rests():
             return False
         # the account may be shared by runs, and a stop without an answer may rest all the same
-        venue = models.TradingRun.objects.filter(pk=self._run_id).values("venue")
+        ours = models.TradingRun.objects.get(pk=self._run_id)
         protective = models.Order.objects.filter(
-            run__venue__in=venue, purpose=Purpose.EXIT, status__in=AT_THE_VENUE
+            run__venue=ours.venue,
+            run__account=ours.account,
+            purpose=Purpose.EXIT,
+            status__in=AT_THE_VENUE,
         )
         return not protective.exclude(order_type=OrderType.MARKET.value).exists()
 

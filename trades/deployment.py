@@ -14,7 +14,12 @@ from trades.alerts import Alarm, Alert
 from trades.core.operating_limits import OperatingLimits
 
 FIRST_WEEK = timedelta(days=7)
-_SCALED = ("max_position_size", "max_strategy_exposure", "max_gross_exposure")
+_SCALED = (
+    "max_position_size",
+    "max_strategy_exposure",
+    "max_group_exposure",
+    "max_gross_exposure",
+)
 _SIMULATED = (models.Mode.PAPER,)
 
 

@@ -63,6 +63,19 @@ class PreviewStale(RequestRefused):
     reason_code = "preview_stale"
 
 
+class CeilingRefused(Refused):
+    """A hard ceiling that cannot be changed as asked; the message says why."""
+
+    status = 400
+    reason_code = "ceiling_refused"
+
+
+class CeilingRaised(CeilingRefused):
+    """A ceiling that would let more be risked, asked for by who may only lower it."""
+
+    reason_code = "ceiling_raised"
+
+
 class LockRefused(Refused):
     """A lock on entries that cannot be set or lifted as asked; the message says why."""
 

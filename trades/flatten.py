@@ -24,8 +24,9 @@ from trades.models import (
     TradingRun,
 )
 from trades.requests import ask, checked_reason
+from trades.scopes import GLOBAL_SCOPE, account_scope, scopes_over, split
 from trades.selectors import Position, position_list
-from trades.services import GLOBAL_SCOPE, check_scope, control_set
+from trades.services import check_scope, control_set
 
 GOOD_FOR_S = 120
 _SALT = "trades.flatten"
@@ -98,7 +99,7 @@ def flatten_confirm(*, scope: str, token: str, actor: str, reason: str) -> list[
         known = OperatorRequest.objects.filter(actor=actor, payload__group=nonce)
         if known.exists():
             return list(known.order_by("pk"))
-        runs = _open_runs()
+        runs = _open_runs(scope)
         if not runs:
             raise RequestRefused("no run is open, there is nothing to flatten")
         control_set(
@@ -146,15 +147,19 @@ def _check(scope: str) -> None:
         check_scope(scope)
     except ControlRefused as error:
         raise RequestRefused(str(error)) from error
-    kind, _, symbol = scope.partition(":")
+    account, inner = split(scope)
+    kind, _, symbol = inner.partition(":")
     if kind == "symbol" and _by_hand(symbol):
         raise RequestRefused(
             f"{symbol} has trades made by hand that are not booked: what is held there is not "
             "known; book them first"
         )
-    above = ControlState.objects.filter(scope=GLOBAL_SCOPE, state=TradingState.HALTED).first()
-    if scope != GLOBAL_SCOPE and above is not None:
-        raise RequestRefused(f"global was HALTED ({above.reason}), allowed: a flatten of global")
+    wider = {GLOBAL_SCOPE, *([account_scope(account)] if account else [])} - {scope}
+    above = ControlState.objects.filter(scope__in=wider, state=TradingState.HALTED).first()
+    if above is not None:
+        raise RequestRefused(
+            f"{above.scope} was HALTED ({above.reason}), allowed: a flatten of {above.scope}"
+        )
 
 
 def _by_hand(symbol: str) -> bool:
@@ -162,17 +167,19 @@ def _by_hand(symbol: str) -> bool:
     return rows.filter(run__ended_at__isnull=True).exists()
 
 
-def _open_runs() -> list[TradingRun]:
+def _open_runs(scope: str) -> list[TradingRun]:
     runs = TradingRun.objects.filter(ended_at__isnull=True).exclude(mode=Mode.REPLAY)
+    if account := split(scope)[0]:
+        runs = runs.filter(account=account)
     return list(runs.order_by("pk"))
 
 
 def _held(scope: str) -> list[tuple[TradingRun, Position]]:
     return [
         (run, held)
-        for run in _open_runs()
+        for run in _open_runs(scope)
         for held in position_list(run=run)
-        if scope in (GLOBAL_SCOPE, f"strategy:{held.strategy}", f"symbol:{held.symbol}")
+        if scope in scopes_over(run.account, held.symbol, held.strategy)
     ]
 
 
@@ -182,12 +189,12 @@ def _closing(run: TradingRun, held: Position, scope: str) -> Closing:
     if row is not None and held.notional_quote is not None:
         fee = held.notional_quote * row.taker_fee_fraction
         result = (held.unrealised_pnl_quote or ZERO) - fee
-    return Closing(run, held, fee, result, _hindrance(held, scope))
+    return Closing(run, held, fee, result, _hindrance(run, held, scope))
 
 
-def _hindrance(held: Position, scope: str) -> str:
+def _hindrance(run: TradingRun, held: Position, scope: str) -> str:
     """Say why a flatten of ``scope`` would leave this one open; empty where it would not."""
-    others = {f"strategy:{held.strategy}", f"symbol:{held.symbol}"} - {scope}
+    others = {*scopes_over(run.account, held.symbol, held.strategy)} - {GLOBAL_SCOPE, scope}
     row = ControlState.objects.filter(scope__in=others, state=TradingState.HALTED).first()
     return "" if row is None else f"{row.scope} is HALTED: {row.reason}"
 

@@ -14,7 +14,8 @@ from strategies.models import Strategy
 from trades.alerts import Alert, ControlWatch
 from trades.locks import lock_standing
 from trades.models import ControlEvent, ControlState, EntryLock, Order, TradingRun
-from trades.services import GLOBAL_SCOPE, RELEASED, control_release_due, control_set
+from trades.scopes import GLOBAL_SCOPE, breaker_scope, of_account, scopes_over
+from trades.services import RELEASED, control_release_due, control_set
 
 # Breakers whose measure starts anew when a person resets them.
 FORGIVEN = frozenset({"MAX_DRAWDOWN", "LOSS_STREAK", "OVERFILL", "OVERSOLD", *REPEATED})
@@ -43,7 +44,7 @@ class DatabaseGatekeeper:
 
     def observe(self, now_ms: int) -> None:
         now = datetime.fromtimestamp(now_ms / 1000, UTC)
-        control_release_due(now)
+        control_release_due(now, self._run)
         rows = list(ControlState.objects.all())
         states = {r.scope: (TradingState(r.state), r.reason) for r in rows}
         for scope, (state, reason) in states.items():
@@ -52,7 +53,7 @@ class DatabaseGatekeeper:
         self._states = states
         epoch = sum(r.epoch for r in rows)
         if epoch != self._epoch:
-            self._resets = _resets_by_scope()
+            self._resets = of_account(_resets_by_scope(), self._run.account)
         self._epoch = epoch
         self._statuses = {
             code: StrategyStatus(status)
@@ -93,6 +94,7 @@ class DatabaseGatekeeper:
         scope: str = GLOBAL_SCOPE,
     ) -> None:
         at = datetime.fromtimestamp(at_ms / 1000, UTC)
+        scope = breaker_scope(self._run, scope)
         row = control_set(
             scope=scope,
             state=state,
@@ -120,7 +122,7 @@ class DatabaseGatekeeper:
     def _worst(self, symbol: str, strategy: str) -> tuple[TradingState, str]:
         found = [
             self._states.get(scope, (TradingState.ACTIVE, ""))
-            for scope in (GLOBAL_SCOPE, f"symbol:{symbol}", f"strategy:{strategy}")
+            for scope in scopes_over(self._run.account, symbol, strategy)
         ]
         found.extend((TradingState.REDUCING, hold) for hold in self._holds)
         return max(found, key=lambda item: item[0].severity)

@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
+
+from django.utils import timezone
 
 from engine.ports import TradingState
 from engine.types.orders import Cause, OrderStatus, Purpose
-from trades import halt_file, models
+from trades import halt_file, models, oms
+from trades.alerts import Alert
+from trades.core.operating_limits import OperatingLimits
 from trades.send_rules import scopes_of
+
+REJECTIONS_TO_HALT = 10
+REJECTIONS_WINDOW = timedelta(minutes=10)
+
+
+def judged_refusal(run_id: int, message: str, limits: OperatingLimits) -> Alert | None:
+    """Return the brake that the refusals of lately call for, None where one more is no pattern
+    (CTL-17); ``message`` is the newest one's."""
+    if oms.rejected_in_a_row(run_id, REJECTIONS_TO_HALT):
+        # REDUCING lets exits go on, and it is exits that are refused: only a halt ends this
+        text = f"{REJECTIONS_TO_HALT} orders in a row were refused, last: {message}"
+        return Alert("REJECTIONS_HALT", str(run_id), text, brake=TradingState.HALTED)
+    in_a_row, lately = limits.rejections_in_a_row, limits.rejections_in_10_minutes
+    if oms.rejected_in_a_row(run_id, in_a_row):
+        text = f"{in_a_row} orders in a row were refused, last: {message}"
+    elif rejected_since(run_id, timezone.now() - REJECTIONS_WINDOW) >= lately:
+        text = f"{lately} orders were refused within 10 minutes, last: {message}"
+    else:
+        return None
+    return Alert("REJECTIONS", str(run_id), text, brake=TradingState.REDUCING)
 
 
 def rejected_since(run_id: int, since: datetime) -> int:
@@ -25,7 +49,8 @@ def resting_entries_held(run_id: int) -> list[str]:
         run_id=run_id,
         purpose=Purpose.ENTRY,
         status__in=(OrderStatus.OPEN, OrderStatus.PARTIAL),
-    ).order_by("pk")
+    ).select_related("run")
+    resting = resting.order_by("pk")
     if not resting:
         return []
     held = set(

@@ -30,6 +30,7 @@ from trades.differences import judged_difference
 from trades.errors import VenueRefused
 from trades.failpoints import failpoint
 from trades.lease import Fence
+from trades.transfers import TransferWatch
 from trades.venue_rules import check_rules
 
 logger = logging.getLogger(__name__)
@@ -115,6 +116,7 @@ class RunReconciler:
         self._limits = limits
         self._due_at_s = monotonic()
         self._suspects: dict[str, Decimal] = {}
+        self._transfers = TransferWatch(run, client, fence, alarm, monotonic=monotonic)
 
     def run_if_due(self) -> None:
         """Reconcile at the first call, then on the timer; often while an order is unsettled, and
@@ -152,6 +154,7 @@ class RunReconciler:
             failpoint("recon.each_step")
         for symbol in self._run.symbols:
             self._look_for_foreign(symbol, report)
+        self._transfers.look_if_due()
         self._compare_balances(report)
         failpoint("recon.end")
         if report.is_complete and not self.is_reconciled():
@@ -189,7 +192,7 @@ class RunReconciler:
         (report.undecided if waits else report.resent).append(order.client_order_id)
 
     def _query(self, order: models.Order, report: ReconcileReport) -> None:
-        is_stop = order.order_type == OrderType.STOP
+        is_stop = OrderType(order.order_type).has_trigger
         word = self._client.order_by_client_id(order.symbol, order.client_order_id, is_stop=is_stop)
         if word is None:
             self._missed(order, report)
@@ -253,24 +256,30 @@ class RunReconciler:
             report.other_deployment = True
 
     def _compare_balances(self, report: ReconcileReport) -> None:
-        """Compare what our books hold with the venue; told at the second equal reading (F-061)."""
+        """Compare what our books hold with the venue; told at the second equal reading (F-061), and
+        not while a transfer that was seen waits to be booked."""
         # a stop that rests moves nothing; what it did unnoticed is booked before a second look
         moving = {
             order.symbol
             for order in oms.in_flight(self._run.pk)
-            if order.order_type != OrderType.STOP or order.status != OrderStatus.OPEN
+            if not OrderType(order.order_type).has_trigger or order.status != OrderStatus.OPEN
         }
         held = self._client.balances()
         expected = self._expected()
         quiet = [i for s, i in self._instruments.items() if s not in moving]
         seen: dict[str, Decimal] = {}
+        unsettled = self._transfers.unsettled_assets()
         for instrument in quiet:
             asset = instrument.base
+            if asset in unsettled:
+                continue
             difference = held.get(asset, oms.ZERO) - expected[asset]
             if abs(difference) <= instrument.lot_size:
                 continue
             seen[asset] = difference
-            if self._suspects.get(asset) == difference:
+            if self._suspects.get(asset) != difference:
+                self._transfers.soon()
+            else:
                 report.differences[asset] = difference
                 alert = judged_difference(self._run, instrument, difference, self._limits)
                 if alert is not None:

@@ -32,6 +32,7 @@ from trades.models import (
     RequestStatus,
     TradingRun,
 )
+from trades.scopes import scopes_over
 from trades.selectors import Position, position_list
 
 # An order or a stop that could not be placed within this long meets another market.
@@ -68,7 +69,7 @@ def request_close(
             f"quantity_base was {quantity_base}, allowed: at most {held.quantity_base}, "
             "which is held"
         )
-    _refuse_halted(strategy, symbol)
+    _refuse_halted(run, strategy, symbol)
     payload = {"quantity_base": _text(quantity_base), "fraction": _text(fraction)}
     return ask(
         run=run,
@@ -249,6 +250,37 @@ def ask(
     return row
 
 
+def request_withdraw(*, row: OperatorRequest, actor: str, reason: str) -> None:
+    """Take back a request that no worker has looked at yet.
+
+    Raises:
+        RequestRefused: no reason was given, or it is carried out already or has ended.
+    """
+    reason = checked_reason(reason)
+    with transaction.atomic():
+        waits = OperatorRequest.objects.filter(pk=row.pk, status=RequestStatus.WAITING)
+        changed = waits.exclude(kind=RequestKind.FLATTEN).update(
+            status=RequestStatus.REFUSED,
+            outcome=f"withdrawn by {actor}: {reason}",
+            decided_at=timezone.now(),
+        )
+        if not changed:
+            row.refresh_from_db()
+            raise RequestRefused(
+                f"request {row.pk} was a {row.kind} and {row.status}, allowed: one that waits and "
+                "is no flatten, which only a resume takes back"
+            )
+        audit_record(
+            actor=actor,
+            action="request.withdraw",
+            object_type="request",
+            object_id=str(row.pk),
+            reason=reason,
+            before={"status": RequestStatus.WAITING.value},
+            after={"status": RequestStatus.REFUSED.value},
+        )
+
+
 def checked_reason(reason: str) -> str:
     """Return a reason as it is stored.
 
@@ -302,8 +334,8 @@ def _asked_before(
     return row
 
 
-def _refuse_halted(strategy: str, symbol: str) -> None:
-    scopes = ("global", f"symbol:{symbol}", f"strategy:{strategy}")
+def _refuse_halted(run: TradingRun, strategy: str, symbol: str) -> None:
+    scopes = scopes_over(run.account, symbol, strategy)
     row = ControlState.objects.filter(scope__in=scopes, state=TradingState.HALTED).first()
     if row is not None:
         raise RequestRefused(

@@ -8,6 +8,7 @@ from engine.ports import StrategyStatus, TradingState
 from engine.types.orders import OrderStatus, Purpose, Rejection
 from strategies.models import Strategy
 from trades import halt_file, models
+from trades.scopes import scopes_over
 
 ZERO = Decimal(0)
 # Why an exit was denied: what it would take off is not there any more.
@@ -47,9 +48,9 @@ def refusal_of(order: models.Order, entries_held: str) -> Rejection | None:
     return None
 
 
-def scopes_of(order: models.Order) -> tuple[str, str, str]:
+def scopes_of(order: models.Order) -> tuple[str, ...]:
     """Return the scopes of the kill switch that an order stands in."""
-    return ("global", f"symbol:{order.symbol}", f"strategy:{order.strategy}")
+    return scopes_over(order.run.account, order.symbol, order.strategy)
 
 
 def reducible(order: models.Order) -> tuple[Decimal, Decimal]:

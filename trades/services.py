@@ -20,9 +20,11 @@ from market.models import Instrument
 from strategies.models import Strategy, TrainingJob
 from strategies.training import MANUAL, check_trainable, training_request
 from trades.errors import ControlRefused, EvolutionRefused, LooseningRefused
-from trades.models import ControlEvent, ControlState, EvolutionEvent, TradingRun
+from trades.models import ControlEvent, ControlState, EvolutionEvent, Mode, TradingRun
+from trades.queues import is_apart
+from trades.scopes import GLOBAL_SCOPE as GLOBAL_SCOPE  # named beside what sets it
+from trades.scopes import split
 
-GLOBAL_SCOPE = "global"
 RELEASED = "released"
 
 
@@ -44,7 +46,7 @@ def control_set(
     because workers read this row before each send (F-103).
 
     Args:
-        scope: ``global``, ``strategy:CODE`` or ``symbol:SYMBOL``.
+        scope: as in ``trades.scopes``.
         releases_at: venue time at which the state falls back to ACTIVE by itself.
         may_loosen: whether the caller may choose a milder state than the present one.
 
@@ -71,11 +73,18 @@ def control_set(
     return row
 
 
-def control_release_due(now: datetime) -> int:
-    """End states whose time has come (day-loss stops at the next UTC day); returns how many."""
+def control_release_due(now: datetime, run: TradingRun) -> int:
+    """End states whose time has come (day-loss stops at the next UTC day); returns how many.
+
+    ``now`` is the time of the run's venue, so it ends what this run's account announced and no
+    other's: a practice clock may be years ahead. Unconfined ones are those of ``main``.
+    """
     due = ControlState.objects.filter(releases_at__lte=now).exclude(state=TradingState.ACTIVE)
+    whose = (run.account,) if is_apart(run.config) else ("", run.account)
     released = 0
     for row in due:
+        if split(row.scope)[0] not in whose:
+            continue
         control_set(
             scope=row.scope,
             state=TradingState.ACTIVE,
@@ -102,11 +111,13 @@ def run_start(
     code_version: str,
     actor: str,
     opening_balances: Mapping[str, Decimal] = MappingProxyType({}),
+    balances_at: datetime | None = None,
 ) -> TradingRun:
     """Open a run, ending an open one of the same venue and account first.
 
     ``opening_balances`` is what the account holds of each asset now: what was there before the
-    run is no difference between its books and the venue (I-5).
+    run is no difference between its books and the venue (I-5). ``balances_at`` is when that was
+    read, by the venue's clock.
     """
     with transaction.atomic():
         now = timezone.now()
@@ -123,6 +134,7 @@ def run_start(
             quote=quote,
             starting_cash_quote=starting_cash_quote,
             opening_balances={a: str(held) for a, held in sorted(opening_balances.items())},
+            balances_at=balances_at,
             config=config,
             config_digest=config_digest,
             code_version=code_version,
@@ -231,15 +243,24 @@ def check_scope(scope: str) -> None:
     """Refuse a scope that switches nothing.
 
     Raises:
-        ControlRefused: it is none, or names a strategy or symbol that there is not.
+        ControlRefused: it is none, or names a strategy, symbol or account that there is not.
     """
-    kind, _, name = scope.partition(":")
-    if scope != GLOBAL_SCOPE and not (kind in ("strategy", "symbol") and name):
+    account, inner = split(scope)
+    if account or scope.startswith("account:"):
+        _check_known(scope, "account", account)
+    kind, _, name = inner.partition(":")
+    if inner == GLOBAL_SCOPE:
+        return
+    if not (kind in ("strategy", "symbol") and name):
         raise ControlRefused(
-            f"scope was {scope!r}, allowed: global, strategy:CODE or symbol:SYMBOL"
+            f"scope was {scope!r}, allowed: global, strategy:CODE, symbol:SYMBOL or account:NAME"
         )
+    _check_known(scope, kind, name)
+
+
+def _check_known(scope: str, kind: str, name: str) -> None:
     known = _known_scopes(kind)
-    if scope != GLOBAL_SCOPE and name not in known:
+    if name not in known:
         raise ControlRefused(
             f"scope was {scope!r}, allowed: global, or {kind}: with one of {', '.join(known)}"
         )
@@ -262,14 +283,19 @@ def _is_leaving(row: ControlState, reason_code: str) -> bool:
 
 
 def _known_scopes(kind: str) -> list[str]:
-    """Return the strategies or symbols there are: a switch on a misspelt name switches nothing."""
+    """Return the strategies, symbols or accounts there are: a switch on a misspelt name switches
+    nothing."""
     if kind == "strategy":
         return sorted(Strategy.objects.values_list("code", flat=True))
     if kind == "symbol":
         runs = TradingRun.objects.filter(ended_at__isnull=True).values_list("symbols", flat=True)
         listed = Instrument.objects.values_list("symbol", flat=True)
         return sorted({*listed, *(symbol for symbols in runs for symbol in symbols)})
-    return []
+    accounts = TradingRun.objects.filter(ended_at__isnull=True).exclude(mode=Mode.REPLAY)
+    # what was stopped and is gone since may be resumed all the same
+    stopped = ControlState.objects.filter(scope__startswith="account:")
+    gone = (split(scope)[0] for scope in stopped.values_list("scope", flat=True))
+    return sorted({*accounts.values_list("account", flat=True), *gone})
 
 
 def _record_change(row: ControlState, before: TradingState, actor: str, reason: str) -> None:

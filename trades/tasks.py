@@ -7,7 +7,7 @@ from typing import Any
 
 from celery import shared_task
 
-from trades.models import TradingRun
+from trades.queues import TRADING, runs_by_queue
 from trades.retention import retention_run
 from trades.runner import Runner, build_runner
 
@@ -20,8 +20,12 @@ def _runner() -> Runner:
 
 @shared_task(acks_late=False, ignore_result=True)
 def advance_due() -> int:
-    """Knock on every open run; losing, repeating or delaying a knock is free."""
-    run_ids = list(TradingRun.objects.filter(ended_at__isnull=True).values_list("pk", flat=True))
+    """Knock on every open run of this queue; losing, repeating or delaying a knock is free.
+
+    Runs of accounts with workers of their own are knocked on by beat itself: a worker that waits
+    for one account's venue must not be the one that passes on the others' knocks.
+    """
+    run_ids = [run_id for run_id, _, queue in runs_by_queue() if queue == TRADING]
     for run_id in run_ids:
         advance.apply_async((run_id,), expires=2)
     return len(run_ids)

@@ -105,7 +105,9 @@ def of_proposal(snapshot: Snapshot, proposal: Proposal, context: DecisionContext
     }
 
 
-def _plain(value: Decimal | int | None) -> JsonValue:
+def _plain(value: Decimal | int | tuple[tuple[str, tuple[str, ...]], ...] | None) -> JsonValue:
+    if isinstance(value, tuple):
+        return {name: list(members) for name, members in value}
     return str(value) if isinstance(value, Decimal) else value
 
 

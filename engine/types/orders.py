@@ -10,9 +10,34 @@ from engine.types.opinions import Side
 
 
 class OrderType(StrEnum):
+    """STOP and TAKE_PROFIT wait for a price and then sell at the market; STOP_LIMIT waits and then
+    rests at its limit. IOC_LIMIT takes at once what its limit allows, the rest ends."""
+
     MARKET = "market"
     LIMIT = "limit"
     STOP = "stop"
+    STOP_LIMIT = "stop_limit"
+    TAKE_PROFIT = "take_profit"
+    IOC_LIMIT = "ioc_limit"
+
+    @property
+    def has_trigger(self) -> bool:
+        """True where the order does nothing until a price is reached."""
+        return self in _TRIGGERED
+
+    @property
+    def has_limit(self) -> bool:
+        """True where the order never trades at a worse price than its limit."""
+        return self in _LIMITED
+
+    @property
+    def takes_at_once(self) -> bool:
+        """True where what is not taken at once never rests."""
+        return self in (OrderType.MARKET, OrderType.IOC_LIMIT)
+
+
+_TRIGGERED = frozenset({OrderType.STOP, OrderType.STOP_LIMIT, OrderType.TAKE_PROFIT})
+_LIMITED = frozenset({OrderType.LIMIT, OrderType.STOP_LIMIT, OrderType.IOC_LIMIT})
 
 
 class OrderStatus(StrEnum):
@@ -90,6 +115,19 @@ class OrderIntent:
     reason_code: str = ""
     cause: Cause = Cause.DECISION
     actor: str = ""
+
+    @property
+    def trigger_price(self) -> Decimal | None:
+        """The price the order waits for; None where it waits for none."""
+        if not self.order_type.has_trigger:
+            return None
+        is_target = self.order_type is OrderType.TAKE_PROFIT
+        return self.target_price if is_target else self.stop_price
+
+    @property
+    def is_resting_protection(self) -> bool:
+        """True for an order that only guards what is held: it gives way to every other exit."""
+        return self.cause is Cause.PROTECTION and self.order_type.has_trigger
 
     def remainder(self, filled_base: Decimal) -> OrderIntent:
         """Return the intent with what is left of its quantity after ``filled_base``."""

@@ -39,8 +39,10 @@ class MoveExits:
 
 @dataclass(frozen=True, slots=True)
 class Flatten:
-    """Close every position in ``scope`` (``global``, ``strategy:CODE``, ``symbol:SYMBOL``), then
-    halt it (D-28). ``legs`` is how many orders each (strategy, symbol) has had of it so far."""
+    """Close every position in ``scope`` (``global``, ``strategy:CODE``, ``symbol:SYMBOL``, or one
+    of them within this run's own account), then halt it (D-28). ``legs`` is how many orders each
+    (strategy, symbol) has had of it so far.
+    """
 
     request_id: str
     scope: str
@@ -49,12 +51,19 @@ class Flatten:
     legs: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     def covers(self, strategy: str, symbol: str) -> bool:
-        return self.scope in ("global", f"strategy:{strategy}", f"symbol:{symbol}")
+        return self.inside in ("global", f"strategy:{strategy}", f"symbol:{symbol}")
+
+    @property
+    def inside(self) -> str:
+        """The scope within the run's book: ``account:NAME`` is all of it."""
+        if not self.scope.startswith("account:"):
+            return self.scope
+        return self.scope.partition("/")[2] or "global"
 
     @property
     def judged_as(self) -> tuple[str, str]:
         """Symbol and strategy, one or none of them named, whose trading state is the scope's."""
-        kind, _, name = self.scope.partition(":")
+        kind, _, name = self.inside.partition(":")
         return (name if kind == "symbol" else "", name if kind == "strategy" else "")
 
 

@@ -21,7 +21,7 @@ from market.practice.server import RestDoor
 from market.practice.sockets import Sockets
 from market.practice.streams import Hub
 from market.practice.tape import HistoryTape, SyntheticTape, Tape
-from market.practice.venue import WARMUP_BARS, Venue, VenueSettings
+from market.practice.venue import WARMUP_BARS, OtherAccount, Venue, VenueSettings
 from market.sources.history import load_history
 from market.sources.instruments import timeframe_to_ms
 
@@ -44,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
         sys.stderr.write(f"port was not free: {error}\n")
         return 2
     finally:
-        venue.ledger.close()
+        venue.close()
     return 0
 
 
@@ -57,6 +57,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", nargs="*", default=[], metavar="FILE", help="candle files")
     parser.add_argument("--speed", type=float, default=1.0, help="bars a second; 0 = by hand")
     parser.add_argument("--cash", default="10000", help="of each quote asset, given once")
+    parser.add_argument(
+        "--account", action="append", default=[], metavar="NAME=CASH", help="one more account"
+    )
     parser.add_argument("--symbols", default="BTC/USDT,ETH/USDT", help="of the synthetic market")
     parser.add_argument("--timeframe", default="1m", help="of the synthetic market")
     parser.add_argument("--warmup-bars", type=int, default=WARMUP_BARS, help="history at the start")
@@ -65,12 +68,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _settings(options: argparse.Namespace) -> VenueSettings:
-    try:
-        cash = Decimal(options.cash)
-    except InvalidOperation:
-        raise DataError(f"--cash was {options.cash!r}, allowed: an amount") from None
-    if not cash.is_finite() or cash < 0:
-        raise DataError(f"--cash was {options.cash}, allowed: 0 or more")
+    cash = _cash("--cash", options.cash)
     if not 0.0 <= options.speed <= MAX_SPEED:
         raise DataError(f"--speed was {options.speed}, allowed: 0 to {MAX_SPEED:g}")
     if options.warmup_bars < 1:
@@ -86,7 +84,32 @@ def _settings(options: argparse.Namespace) -> VenueSettings:
         fee_in=FeeIn(options.fee_in),
         warmup_bars=options.warmup_bars,
         keys=keys,
+        others=tuple(_other(text) for text in options.account),
     )
+
+
+def _cash(name: str, text: str) -> Decimal:
+    try:
+        cash = Decimal(text)
+    except InvalidOperation:
+        raise DataError(f"{name} was {text!r}, allowed: an amount") from None
+    if not cash.is_finite() or cash < 0:
+        raise DataError(f"{name} was {text}, allowed: 0 or more")
+    return cash
+
+
+def _other(text: str) -> OtherAccount:
+    """Read NAME=CASH; the account's key and secret are in the environment."""
+    name, _, cash = text.partition("=")
+    ending = name.upper().replace("-", "_")
+    key = os.environ.get(f"PRACTICE_API_KEY__{ending}", "")
+    secret = os.environ.get(f"PRACTICE_API_SECRET__{ending}", "")
+    if not name or not key or not secret:
+        raise DataError(
+            f"--account was {text!r}, allowed: NAME=CASH with PRACTICE_API_KEY__NAME and"
+            " PRACTICE_API_SECRET__NAME set"
+        )
+    return OtherAccount(name, key, secret, _cash(f"cash of --account {name}", cash))
 
 
 def _tape(options: argparse.Namespace) -> Tape:

@@ -12,6 +12,7 @@ from uuid import uuid4
 from aiohttp import web
 
 from market.practice.exchange import Report
+from market.practice.ledger import Transfer
 from market.practice.private import freeze_balances
 from market.practice.problems import VenueError
 from market.practice.request import read_order
@@ -45,6 +46,7 @@ class AdminDoor:
         post("/trade", _endpoint(self._trade))
         post("/cancel", _endpoint(self._cancel))
         post("/balance", _endpoint(self._balance))
+        post("/transfer", _endpoint(self._transfer))
         post("/instrument", _endpoint(self._instrument))
         post("/rights", _endpoint(self._rights))
         return app
@@ -67,12 +69,20 @@ class AdminDoor:
         }
 
     def _ledger(self, body: Body) -> object:
-        ledger = self._venue.ledger
+        """What the venue itself has of every account, or of the one that is named; balances are
+        the first account's where none is."""
+        all_of_them = self._venue.ledgers().values()
+        ledgers = [self._seen(body).ledger] if "account" in body else all_of_them
+        held = self._seen(body).ledger.balances()
         return {
-            "orders": [asdict(order) for order in ledger.orders()],
-            "fills": [asdict(fill) for fill in ledger.fills()],
-            "balances": {asset: asdict(held) for asset, held in ledger.balances().items()},
+            "orders": [asdict(order) for ledger in ledgers for order in ledger.orders()],
+            "fills": [asdict(fill) for ledger in ledgers for fill in ledger.fills()],
+            "balances": {asset: asdict(balance) for asset, balance in held.items()},
         }
+
+    def _seen(self, body: Body) -> Venue:
+        """Return the venue as the account that is named sees it, else as the first does."""
+        return self._venue.named(str(body.get("account", "")))
 
     def _fault_list(self, body: Body) -> object:
         return {
@@ -120,35 +130,63 @@ class AdminDoor:
         """Place an order as the account's owner would by hand, outside the API."""
         params = {key: str(value) for key, value in body.items()}
         params.setdefault("type", "MARKET")
-        instrument = self._venue.exchange.instrument(str(body.get("symbol", "")).replace("/", ""))
-        clock = self._venue.clock
-        placed = self._venue.exchange.place(
+        seen = self._seen(body)
+        instrument = seen.exchange.instrument(str(body.get("symbol", "")).replace("/", ""))
+        clock = seen.clock
+        placed = seen.exchange.place(
             read_order(params, instrument, f"web_{uuid4().hex[:28]}"),
             close_ms=clock.close_ms,
             now_ms=clock.now_ms(),
             source="manual",
         )
-        self._hub.reported(placed.reports)
+        self._hub.reported(placed.reports, seen)
         return {"order": asdict(placed.order), "fills": [asdict(fill) for fill in placed.fills]}
 
     def _cancel(self, body: Body) -> object:
-        instrument = self._venue.exchange.instrument(str(body.get("symbol", "")).replace("/", ""))
+        seen = self._seen(body)
+        instrument = seen.exchange.instrument(str(body.get("symbol", "")).replace("/", ""))
         order_id = body.get("orderId")
-        order = self._venue.exchange.cancel(
+        order = seen.exchange.cancel(
             instrument.symbol,
             int(str(order_id)) if order_id else None,
             str(body.get("origClientOrderId", "")),
             self._venue.clock.now_ms(),
         )
-        self._hub.reported((Report("CANCELED", order),))
+        self._hub.reported((Report("CANCELED", order),), seen)
         return {"order": asdict(order)}
 
     def _balance(self, body: Body) -> object:
-        """Deposit or withdraw: ``{asset, delta}``."""
+        """Move a balance, tell nobody why: ``{asset, delta}``; of another account: ``account``."""
         asset, delta = str(body.get("asset", "")), _decimal(body, "delta")
-        with self._venue.ledger.transaction():
-            self._venue.ledger.move(asset, free=delta)
-        return {"asset": asset, **asdict(self._venue.ledger.balance(asset))}
+        ledger = self._seen(body).ledger
+        with ledger.transaction():
+            ledger.move(asset, free=delta)
+        return {"asset": asset, **asdict(ledger.balance(asset))}
+
+    def _transfer(self, body: Body) -> object:
+        """Deposit (``amount`` > 0) or withdraw (< 0): ``{asset, amount, fee, done}``; of another
+        account: ``account``. A client can read it; one that is not ``done`` is on its way and has
+        moved nothing."""
+        asset, amount = str(body.get("asset", "")), _decimal(body, "amount")
+        fee = _decimal(body, "fee") if "fee" in body else Decimal(0)
+        known = {a for i in self._venue.exchange.instruments.values() for a in (i.base, i.quote)}
+        if asset not in known:
+            raise ValueError(f"asset was {asset!r}, allowed: {', '.join(sorted(known))}")
+        if amount == 0 or fee < 0 or (amount > 0 and fee):
+            raise ValueError(
+                f"amount was {amount} with fee {fee}, allowed: above 0, or below 0 with a fee of "
+                "0 or more"
+            )
+        ledger = self._seen(body).ledger
+        free = ledger.balance(asset).free
+        if free + amount - fee < 0:
+            raise ValueError(f"amount was {amount} with fee {fee}, allowed: {free} is free")
+        given = Transfer(
+            0, asset, amount, fee, body.get("done", True) is True, self._venue.clock.now_ms()
+        )
+        with ledger.transaction():
+            kept = ledger.add_transfer(given)
+        return {**asdict(kept), "free": ledger.balance(asset).free}
 
     def _instrument(self, body: Body) -> object:
         """Change filters or halt a symbol: ``{symbol, tick_size, lot_size, min_notional_quote,
@@ -165,7 +203,7 @@ class AdminDoor:
 
     def _rights(self, body: Body) -> object:
         """Change what the keys may do: ``{reading, trading, withdrawals, bound_to_addresses}``."""
-        self._venue.rights = _switched(self._venue.rights, body)
+        self._venue.grant(_switched(self._venue.rights, body))
         return asdict(self._venue.rights)
 
 
@@ -181,11 +219,12 @@ def _switched(rights: KeyRights, body: Body) -> KeyRights:
 
 def advance(venue: Venue, hub: Hub) -> bool:
     """Close one bar and tell everybody; False where the data has ended."""
-    reports = venue.step()
-    if reports is None:
+    told = venue.step()
+    if told is None:
         return False
     hub.bar_closed(venue.clock.close_ms)
-    hub.reported(reports)
+    for account, reports in told.items():
+        hub.reported(reports, venue.named(account))
     return True
 
 

@@ -340,12 +340,12 @@ def _opened(new: NewOrder, quantity: Decimal, now_ms: int, source: str) -> Venue
 
 
 def _waits_for(order: VenueOrder) -> tuple[OrderType, Decimal]:
-    """Return how the order touches a bar: as a stop, or as a limit (take-profits do too)."""
+    """Return how the order touches a bar, and at what price."""
     if order.triggered:
         return OrderType.LIMIT, order.price
     if order.kind.startswith("STOP_LOSS"):
         return OrderType.STOP, order.stop_price
-    return OrderType.LIMIT, order.stop_price
+    return OrderType.TAKE_PROFIT, order.stop_price
 
 
 def _refuse_immediate_trigger(new: NewOrder, last: Decimal) -> None:

@@ -34,6 +34,10 @@ CREATE TABLE IF NOT EXISTS fills (
 );
 CREATE INDEX IF NOT EXISTS fills_order ON fills (order_id);
 CREATE INDEX IF NOT EXISTS fills_symbol ON fills (symbol, trade_id);
+CREATE TABLE IF NOT EXISTS transfers (
+    transfer_id INTEGER PRIMARY KEY AUTOINCREMENT, asset TEXT NOT NULL, amount TEXT NOT NULL,
+    fee TEXT NOT NULL, is_done INTEGER NOT NULL, ts_ms INTEGER NOT NULL
+);
 """
 
 
@@ -86,6 +90,19 @@ class VenueFill:
 
 
 @dataclass(frozen=True, slots=True)
+class Transfer:
+    """Money or coins that came (> 0) or went (< 0, ``fee`` besides); one that is not done yet has
+    moved nothing."""
+
+    transfer_id: int
+    asset: str
+    amount: Decimal
+    fee: Decimal
+    is_done: bool
+    ts_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Balance:
     free: Decimal
     locked: Decimal
@@ -127,6 +144,11 @@ class Ledger:
 
     def set_meta(self, key: str, value: str) -> None:
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    def number_from(self, first_id: int) -> None:
+        """Number the orders and fills of an empty ledger after ``first_id``."""
+        for table in ("orders", "fills"):
+            self._db.execute("INSERT INTO sqlite_sequence VALUES (?, ?)", (table, first_id))
 
     def balances(self) -> dict[str, Balance]:
         rows = self._db.execute("SELECT * FROM balances ORDER BY asset")
@@ -193,6 +215,32 @@ class Ledger:
         rows = self._db.execute(f"SELECT * FROM fills WHERE {where} ORDER BY trade_id", values)  # noqa: S608
         found = [_fill(row) for row in rows]
         return [fill for fill in found if symbol is None or fill.symbol == symbol]
+
+    def add_transfer(self, transfer: Transfer) -> Transfer:
+        """Store a deposit or withdrawal, move what it moves, and return it with its id."""
+        given = _texts(astuple(transfer)[1:])
+        cursor = self._db.execute(
+            "INSERT INTO transfers (asset, amount, fee, is_done, ts_ms) VALUES (?, ?, ?, ?, ?)",
+            given,
+        )
+        if transfer.is_done:
+            self.move(transfer.asset, free=transfer.amount - transfer.fee)
+        return replace(transfer, transfer_id=_last_id(cursor))
+
+    def transfers(self) -> list[Transfer]:
+        """Return all deposits and withdrawals, oldest first."""
+        rows = self._db.execute("SELECT * FROM transfers ORDER BY transfer_id")
+        return [
+            Transfer(
+                row["transfer_id"],
+                row["asset"],
+                Decimal(row["amount"]),
+                Decimal(row["fee"]),
+                bool(row["is_done"]),
+                row["ts_ms"],
+            )
+            for row in rows
+        ]
 
     def last_ts_ms(self) -> int:
         """Return the newest time stamped on an order or a fill, 0 where there is none."""

@@ -7,12 +7,21 @@ from decimal import Decimal
 from uuid import uuid4
 
 from market.practice.exchange import Report
-from market.practice.ledger import Balance, VenueOrder
+from market.practice.ledger import Balance, Transfer, VenueOrder
 from market.practice.problems import VenueError, cancel_rejected, missing, no_such_order
 from market.practice.public import Params, instrument_of, limit_of, whole
 from market.practice.request import read_order
 from market.practice.venue import Venue
-from market.practice.wire import Json, account, cancel_row, my_trade, order_row, placed_row
+from market.practice.wire import (
+    Json,
+    account,
+    cancel_row,
+    deposit,
+    my_trade,
+    order_row,
+    placed_row,
+    withdrawal,
+)
 
 _PHANTOM_ID = 1_000_000_000
 
@@ -119,12 +128,34 @@ def my_trades(venue: Venue, params: Params) -> Json:
     return [my_trade(fill) for fill in kept]
 
 
+def deposits(venue: Venue, params: Params) -> Json:
+    """What came to the account from ``startTime`` on, newest first."""
+    return [deposit(t) for t in _transfers(venue, params) if t.amount > 0]
+
+
+def withdrawals(venue: Venue, params: Params) -> Json:
+    return [withdrawal(t) for t in _transfers(venue, params) if t.amount < 0]
+
+
+def _transfers(venue: Venue, params: Params) -> list[Transfer]:
+    start_ms, end_ms = whole(params, "startTime"), whole(params, "endTime")
+    coin = params.get("coin", "")
+    found = [
+        t
+        for t in venue.ledger.transfers()
+        if (start_ms is None or t.ts_ms >= start_ms)
+        and (end_ms is None or t.ts_ms <= end_ms)
+        and coin in ("", t.asset)
+    ]
+    return found[::-1][: limit_of(params)]
+
+
 def account_info(venue: Venue, params: Params) -> Json:
     balances = venue.ledger.balances()
     fault = venue.faults.fire("account", {"stale_balance"})
     if fault is not None:
-        frozen = fault.memory.get("balances", balances)
-        balances = frozen if isinstance(frozen, dict) else balances
+        frozen = fault.memory.get("balances")
+        balances = frozen.get(venue.account, balances) if isinstance(frozen, dict) else balances
     answer = account(balances, venue.exchange.instruments.values(), venue.clock.now_ms())
     return {
         **answer,
@@ -149,9 +180,9 @@ def key_rights(venue: Venue, params: Params) -> Json:
     }
 
 
-def freeze_balances(venue: Venue) -> dict[str, Balance]:
-    """Return the balances as a ``stale_balance`` fault will go on showing them."""
-    return venue.ledger.balances()
+def freeze_balances(venue: Venue) -> dict[str, dict[str, Balance]]:
+    """Return each account's balances as a ``stale_balance`` fault will go on showing them."""
+    return {account: ledger.balances() for account, ledger in venue.ledgers().items()}
 
 
 def _rows(venue: Venue, orders: list[VenueOrder], op: str) -> Json:

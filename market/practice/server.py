@@ -135,19 +135,21 @@ class RestDoor:
     def _answer(self, route: Route, request: web.Request, body: str) -> web.Response:
         try:
             params = _params(request.query_string, body)
+            venue = self._venue
             if route.signed:
                 self._check(request, body, params)
-            result = route.handler(self._venue, params)
+                venue = venue.seen_by(_key_of(request))
+            result = route.handler(venue, params)
         except VenueError as error:
             return _problem(error)
         if isinstance(result, Acted):
-            self._hub.reported(result.reports)
+            self._hub.reported(result.reports, venue)
             return _problem(result.refusal) if result.refusal else _json(result.answer)
         return _json(result)
 
     def _check(self, request: web.Request, body: str, params: dict[str, str]) -> None:
         """The signature covers query and body as they were sent, without itself."""
-        api_key = request.headers.get("X-MBX-APIKEY", "")
+        api_key = _key_of(request)
         if not api_key:
             raise VenueError(-2014, "API-key format invalid.", 401)
         signature = params.get("signature")
@@ -163,17 +165,21 @@ class RestDoor:
     async def _listen_key(self, request: web.Request) -> web.StreamResponse:
         """Open, keep or close a user stream by listen key."""
         try:
-            self._venue.check_key(request.headers.get("X-MBX-APIKEY", ""))
+            self._venue.check_key(_key_of(request))
         except VenueError as error:
             return _problem(error)
         params = _params(request.query_string, (await request.read()).decode())
         if request.method == "POST":
             key = uuid4().hex
-            self._sockets.listen_keys.add(key)
+            self._sockets.listen_keys[key] = self._venue.seen_by(_key_of(request)).account
             return _json({"listenKey": key})
         if request.method == "DELETE":
-            self._sockets.listen_keys.discard(params.get("listenKey", ""))
+            self._sockets.listen_keys.pop(params.get("listenKey", ""), None)
         return _json({})
+
+
+def _key_of(request: web.Request) -> str:
+    return request.headers.get("X-MBX-APIKEY", "")
 
 
 def _params(query: str, body: str) -> dict[str, str]:

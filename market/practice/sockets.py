@@ -28,13 +28,15 @@ class Sockets:
         self._venue = venue
         self._hub = hub
         self._subscriptions = count()
-        self.listen_keys: set[str] = set()
+        # whose user stream each opens
+        self.listen_keys: dict[str, str] = {}
 
     async def market(self, request: web.Request) -> web.StreamResponse:
         """``/ws/NAME`` and ``/stream``: streams by SUBSCRIBE, by path or by ``?streams=``."""
         listener = _listener(request)
         name = request.match_info.get("name", "")
         listener.user = name in self.listen_keys
+        listener.account = self.listen_keys.get(name, "")
         listener.combined = "streams" in request.query
         wanted = request.query.get("streams", name if "@" in name else "")
         listener.streams = {s for s in wanted.split("/") if s and known_stream(self._venue, s)}
@@ -96,7 +98,7 @@ class Sockets:
     def _call(self, listener: Listener, method: str, params: dict[str, str]) -> Json:
         if method == "userDataStream.subscribe.signature":
             self._check_signed(params)
-            listener.user = True
+            listener.user, listener.account = True, self._seen_by(params).account
             listener.subscription = next(self._subscriptions)
             return {"subscriptionId": listener.subscription}
         if method == "userDataStream.unsubscribe":
@@ -107,13 +109,17 @@ class Sockets:
             raise VenueError(-1000, f"Unknown method {method}.")
         if route.signed:
             self._check_signed(params)
-        result = route.handler(self._venue, params)
+        venue = self._seen_by(params) if route.signed else self._venue
+        result = route.handler(venue, params)
         if isinstance(result, Acted):
-            self._hub.reported(result.reports)
+            self._hub.reported(result.reports, venue)
             if result.refusal is not None:
                 raise result.refusal
             return result.answer
         return result
+
+    def _seen_by(self, params: Mapping[str, str]) -> Venue:
+        return self._venue.seen_by(params.get("apiKey", ""))
 
     def _check_signed(self, params: Mapping[str, str]) -> None:
         signed = {k: v for k, v in sorted(params.items()) if k != "signature"}

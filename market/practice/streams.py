@@ -35,12 +35,14 @@ _QUEUE_MESSAGES = 2_000
 
 @dataclass(eq=False)
 class Listener:
-    """One socket. ``user`` receives account events, wrapped with ``subscription`` where set."""
+    """One socket. ``user`` receives the events of ``account``, wrapped with ``subscription`` where
+    set."""
 
     socket: web.WebSocketResponse
     transport: asyncio.Transport | None = None
     streams: set[str] = field(default_factory=set)
     user: bool = False
+    account: str = ""
     subscription: int | None = None
     combined: bool = False
     held_back: str | None = None
@@ -89,14 +91,15 @@ class Hub:
             if bar is not None:
                 self._symbol_moved(symbol, bar, close_ms)
 
-    def reported(self, reports: Sequence[Report]) -> None:
-        """Tell the account's listeners what happened to orders, then the balances."""
+    def reported(self, reports: Sequence[Report], seen: Venue) -> None:
+        """Tell the listeners of an account what happened to its orders, then its balances;
+        ``seen`` is the venue as that account sees it."""
         if not reports:
             return
         now_ms = self._venue.clock.now_ms()
         for report in reports:
-            self._to_user(execution_report(report, now_ms))
-        self._to_user(position_event(self._venue.ledger.balances(), now_ms))
+            self._to_user(execution_report(report, now_ms), seen.account)
+        self._to_user(position_event(seen.ledger.balances(), now_ms), seen.account)
 
     def _symbol_moved(self, symbol: str, bar: Bar, close_ms: int) -> None:
         before, after = self._books[symbol], self._venue.exchange.book(symbol, close_ms)
@@ -163,8 +166,9 @@ class Hub:
             message: Json = {"stream": stream, "data": event} if listener.combined else event
             self._deliver(listener, "ws.market", json.dumps(message))
 
-    def _to_user(self, event: Json) -> None:
-        for listener in [item for item in self._listeners if item.user]:
+    def _to_user(self, event: Json, account: str) -> None:
+        ours = [item for item in self._listeners if item.user and item.account == account]
+        for listener in ours:
             message: Json = event
             if listener.subscription is not None:
                 message = {"subscriptionId": listener.subscription, "event": event}

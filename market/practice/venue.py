@@ -7,10 +7,12 @@ import hmac
 import json
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
+from zlib import crc32
 
 from engine.matching import FeeIn
 from market.errors import DataError
@@ -27,6 +29,8 @@ _REMEMBERED_SYNCS = 64
 _REMEMBERED_BIRTHS = 10_000
 WARMUP_BARS = 3_000
 UPDATES_PER_STEP = 100
+# together below 2**53, which every client can read
+_NUMBERED_ACCOUNTS, _IDS_OF_AN_ACCOUNT = 9_000, 10**12
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +44,21 @@ class KeyRights:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherAccount:
+    """An account beside the first: a key, and a ledger of its own that begins with its cash."""
+
+    name: str
+    key: str
+    secret: str
+    cash_quote: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class VenueSettings:
-    """How one practice venue is run. ``cash_quote`` is given once, in every quote asset."""
+    """How one practice venue is run. ``cash_quote`` is given once, in every quote asset.
+
+    ``keys`` are those of the first account.
+    """
 
     state: Path
     seed: int = 1
@@ -50,14 +67,21 @@ class VenueSettings:
     fee_in: FeeIn = FeeIn.QUOTE
     warmup_bars: int = WARMUP_BARS
     keys: Mapping[str, str] = field(default_factory=dict)
+    others: Sequence[OtherAccount] = ()
 
 
 class Venue:
     """Serves requests through ``exchange`` and advances through ``step``.
 
+    Every account sees one market, clock and set of faults, and has orders and balances of its own:
+    ``ledger`` and ``exchange`` are the first account's, ``seen_by`` returns the venue as another
+    one sees it.
+
     Raises:
         DataError: the state folder belongs to another market.
     """
+
+    account = ""
 
     def __init__(
         self,
@@ -77,30 +101,67 @@ class Venue:
         self.born_wall_s: dict[int, float] = {}
         self.rights = KeyRights()
         close_ms = self._resume()
+        beside = {one.name: self._ledger_beside(one, close_ms) for one in settings.others}
         self.clock = VirtualClock(
             monotonic,
             close_ms,
             tape.next_close_ms(close_ms),
             settings.speed,
-            floor_ms=self.ledger.last_ts_ms(),
+            floor_ms=max(ledger.last_ts_ms() for ledger in (self.ledger, *beside.values())),
         )
-        self.exchange = Exchange(
-            tape,
-            self.ledger,
-            seed=settings.seed,
-            fee_in=settings.fee_in,
-            fill_fraction=self._fill_fraction,
-            unique_forever=lambda: bool(self.faults.fire("order.create", {"unique_ids_forever"})),
-        )
+        self.exchange = self._exchange(self.ledger)
+        self._others = {name: self._beside(name, ledger) for name, ledger in beside.items()}
 
-    def step(self) -> list[Report] | None:
-        """Close the next bar: match, commit, move the clock. None where the data has ended."""
+    def step(self) -> dict[str, list[Report]] | None:
+        """Close the next bar: match, commit, move the clock. None where the data has ended.
+
+        Returns what happened to the orders of each account. The first account's ledger has the
+        clock and is committed last: a venue that dies in between closes the bar again, and the
+        ledgers that have it already leave it out.
+        """
         close_ms = self.clock.next_close_ms
         if close_ms is None:
             return None
-        reports = self.exchange.step(close_ms)
+        told = {
+            name: other.exchange.step(close_ms)
+            for name, other in self._others.items()
+            if int(other.ledger.meta("close_ms") or 0) < close_ms
+        }
+        told[self.account] = self.exchange.step(close_ms)
         self.clock.stepped(close_ms, self.tape.next_close_ms(close_ms))
-        return reports
+        return told
+
+    def seen_by(self, api_key: str) -> Venue:
+        """Return the venue as the account of a key sees it; the first one's for any other key."""
+        return self.named(
+            next((one.name for one in self.settings.others if one.key == api_key), "")
+        )
+
+    def named(self, account: str) -> Venue:
+        """Return the venue as one account sees it, the first where no name is given.
+
+        Raises:
+            ValueError: there is no such account.
+        """
+        if not account:
+            return self
+        if account not in self._others:
+            allowed = ", ".join(self._others) or "none beside the first"
+            raise ValueError(f"account was {account!r}, allowed: {allowed}")
+        return self._others[account]
+
+    def grant(self, rights: KeyRights) -> None:
+        """Change what the keys of every account may do."""
+        for venue in (self, *self._others.values()):
+            venue.rights = rights
+
+    def ledgers(self) -> dict[str, Ledger]:
+        """Return each account's ledger; the first one's has no name."""
+        return {"": self.ledger, **{name: other.ledger for name, other in self._others.items()}}
+
+    def close(self) -> None:
+        for ledger in self.ledgers().values():
+            ledger.close()
 
     def now_ms(self) -> int:
         """Return the venue's time as clients see it (a clock fault moves it)."""
@@ -179,7 +240,54 @@ class Venue:
         """Return the known keys; the file is read each time so that keys can be added live."""
         path = self.settings.state / "keys.json"
         listed = json.loads(path.read_text()) if path.exists() else {}
-        return {**listed, **self.settings.keys}
+        beside = {one.key: one.secret for one in self.settings.others}
+        return {**listed, **self.settings.keys, **beside}
+
+    def _exchange(self, ledger: Ledger) -> Exchange:
+        return Exchange(
+            self.tape,
+            ledger,
+            seed=self.settings.seed,
+            fee_in=self.settings.fee_in,
+            fill_fraction=self._fill_fraction,
+            unique_forever=lambda: bool(self.faults.fire("order.create", {"unique_ids_forever"})),
+        )
+
+    def _beside(self, name: str, ledger: Ledger) -> Venue:
+        """Return a view of this venue with the books of another account; all else is shared."""
+        view = copy(self)
+        view.account, view.ledger, view.born_wall_s = name, ledger, {}
+        view.exchange = self._exchange(ledger)
+        view.exchange.instruments, view.exchange.halted = (
+            self.exchange.instruments,
+            self.exchange.halted,
+        )
+        return view
+
+    def _ledger_beside(self, account: OtherAccount, close_ms: int) -> Ledger:
+        """Open another account's ledger; a new one gets its cash and joins the market now.
+
+        Raises:
+            DataError: it began with other cash.
+        """
+        ledger = Ledger(self.settings.state / f"practice-{account.name}.sqlite3")
+        began = ledger.meta("cash_quote")
+        if began is None:
+            with ledger.transaction():
+                ledger.set_meta("cash_quote", f"{account.cash_quote:f}")
+                ledger.set_meta("close_ms", str(close_ms))
+                ledger.number_from(_first_id(account.name))
+                self._give_cash(ledger, account.cash_quote)
+        elif Decimal(began) != account.cash_quote:
+            raise DataError(
+                f"cash of account {account.name} was {account.cash_quote}, allowed: {began}, with"
+                " which its ledger began (or another name)"
+            )
+        return ledger
+
+    def _give_cash(self, ledger: Ledger, cash_quote: Decimal) -> None:
+        for quote in sorted({i.quote for i in self.tape.instruments.values()}):
+            ledger.move(quote, free=cash_quote)
 
     def _resume(self) -> int:
         """Return the close the clock stands at; a new state folder gets its cash first."""
@@ -199,6 +307,11 @@ class Venue:
         with self.ledger.transaction():
             self.ledger.set_meta("market", market)
             self.ledger.set_meta("close_ms", str(close_ms))
-            for quote in sorted({i.quote for i in self.tape.instruments.values()}):
-                self.ledger.move(quote, free=self.settings.cash_quote)
+            self._give_cash(self.ledger, self.settings.cash_quote)
         return close_ms
+
+
+def _first_id(account: str) -> int:
+    """Return after which number an account's orders and trades are numbered, so that none of them
+    is another account's too."""
+    return (crc32(account.encode()) % _NUMBERED_ACCOUNTS + 1) * _IDS_OF_AN_ACCOUNT

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from decimal import Decimal
 
 from engine.types.bars import Bar, Book, Instrument, TradeFlow
 from market.practice.exchange import Report
-from market.practice.ledger import Balance, VenueFill, VenueOrder
+from market.practice.ledger import Balance, Transfer, VenueFill, VenueOrder
 from market.practice.request import KINDS
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
@@ -192,6 +193,42 @@ def my_trade(fill: VenueFill) -> Json:
         "isBuyer": fill.side == "BUY",
         "isMaker": fill.is_maker,
         "isBestMatch": True,
+    }
+
+
+def deposit(transfer: Transfer) -> Json:
+    return {
+        "id": f"d{transfer.transfer_id}",
+        "amount": number(transfer.amount),
+        "coin": transfer.asset,
+        "network": transfer.asset,
+        "status": 1 if transfer.is_done else 0,
+        "address": "practice",
+        "addressTag": "",
+        "txId": f"deposit-{transfer.transfer_id}",
+        "insertTime": transfer.ts_ms,
+        "transferType": 0,
+        "confirmTimes": "1/1",
+        "unlockConfirm": 1,
+        "walletType": 0,
+    }
+
+
+def withdrawal(transfer: Transfer) -> Json:
+    applied = datetime.fromtimestamp(transfer.ts_ms / 1000, UTC)
+    return {
+        "id": f"w{transfer.transfer_id}",
+        "amount": number(-transfer.amount),
+        "transactionFee": number(transfer.fee),
+        "coin": transfer.asset,
+        "network": transfer.asset,
+        "status": 6 if transfer.is_done else 4,
+        "address": "practice",
+        "txId": f"withdrawal-{transfer.transfer_id}",
+        "applyTime": f"{applied:%Y-%m-%d %H:%M:%S}",
+        "transferType": 0,
+        "confirmNo": 1,
+        "walletType": 0,
     }
 
 

@@ -97,6 +97,15 @@ class CcxtPollSource:
             bars, first_ms = earlier + bars, earlier_ms
         return _columns(bars[-n_bars:], self._timeframe_ms)
 
+    def between(self, symbol: str, from_ms: int, to_ms: int) -> BarColumns:
+        """Return the bars the venue has that open at or after ``from_ms`` and closed by ``to_ms``.
+
+        Raises:
+            SourceUnavailable: the venue did not answer.
+            SymbolRefused: it refused the symbol.
+        """
+        return _columns(self._closed_bars(symbol, from_ms, to_ms), self._timeframe_ms)
+
     def events(self) -> Iterator[MarketEvent]:
         """Yield what has closed since the last call, in time order over all symbols.
 

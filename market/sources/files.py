@@ -90,10 +90,21 @@ def _read_frame(file: Path) -> tuple[Any, dict[str, str]]:
             return polars.read_parquet(file), dict(polars.read_parquet_metadata(file))
         if file.name.endswith((".csv", ".csv.gz")):
             return polars.read_csv(file, infer_schema_length=None), {}
+        if file.suffix == ".feather":
+            return _timestamped(polars.read_ipc(file, memory_map=False)), {}
     except (polars.exceptions.PolarsError, OSError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"{file}: not readable as {file.suffix[1:]}: {reason}") from error
-    raise DataError(f"{file}: ending was {file.suffix!r}, allowed: .parquet, .csv, .csv.gz")
+    raise DataError(
+        f"{file}: ending was {file.suffix!r}, allowed: .parquet, .csv, .csv.gz, .feather"
+    )
+
+
+def _timestamped(frame: Any) -> Any:
+    """Return the frame with milliseconds where it has a ``date`` instead, as freqtrade writes."""
+    if "date" not in frame.columns or not frame["date"].dtype.is_temporal():
+        return frame
+    return frame.with_columns(timestamp=frame["date"].dt.epoch("ms"))
 
 
 def _named(file: Path, what: str, given: str | None, part: int) -> str:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from engine.risk import RiskLimits
-from engine.types.bars import MarketEvent
 from engine.types.decisions import Action, Decision
-from engine.types.ledger import EquityPoint, Trade
+from engine.types.ledger import Trade
 from engine.types.opinions import ProposalKind
-from research.core.journal import MemoryJournal
+from research.core.traced_journal import TracedJournal
 
 SignalKey = tuple[str, str, int]
 
@@ -49,8 +47,8 @@ class Compared(Protocol):
     def closed(self) -> Sequence[Trade]: ...
 
 
-class ComparisonJournal(MemoryJournal):
-    """Grows by one small value a signal and two numbers a bar; see ``MemoryJournal``.
+class ComparisonJournal(TracedJournal):
+    """Grows by one small value a signal besides; see ``TracedJournal``.
 
     ``entries`` are by client order id, which two runs over the same bars share; ``refused`` holds
     the reason code of each entry signal that ended in HOLD.
@@ -65,13 +63,6 @@ class ComparisonJournal(MemoryJournal):
         super().__init__(symbols, limits, side_trade)
         self.entries: dict[str, Entry] = {}
         self.refused: dict[SignalKey, str] = {}
-        self.closed: list[Trade] = []
-        self.equity_ms = array("q")
-        self.equity_quote = array("d")
-
-    def record_trade(self, trade: Trade) -> None:
-        super().record_trade(trade)
-        self.closed.append(trade)
 
     def record_decision(self, decision: Decision) -> None:
         super().record_decision(decision)
@@ -86,11 +77,3 @@ class ComparisonJournal(MemoryJournal):
             self.entries[decision.intent.client_order_id] = entry
         elif decision.action is Action.HOLD:
             self.refused[signal] = decision.reason_code
-
-    def record_equity(self, point: EquityPoint, event: MarketEvent) -> None:
-        super().record_equity(point, event)
-        if self.equity_ms and self.equity_ms[-1] == point.ts_ms:
-            self.equity_quote[-1] = float(point.equity_quote)
-            return
-        self.equity_ms.append(point.ts_ms)
-        self.equity_quote.append(float(point.equity_quote))

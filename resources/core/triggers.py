@@ -26,7 +26,8 @@ class Rule:
     """``code`` names the rule and its incident; ``key`` is what it looks at.
 
     Threshold and error: fires strictly beyond ``limit``, ends at or inside ``clear``.
-    Performance: ``limit`` is the fraction by which a window must be worse than the baseline.
+    Performance: ``limit`` is the fraction by which a window must be worse than the baseline, and
+    a latency must be above ``floor`` too, in its own unit.
     """
 
     code: str
@@ -35,6 +36,7 @@ class Rule:
     limit: float
     clear: float
     about: str
+    floor: float = 0.0
 
     @property
     def subject(self) -> str:
@@ -76,7 +78,15 @@ def rules_of(config: OptimizerConfig, keys: Iterable[str]) -> tuple[Rule, ...]:
     """Return every rule that has something to look at, those switched off left out."""
     known = sorted(set(keys))
     rules = [
-        Rule(code, kind, key, limit, _cleared(limit, config.clear_margin, key), about)
+        Rule(
+            code,
+            kind,
+            key,
+            limit,
+            _cleared(limit, config.clear_margin, key),
+            about,
+            _floors(config).get(code, 0.0),
+        )
         for code, kind, key, limit, about in (
             *_host_rules(config),
             *(row for key in known for row in _rules_at(key, config)),
@@ -84,6 +94,16 @@ def rules_of(config: OptimizerConfig, keys: Iterable[str]) -> tuple[Rule, ...]:
         if key in known or kind is Kind.REPEAT
     ]
     return tuple(rule for rule in rules if rule.code not in config.disabled_rules)
+
+
+def _floors(config: OptimizerConfig) -> Mapping[str, float]:
+    """Return below which latency in ms a rule stays silent; slow queries have the one by which
+    they are counted."""
+    return {
+        "slow-decision": config.slow_decision_ms,
+        "slow-http": config.slow_http_ms,
+        "slow-query": config.slow_query_ms,
+    }
 
 
 _Row = tuple[str, Kind, str, float, str]
@@ -170,7 +190,7 @@ class Watchman:
         self, rule: Rule, rounds: RollingRounds, value: float, now_ms: int, is_firing: bool
     ) -> bool:
         if rule.kind is Kind.PERFORMANCE:
-            return self._is_worse(rule, rounds, now_ms)
+            return value >= rule.floor and self._is_worse(rule, rounds, now_ms)
         return beyond(rule.key, value, rule.clear if is_firing else rule.limit)
 
     def _is_worse(self, rule: Rule, rounds: RollingRounds, now_ms: int) -> bool:

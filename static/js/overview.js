@@ -146,7 +146,7 @@
   /* "stopped: lost 5 trades in a row" for a strategy whose own trading state is not ACTIVE. */
   function statusCell(row) {
     const node = el("td", null, el("span", { class: "status " + row.status, title: row.status_reason }, row.status));
-    const stop = TP.strip.current().control.scopes.find((one) => one.scope === "strategy:" + row.strategy);
+    const stop = TP.strip.current().control.scopes.find((one) => one.scope.endsWith("strategy:" + row.strategy));
     if (stop) {
       const streak = /lost (\d+) trades in a row/.exec(stop.reason);
       const why = streak ? streak[1] + " losses in a row" : stop.reason;

@@ -6,9 +6,11 @@
   const cells = {};
   let said = null;
   let strip = TP.data("strip-data");
-  // A page opened for one run shows that run; the socket speaks of the default one.
+  // A page opened for one run, or for the account that was chosen, shows that run; the socket
+  // speaks of the default one.
   const query = new URLSearchParams(window.location.search);
-  TP.runAsked = query.get("run");
+  const shown = document.getElementById("account-shown");
+  TP.runAsked = query.get("run") || (shown && strip.run ? strip.run.code : null);
   const SETTLED_MS = 1500;
   const LOOK_MS = 3000;
 
@@ -47,12 +49,24 @@
     meter(cells["drawdown-meter"], limits.drawdown_fraction, limits.drawdown_limit_fraction);
   }
 
-  const nameOf = (scope) => (scope === "global" ? "Trading" : scope.slice(scope.indexOf(":") + 1));
+  /* "account:second/strategy:breakout" is breakout on second. */
+  function nameOf(scope) {
+    if (scope === "global") return "Trading";
+    if (!scope.startsWith("account:")) return scope.slice(scope.indexOf(":") + 1);
+    const [account, ...rest] = scope.slice("account:".length).split("/");
+    const part = rest.join("/");
+    return part ? part.slice(part.indexOf(":") + 1) + " on account " + account : "Account " + account;
+  }
 
-  /* What the gate goes by: a hold blocks entries although nobody changed the state. */
+  const rowOf = (scope) => (scope === "global" ? strip.control : strip.control.scopes.find((one) => one.scope === scope));
+
+  /* What the gate goes by: a hold blocks entries although nobody changed the state, and so does
+     what stops this account alone. */
   function effectiveState() {
     const control = strip.control;
-    return control.state === "ACTIVE" && control.holds.length ? "REDUCING" : control.state;
+    const own = rowOf(control.account_scope);
+    const states = [control.state, own ? own.state : "ACTIVE", control.holds.length ? "REDUCING" : "ACTIVE"];
+    return states.reduce((worst, state) => (SEVERITY[state] > SEVERITY[worst] ? state : worst));
   }
 
   const MEANINGS = { REDUCING: "no new entries, exits go on", HALTED: "no orders at all" };
@@ -121,7 +135,9 @@
     const n = control.scopes.length;
     cells.state.textContent = state;
     cells.state.className = "state " + state;
-    const why = state !== control.state ? control.holds[0] : n ? n + " stopped" : "";
+    const own = rowOf(control.account_scope);
+    const isHeld = state !== control.state && !(own && own.state === state);
+    const why = isHeld ? control.holds[0] : n ? n + " stopped" : "";
     cells["state-note"].textContent = why;
     cells["state-note"].title = why;
     showStops();
@@ -195,6 +211,8 @@
     const row = { reason_code: "", actor: "", releases_at_ms: null, ...data, reason: data.reason || "" };
     if (data.scope === "global") {
       Object.assign(strip.control, row);
+    } else if (data.scope.startsWith("account:") && data.scope.split("/")[0] !== strip.control.account_scope) {
+      return; // another account's
     } else {
       const others = strip.control.scopes.filter((one) => one.scope !== data.scope);
       strip.control.scopes = data.state === "ACTIVE" ? others : [...others, row].sort((a, b) => (a.scope < b.scope ? -1 : 1));
@@ -231,25 +249,38 @@
 
     /* Only what loosens asks for the password again; the server judges, this only shows the field. */
     function loosens(state, scope) {
-      const row = scope === "global" ? strip.control : strip.control.scopes.find((one) => one.scope === scope);
+      const row = rowOf(scope);
       return SEVERITY[state] < SEVERITY[row ? row.state : "ACTIVE"];
     }
 
+    const which = form.elements.which;
+    const about = (state, scope) => {
+      const verb = { HALTED: "Halt ", REDUCING: "Reduce ", ACTIVE: "Resume " }[state];
+      return scope === "global" ? TITLES[state] : verb + nameOf(scope).replace(/^Account/, "account");
+    };
+
+    /* Only what stands on the strip's buttons is asked of one account or of all. */
     function open(state, scope) {
-      const title = scope === "global" ? TITLES[state] : "Resume " + nameOf(scope);
       form.reset();
+      if (which) part("which").hidden = scope !== "global";
+      fill(state, scope);
+      goTo("1");
+      dialog.showModal();
+      form.elements.reason.focus();
+    }
+
+    function fill(state, scope) {
+      const title = about(state, scope);
+      const isWhole = scope === "global" || scope === strip.control.account_scope;
       form.elements.state.value = state;
       form.elements.scope.value = scope;
       dialog.querySelector("#control-title").textContent = title;
-      part("effect").textContent = scope === "global" ? EFFECTS[state] : nameOf(scope) + " may enter again from the next bar. The rest of trading stays as it is. A limit that is still broken stops it again.";
+      part("effect").textContent = isWhole ? EFFECTS[state] : nameOf(scope) + " may enter again from the next bar. The rest of trading stays as it is. A limit that is still broken stops it again.";
       const asks = loosens(state, scope);
       part("password").hidden = !asks;
       form.elements.password.required = asks;
       part("confirm").textContent = title;
       part("confirm").disabled = false;
-      goTo("1");
-      dialog.showModal();
-      form.elements.reason.focus();
     }
 
     function review() {
@@ -267,6 +298,7 @@
       const button = event.target.closest("[data-resume]");
       if (button) open("ACTIVE", button.dataset.resume);
     });
+    if (which) which.addEventListener("change", () => fill(form.elements.state.value, which.value));
     part("review").addEventListener("click", review);
     part("cancel").addEventListener("click", () => dialog.close());
     part("return").addEventListener("click", () => goTo("1"));
@@ -280,6 +312,7 @@
     });
   }
 
+  if (shown) shown.addEventListener("change", () => shown.form.submit());
   for (const node of document.querySelectorAll("[data-cell]")) cells[node.dataset.cell] = node;
   show();
   wireDialog();

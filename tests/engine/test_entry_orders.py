@@ -14,7 +14,7 @@ from engine.matching import FeeIn
 from engine.paper import PaperBroker
 from engine.phases.config import Readiness
 from engine.ports import TradingState
-from engine.protection import Protection
+from engine.protection import Guard, Protection
 from engine.types.bars import EventKind, MarketEvent
 from engine.types.opinions import Side
 from engine.types.orders import Cause, OrderIntent, OrderType, Purpose
@@ -182,21 +182,23 @@ BARS = random_walk(7, 900)
 ROWS = range(650, 800)
 
 
-def session(**changes: Any) -> Scene:
+def session(rules: EntryRules = LIMIT, **changes: Any) -> Scene:
     eager = replace(
         CONFIG, ensemble_trades=False, required_readiness=Readiness.NOT_READY, max_holding_bars=9
     )
-    rules = [Rule("one", 0.6, side=1, stop_fraction=0.004)]
+    proposing = [Rule("one", 0.6, side=1, stop_fraction=0.004)]
     identity = RunIdentity("0a1b2c", "main", "run", BARS.timeframe_ms)
     return scene(
         BARS,
-        pipeline(rules, config=eager),
+        pipeline(proposing, config=eager),
         first_row=ROWS.start,
         broker=PaperBroker(TRADED, FeeIn.QUOTE),
         instruments=TRADED,
-        protection=Protection(identity, TRADED),
-        entries=EntryDesk(LIMIT, identity, TRADED),
-        **changes,
+        **{
+            "protection": Protection(identity, TRADED),
+            "entries": EntryDesk(rules, identity, TRADED),
+            **changes,
+        },
     )
 
 
@@ -232,3 +234,67 @@ def test_a_halt_in_a_session_leaves_no_entry_waiting() -> None:
     room.session.on_event(event_at(BARS, row + 1, book_at))
     waiting = [i for i in room.broker.open_intents() if i.purpose is Purpose.ENTRY]
     assert waiting == []
+
+
+IOC = EntryRules(entry_type=EntryType.IOC_LIMIT, max_slippage_bps=D("20"))
+
+
+def test_an_ioc_entry_pays_at_most_its_slippage_and_is_never_priced_anew() -> None:
+    """CTL-3: the limit is rounded to the side that pays less; an exit goes to the market."""
+    room = Room(IOC)
+    shaped = room.desk.shape(WANTED)
+    assert (shaped.order_type, shaped.limit_price) == (OrderType.IOC_LIMIT, D("50100.00"))
+    odd = replace(WANTED, reference_price=D("33.33"))
+    assert room.desk.shape(odd).limit_price == D("33.39")
+    short = replace(odd, side=Side.SELL, stop_price=None)
+    assert room.desk.shape(short).limit_price == D("33.27")
+    leaving = replace(WANTED, purpose=Purpose.EXIT, side=Side.SELL)
+    assert room.desk.shape(leaving) == leaving
+    room.orders = [shaped]
+    assert room.plan(50) == EntryPlan()
+    with pytest.raises(ValueError, match="max_slippage_bps must be 0 or more, was -1"):
+        EntryRules(max_slippage_bps=D("-1"))
+
+
+def test_through_a_session_ioc_entries_never_pay_more_and_are_protected_by_what_filled() -> None:
+    """CTL-3, I-20: partial fills and expiries leave nothing on its way."""
+    room = session(rules=replace(IOC, max_slippage_bps=D("2")))
+    for row in ROWS:
+        event = event_at(BARS, row, book_at)
+        room.session.on_event(event)
+        if room.session.has_news():
+            room.session.on_event(MarketEvent(EventKind.CLOCK, "", event.ts_ms, event.now_ms))
+        assert all(i.cause is Cause.PROTECTION for i in room.broker.open_intents())
+        held = sum(abs(p.quantity_base) for p in room.account.ledger.positions())
+        assert sum(i.quantity_base for i in room.broker.open_intents()) == held
+    entries = [(f, i) for f, i in room.journal.fills if i.purpose is Purpose.ENTRY]
+    assert len(entries) >= 2
+    assert all(i.limit_price is not None and f.price <= i.limit_price for f, i in entries)
+    sent = [d for d in room.journal.decisions if d.intent and d.intent.purpose is Purpose.ENTRY]
+    assert len({i.client_order_id for _, i in entries}) <= len(sent)
+
+
+def test_a_session_leaves_by_market_what_its_stop_limit_left_behind() -> None:
+    """F-057, I-21: after a gap through stop and limit the position is sold once, at the market."""
+    identity = RunIdentity("0a1b2c", "main", "run", BARS.timeframe_ms)
+    guard = Guard(order_type=OrderType.STOP_LIMIT, limit_offset_bps=D("1"))
+    room = session(protection=Protection(identity, TRADED, guard=guard))
+    for row in ROWS:
+        room.session.on_event(event_at(BARS, row, book_at))
+        resting = [i for i in room.broker.open_intents() if i.is_resting_protection]
+        if resting:
+            break
+    (stop,) = resting
+    event = event_at(BARS, row + 1, book_at)
+    assert event.bar is not None and stop.limit_price is not None
+    fallen = round(float(stop.limit_price) * 0.99, 2)
+    gap = replace(event.bar, open=fallen, high=fallen, low=fallen * 0.999, close=fallen)
+    room.session.on_event(replace(event, bar=gap, book=None))
+    assert not room.broker.jumped(), "it was triggered, left behind, and then taken back"
+    after = event_at(BARS, row + 2, book_at)
+    assert after.bar is not None
+    room.session.on_event(replace(after, bar=replace(after.bar, open=fallen), book=None))
+    sold = [f for f, i in room.journal.fills if i.purpose is Purpose.EXIT]
+    assert [f.price for f in sold] == [instrument().price(fallen)]
+    assert sold[0].quantity_base == stop.quantity_base
+    assert not room.account.ledger.positions()

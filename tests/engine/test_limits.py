@@ -358,3 +358,35 @@ def test_the_throttle_counts_in_sliding_windows_of_event_time() -> None:
     assert throttle.counts(3 * HOUR_MS) == (0, 4)
     assert throttle.counts(24 * HOUR_MS) == (0, 3)
     assert throttle.counts(30 * HOUR_MS) == (0, 0)
+
+
+GROUPED = replace(
+    LIMITS, correlated_groups=(("majors", ("BTC", "ETH")), ("others", ("BTC", "XRP")))
+)
+
+
+def test_symbols_that_fall_together_are_capped_together() -> None:
+    """CTL-4: 30 % of equity for the group, whatever its members have each; the denial says so."""
+    held = view(
+        gross_exposure_quote=D("2900"),
+        exposure_by_symbol={"ETH/USDT": D("2400"), "ETH/BTC": D("500"), "SOL/USDT": D("400")},
+    )
+    wide = replace(GROUPED, max_position_size=D("0.5"), max_strategy_exposure=D("0.5"))
+    cut = apply(request(50.0, stop_price=99.9), wide, held)
+    assert cut.quantity_base == 1
+    assert [s.code for s in cut.steps if s.after_base < s.before_base][-1] == "MAX_GROUP_MAJORS"
+    assert apply(request(50.0, stop_price=99.9), replace(wide, correlated_groups=()), held) != cut
+    full = replace(held, exposure_by_symbol={"ETH/USDT": D("3000")})
+    denied = apply(request(), GROUPED, full).denied
+    assert denied is not None
+    assert (denied.code, denied.value, denied.limit) == ("MAX_GROUP_MAJORS", 1.0, 0.0)
+
+
+def test_groups_are_read_in_the_order_of_their_names_and_refused_where_they_are_none() -> None:
+    """F-087: the same groups stored as JSON give the same limits."""
+    given = {"correlated_groups": {"b": ["SOL"], "a": ["BTC", "ETH"]}}
+    parsed = RiskLimits.parse(given)
+    assert parsed.correlated_groups == (("a", ("BTC", "ETH")), ("b", ("SOL",)))
+    for wrong in (["BTC"], {"a": "BTC"}, {"a": [1]}):
+        with pytest.raises(LimitsError, match="correlated_groups"):
+            RiskLimits.parse({"correlated_groups": wrong})

@@ -187,3 +187,14 @@ def test_slippage_and_rounding_at_the_open_are_against_the_taker() -> None:
     assert next_open_fill(Side.BUY, opened, instrument(), D("5.01")) == D("100.06")
     assert next_open_fill(Side.SELL, opened, instrument(), D("5.01")) == D("99.94")
     assert next_open_fill(Side.BUY, opened, instrument(), D("0")) == D("100")
+
+
+def test_a_take_profit_waits_for_a_better_price_and_a_stop_limit_for_a_worse_one() -> None:
+    """D-25: one fill model for paper trading and the practice exchange."""
+    rising = Bar(0, 100.0, 111.0, 99.0, 110.0, volume=1.0)
+    assert resting_fill(Side.SELL, OrderType.TAKE_PROFIT, Decimal(110), rising) == Decimal(110)
+    assert resting_fill(Side.BUY, OrderType.TAKE_PROFIT, Decimal(99), rising) == Decimal(99)
+    assert resting_fill(Side.SELL, OrderType.STOP_LIMIT, Decimal(98), rising) is None
+    assert resting_fill(Side.BUY, OrderType.STOP_LIMIT, Decimal(105), rising) == Decimal(105)
+    with pytest.raises(ValueError, match="order type was ioc_limit"):
+        resting_fill(Side.BUY, OrderType.IOC_LIMIT, Decimal(100), rising)

@@ -202,3 +202,86 @@ def test_a_negative_slippage_is_refused() -> None:
     """D-22"""
     with pytest.raises(ValueError, match="was -1"):
         PaperBroker({}, slippage_bps=Decimal(-1))
+
+
+def waiting(kind: OrderType, trigger: str, limit: str | None = None) -> OrderIntent:
+    """A sell order of 1 that waits for a price."""
+    name = "target_price" if kind is OrderType.TAKE_PROFIT else "stop_price"
+    prices = {name: D(trigger), "limit_price": None if limit is None else D(limit)}
+    return intent(Side.SELL, "1", purpose=Purpose.EXIT, order_type=kind, **prices)
+
+
+def test_a_stop_limit_sells_within_its_limit_once_its_stop_is_reached() -> None:
+    """CTL-15: at the stop, or at the open between stop and limit; slippage ends at the limit."""
+    paper = broker("200")
+    paper.submit(waiting(OrderType.STOP_LIMIT, "95", "94"), NO_BOOK)
+    assert not paper.fills_at(later((100.0, 101.0, 95.5, 100.0)))
+    ((done, _),) = paper.fills_at(later((100.0, 101.0, 90.0, 100.0)))
+    assert (done.price, done.is_maker) == (D("94"), False)
+    gentle = broker()
+    gentle.submit(waiting(OrderType.STOP_LIMIT, "95", "94"), NO_BOOK)
+    ((done, _),) = gentle.fills_at(later((94.5, 96.0, 94.0, 95.0)))
+    assert done.price == D("94.5")
+
+
+def test_a_stop_limit_that_is_jumped_over_rests_at_its_limit_and_says_so() -> None:
+    """F-057: nothing is sold far below; the next bar that pays the limit takes it."""
+    paper = broker()
+    order = waiting(OrderType.STOP_LIMIT, "95", "94")
+    paper.submit(order, NO_BOOK)
+    assert paper.jumped() == []
+    assert not paper.fills_at(later((90.0, 91.0, 89.0, 90.0)))
+    assert paper.jumped() == [order.client_order_id]
+    (resting,) = paper.resting()
+    assert resting.is_triggered and paper.open_intents() == (order,)
+    restarted = broker(resting=[resting])
+    assert restarted.jumped() == [order.client_order_id]
+    ((done, _),) = restarted.fills_at(later((93.0, 94.2, 92.0, 93.0)))
+    assert (done.price, done.is_maker) == (D("94"), True)
+    assert restarted.jumped() == []
+
+
+def test_a_take_profit_sells_at_the_market_when_its_target_is_reached() -> None:
+    """A better open is taken; slippage is paid as by every order that takes."""
+    paper = broker("100")
+    paper.submit(waiting(OrderType.TAKE_PROFIT, "110"), NO_BOOK)
+    assert not paper.fills_at(later((100.0, 109.9, 90.0, 100.0)))
+    ((done, _),) = paper.fills_at(later((100.0, 110.0, 99.0, 105.0)))
+    assert (done.price, done.is_maker) == (D("108.9"), False)
+    gapped = broker()
+    gapped.submit(waiting(OrderType.TAKE_PROFIT, "110"), NO_BOOK)
+    ((done, _),) = gapped.fills_at(later((112.0, 113.0, 111.0, 112.0)))
+    assert done.price == D("112")
+
+
+def test_an_ioc_limit_takes_what_its_limit_allows_and_never_rests() -> None:
+    """CTL-3: with a book part of it, without one the next open, and nothing beyond the limit."""
+    order = intent(quantity="2", order_type=OrderType.IOC_LIMIT, limit_price=D("101"))
+    paper = broker()
+    state = accepted(paper.submit(order, WITH_BOOK))
+    assert (state.status, state.filled_base) == (OrderStatus.CANCELED, D("1"))
+    assert paper.open_intents() == ()
+    bookless = broker("10")
+    bookless.submit(order, NO_BOOK)
+    ((done, _),) = bookless.fills_at(later((100.5, 104.0, 90.0, 104.0)))
+    assert done.price == D("100.61")
+    missed = broker("10")
+    missed.submit(order, NO_BOOK)
+    assert not missed.fills_at(later((101.0, 104.0, 90.0, 90.0)))
+    assert missed.open_intents() == ()
+    answer = accepted(missed.submit(order, NO_BOOK))
+    assert (answer.status, answer.filled_base) == (OrderStatus.EXPIRED, D("0"))
+
+
+@pytest.mark.parametrize(
+    ("order", "code"),
+    [
+        (waiting(OrderType.STOP_LIMIT, "95"), "NO_PRICE"),
+        (replace(waiting(OrderType.STOP_LIMIT, "95", "94"), stop_price=None), "NO_PRICE"),
+        (replace(waiting(OrderType.TAKE_PROFIT, "110"), purpose=Purpose.ENTRY), "STOP_ENTRY"),
+        (intent(order_type=OrderType.IOC_LIMIT), "NO_PRICE"),
+    ],
+)
+def test_an_order_that_waits_needs_its_prices_and_a_position(order: OrderIntent, code: str) -> None:
+    answer = broker().submit(order, NO_BOOK)
+    assert isinstance(answer, Rejection) and answer.code == code

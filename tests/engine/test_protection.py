@@ -11,7 +11,7 @@ import pytest
 
 from engine.client_ids import RunIdentity
 from engine.lots import Position
-from engine.protection import PATIENCE_MS, Key, Protection, Standing, StopPlan
+from engine.protection import PATIENCE_MS, Guard, Key, Protection, Standing, StopPlan
 from engine.types.bars import EventKind, MarketEvent
 from engine.types.opinions import Side
 from engine.types.orders import Cause, OrderIntent, OrderType, Purpose, Rejection
@@ -40,6 +40,7 @@ class Room:
     orders: list[OrderIntent] = field(default_factory=list)
     mark: Decimal | None = Decimal(50_000)
     halted: bool = False
+    jumped: list[str] = field(default_factory=list)
     told: Told = field(default_factory=Told)
 
     def __post_init__(self) -> None:
@@ -51,6 +52,7 @@ class Room:
             orders=self.orders,
             mark=lambda symbol: self.mark,
             is_halted=lambda symbol, strategy: self.halted,
+            jumped=self.jumped,
         )
         symbol = BTC if kind is EventKind.BAR else ""
         return self.protection.plan(standing, MarketEvent(kind, symbol, at_ms, at_ms))
@@ -268,3 +270,87 @@ def test_a_short_is_protected_from_above() -> None:
     (stop,) = Room([short]).plan().new
     assert (stop.side, stop.quantity_base) == (Side.BUY, D("0.002"))
     assert Room([short], mark=D("50500")).plan().new == ()
+
+
+TARGETED = replace(HELD, target_price=D("52000"))
+
+
+def guarded(order_type: OrderType, held: Position = TARGETED, **fields: Any) -> Room:
+    room = Room([held])
+    guard = Guard(order_type=order_type, **fields)
+    room.protection = Protection(IDENTITY, {BTC: instrument()}, watch=room.told, guard=guard)
+    return room
+
+
+def test_a_stop_limit_rests_with_a_limit_beyond_its_stop() -> None:
+    """CTL-15: for a short position the limit lies above."""
+    room = guarded(OrderType.STOP_LIMIT, limit_offset_bps=D("50"))
+    stop = room.settled()
+    assert (stop.order_type, stop.stop_price) == (OrderType.STOP_LIMIT, D("49500"))
+    assert (stop.limit_price, stop.reason_code) == (D("49252.50"), "STOP")
+    assert room.plan(120_000) == StopPlan()
+    short = replace(HELD, quantity_base=D("-0.002"), stop_price=D("50500"))
+    (above,) = guarded(OrderType.STOP_LIMIT, short, limit_offset_bps=D("50")).plan().new
+    assert (above.side, above.limit_price) == (Side.BUY, D("50752.50"))
+
+
+def test_an_order_of_another_guard_is_replaced_by_the_configured_one() -> None:
+    """F-006: a changed configuration leaves no order of the former one behind."""
+    plain = Room()
+    old = plain.settled()
+    room = guarded(OrderType.STOP_LIMIT, HELD, limit_offset_bps=D("50"))
+    room.orders = [old]
+    plan = room.plan(120_000)
+    assert plan.cancels == (old,)
+    assert [stop.order_type for stop in plan.new] == [OrderType.STOP_LIMIT]
+
+
+def test_a_take_profit_rests_at_the_target_and_alone() -> None:
+    """I-21: one order of the whole quantity; the stop is judged at bars' closes."""
+    room = guarded(OrderType.TAKE_PROFIT)
+    (order,) = room.plan().new
+    assert (order.order_type, order.target_price) == (OrderType.TAKE_PROFIT, D("52000"))
+    assert (order.stop_price, order.quantity_base) == (None, D("0.002"))
+    assert order.reason_code == "TARGET"
+    room.mark = D("52000")
+    assert room.plan(120_000).new == ()
+    room.positions = [HELD]
+    assert room.plan(180_000).new == (), "no target, no order"
+
+
+def test_a_position_leaves_at_the_market_where_its_stop_limit_was_jumped_over() -> None:
+    """F-057, CTL-15: the untouched order ends, one market order of the same quantity comes, and
+    neither is asked for twice."""
+    room = guarded(OrderType.STOP_LIMIT, limit_offset_bps=D("50"))
+    stop = room.settled()
+    room.mark, room.jumped = D("49900"), [stop.client_order_id]
+    plan = room.plan(120_000, EventKind.CLOCK)
+    assert plan.cancels == (stop,)
+    (way_out,) = plan.new
+    assert (way_out.order_type, way_out.quantity_base) == (OrderType.MARKET, D("0.002"))
+    assert (way_out.reason_code, way_out.cause) == ("STOP_JUMPED", Cause.PROTECTION)
+    assert way_out.client_order_id != stop.client_order_id
+    room.orders.append(way_out)
+    again = room.plan(121_000, EventKind.CLOCK)
+    assert again.new == () and again.cancels == (stop,)
+
+
+def test_a_way_out_that_the_venue_refused_is_asked_for_again_at_the_next_bar() -> None:
+    """F-053: not at every event. A halt sends nothing at all."""
+    room = guarded(OrderType.STOP_LIMIT, limit_offset_bps=D("50"))
+    stop = room.settled()
+    room.jumped = [stop.client_order_id]
+    (way_out,) = room.plan(120_000, EventKind.CLOCK).new
+    room.protection.refused(way_out, Rejection("-2010", "refused"))
+    assert room.plan(121_000, EventKind.CLOCK).new == ()
+    assert [i.order_type for i in room.plan(180_000).new] == [OrderType.MARKET]
+    room.halted = True
+    assert room.plan(240_000).new == ()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"order_type": OrderType.LIMIT}, {"limit_offset_bps": D("-1")}], ids=str
+)
+def test_a_guard_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="was"):
+        Guard(**wrong)

@@ -17,7 +17,7 @@ from engine.phases.config import Readiness
 from engine.phases.pipeline import Pipeline
 from engine.policy import BasePolicy
 from engine.ports import StrategyStatus, TradingState
-from engine.protection import Protection
+from engine.protection import Guard, Protection
 from engine.side_books import COUNTERFACTUAL, SideBooks, SideMarket, SidePlan
 from engine.side_gates import CounterfactualGate
 from engine.types.bars import EventKind, MarketEvent
@@ -152,7 +152,7 @@ def test_the_counterfactual_book_protects_as_the_run_does() -> None:
         identity=IDENTITY,
         instruments={BTC: instrument()},
         limits=RiskLimits(),
-        resting_stops=True,
+        guard=Guard(),
     )
     books = SideBooks([plan], market, fail_safe(Incidents()), JsonCodec(), None)
     of = room(gatekeeper=gate, side_books=books)

@@ -152,7 +152,7 @@ def test_only_an_operator_starts_the_checks(client: Any, monkeypatch: pytest.Mon
     client.force_login(make.make_user("olga", "operator"))
     assert client.get(reverse("preflight-run")).status_code == 405
     client.post(reverse("preflight-run"))
-    assert sent == [{"actor": "olga"}]
+    assert sent == [{"actor": "olga", "account": "main"}]
 
 
 def test_a_dead_broker_is_a_message_and_no_error_page(client: Any, settings: Any) -> None:

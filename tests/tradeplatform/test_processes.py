@@ -115,3 +115,68 @@ def test_trading_begins_after_a_changed_configuration_was_taken_over() -> None:
     specs = {spec.name: spec for spec in processes.children(Configuration(), options(workers=2))}
     assert specs["run"].once
     assert all("run" in specs[name].after for name in ("trading1", "trading2"))
+
+
+SECOND = msgspec.structs.replace(
+    Configuration(), exchange=Exchange(account="second"), accounts={"second": {}}
+)
+THIRD = msgspec.structs.replace(
+    LIVE, exchange=Exchange(id="kraken", account="third"), accounts={"third": {}}
+)
+
+
+def test_each_account_has_a_worker_of_its_own_with_its_own_keys_only() -> None:
+    """D-59, SEC-31: no other account's key is in its environment."""
+    specs = {s.name: s for s in processes.children(Configuration(), OPTIONS, [SECOND, THIRD])}
+    queues = {name: s.argv[s.argv.index("-Q") + 1] for name, s in specs.items() if "-Q" in s.argv}
+    assert {name: queue for name, queue in queues.items() if name != "general"} == {
+        "trading": "trading",
+        "trading.second": "trading.second",
+        "trading.third": "trading.third",
+    }
+    assert not any(queue in queues["general"].split(",") for queue in ("trading.second",))
+    private = {name: set(specs[name].private) for name in ("trading", "trading.second")}
+    assert "TRADEPLATFORM_EXCHANGE_KEY" in private["trading"]
+    assert not any(name.endswith("__SECOND") for name in private["trading"])
+    assert {name for name in private["trading.second"] if "MASTER" not in name} == {
+        "TRADEPLATFORM_EXCHANGE_KEY__SECOND",
+        "TRADEPLATFORM_EXCHANGE_SECRET__SECOND",
+        "TRADEPLATFORM_EXCHANGE_PASSPHRASE__SECOND",
+    }
+
+
+def test_one_accounts_run_waits_for_no_other_accounts_venue() -> None:
+    """D-59: each is opened by a child of its own, which its worker alone waits for."""
+    specs = {s.name: s for s in processes.children(Configuration(), OPTIONS, [SECOND, THIRD])}
+    assert specs["run.second"].argv[-2:] == ("--account", "second")
+    assert specs["run"].argv[-2:] == ("--account", "main")
+    assert "run.second" in specs["trading.second"].after
+    assert "run" not in specs["trading.second"].after
+    assert "run" not in specs["run.second"].after
+    (only,) = [s for s in processes.children(Configuration(), OPTIONS) if s.name == "run"]
+    assert only.argv[-1] == "ensure_run"
+
+
+def test_secrets_of_every_account_are_hidden_from_who_does_not_sign(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """SEC-31: of one too that the file does not have."""
+    monkeypatch.setenv("TRADEPLATFORM_EXCHANGE_KEY__FORGOTTEN", "a key")
+    hidden = processes.every_key((Configuration(), SECOND))
+    assert {"TRADEPLATFORM_EXCHANGE_KEY__SECOND", "TRADEPLATFORM_EXCHANGE_KEY"} <= set(hidden)
+    assert "TRADEPLATFORM_EXCHANGE_KEY__FORGOTTEN" in hidden
+
+
+def test_the_practice_exchange_knows_each_practice_account_and_its_cash() -> None:
+    """D-59: of an account on a real venue it knows nothing."""
+    specs = {s.name: s for s in processes.children(Configuration(), OPTIONS, [SECOND, THIRD])}
+    exchange = specs["exchange"]
+    given = [b for a, b in zip(exchange.argv, exchange.argv[1:], strict=False) if a == "--account"]
+    assert given == ["second=10000"]
+    assert "PRACTICE_API_KEY__SECOND" in exchange.private
+    assert not any("THIRD" in name for name in exchange.private)
+    alone = {s.name: s for s in processes.children(Configuration(), OPTIONS)}["exchange"]
+    assert "--account" not in alone.argv
+    beside = {s.name: s for s in processes.children(LIVE, OPTIONS, [SECOND])}
+    assert "exchange" in beside
+    assert "TRADEPLATFORM_PRACTICE_URL" in processes.environment(LIVE, OPTIONS, [SECOND])

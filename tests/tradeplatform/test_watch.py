@@ -108,6 +108,23 @@ def test_a_position_without_its_stop_is_told_until_it_has_one(watch: RunWatch) -
     assert still_open() == []
 
 
+def test_a_refused_stop_is_told_until_its_position_is_protected_or_gone(watch: RunWatch) -> None:
+    """CTL-15: the refusal ends with its cause, and only that of its own position."""
+    for subject in ("ema-trend BTC/USDT", "breakout ETH/USDT"):
+        watch.alarm(alerts.Alert("STOP_REFUSED", subject, f"the venue refused {subject}"))
+    watch.unprotected({("breakout", "ETH/USDT"): "refused"})
+    (left,) = Alert.objects.filter(code="STOP_REFUSED", resolved_at__isnull=True)
+    assert left.dedupe_key == "STOP_REFUSED:breakout ETH/USDT"
+
+
+def test_a_countdown_that_works_again_closes_its_alert(watch: RunWatch) -> None:
+    """CTL-14"""
+    watch.no_countdown("EAPI: no permission")
+    assert still_open() == ["NO_COUNTDOWN"]
+    watch.no_countdown("")
+    assert still_open() == []
+
+
 def test_a_venue_that_takes_no_stops_is_a_standing_alert(watch: RunWatch) -> None:
     """CTL-15: whoever relies on resting stops hears that there are none."""
     watch.stops_can_rest(False, "unknownex")

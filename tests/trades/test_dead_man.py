@@ -117,6 +117,8 @@ def test_a_countdown_that_cannot_be_set_is_told_and_asked_again(scene: Scene) ->
     scene.order(Purpose.ENTRY, OrderType.LIMIT)
     scene.venue.refuses = "EAPI: no permission"
     assert scene.beat() == []
-    assert scene.told == ["EAPI: no permission"]
+    assert scene.beat(1) == []
+    assert scene.told == ["EAPI: no permission"], "once, however often it is refused"
     scene.venue.refuses = ""
     assert scene.beat(1) == [60.0]
+    assert scene.told == ["EAPI: no permission", ""]

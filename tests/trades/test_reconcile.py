@@ -172,6 +172,36 @@ def test_balance_difference_is_told_at_the_second_reading_only(
     practice.admin("POST", "/balance", {"asset": "BTC", "delta": "-0.5"})
 
 
+def test_a_deposit_explains_a_difference_and_waits_to_be_booked(
+    world: World,  # noqa: F811
+    practice: PracticeProcess,  # noqa: F811
+) -> None:
+    """D-59, I-5: no alert, no brake; once it is booked the books agree with the venue again."""
+    world.reconciler._baseline["BTC"] = world.client.balances().get("BTC", Decimal(0))
+    world.reconciler.reconcile()
+    practice.step(1)
+    practice.admin("POST", "/transfer", {"asset": "BTC", "amount": "0.5"})
+    for _ in range(3):
+        assert world.reconciler.reconcile().differences == {}
+    assert world.codes() == ["TRANSFER"]
+    (asked,) = models.OperatorRequest.objects.filter(run=world.run, actor="venue")
+    models.LedgerAdjustment.objects.create(
+        run=world.run,
+        request=asked,
+        asset="BTC",
+        amount=Decimal("0.5"),
+        price_quote=Decimal(50_000),
+        value_quote=Decimal(25_000),
+        equity_before_quote=Decimal(10_000),
+        after_fill_id=0,
+        at=timezone.now(),
+    )
+    models.OperatorRequest.objects.update(status="DONE")
+    for _ in range(2):
+        assert world.reconciler.reconcile().differences == {}
+    practice.admin("POST", "/balance", {"asset": "BTC", "delta": "-0.5"})
+
+
 def test_order_that_vanished_from_the_venue_is_ended_and_told(
     world: World,  # noqa: F811
     practice: PracticeProcess,  # noqa: F811

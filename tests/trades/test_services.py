@@ -8,7 +8,7 @@ import pytest
 
 from accounts.models import AuditEvent
 from engine.ports import TradingState
-from tests.trades.rows import make_strategy
+from tests.trades.rows import make_run, make_strategy
 from trades.errors import ControlRefused
 from trades.models import ControlEvent, ControlState
 from trades.services import control_release_due, control_set
@@ -50,6 +50,7 @@ def test_a_stop_ends_at_its_announced_time_and_others_stay() -> None:
         is_breaker=True,
     )
     make_strategy("breakout")
+    run = make_run()
     control_set(
         scope="strategy:breakout",
         state="REDUCING",
@@ -57,8 +58,8 @@ def test_a_stop_ends_at_its_announced_time_and_others_stay() -> None:
         reason="5 losses",
         is_breaker=True,
     )
-    assert control_release_due(NOON) == 0
-    assert control_release_due(NOON + timedelta(hours=12)) == 1
+    assert control_release_due(NOON, run) == 0
+    assert control_release_due(NOON + timedelta(hours=12), run) == 1
     states = dict(ControlState.objects.values_list("scope", "state"))
     assert states == {"global": "ACTIVE", "strategy:breakout": "REDUCING"}
 

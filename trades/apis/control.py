@@ -82,11 +82,14 @@ class RiskApi(Operation):
 class ControlInput(serializers.Serializer):
     reason = serializers.CharField(max_length=500)
     scope = serializers.RegexField(
-        r"^(global|strategy:[a-z0-9_-]{1,40}|symbol:[A-Za-z0-9/:._-]{1,40})\Z",
+        r"^((account:[a-z0-9][a-z0-9-]{0,39}/)?"
+        r"(strategy:[a-z0-9_-]{1,40}|symbol:[A-Za-z0-9/:._-]{1,40})"
+        r"|global|account:[a-z0-9][a-z0-9-]{0,39})\Z",
         required=False,
         default=GLOBAL_SCOPE,
         error_messages={
-            "invalid": "was not understood, allowed: global, strategy:CODE or symbol:SYMBOL"
+            "invalid": "was not understood, allowed: global, strategy:CODE, symbol:SYMBOL,"
+            " account:NAME, or the latter two after account:NAME/"
         },
     )
 

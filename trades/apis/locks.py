@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from django.db.models import QuerySet
 from django.http import Http404
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.operations import IDEMPOTENCY_HEADER, READ_PROBLEMS, WRITE_PROBLEMS, Operation
-from accounts.paging import ListFilters, filters_of, page_of
+from accounts.lists import ListOperation
+from accounts.operations import IDEMPOTENCY_HEADER, WRITE_PROBLEMS, Operation
+from accounts.paging import ListFilters
 from trades.apis.evolution import ReasonInput
 from trades.locks import lock_lift, lock_set
 from trades.selectors.requests import lock_get, lock_list, venue_now
@@ -27,11 +32,6 @@ class LockRow(serializers.Serializer):
     lifted_by = serializers.CharField()
 
 
-class LockPage(serializers.Serializer):
-    results = LockRow(many=True, source="rows")
-    next_cursor = serializers.CharField()
-
-
 class LockFilters(ListFilters):
     symbol = serializers.CharField(required=False, max_length=40)
     standing = serializers.BooleanField(
@@ -45,16 +45,14 @@ class LockInput(ReasonInput):
     expires_at = serializers.DateTimeField(required=False, default=None, allow_null=True)
 
 
-class LockListApi(Operation):
-    @extend_schema(
-        operation_id="lock_list",
-        parameters=[LockFilters],
-        responses={200: LockPage} | READ_PROBLEMS,
-    )
-    def get(self, request: Request) -> Response:
-        filters = filters_of(request, LockFilters)
-        rows = lock_list(symbol=filters.get("symbol"), standing=filters["standing"])
-        return Response(LockPage(page_of(rows, filters, time_field="created_at")).data)
+class LockListApi(ListOperation):
+    operation_id = "lock_list"
+    filters = LockFilters
+    row = LockRow
+    time_field = "created_at"
+
+    def rows(self, filters: Mapping[str, Any]) -> QuerySet[Any]:
+        return lock_list(symbol=filters.get("symbol"), standing=filters["standing"])
 
     @extend_schema(
         operation_id="lock_set",

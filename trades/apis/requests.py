@@ -3,8 +3,10 @@ that were made by hand; and what became of each request."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from django.db.models import QuerySet
 from django.http import Http404
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
@@ -12,10 +14,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.confirmation import is_confirmed
+from accounts.lists import ListOperation
 from accounts.models import Scope
 from accounts.money import MoneyField
 from accounts.operations import IDEMPOTENCY_HEADER, READ_PROBLEMS, WRITE_PROBLEMS, Operation
-from accounts.paging import AllowedChoiceField, filters_of, page_of
+from accounts.paging import AllowedChoiceField, filters_of
 from accounts.permissions import request_scope
 from accounts.roles import reaches
 from trades.apis.evolution import ReasonInput
@@ -37,6 +40,7 @@ from trades.selectors.requests import (
     position_by_id,
     request_get,
     request_list,
+    transfer_list,
 )
 
 
@@ -69,28 +73,21 @@ class RequestRow(serializers.Serializer):
     orders = RequestOrderRow(many=True, source="orders.all")
 
 
-class RequestPage(serializers.Serializer):
-    results = RequestRow(many=True, source="rows")
-    next_cursor = serializers.CharField()
-
-
 class RequestFilters(RunListFilters):
     kind = AllowedChoiceField(required=False, choices=RequestKind.choices)
     status = AllowedChoiceField(required=False, choices=RequestStatus.choices)
 
 
-class RequestListApi(Operation):
-    @extend_schema(
-        operation_id="request_list",
-        parameters=[RequestFilters],
-        responses={200: RequestPage} | READ_PROBLEMS,
-    )
-    def get(self, request: Request) -> Response:
-        filters = filters_of(request, RequestFilters)
-        rows = request_list(
+class RequestListApi(ListOperation):
+    operation_id = "request_list"
+    filters = RequestFilters
+    row = RequestRow
+    time_field = "created_at"
+
+    def rows(self, filters: Mapping[str, Any]) -> QuerySet[Any]:
+        return request_list(
             run=run_of(filters), kind=filters.get("kind"), status=filters.get("status")
         )
-        return Response(RequestPage(page_of(rows, filters, time_field="created_at")).data)
 
 
 class RequestDetailApi(Operation):
@@ -100,6 +97,32 @@ class RequestDetailApi(Operation):
         if row is None:
             raise Http404("no such request")
         return Response(RequestRow(row).data)
+
+
+class TransferRow(serializers.Serializer):
+    id = serializers.IntegerField()
+    run = serializers.UUIDField(source="run.code")
+    venue_id = serializers.CharField()
+    is_deposit = serializers.BooleanField()
+    asset = serializers.CharField()
+    amount = MoneyField(help_text="what it changed on the account, the venue's fee included")
+    fee = MoneyField()
+    transferred_at = serializers.DateTimeField()
+    noticed_at = serializers.DateTimeField()
+    request = serializers.IntegerField(source="request_id", allow_null=True)
+    outcome = serializers.CharField()
+
+
+class TransferListApi(ListOperation):
+    """Deposits and withdrawals as the venue lists them, with the request that books each."""
+
+    operation_id = "transfer_list"
+    filters = RunListFilters
+    row = TransferRow
+    time_field = "transferred_at"
+
+    def rows(self, filters: Mapping[str, Any]) -> QuerySet[Any]:
+        return transfer_list(run=run_of(filters))
 
 
 class CloseInput(ReasonInput):
@@ -233,21 +256,14 @@ class ExternalFillRow(serializers.Serializer):
     closed_lots = serializers.BooleanField()
 
 
-class ExternalFillPage(serializers.Serializer):
-    results = ExternalFillRow(many=True, source="rows")
-    next_cursor = serializers.CharField()
+class ExternalFillListApi(ListOperation):
+    operation_id = "external_fill_list"
+    filters = RunListFilters
+    row = ExternalFillRow
+    time_field = "executed_at"
 
-
-class ExternalFillListApi(Operation):
-    @extend_schema(
-        operation_id="external_fill_list",
-        parameters=[RunListFilters],
-        responses={200: ExternalFillPage} | READ_PROBLEMS,
-    )
-    def get(self, request: Request) -> Response:
-        filters = filters_of(request, RunListFilters)
-        rows = external_fill_list(run=run_of(filters), symbol=filters.get("symbol"))
-        return Response(ExternalFillPage(page_of(rows, filters, time_field="executed_at")).data)
+    def rows(self, filters: Mapping[str, Any]) -> QuerySet[Any]:
+        return external_fill_list(run=run_of(filters), symbol=filters.get("symbol"))
 
 
 class ExternalFillBookApi(_AskApi):

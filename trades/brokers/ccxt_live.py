@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from django.db import transaction
 from django.utils import timezone
@@ -13,7 +12,6 @@ from django.utils import timezone
 from engine.ports import TradingState
 from engine.types.bars import EventKind, MarketEvent
 from engine.types.orders import (
-    Cause,
     Fill,
     OrderIntent,
     OrderState,
@@ -28,6 +26,7 @@ from trades import models, oms, order_watch, records
 from trades.alerts import Alarm, Alert
 from trades.brokers.ccxt_values import VenueTrade
 from trades.brokers.send_checks import Check, no_checks
+from trades.brokers.stop_limits import StopLimits
 from trades.brokers.venue_client import Hold, VenueClient, refuses_keys
 from trades.brokers.withdrawn import Withdrawn
 from trades.core.operating_limits import DEFAULTS, OperatingLimits
@@ -45,8 +44,6 @@ STOPS_EVERY_S = 5.0
 ORDER_MARGIN_MS = 60_000
 SWEEP_OVERLAP_MS = 3_600_000
 CLOSED = "MarketClosed"  # ccxt's word; whether the order was taken only a query tells
-REJECTIONS_TO_HALT = 10
-REJECTIONS_WINDOW = timedelta(minutes=10)
 
 
 class VenueBroker:
@@ -91,6 +88,7 @@ class VenueBroker:
         self._foreign: dict[str, str] = {}
         self._was_refused = False
         self._withdrawn = Withdrawn(run, alarm)
+        self._stop_limits = StopLimits(client.quote)
 
     def submit(self, intent: OrderIntent, event: MarketEvent) -> SubmitResult:
         """Send one intent that is on disk, at most once; see ``trades.oms`` for each step.
@@ -143,7 +141,7 @@ class VenueBroker:
         if order is None:
             return oms.order_state_of(client_order_id)
         failpoint("cancel.before_send")
-        is_stop = order.order_type == OrderType.STOP
+        is_stop = OrderType(order.order_type).has_trigger
         answer = self._client.cancel(order.symbol, client_order_id, is_stop=is_stop)
         failpoint("cancel.after_send")
         if answer is not None:
@@ -186,10 +184,14 @@ class VenueBroker:
         orders = oms.in_flight(self._run.pk)
         return any(self._is_due(order, None) for order in orders)
 
+    def jumped(self) -> Collection[str]:
+        return self._stop_limits.jumped
+
     def _is_due(self, order: models.Order, event: MarketEvent | None) -> bool:
         """True where the venue should be asked about this order now: always, but for a stop that
         rests, which is asked about at its symbol's bars and every ``STOPS_EVERY_S``."""
-        rests = order.order_type == OrderType.STOP and order.status == OrderStatus.OPEN
+        waits = OrderType(order.order_type).has_trigger
+        rests = waits and order.status == OrderStatus.OPEN
         if not rests or self._monotonic() >= self._stops_at_s:
             return True
         return event is not None and event.kind is EventKind.BAR and event.symbol == order.symbol
@@ -351,10 +353,14 @@ class VenueBroker:
         )
         if order.filled_base + arriving >= order.quantity_base:
             return
-        is_stop = order.order_type == OrderType.STOP
-        word = self._client.order_by_client_id(order.symbol, order.client_order_id, is_stop=is_stop)
+        kind = OrderType(order.order_type)
+        word = self._client.order_by_client_id(
+            order.symbol, order.client_order_id, is_stop=kind.has_trigger
+        )
         if word is not None:
-            oms.apply_word(order.client_order_id, word, self._fence)
+            order = oms.apply_word(order.client_order_id, word, self._fence)
+        if kind is OrderType.STOP_LIMIT:
+            self._stop_limits.look(order)
 
     def _hold_back(self, intent: OrderIntent, hold: Hold) -> SubmitResult:
         """While the venue wants silence or the budget is spent: an entry is dropped, an exit
@@ -371,26 +377,14 @@ class VenueBroker:
             return
         self._was_refused = answer.by_venue
         self._refused(answer.code, answer.message)
-        if intent.cause is Cause.PROTECTION:
+        if intent.is_resting_protection:
             subject = f"{intent.strategy} {intent.symbol}"
             text = f"the venue refused the stop of {subject}: {answer.message}"
             self._alarm(Alert("STOP_REFUSED", subject, text))
             return
-        if oms.rejected_in_a_row(self._run.pk, REJECTIONS_TO_HALT):
-            # REDUCING lets exits go on, and it is exits that are refused: only a halt ends this
-            text = f"{REJECTIONS_TO_HALT} orders in a row were refused, last: {answer.message}"
-            brake = TradingState.HALTED
-            self._alarm(Alert("REJECTIONS_HALT", str(self._run.pk), text, brake=brake))
-            return
-        in_a_row, lately = self._limits.rejections_in_a_row, self._limits.rejections_in_10_minutes
-        if oms.rejected_in_a_row(self._run.pk, in_a_row):
-            text = f"{in_a_row} orders in a row were refused, last: {answer.message}"
-        elif order_watch.rejected_since(self._run.pk, timezone.now() - REJECTIONS_WINDOW) >= lately:
-            text = f"{lately} orders were refused within 10 minutes, last: {answer.message}"
-        else:
-            return
-        brake = TradingState.REDUCING
-        self._alarm(Alert("REJECTIONS", str(self._run.pk), text, brake=brake))
+        alert = order_watch.judged_refusal(self._run.pk, answer.message, self._limits)
+        if alert is not None:
+            self._alarm(alert)
 
     def _refused(self, code: str, message: str) -> None:
         if refuses_keys(code, message):

@@ -52,6 +52,19 @@ class VenueTrade:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class VenueTransfer:
+    """A finished deposit or withdrawal: ``amount`` is what it changed on the account, > 0 for what
+    came and < 0 for what went, the venue's fee included."""
+
+    venue_id: str
+    is_deposit: bool
+    asset: str
+    amount: Decimal
+    fee: Decimal
+    ts_ms: int
+
+
 def client_id_out(exchange_id: str, client_order_id: str) -> str:
     """Return our id as this venue wants it spelt (D-19)."""
     return venue_of(exchange_id).spell_out(client_order_id)
@@ -82,24 +95,28 @@ def order_arguments(
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Return the arguments and ``params`` of ccxt's ``create_order`` for an intent.
 
-    A market order carries no price: ccxt would read amount x price as money to spend. What else
-    keeps its quantity in base, its fee in quote and its id in place is the venue's row of the
-    table.
+    A market order carries no price: ccxt would read amount x price as money to spend. An order
+    with a trigger is one of that kind which waits. What else keeps its quantity in base, its fee
+    in quote and its id in place is the venue's row of the table.
 
     Raises:
-        ValueError: a limit or stop order without its price.
+        ValueError: an order without its limit or the price it waits for.
     """
     venue, ours = venue_of(exchange_id), client_id_out(exchange_id, intent.client_order_id)
     params: dict[str, Any] = {"clientOrderId": ours, **venue.order_params}
     kind, price = "market", None
-    if intent.order_type is OrderType.LIMIT:
+    if intent.order_type.has_limit:
         kind, price = "limit", _needed(intent.limit_price, "limit")
     else:
         params.update(venue.market_params)
-    if intent.order_type is OrderType.STOP:
+    if intent.order_type is OrderType.IOC_LIMIT:
+        params["timeInForce"] = "IOC"
+    if intent.order_type.has_trigger:
         del params["clientOrderId"]
         params[venue.stop_client_id_param] = ours
-        params[venue.stop_param] = _needed(intent.stop_price, "stop")
+        is_target = intent.order_type is OrderType.TAKE_PROFIT
+        name = venue.target_param if is_target else venue.stop_param
+        params[name] = _needed(intent.trigger_price, intent.order_type.value)
     return (
         intent.symbol,
         kind,
@@ -156,4 +173,25 @@ def trade_value(row: Mapping[str, Any], quote: str, exchange_id: str = "binance"
         fee_asset=said or fee.get("currency") or quote,
         ts_ms=int(row["timestamp"]),
         is_maker=row.get("takerOrMaker") == "maker",
+    )
+
+
+def transfer_value(row: Mapping[str, Any], *, is_deposit: bool) -> VenueTransfer | None:
+    """Return a deposit or withdrawal, None for one that is not finished or was not a transfer.
+
+    A fee in the same asset is taken besides what was withdrawn; one of a deposit never reached the
+    account.
+    """
+    if row.get("status") != "ok" or not row.get("id"):
+        return None
+    fee = row.get("fee") or {}
+    own = exact(fee.get("cost")) if fee.get("currency") == row["currency"] else ZERO
+    amount = exact(row.get("amount"))
+    return VenueTransfer(
+        venue_id=str(row["id"]),
+        is_deposit=is_deposit,
+        asset=str(row["currency"]),
+        amount=amount if is_deposit else -(amount + own),
+        fee=own,
+        ts_ms=int(row.get("timestamp") or 0),
     )

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 
 from engine.matching import FeeIn
 from engine.paper import PaperBroker, Resting
 from engine.types.bars import Instrument, MarketEvent
+from engine.types.opinions import Side
 from engine.types.orders import (
     Fill,
     OrderIntent,
     OrderState,
     OrderStatus,
+    OrderType,
     SubmitResult,
 )
+from market.models import Candle
 from trades import models, oms, records
 from trades.failpoints import failpoint
 from trades.lease import Fence
@@ -73,6 +76,9 @@ class StoredPaperBroker:
     def has_news(self) -> bool:
         return self._paper.has_news()
 
+    def jumped(self) -> Collection[str]:
+        return self._paper.jumped()
+
 
 def _resting(order: models.Order) -> Resting:
     average = order.average_price or Decimal(0)
@@ -81,4 +87,21 @@ def _resting(order: models.Order) -> Resting:
         filled_base=order.filled_base,
         cost_quote=order.filled_base * average,
         fills=order.fills.count(),
+        is_triggered=_was_triggered(order),
     )
+
+
+def _was_triggered(order: models.Order) -> bool:
+    """True for a stop-limit whose stop a stored bar has reached since: had that bar been within
+    its limit, it would have filled."""
+    if order.order_type != OrderType.STOP_LIMIT or order.stop_price is None:
+        return False
+    bars = Candle.objects.filter(
+        instrument__venue=order.run.venue,
+        instrument__symbol=order.symbol,
+        timeframe_ms=order.run.timeframe_ms,
+        opened_at__gte=order.decided_at,
+    )
+    stop = float(order.stop_price)
+    reached = {"low__lte": stop} if order.side == Side.SELL else {"high__gte": stop}
+    return bars.filter(**reached).exists()

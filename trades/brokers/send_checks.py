@@ -11,6 +11,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+from engine.ceilings import Ceilings, as_filed
 from engine.controls import collar_denial, price_distance
 from engine.risk import RiskLimits
 from engine.types.bars import Instrument
@@ -24,6 +25,7 @@ Check = Callable[[OrderIntent], Rejection | None]
 # A price that took longer than this to arrive tells of another market (CTL-3).
 MAX_REFERENCE_AGE_S = 10.0
 _RESTING = (OrderStatus.OPEN, OrderStatus.PARTIAL, OrderStatus.PENDING_CANCEL)
+_MEETABLE = (OrderType.LIMIT.value, OrderType.STOP_LIMIT.value)
 _REFUSED = (OrderStatus.DENIED, OrderStatus.REJECTED)
 
 
@@ -48,7 +50,9 @@ class SendChecks:
         *,
         clock: Callable[[], Rejection | None] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
+        ceilings: Ceilings = as_filed,
     ) -> None:
+        self._ceilings = ceilings
         self._run = run
         self._instruments = instruments
         self._quote = quote
@@ -120,11 +124,11 @@ class SendChecks:
         """Never meet an order of our own; a stop that waits cannot be met (CTL-24, D-21)."""
         resting = (
             self._orders(intent)
-            .filter(order_type=OrderType.LIMIT.value, status__in=_RESTING)
+            .filter(order_type__in=_MEETABLE, status__in=_RESTING)
             .exclude(side=intent.side.value)
         )
         for order in resting.order_by("pk"):
-            if _could_meet(intent, order.limit_price):
+            if _is_at_its_limit(order, intent) and _could_meet(intent, order.limit_price):
                 text = (
                     f"{order.side} {order.client_order_id} rests at {order.limit_price} and could "
                     f"meet this {intent.side}"
@@ -145,7 +149,8 @@ class SendChecks:
         bid, ask = quote
         instrument = self._instruments[intent.symbol]
         price = intent.limit_price or intent.reference_price
-        reason = collar_denial(float(price), (bid + ask) / 2.0, instrument, self._limits)
+        limits = self._ceilings(self._limits)
+        reason = collar_denial(float(price), (bid + ask) / 2.0, instrument, limits)
         return _of(reason) if reason else self._slipped(intent, ask if _buys(intent) else bid)
 
     def _slipped(self, intent: OrderIntent, meets: float) -> Rejection | None:
@@ -169,8 +174,15 @@ def _buys(intent: OrderIntent) -> bool:
     return intent.side is Side.BUY
 
 
+def _is_at_its_limit(order: models.Order, intent: OrderIntent) -> bool:
+    """False for a stop-limit whose stop the price has not reached: it rests for nobody yet."""
+    if order.order_type != OrderType.STOP_LIMIT or order.stop_price is None:
+        return True
+    return Side(order.side).sign * (intent.reference_price - order.stop_price) >= 0
+
+
 def _could_meet(intent: OrderIntent, resting: Decimal | None) -> bool:
-    if intent.order_type is OrderType.STOP:
+    if intent.order_type.has_trigger:
         return False
     if intent.limit_price is None or resting is None:
         return True

@@ -21,11 +21,13 @@ from market.venues import KEY_CODES, Meaning, venue_of
 from trades.brokers import retry
 from trades.brokers.ccxt_values import (
     VenueTrade,
+    VenueTransfer,
     client_id_out,
     exact,
     order_arguments,
     order_word,
     trade_value,
+    transfer_value,
 )
 from trades.brokers.trade_pages import trade_rows
 from trades.errors import VenueRefused
@@ -228,6 +230,23 @@ class VenueClient:
         """Return what the account holds of each asset, free and locked together."""
         answer = self._read("fetch_balance", self._client.fetch_balance)
         return {asset: exact(total) for asset, total in answer["total"].items() if total}
+
+    def transfers_since(self, since_ms: int) -> list[VenueTransfer]:
+        """Return finished deposits and withdrawals from ``since_ms`` on, oldest first; none where
+        the venue's client cannot ask for them."""
+        found: list[VenueTransfer] = []
+        for method, name, is_deposit in (
+            ("fetch_deposits", "fetchDeposits", True),
+            ("fetch_withdrawals", "fetchWithdrawals", False),
+        ):
+            if self._client.has.get(name):
+                rows = self._read_rows(method, None, since_ms)
+                found += [
+                    value
+                    for row in rows
+                    if (value := transfer_value(row, is_deposit=is_deposit)) is not None
+                ]
+        return sorted(found, key=lambda t: (t.ts_ms, t.venue_id))
 
     def _without_id(self, row: Mapping[str, Any]) -> Rejection | Unanswered:
         """Judge an answer that names no order: OKX may refuse inside an answer that is good."""

@@ -13,6 +13,7 @@ from strategies.models import HealthChange, WeightUpdate
 from trades import models
 from trades.invariants.breach import Breach
 from trades.payloads import unpack_decision
+from trades.send_rules import scopes_of
 
 LARGEST_STEP = 0.15
 SMALLEST, LARGEST = 0.1, 2.0
@@ -32,7 +33,7 @@ def nothing_was_sent_against_the_kill_switch() -> Iterator[Breach]:
     for event in events:
         states.append({**states[-1], event.scope: TradingState(event.to_state)})
     sends = models.OrderEvent.objects.filter(to_status=OrderStatus.SENDING)
-    for send in sends.select_related("order").iterator():
+    for send in sends.select_related("order__run").iterator():
         order, epoch = send.order, send.detail.get("epoch", 0)
         if epoch >= len(states):
             yield Breach(
@@ -47,8 +48,7 @@ def nothing_was_sent_against_the_kill_switch() -> Iterator[Breach]:
 
 
 def _worst(states: dict[str, TradingState], order: models.Order) -> TradingState:
-    scopes = ("global", f"symbol:{order.symbol}", f"strategy:{order.strategy}")
-    found = [states.get(scope, TradingState.ACTIVE) for scope in scopes]
+    found = [states.get(scope, TradingState.ACTIVE) for scope in scopes_of(order)]
     return max(found, key=lambda state: state.severity)
 
 

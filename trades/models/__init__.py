@@ -20,6 +20,7 @@ from trades.models.requests import LedgerAdjustment as LedgerAdjustment
 from trades.models.requests import OperatorRequest as OperatorRequest
 from trades.models.requests import RequestKind as RequestKind
 from trades.models.requests import RequestStatus as RequestStatus
+from trades.models.requests import VenueTransfer as VenueTransfer
 
 
 class Mode(models.TextChoices):
@@ -44,6 +45,8 @@ class TradingRun(models.Model):
     starting_cash_quote = ExactDecimalField()
     # what was held of each asset before the run, as text: not ours, not to be traded
     opening_balances = models.JSONField(default=dict, blank=True)
+    # when they were read, by the venue's clock: what came or went later is a transfer of this run
+    balances_at = models.DateTimeField(null=True, blank=True)
     config = models.JSONField()
     config_digest = models.CharField(max_length=64)
     code_version = models.CharField(max_length=60)

@@ -126,6 +126,40 @@ class LedgerAdjustment(models.Model):
         return f"{self.amount:+f} {self.asset}"
 
 
+class VenueTransfer(models.Model):
+    """A deposit or withdrawal that the venue told of: seen once, and booked once at most.
+
+    ``amount`` is what it changed on the account, the venue's ``fee`` included. ``outcome`` says why
+    nothing was asked of the books, where nothing was.
+    """
+
+    run = models.ForeignKey(
+        "trades.TradingRun", on_delete=models.CASCADE, related_name="venue_transfers"
+    )
+    venue_id = models.CharField(max_length=120)
+    is_deposit = models.BooleanField()
+    asset = models.CharField(max_length=20)
+    amount = ExactDecimalField()
+    fee = ExactDecimalField()
+    transferred_at = models.DateTimeField()
+    noticed_at = models.DateTimeField()
+    request = models.ForeignKey(
+        OperatorRequest, null=True, on_delete=models.PROTECT, related_name="venue_transfers"
+    )
+    outcome = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["run", "is_deposit", "venue_id"], name="venue_transfer_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.amount:+f} {self.asset} {self.venue_id}"
+
+
 class EntryLock(models.Model):
     """No entries in a symbol, of one strategy or of all, until it is lifted or its time is over."""
 

@@ -18,6 +18,8 @@ from trades.selectors.ledger import (
     run_by_code,
     run_current,
     run_list,
+    run_newest,
+    run_open_list,
     trade_list,
     trade_statistics,
 )
@@ -58,6 +60,8 @@ __all__ = [
     "run_by_code",
     "run_current",
     "run_list",
+    "run_newest",
+    "run_open_list",
     "trade_list",
     "trade_statistics",
 ]

@@ -13,7 +13,7 @@ from engine.quality import bar_at
 from engine.types.opinions import Side
 from market.sources.ccxt_poll import book_of, instrument_of
 from market.sources.synthetic import synthetic_bars, synthetic_book
-from tests.practice_process import PracticeProcess
+from tests.practice_process import AdminError, PracticeProcess
 
 BTC = "BTC/USDT"
 START_MS = 1_704_067_200_000
@@ -305,3 +305,37 @@ async def test_the_async_client_trades_too(practice: PracticeProcess) -> None:
         await client.close()
     assert len(rows) == 5
     assert order["status"] == "closed"
+
+
+def test_deposits_and_withdrawals_are_listed_and_move_the_balance(
+    practice: PracticeProcess, client: Any
+) -> None:
+    """D-59: the fee of a withdrawal goes besides; one on its way has moved nothing yet."""
+    before = client.fetch_balance()["USDT"]["total"]
+    since = practice.status()["server_time_ms"]
+    practice.admin("POST", "/transfer", {"asset": "USDT", "amount": "250.5"})
+    practice.admin("POST", "/transfer", {"asset": "USDT", "amount": "-100", "fee": "1.5"})
+    practice.admin("POST", "/transfer", {"asset": "USDT", "amount": "7", "done": False})
+    assert client.fetch_balance()["USDT"]["total"] == pytest.approx(before + 149)
+    came = client.fetch_deposits(None, since)
+    assert sorted((d["amount"], d["status"]) for d in came) == [(7.0, "pending"), (250.5, "ok")]
+    (went,) = client.fetch_withdrawals(None, since)
+    assert (went["amount"], went["fee"]["cost"], went["status"]) == (100.0, 1.5, "ok")
+    assert went["timestamp"] == since // 1000 * 1000
+    assert client.fetch_deposits("BTC", since) == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"asset": "XRP", "amount": "1"},
+        {"asset": "USDT", "amount": "0"},
+        {"asset": "USDT", "amount": "5", "fee": "1"},
+        {"asset": "USDT", "amount": "-100000000"},
+    ],
+)
+def test_an_impossible_transfer_is_refused_with_one_line(
+    practice: PracticeProcess, body: dict[str, str]
+) -> None:
+    with pytest.raises(AdminError, match="allowed:"):
+        practice.admin("POST", "/transfer", body)

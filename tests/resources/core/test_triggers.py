@@ -102,6 +102,14 @@ def test_latency_beyond_its_rolling_baseline_for_n_windows_is_one_trigger():
     assert fired(off, slow([*calm, 160.0, 155.0, 170.0])) == []
 
 
+def test_a_latency_nobody_waits_for_is_not_called_slow():
+    """ORC-47: three times slower than usual, and still below the floor of its kind."""
+    calm = [5.0] * 10
+    assert fired(CONFIG, slow([*calm, 15.0, 15.0, 15.0])) == []
+    low = OptimizerConfig(slow_decision_ms=10.0)
+    assert fired(low, slow([*calm, 15.0, 15.0, 15.0])) == ["slow-decision"]
+
+
 def test_without_a_baseline_nothing_is_called_slow():
     """ORC-47"""
     assert fired(CONFIG, slow([160.0, 155.0, 170.0])) == []

@@ -211,3 +211,22 @@ def test_a_price_gap_between_decision_and_send_reaches_no_venue(
     write_intent(world.run, still)
     assert not isinstance(world.broker.submit(still, world.event), Rejection)
     assert len(practice.ledger()["orders"]) == 1
+
+
+@pytest.mark.parametrize(("reference", "code"), [(50_000, ""), (49_400, "SELF_TRADE")])
+def test_a_stop_limit_can_be_met_only_once_its_stop_was_reached(
+    run: models.TradingRun, reference: int, code: str
+) -> None:
+    """CTL-24, D-21: an untriggered stop does not count."""
+    stop = written(
+        run,
+        side=Side.SELL,
+        purpose=Purpose.EXIT,
+        kind=OrderType.STOP_LIMIT,
+        stop="49500",
+        limit="49300",
+    )
+    models.Order.objects.filter(client_order_id=stop.client_order_id).update(status="OPEN")
+    entry = replace(written(run), reference_price=Decimal(reference))
+    near = (reference - 1.0, reference + 1.0)
+    assert code_of(entry, run, quote=lambda symbol: near) == code

@@ -422,3 +422,61 @@ def test_clock_refusal_measures_the_difference_before_it_asks_again() -> None:
         stamps = [int(one.params["timestamp"]) for one in stub.to("/api/v3/account")]
     assert len(stamps) == 2
     assert abs(stamps[1] - NOW_MS) < 60_000 < abs(stamps[0] - NOW_MS)
+
+
+def sent_for(venue: str, **fields: Any) -> tuple[Any, str]:
+    """Send one sell order of 0.001 and return the request and our id."""
+    changes = {n: Decimal(fields.pop(n)) for n in ("stop_price", "target_price") if n in fields}
+    intent = make_intent(side=Side.SELL, quantity="0.001", **fields)
+    intent = dataclasses.replace(intent, **changes)
+    is_algo = venue == "okx" and intent.order_type.has_trigger
+    where = "/api/v5/trade/order-algo" if is_algo else CREATE[venue]
+    taken = okx([{"algoId": "7", "sCode": "0"}]) if is_algo else TAKEN[venue]
+    with venue_stub(venue, **{path(where): taken}) as stub:
+        assert isinstance(connected(stub, venue).send(intent), OrderState)
+        (sent,) = stub.to(where)
+    return sent, intent.client_order_id
+
+
+@pytest.mark.parametrize("venue", VENUES)
+def test_stop_limit_order_waits_for_its_stop_and_then_rests_at_its_limit(venue: str) -> None:
+    """CTL-15, D-36: both prices, no unit of a market order, and our id in place."""
+    fields = {"kind": OrderType.STOP_LIMIT, "limit": "39800", "stop_price": "40000"}
+    sent, ours = sent_for(venue, **fields)
+    wanted = {
+        "binance": {"type": "STOP_LOSS_LIMIT", "stopPrice": "40000", "price": "39800"}
+        | {"timeInForce": "GTC"},
+        "bybit": {"orderFilter": "StopOrder", "triggerPrice": "40000", "price": "39800"}
+        | {"orderType": "Limit", "marketUnit": None},
+        "okx": {"ordType": "trigger", "triggerPx": "40000", "orderPx": "39800"},
+        "kraken": {"ordertype": "stop-loss-limit", "price": "40000", "price2": "39800"},
+    }[venue]
+    assert {name: sent.params.get(name) for name in wanted} == wanted
+    our_id = {"binance": "newClientOrderId", "bybit": "orderLinkId", "okx": "algoClOrdId"}
+    assert sent.params[our_id.get(venue, "cl_ord_id")] == ours
+
+
+@pytest.mark.parametrize("venue", VENUES)
+def test_take_profit_order_is_sent_as_what_the_venue_calls_one(venue: str) -> None:
+    """D-36"""
+    sent, _ = sent_for(venue, kind=OrderType.TAKE_PROFIT, target_price="60000")
+    wanted = {
+        "binance": {"type": "TAKE_PROFIT", "stopPrice": "60000"},
+        "bybit": {"orderFilter": "StopOrder", "triggerPrice": "60000", "orderType": "Market"},
+        "okx": {"ordType": "trigger", "triggerPx": "60000", "orderPx": "-1"},
+        "kraken": {"ordertype": "take-profit", "price": "60000"},
+    }[venue]
+    assert {name: sent.params.get(name) for name in wanted} == wanted
+
+
+@pytest.mark.parametrize("venue", VENUES)
+def test_ioc_limit_order_says_that_it_may_not_rest(venue: str) -> None:
+    """CTL-3: an entry that would rest would be filled later, at a price nobody decided on."""
+    sent, _ = sent_for(venue, kind=OrderType.IOC_LIMIT, limit="50100")
+    wanted = {
+        "binance": {"type": "LIMIT", "timeInForce": "IOC", "price": "50100"},
+        "bybit": {"orderType": "Limit", "timeInForce": "IOC", "price": "50100"},
+        "okx": {"ordType": "ioc", "px": "50100"},
+        "kraken": {"ordertype": "limit", "timeinforce": "IOC", "price": "50100"},
+    }[venue]
+    assert {name: sent.params.get(name) for name in wanted} == wanted

@@ -9,20 +9,21 @@ from django.core.management.base import BaseCommand, CommandError
 
 from accounts.errors import Refused
 from accounts.money import amount_of
+from tradeplatform.arguments import add_account, run_of_account
 from trades.requests import request_adjust
-from trades.selectors import run_current
 
 
 class Command(BaseCommand):
     help = __doc__
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        add_account(parser)
         parser.add_argument("--asset", required=True)
         parser.add_argument("--amount", required=True, help="for a withdrawal: --amount=-100")
         parser.add_argument("--reason", required=True)
 
     def handle(self, **options: Any) -> None:
-        run = run_current()
+        run = run_of_account(options["account"])
         if run is None:
             raise CommandError("no run is open, there are no books to adjust", returncode=2)
         try:

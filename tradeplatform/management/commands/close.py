@@ -9,8 +9,8 @@ from django.core.management.base import BaseCommand, CommandError
 
 from accounts.errors import Refused
 from accounts.money import amount_of
+from tradeplatform.arguments import add_account, run_of_account
 from trades.requests import request_close
-from trades.selectors import run_current
 from trades.selectors.requests import position_by_id
 
 
@@ -18,13 +18,14 @@ class Command(BaseCommand):
     help = __doc__
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        add_account(parser)
         parser.add_argument("position", help="an id that `positions` lists")
         parser.add_argument("--quantity", help="in base units; left out: all of it")
         parser.add_argument("--fraction", help="of what is held, 0.5 is half")
         parser.add_argument("--reason", required=True)
 
     def handle(self, **options: Any) -> None:
-        run = run_current()
+        run = run_of_account(options["account"])
         held = None if run is None else position_by_id(run=run, position_id=options["position"])
         if run is None or held is None:
             raise CommandError(

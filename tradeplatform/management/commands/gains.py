@@ -8,9 +8,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from tradeplatform.arguments import number_within
+from tradeplatform.arguments import add_account, number_within, run_of_account
 from tradeplatform.configuration_errors import ConfigurationError
-from trades.selectors import run_current
 from trades.selectors.gains import gain_csv, gain_list, gain_totals
 
 
@@ -18,6 +17,7 @@ class Command(BaseCommand):
     help = __doc__
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        add_account(parser)
         parser.add_argument("--year", required=True, help="UTC")
         parser.add_argument("--csv", metavar="FILE", help="where to write the disposals")
 
@@ -26,7 +26,7 @@ class Command(BaseCommand):
             year = int(number_within("year", options["year"], 2009, 2200, whole=True))
         except ConfigurationError as error:
             raise CommandError(str(error), returncode=2) from error
-        found = gain_list(run=run_current(), year=year)
+        found = gain_list(run=run_of_account(options["account"]), year=year)
         if options["csv"]:
             self._write(Path(options["csv"]), gain_csv(found))
         else:

@@ -9,17 +9,19 @@ from typing import Any
 import orjson
 from django.core.management.base import BaseCommand
 
-from trades.selectors import position_list, run_current
+from tradeplatform.arguments import add_account, run_of_account
+from trades.selectors import position_list
 
 
 class Command(BaseCommand):
     help = __doc__
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        add_account(parser)
         parser.add_argument("--json", action="store_true", help="one JSON object on the last line")
 
     def handle(self, **options: Any) -> None:
-        held = position_list(run=run_current())
+        held = position_list(run=run_of_account(options["account"]))
         if options["json"]:
             rows = [{"id": p.position_id, **asdict(p)} for p in held]
             self.stdout.write(orjson.dumps({"positions": rows}, default=str).decode())

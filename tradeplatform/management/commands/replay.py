@@ -10,9 +10,12 @@ import orjson
 from django.core.management.base import BaseCommand, CommandError
 
 from market.errors import DataError
+from research.core.journal import MemoryJournal
+from research.core.traced_journal import ReportJournal
 from strategies.core.errors import StrategyError
 from tradeplatform.configuration_errors import ConfigurationError
-from tradeplatform.replay_request import add_arguments, read_request
+from tradeplatform.replay_files import made_lines, out_folder, write_report
+from tradeplatform.replay_request import add_arguments, read_request, report_journal
 
 
 class Command(BaseCommand):
@@ -22,11 +25,22 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         add_arguments(parser)
         parser.add_argument("--layer", choices=["on", "off"], default="off")
+        parser.add_argument(
+            "--out", metavar="DIR", help="writes report.html, report.json, result.json, trades.csv"
+        )
 
     def handle(self, **options: Any) -> None:
         try:
+            folder = None if options["out"] is None else out_folder(options["out"])
             request = read_request(options)
-            _, result = request.run(with_layer=options["layer"] == "on")
+            wiring, result = request.run(
+                with_layer=options["layer"] == "on",
+                journal=MemoryJournal if folder is None else ReportJournal,
+            )
+            if folder is not None:
+                made = made_lines(options, request.config.digest())
+                closed = report_journal(wiring).closed
+                write_report(folder, result, request.report(wiring, result), made, closed)
         except (DataError, ConfigurationError, StrategyError) as error:
             raise CommandError(str(error), returncode=2) from error
         if options["json"]:

@@ -15,8 +15,9 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from tradeplatform import env, kernel_cache, preparation, processes
-from tradeplatform.configuration import PRACTICE, Configuration, load
+from tradeplatform.configuration import Configuration, load_accounts, practice_of
 from tradeplatform.configuration_errors import ConfigurationError
+from tradeplatform.credentials import key_variables
 from tradeplatform.supervisor import PLAN_VARIABLE
 
 LONGEST_WORKERS = 32
@@ -44,8 +45,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **given: Any) -> None:
         try:
-            config = load(settings.CONFIG_FILE)
-            specs, private, lines = self._prepared(config, given)
+            accounts = load_accounts(settings.CONFIG_FILE)
+            specs, private, lines = self._prepared(accounts, given)
         except (
             ConfigurationError,
             preparation.NotPrepared,
@@ -69,7 +70,7 @@ class Command(BaseCommand):
         os.execv(sys.executable, [sys.executable, "-P", supervisor])  # noqa: S606
 
     def _prepared(
-        self, config: Configuration, given: dict[str, Any]
+        self, accounts: tuple[Configuration, ...], given: dict[str, Any]
     ) -> tuple[tuple[Any, ...], list[str], list[str]]:
         """Do every step before the start; return children, secret names and READY's lines."""
         self._check_options(given)
@@ -96,27 +97,25 @@ class Command(BaseCommand):
             practice_port=preparation.free_port(),
             practice_admin_port=preparation.free_port(),
         )
-        if config.exchange.id == PRACTICE:
-            processes.practice_state_dir(config, options).mkdir(
+        practice = practice_of(accounts)
+        if practice:
+            processes.practice_state_dir(practice[0], options).mkdir(
                 mode=0o700, parents=True, exist_ok=True
             )
-            # a key of a real venue in the environment has no business on the practice one
-            for name in processes.EXCHANGE_SECRETS:
-                os.environ.pop(name, None)
-            pairs = zip(processes.EXCHANGE_KEYS, processes.PRACTICE_SECRETS, strict=True)
-            for ours, venues in pairs:
-                os.environ[ours] = env.secret(venues, generated_in=settings.VAR_DIR, length=32)
-                os.environ[venues] = os.environ[ours]
-        variables = processes.environment(config, options)
-        if config.exchange.id == PRACTICE:
+            _generate_practice_keys(accounts)
+        config, *others = accounts
+        variables = processes.environment(config, options, others)
+        if practice:
             preparation.write_practice_addresses(
                 settings.VAR_DIR / "run",
                 {name: value for name, value in variables.items() if "_PRACTICE_" in name},
             )
         os.environ.update(variables)
         lines = _ready_lines(given["port"], preparation.administrator_link(given["port"]))
-        private = [*processes.EXCHANGE_SECRETS, *processes.PRACTICE_SECRETS]
-        return processes.children(config, options), private, lines
+        specs = processes.children(config, options, others)
+        private = [name for one in practice for name in processes.practice_keys(one)]
+        private += config.notifications.secret_names()
+        return specs, [*processes.every_key(accounts), *private], lines
 
     def _prepare_files(self) -> None:
         """Bring database, static files and compiled kernels up to this code, side by side."""
@@ -153,6 +152,22 @@ class Command(BaseCommand):
                 raise preparation.NotPrepared(
                     f"DATA (--data) was {name!r}, allowed: an existing file"
                 )
+
+
+def _generate_practice_keys(accounts: tuple[Configuration, ...]) -> None:
+    """Give each practice account a key of its own, kept between starts, in the place of any other:
+    a key of a real venue in the environment has no business on the practice one."""
+    practice = practice_of(accounts)
+    for config in practice:
+        for name in processes.account_keys(config):
+            # the master keys open what accounts of real venues beside it have sealed
+            if name not in processes.MASTER_KEYS or len(practice) == len(accounts):
+                os.environ.pop(name, None)
+    for config in practice:
+        ours = key_variables(config.exchange.account, is_apart=config.is_apart)
+        for mine, venues in zip(ours, processes.practice_keys(config), strict=False):
+            os.environ[mine] = env.secret(venues, generated_in=settings.VAR_DIR, length=32)
+            os.environ[venues] = os.environ[mine]
 
 
 def _ready_lines(port: int, link: str | None) -> list[str]:

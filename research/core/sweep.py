@@ -1,0 +1,204 @@
+"""A sweep: what is tried in which window, in which order, and what it is worth in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+
+from engine.types.decisions import JsonValue
+from research.core.deflated_sharpe import (
+    Deflated,
+    deflated_sharpe,
+    probabilistic_sharpe,
+    sample_of,
+)
+from research.core.search import Range, Trial, next_parameters
+from research.core.walk_forward import Window
+
+IN_SAMPLE, CHOSEN, DEFAULTS = "in-sample", "chosen", "defaults"
+YEAR_MS = 365.25 * 86_400_000
+BELIEVED = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One replay of a sweep. ``number`` counts within its window and kind."""
+
+    window: int
+    kind: str
+    number: int
+    parameters: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one unit found; ``refused`` is why its values could not be traded, empty otherwise.
+
+    ``returns`` are of each period (n_periods,); ``sharpe`` is of them, per period, None where
+    nothing varied.
+    """
+
+    unit: Unit
+    return_fraction: float | None
+    trades: int
+    returns: tuple[float, ...]
+    refused: str = ""
+
+    @property
+    def sharpe(self) -> float | None:
+        sample = sample_of(np.array(self.returns, dtype=np.float64))
+        return None if sample is None else sample.sharpe
+
+    @property
+    def value(self) -> float | None:
+        """What the search maximises: a rule that never trades is worth nothing, not unknown."""
+        if self.refused:
+            return None
+        return self.sharpe if self.sharpe is not None else 0.0
+
+
+def unit_after(
+    done: Sequence[Outcome],
+    windows: Sequence[Window],
+    ranges: Sequence[Range],
+    defaults: Mapping[str, float],
+    *,
+    trials: int,
+    seed: int,
+) -> Unit | None:
+    """Return the next unit, None where all is done; the same rows give the same unit.
+
+    Window by window: every trial in sample, then the winner and the defaults out of sample.
+    """
+    for window in windows:
+        mine = [outcome for outcome in done if outcome.unit.window == window.number]
+        tried = _of_kind(mine, IN_SAMPLE)
+        if len(tried) < trials:
+            asked = [Trial(outcome.unit.parameters, outcome.value) for outcome in tried]
+            chosen = next_parameters(ranges, asked, seed + 1_000_003 * window.number)
+            return Unit(window.number, IN_SAMPLE, len(tried), chosen)
+        best = winner(tried)
+        if best is not None and not _of_kind(mine, CHOSEN):
+            return Unit(window.number, CHOSEN, 0, best.unit.parameters)
+        if not _of_kind(mine, DEFAULTS):
+            return Unit(window.number, DEFAULTS, 0, defaults)
+    return None
+
+
+def units_in_all(windows: int, trials: int) -> int:
+    return windows * (trials + 2)
+
+
+def winner(tried: Sequence[Outcome]) -> Outcome | None:
+    """Return the best in sample, the earliest of equals; None where every trial was refused."""
+    known = [outcome for outcome in tried if outcome.value is not None]
+    return max(known, key=lambda o: (o.value or 0.0, -o.unit.number), default=None)
+
+
+def summary(
+    done: Sequence[Outcome], windows: Sequence[Window], period_ms: int
+) -> dict[str, JsonValue]:
+    """Return what the sweep is worth; the out-of-sample column stands in every row.
+
+    Sharpe ratios are a year's. ``deflated_probability`` counts every trial of its window.
+    """
+    rows: list[JsonValue] = []
+    chosen_returns: list[float] = []
+    default_returns: list[float] = []
+    deflated: list[float] = []
+    for window in windows:
+        mine = [outcome for outcome in done if outcome.unit.window == window.number]
+        tried, out = _of_kind(mine, IN_SAMPLE), _of_kind(mine, CHOSEN)
+        base, best = _of_kind(mine, DEFAULTS), winner(tried)
+        if best is None or not out or not base:
+            continue
+        worth = _deflated(best, tried)
+        chosen_returns += out[0].returns
+        default_returns += base[0].returns
+        if worth is not None:
+            deflated.append(worth.probability)
+        rows.append(_row(window, best, tried, out[0], base[0], worth, period_ms))
+    together = _together(chosen_returns, period_ms)
+    return {
+        "windows": rows,
+        "trials": sum(outcome.unit.kind == IN_SAMPLE for outcome in done),
+        "refused": sum(bool(outcome.refused) for outcome in done),
+        "out_of_sample": together,
+        "defaults_out_of_sample": _together(default_returns, period_ms),
+        "deflated_probability_lowest": min(deflated, default=None),
+        "verdict": _verdict(together, deflated),
+    }
+
+
+def _row(
+    window: Window,
+    best: Outcome,
+    tried: Sequence[Outcome],
+    out: Outcome,
+    base: Outcome,
+    worth: Deflated | None,
+    period_ms: int,
+) -> JsonValue:
+    return {
+        "window": window.number,
+        "in_from_ms": window.in_from_ms,
+        "in_to_ms": window.in_to_ms,
+        "out_from_ms": window.out_from_ms,
+        "out_to_ms": window.out_to_ms,
+        "parameters": [[name, best.unit.parameters[name]] for name in sorted(best.unit.parameters)],
+        "trials": len(tried),
+        "in_sample_sharpe": _a_year(best.sharpe, period_ms),
+        "in_sample_return_fraction": best.return_fraction,
+        "in_sample_trades": best.trades,
+        "chance_sharpe": None if worth is None else _a_year(worth.benchmark, period_ms),
+        "deflated_probability": None if worth is None else worth.probability,
+        "out_of_sample_sharpe": _a_year(out.sharpe, period_ms),
+        "out_of_sample_return_fraction": out.return_fraction,
+        "out_of_sample_trades": out.trades,
+        "defaults_sharpe": _a_year(base.sharpe, period_ms),
+        "defaults_return_fraction": base.return_fraction,
+    }
+
+
+def _deflated(best: Outcome, tried: Sequence[Outcome]) -> Deflated | None:
+    sample = sample_of(np.array(best.returns, dtype=np.float64))
+    known = [outcome.value for outcome in tried if outcome.value is not None]
+    return None if sample is None else deflated_sharpe(sample, known)
+
+
+def _together(returns: Sequence[float], period_ms: int) -> dict[str, JsonValue]:
+    """Return the out-of-sample stretches end to end; the Sharpe needs no deflating, for nothing
+    was chosen there."""
+    found = np.array(returns, dtype=np.float64)
+    sample = sample_of(found)
+    return {
+        "periods": len(found),
+        "return_fraction": float(np.prod(1.0 + found) - 1.0) if len(found) else None,
+        "sharpe": None if sample is None else _a_year(sample.sharpe, period_ms),
+        "probability_above_0": None if sample is None else probabilistic_sharpe(sample),
+    }
+
+
+def _verdict(together: Mapping[str, JsonValue], deflated: Sequence[float]) -> str:
+    chance = together["probability_above_0"]
+    if not isinstance(chance, float) or not deflated:
+        return "not enough evidence: too little traded, or too few periods"
+    if chance > BELIEVED and min(deflated) > BELIEVED:
+        return "holds out of sample, and beyond what so many trials find by chance"
+    if chance > BELIEVED:
+        return "good out of sample, but in sample no better than so many trials find by chance"
+    return "not enough evidence: out of sample the Sharpe ratio is not surely above 0"
+
+
+def _a_year(sharpe: float | None, period_ms: int) -> float | None:
+    return None if sharpe is None else sharpe * sqrt(YEAR_MS / period_ms)
+
+
+def _of_kind(outcomes: Sequence[Outcome], kind: str) -> list[Outcome]:
+    return sorted(
+        (outcome for outcome in outcomes if outcome.unit.kind == kind),
+        key=lambda outcome: outcome.unit.number,
+    )

@@ -1,0 +1,154 @@
+"""Replays as jobs: what was asked, how far it is, what came out."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+
+
+class ReplayStatus(models.TextChoices):
+    QUEUED = "QUEUED"
+    RUNNING = "RUNNING"
+    ABORTING = "ABORTING"
+    ABORTED = "ABORTED"
+    DONE = "DONE"
+    FAILED = "FAILED"
+
+
+class ReplayJob(models.Model):
+    """One replay that was asked for. It runs in a process of its own and touches only this row.
+
+    ``slot`` is unique and set while a process works on it, so that one replay runs at a time
+    whoever knocks. ``attempts`` is the fence: a process that lost the job to a later one writes
+    nothing. ``result`` is the document of the ``replay`` command, ``report`` that of its page.
+    """
+
+    code = models.UUIDField(unique=True)
+    request = models.JSONField()
+    actor = models.CharField(max_length=120)
+    notes = models.TextField(blank=True)
+    status = models.CharField(
+        max_length=8, choices=ReplayStatus.choices, default=ReplayStatus.QUEUED
+    )
+    error = models.TextField(blank=True)
+    progress_fraction = models.FloatField(default=0.0)
+    bars_done = models.PositiveBigIntegerField(default=0)
+    bars_total = models.PositiveBigIntegerField(default=0)
+    bars_per_s = models.FloatField(default=0.0)
+    result = models.JSONField(null=True)
+    report = models.JSONField(null=True)
+    code_version = models.CharField(max_length=80, blank=True)
+    config_digest = models.CharField(max_length=64, blank=True)
+    slot = models.PositiveSmallIntegerField(null=True, unique=True)
+    attempts = models.PositiveIntegerField(default=0)
+    claimed_until_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        constraints = [
+            models.CheckConstraint(
+                name="replay_status_known", condition=Q(status__in=ReplayStatus.values)
+            ),
+            models.CheckConstraint(
+                name="replay_progress_a_fraction",
+                condition=Q(progress_fraction__gte=0.0) & Q(progress_fraction__lte=1.0),
+            ),
+            models.CheckConstraint(
+                name="replay_slot_while_worked_on",
+                condition=Q(slot__isnull=True, claimed_until_at__isnull=True)
+                | Q(
+                    slot__isnull=False,
+                    claimed_until_at__isnull=False,
+                    status__in=("RUNNING", "ABORTING"),
+                ),
+            ),
+        ]
+        indexes = [
+            # "the oldest job that waits"
+            models.Index(fields=["status", "created_at"], name="replay_waiting"),
+            # the list, newest first
+            models.Index(fields=["-created_at", "-id"], name="replay_latest"),
+        ]
+
+    def __str__(self) -> str:
+        return f"replay {self.code} {self.status}"
+
+
+class SweepStatus(models.TextChoices):
+    QUEUED = "QUEUED"
+    RUNNING = "RUNNING"
+    PAUSED = "PAUSED"
+    ABORTED = "ABORTED"
+    DONE = "DONE"
+    FAILED = "FAILED"
+
+
+class Sweep(models.Model):
+    """A search for parameters of one rule, walk-forward. What was tried are its units.
+
+    ``slot`` and ``attempts`` are as of a replay; a sweep that is paused, cut short or aborted
+    keeps its units, and whoever goes on begins after the last of them.
+    """
+
+    code = models.UUIDField(unique=True)
+    request = models.JSONField()
+    actor = models.CharField(max_length=120)
+    status = models.CharField(max_length=8, choices=SweepStatus.choices, default=SweepStatus.QUEUED)
+    error = models.TextField(blank=True)
+    units_done = models.PositiveIntegerField(default=0)
+    units_total = models.PositiveIntegerField(default=0)
+    result = models.JSONField(null=True)
+    code_version = models.CharField(max_length=80, blank=True)
+    slot = models.PositiveSmallIntegerField(null=True, unique=True)
+    attempts = models.PositiveIntegerField(default=0)
+    claimed_until_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        constraints = [
+            models.CheckConstraint(
+                name="sweep_status_known", condition=Q(status__in=SweepStatus.values)
+            ),
+            models.CheckConstraint(
+                name="sweep_slot_while_worked_on",
+                condition=Q(slot__isnull=True, claimed_until_at__isnull=True)
+                | Q(slot__isnull=False, claimed_until_at__isnull=False, status="RUNNING"),
+            ),
+        ]
+        indexes = [
+            # "the oldest sweep that waits"
+            models.Index(fields=["status", "created_at"], name="sweep_waiting"),
+        ]
+
+    def __str__(self) -> str:
+        return f"sweep {self.code} {self.status}"
+
+
+class SweepUnit(models.Model):
+    """One replay of a sweep, written once, when it is done. ``kind`` is in-sample, chosen or
+    defaults; ``outcome`` holds its returns by period, its trades and why it was refused."""
+
+    sweep = models.ForeignKey(Sweep, on_delete=models.CASCADE, related_name="units")
+    window = models.PositiveIntegerField()
+    kind = models.CharField(max_length=10)
+    number = models.PositiveIntegerField()
+    parameters = models.JSONField()
+    outcome = models.JSONField()
+    finished_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["window", "finished_at", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["sweep", "window", "kind", "number"], name="sweep_unit_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.sweep_id} window {self.window} {self.kind} {self.number}"

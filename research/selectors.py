@@ -1,0 +1,58 @@
+"""Reads of replay jobs and sweeps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import QuerySet
+
+from market.models import Instrument
+from research.data_files import data_file_list
+from research.models import ReplayJob, Sweep
+
+
+def replay_list(*, status: str | None = None, actor: str | None = None) -> QuerySet[ReplayJob]:
+    """Return jobs newest first, without their reports."""
+    rows = ReplayJob.objects.defer("report")
+    if status:
+        rows = rows.filter(status=status)
+    return rows.filter(actor=actor) if actor else rows
+
+
+def replay_get(code: UUID) -> ReplayJob | None:
+    return ReplayJob.objects.filter(code=code).first()
+
+
+def replays_of(codes: Sequence[UUID]) -> list[ReplayJob]:
+    """Return the jobs of these codes, in that order; unknown ones are left out."""
+    found = {job.code: job for job in ReplayJob.objects.filter(code__in=codes)}
+    return [found[code] for code in codes if code in found]
+
+
+def sweep_list(*, status: str | None = None) -> QuerySet[Sweep]:
+    """Return sweeps newest first."""
+    rows = Sweep.objects.all()
+    return rows.filter(status=status) if status else rows
+
+
+def sweep_get(code: UUID) -> Sweep | None:
+    return Sweep.objects.filter(code=code).first()
+
+
+def data_folders() -> list[Path]:
+    """Return the folders whose files a replay may read."""
+    return [Path(folder) for folder in settings.RESEARCH_DATA_FOLDERS]
+
+
+def source_choices() -> dict[str, Any]:
+    """Return what the form offers: files of the data folders, and venues with their symbols."""
+    venues: dict[str, list[str]] = {}
+    for venue, symbol in Instrument.objects.order_by("venue", "symbol").values_list(
+        "venue", "symbol"
+    ):
+        venues.setdefault(venue, []).append(symbol)
+    return {"files": data_file_list(data_folders()), "venues": venues}

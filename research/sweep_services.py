@@ -1,0 +1,234 @@
+"""Writes of sweeps: asked for, claimed, each unit stored once, paused, resumed, ended."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import F, QuerySet
+from django.utils import timezone
+
+from accounts.services import audit_record
+from research.core.search import ranges_of
+from research.core.sweep import Outcome, Unit
+from research.errors import ReplayStopped, SweepInvalid, SweepRefused
+from research.models import Sweep, SweepStatus, SweepUnit
+from research.requests import request_checked
+from research.services import CLAIM, SLOT, one_line
+from strategies.core.errors import StrategyError
+
+MAX_ATTEMPTS = 3
+MAX_TRIALS = 500
+MAX_FOLDS = 20
+MAX_PURGE_BARS = 10_000
+_FREE: dict[str, Any] = {"slot": None, "claimed_until_at": None}
+_OPEN = (SweepStatus.QUEUED, SweepStatus.RUNNING, SweepStatus.PAUSED)
+
+
+def sweep_start(*, given: Mapping[str, Any], folders: Sequence[Path], actor: str) -> Sweep:
+    """Queue a sweep; a worker's knock takes it up.
+
+    Raises:
+        ReplayInvalid: the replays it asks for are wrong, a line an error.
+        SweepInvalid: strategy, ranges, trials, folds or purge are wrong.
+        SweepRefused: this person has one waiting already (SEC-42).
+    """
+    request = _checked(given, folders)
+    with transaction.atomic():
+        if Sweep.objects.filter(actor=actor[:120], status=SweepStatus.QUEUED).exists():
+            raise SweepRefused(
+                f"sweeps of {actor} that wait were 1, allowed: 1", reason_code="sweep_queue_full"
+            )
+        sweep = Sweep.objects.create(
+            code=uuid.uuid4(),
+            request=request,
+            actor=actor[:120],
+            units_total=request["folds"] * (request["trials"] + 2),
+            created_at=timezone.now(),
+        )
+        _audit("sweep.start", sweep, actor, after={"request": request})
+    return sweep
+
+
+def _checked(given: Mapping[str, Any], folders: Sequence[Path]) -> dict[str, Any]:
+    replays = {**given, "strategies": [], "predictors": [], "layer": False}
+    request = request_checked(replays, folders)
+    strategy = str(given.get("strategy") or "")
+    try:
+        ranges = ranges_of(strategy, given.get("ranges") or {})
+    except StrategyError as error:
+        raise SweepInvalid(str(error)) from error
+    share = given.get("in_sample_share", 0.75)
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0.3 <= share <= 0.95:
+        raise SweepInvalid(f"in_sample_share was {share}, allowed: a number in 0.3..0.95")
+    return request | {
+        "strategy": strategy,
+        "ranges": {one.name: [one.low, one.high] for one in ranges},
+        "trials": _whole("trials", given.get("trials", 30), 5, MAX_TRIALS),
+        "folds": _whole("folds", given.get("folds", 3), 1, MAX_FOLDS),
+        "purge_bars": _whole("purge_bars", given.get("purge_bars", 100), 0, MAX_PURGE_BARS),
+        "in_sample_share": float(share),
+    }
+
+
+def _whole(name: str, value: Any, low: int, high: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise SweepInvalid(f"{name} was {value}, allowed: a whole number in {low}..{high}")
+    return value
+
+
+def sweep_change(*, sweep: Sweep, to: SweepStatus, actor: str, reason: str) -> None:
+    """Pause, resume or abort; units that are stored stay, the one in work is thrown away.
+
+    Raises:
+        SweepRefused: no reason, or its state does not allow that.
+    """
+    allowed = {
+        SweepStatus.PAUSED: (SweepStatus.QUEUED, SweepStatus.RUNNING),
+        SweepStatus.QUEUED: (SweepStatus.PAUSED, SweepStatus.FAILED),
+        SweepStatus.ABORTED: _OPEN,
+    }[to]
+    if not reason.strip():
+        raise SweepRefused(f"reason was empty, {to.lower()} needs one")
+    # whoever resumes gives it new attempts
+    fresh = {"attempts": F("attempts") + MAX_ATTEMPTS} if to == SweepStatus.QUEUED else {}
+    ended = {"finished_at": timezone.now()} if to == SweepStatus.ABORTED else {}
+    with transaction.atomic():
+        changed = Sweep.objects.filter(pk=sweep.pk, status__in=allowed).update(
+            status=to, error=one_line(reason), **_FREE, **fresh, **ended
+        )
+        if changed != 1:
+            sweep.refresh_from_db()
+            raise SweepRefused(f"sweep was {sweep.status}, allowed: {', '.join(allowed)}")
+        _audit(f"sweep.{to.lower()}", sweep, actor, reason=reason.strip())
+
+
+def sweep_reap() -> int:
+    """Take sweeps away from processes that died; they go on after their last stored unit."""
+    now = timezone.now()
+    lost = Sweep.objects.filter(status=SweepStatus.RUNNING, claimed_until_at__lt=now)
+    ended = 0
+    for sweep in lost:
+        # a person who resumes it gives it as many attempts again
+        stuck = sweep.attempts % MAX_ATTEMPTS == 0
+        after = {"status": SweepStatus.FAILED, "finished_at": now} if stuck else {}
+        ended += Sweep.objects.filter(
+            pk=sweep.pk, attempts=sweep.attempts, claimed_until_at__lt=now
+        ).update(
+            **{"status": SweepStatus.QUEUED, **after},
+            error=f"attempt {sweep.attempts} ended without a word",
+            **_FREE,
+        )
+    return ended
+
+
+def sweep_claim() -> Sweep | None:
+    """Take the oldest sweep that waits; None where there is none, or one is worked on already."""
+    now = timezone.now()
+    waiting = Sweep.objects.filter(status=SweepStatus.QUEUED).order_by("created_at", "id")
+    sweep = waiting.first()
+    if sweep is None or Sweep.objects.filter(slot=SLOT).exists():
+        return None
+    try:
+        with transaction.atomic():
+            taken = Sweep.objects.filter(
+                pk=sweep.pk, status=SweepStatus.QUEUED, attempts=sweep.attempts
+            ).update(
+                status=SweepStatus.RUNNING,
+                slot=SLOT,
+                attempts=F("attempts") + 1,
+                claimed_until_at=now + CLAIM,
+                started_at=sweep.started_at or now,
+                error="",
+            )
+    except IntegrityError:
+        # the slot: another worker took another sweep in this moment
+        return None
+    if taken != 1:
+        return None
+    sweep.refresh_from_db()
+    return sweep
+
+
+def sweep_pulse(*, sweep: Sweep) -> str:
+    """Keep the claim; returns why the work must stop, empty to go on."""
+    alive = _mine(sweep).update(claimed_until_at=timezone.now() + CLAIM)
+    if alive == 1:
+        return ""
+    return "no longer its own: paused, aborted or taken over"
+
+
+def unit_store(*, sweep: Sweep, outcome: Outcome) -> None:
+    """Store what one unit found, once; whoever lost the sweep stores nothing.
+
+    Raises:
+        ReplayStopped: the sweep was paused, aborted or taken over meanwhile.
+    """
+    unit = outcome.unit
+    with transaction.atomic():
+        if _mine(sweep).update(units_done=F("units_done") + 1) != 1:
+            raise ReplayStopped(f"sweep {sweep.code} is no longer worked on here")
+        SweepUnit.objects.create(
+            sweep=sweep,
+            window=unit.window,
+            kind=unit.kind,
+            number=unit.number,
+            parameters=dict(unit.parameters),
+            outcome={
+                "return_fraction": outcome.return_fraction,
+                "trades": outcome.trades,
+                "returns": list(outcome.returns),
+                "refused": outcome.refused,
+                "sharpe": outcome.sharpe,
+            },
+            finished_at=timezone.now(),
+        )
+
+
+def outcomes_of(sweep: Sweep) -> list[Outcome]:
+    """Return every stored unit with what it found."""
+    return [
+        Outcome(
+            Unit(row.window, row.kind, row.number, row.parameters),
+            row.outcome["return_fraction"],
+            row.outcome["trades"],
+            tuple(row.outcome["returns"]),
+            row.outcome["refused"],
+        )
+        for row in SweepUnit.objects.filter(sweep=sweep)
+    ]
+
+
+def sweep_end(
+    *, sweep: Sweep, result: Mapping[str, Any] | None, error: str = "", code: str
+) -> None:
+    """Close a sweep: done with its result, or failed with one line."""
+    _mine(sweep).update(
+        status=SweepStatus.FAILED if result is None else SweepStatus.DONE,
+        result=None if result is None else dict(result),
+        error=one_line(error),
+        code_version=code,
+        finished_at=timezone.now(),
+        **_FREE,
+    )
+
+
+def sweep_release(*, sweep: Sweep) -> None:
+    """Give it back: the platform stops, and the next start goes on after the last unit."""
+    _mine(sweep).update(
+        status=SweepStatus.QUEUED,
+        attempts=F("attempts") - 1,
+        error="the platform was stopped, it goes on",
+        **_FREE,
+    )
+
+
+def _mine(sweep: Sweep) -> QuerySet[Sweep]:
+    return Sweep.objects.filter(pk=sweep.pk, status=SweepStatus.RUNNING, attempts=sweep.attempts)
+
+
+def _audit(action: str, sweep: Sweep, actor: str, **told: Any) -> None:
+    audit_record(actor=actor, action=action, object_type="sweep", object_id=str(sweep.code), **told)

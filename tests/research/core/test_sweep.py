@@ -1,0 +1,143 @@
+"""Walk-forward, search and verdict of a sweep."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from research.core.search import Range, Trial, next_parameters, ranges_of
+from research.core.sweep import (
+    CHOSEN,
+    DEFAULTS,
+    IN_SAMPLE,
+    Outcome,
+    Unit,
+    summary,
+    unit_after,
+    winner,
+)
+from research.core.walk_forward import period_ms_of, period_returns, windows_of
+from strategies.core.errors import StrategyError
+
+HOUR = 3_600_000
+RANGES = (Range("channel_bars", 10, 60, True), Range("stop_atr", 1.0, 4.0, False))
+SETTINGS = {"folds": 3, "in_sample_share": 0.75, "purge_bars": 50}
+WINDOWS = windows_of(0, 6_000 * HOUR, HOUR, **SETTINGS)
+
+
+def outcome(unit: Unit, mean: float, refused: str = "") -> Outcome:
+    returns = np.random.default_rng([unit.window, len(unit.kind), unit.number]).normal(
+        mean, 0.01, 90
+    )
+    return Outcome(unit, 0.1, 40, () if refused else tuple(returns.tolist()), refused)
+
+
+def test_out_of_sample_stretches_follow_each_other_and_never_touch_the_choice():
+    """Every bar of the choice lies before the gap, every judged bar after it."""
+    assert len(WINDOWS) == 3
+    for window in WINDOWS:
+        assert window.out_from_ms - window.in_to_ms == 50 * HOUR
+        assert window.in_from_ms < window.in_to_ms < window.out_from_ms < window.out_to_ms
+    for before, after in pairwise(WINDOWS):
+        assert after.in_to_ms == before.out_to_ms
+        assert after.in_to_ms - after.in_from_ms == before.in_to_ms - before.in_from_ms
+    assert WINDOWS[0].in_from_ms == 0 and WINDOWS[-1].out_to_ms == 6_000 * HOUR
+
+
+def test_too_little_history_is_refused_with_its_numbers():
+    with pytest.raises(ValueError, match=r"900 bars in 3 folds gave 450 in sample and 100 out"):
+        windows_of(0, 900 * HOUR, HOUR, **SETTINGS)
+
+
+def test_periods_are_days_or_shorter_where_the_stretch_is():
+    assert period_ms_of(WINDOWS) == (WINDOWS[0].out_to_ms - WINDOWS[0].out_from_ms) // 60
+    long = windows_of(0, 60_000 * HOUR, HOUR, **SETTINGS)
+    assert period_ms_of(long) == 24 * HOUR
+    times = np.arange(1, 7, dtype=np.int64)
+    equity = np.array([100.0, 100.0, 110.0, 110.0, 99.0, 99.0])
+    assert period_returns(times, equity, 0, 6, 2) == pytest.approx([0.0, 0.1, -0.1])
+
+
+def test_the_search_asks_the_same_after_the_same_trials_and_learns_from_them():
+    tried = [Trial({"channel_bars": 20 + n, "stop_atr": 1.5}, float(n)) for n in range(4)]
+    first = next_parameters(RANGES, tried, 7)
+    assert first == next_parameters(RANGES, tried, 7)
+    assert first != next_parameters(RANGES, tried[:3], 7)
+    assert first["channel_bars"] == int(first["channel_bars"])
+    assert 10 <= first["channel_bars"] <= 60 and 1.0 <= first["stop_atr"] <= 4.0
+    tried, best = [], []
+    for _ in range(40):
+        asked = next_parameters(RANGES, tried, 3)
+        tried.append(Trial(asked, -abs(asked["channel_bars"] - 33)))
+        best.append(asked["channel_bars"])
+    early, late = np.abs(np.array(best[:10]) - 33), np.abs(np.array(best[-10:]) - 33)
+    assert late.mean() < early.mean() / 2
+
+
+def test_refused_values_are_told_to_the_search_as_nothing():
+    tried = [Trial({"channel_bars": 20, "stop_atr": 1.5}, None)] * 3
+    assert set(next_parameters(RANGES, tried, 1)) == {"channel_bars", "stop_atr"}
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ({"moon": [1, 2]}, "unknown parameter 'moon'"),
+        ({"stop_atr": [4, 1]}, "range was \\[4, 1\\], allowed: LOW below HIGH"),
+        ({"channel_bars": [10.1, 10.2]}, "allowed: whole steps"),
+    ],
+)
+def test_a_wrong_range_is_refused_with_one_line(given, line):
+    with pytest.raises(StrategyError, match=line):
+        ranges_of("breakout", given)
+    with pytest.raises(StrategyError, match="strategy was 'moon', allowed: ema-trend"):
+        ranges_of("moon", {})
+    assert {r.name for r in ranges_of("breakout", {})} >= {"channel_bars", "stop_atr"}
+
+
+def walk(trials: int = 3, skill: float = 0.0, refuse: int = -1) -> list[Outcome]:
+    done: list[Outcome] = []
+    while True:
+        unit = unit_after(done, WINDOWS, RANGES, {"stop_atr": 2.0}, trials=trials, seed=1)
+        if unit is None:
+            return done
+        refused = "too wide" if unit.kind == IN_SAMPLE and unit.number == refuse else ""
+        mean = skill + (0.001 * unit.number if unit.kind == IN_SAMPLE else 0.0)
+        done.append(outcome(unit, mean, refused))
+
+
+def test_units_come_window_by_window_with_the_winner_and_the_defaults_out_of_sample():
+    done = walk(refuse=2)
+    assert [o.unit.kind for o in done[:5]] == [IN_SAMPLE] * 3 + [CHOSEN, DEFAULTS]
+    assert len(done) == 15
+    for start in range(0, 15, 5):
+        best = winner(done[start : start + 3])
+        assert best.unit.number == max((0, 1), key=lambda n: done[start + n].value)
+        assert done[start + 3].unit.parameters == best.unit.parameters
+        assert done[start + 4].unit.parameters == {"stop_atr": 2.0}
+    assert winner([]) is None
+
+
+def test_whoever_resumes_asks_what_would_have_been_asked():
+    """The same stored units give the same next unit, wherever the work was cut short."""
+    done = walk()
+    for cut in range(len(done)):
+        again = unit_after(done[:cut], WINDOWS, RANGES, {"stop_atr": 2.0}, trials=3, seed=1)
+        assert again == done[cut].unit
+
+
+def test_the_verdict_rests_on_the_out_of_sample_column_and_the_number_of_trials():
+    noise, skill = walk(trials=6), walk(trials=6, skill=0.01)
+    found = summary(noise, WINDOWS, 24 * HOUR)
+    assert found["verdict"].startswith("not enough evidence")
+    for row in found["windows"]:
+        assert row["trials"] == 6
+        assert row["out_of_sample_sharpe"] is not None and row["defaults_sharpe"] is not None
+        assert row["chance_sharpe"] > 0.0
+    assert found["trials"] == 18
+    good = summary(skill, WINDOWS, 24 * HOUR)
+    assert good["out_of_sample"]["periods"] == 270
+    assert good["verdict"].startswith("holds out of sample")
+    assert summary([], WINDOWS, 24 * HOUR)["verdict"].startswith("not enough evidence")

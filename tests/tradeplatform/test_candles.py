@@ -1,0 +1,95 @@
+"""``candles``: over the wire from the practice exchange, from files, and what is missing."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from research.selectors import source_choices
+from tests.practice_process import practice_process
+from tests.research.scene import FILE, candle_folder
+
+
+def candles(*words: str, **options: Any) -> list[dict[str, Any]]:
+    out = StringIO()
+    call_command("candles", *words, json=True, stdout=out, **options)
+    return json.loads(out.getvalue())["candles"]
+
+
+@pytest.fixture
+def var(tmp_path, settings):
+    settings.VAR_DIR = tmp_path
+    settings.RESEARCH_DATA_FOLDERS = [tmp_path / "candles"]
+    return tmp_path
+
+
+@pytest.mark.django_db
+def test_a_download_from_the_practice_exchange_is_whole_and_offered_to_replays(var, settings):
+    """D-36: the unmodified client, paged, and every closed bar once."""
+    with practice_process(var / "practice") as practice:
+        settings.PRACTICE_URL = practice.url
+        asked = {"exchange": "practice", "symbol": "BTC/USDT", "timeframe": "1m"}
+        (first,) = candles("download", since="2024-01-01", **asked)
+        n_bars = practice.status()["bars"]["BTC/USDT"]
+        assert (first["bars"], first["new"], first["gaps"]) == (n_bars, n_bars, 0)
+        practice.step(3)
+        (second,) = candles("download", since="2024-01-01", **asked)
+        assert (second["bars"], second["new"]) == (n_bars + 3, 3)
+        with pytest.raises(CommandError, match="symbol was 'X/Y', allowed: a symbol the venue"):
+            candles("download", since="2024-01-01", **asked | {"symbol": "X/Y"})
+    assert source_choices()["files"] == ["practice_spot_BTCUSDT_1m.parquet"]
+    with pytest.raises(CommandError, match="the venue did not answer") as gone:
+        candles("download", since="2024-01-01", **asked)
+    assert gone.value.returncode == 1
+
+
+def test_a_file_is_imported_listed_and_its_gaps_are_named(var):
+    candle_folder(var, 50)
+    text = (var / FILE).read_text().splitlines()
+    (var / FILE).write_text("\n".join(text[:10] + text[13:]))
+    (row,) = candles("import", str(var / FILE), exchange="binance")
+    assert (row["bars"], row["new"], row["refused"]) == (47, 47, 0)
+    assert candles("list")[0]["file"] == "binance_spot_BTCUSDT_1m.parquet"
+    (gaps,) = candles("gaps")
+    assert [gap["bars"] for gap in gaps["missing"]] == [3]
+    assert (var / "candles").stat().st_mode & 0o077 == 0
+
+
+def test_a_feather_file_of_freqtrade_is_imported(var):
+    """Its times are dates, and its name says nothing we read: both are told."""
+    polars = pytest.importorskip("polars")
+    frame = polars.read_csv(candle_folder(var, 20) / FILE)
+    dated = frame.with_columns(polars.from_epoch("timestamp", time_unit="ms").alias("date"))
+    dated.drop("timestamp").write_ipc(var / "BTC_USDT-1m.feather")
+    named = {"exchange": "binance", "symbol": "BTC/USDT", "timeframe": "1m"}
+    (row,) = candles("import", str(var / "BTC_USDT-1m.feather"), **named)
+    assert (row["bars"], row["from"]) == (20, "2023-11-14T22:14Z")
+
+
+@pytest.mark.parametrize(
+    ("words", "options", "line"),
+    [
+        (["download"], {"exchange": "binance"}, "--symbol was not given, a download needs it"),
+        (["import", "x.csv"], {}, "files or --exchange were not given"),
+        (
+            ["download"],
+            {"exchange": "moon", "symbol": "A/B", "timeframe": "1m", "since": "2024-01-01"},
+            "moon",
+        ),
+        (
+            ["download"],
+            {"exchange": "binance", "symbol": "A/B", "timeframe": "1m", "since": "soon"},
+            "--since was 'soon'",
+        ),
+    ],
+)
+def test_wrong_use_is_one_line(var, words, options, line):
+    """F-087"""
+    with pytest.raises(CommandError) as refused:
+        candles(*words, **options)
+    assert refused.value.returncode == 2
+    assert line in str(refused.value) and "\n" not in str(refused.value)

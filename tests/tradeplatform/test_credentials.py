@@ -1,0 +1,105 @@
+"""Whose key signs: an account's own, and never another's."""
+
+from __future__ import annotations
+
+import pytest
+from cryptography.fernet import Fernet
+
+from accounts.errors import ExchangeKeyRefused
+from accounts.exchange_keys import Credentials, exchange_key_set
+from tradeplatform.configuration import Configuration, Exchange, Trading
+from tradeplatform.credentials import exchange_credentials
+from tradeplatform.several_accounts import refuse_shared_keys
+from trades.errors import RunRefused
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def master(monkeypatch: pytest.MonkeyPatch) -> str:
+    key = Fernet.generate_key().decode()
+    for name in ("KEY", "SECRET", "PASSPHRASE"):
+        monkeypatch.delenv(f"TRADEPLATFORM_EXCHANGE_{name}", raising=False)
+    monkeypatch.setenv("TRADEPLATFORM_MASTER_KEY", key)
+    return key
+
+
+def given(monkeypatch: pytest.MonkeyPatch, key: str, ending: str = "") -> None:
+    monkeypatch.setenv(f"TRADEPLATFORM_EXCHANGE_KEY{ending}", key)
+    monkeypatch.setenv(f"TRADEPLATFORM_EXCHANGE_SECRET{ending}", f"secret of {key}")
+
+
+def account(name: str, *, mode: str = "live", venue: str = "binance") -> Configuration:
+    return Configuration(
+        exchange=Exchange(id=venue, account=name),
+        trading=Trading(mode=mode),  # type: ignore[arg-type]
+        accounts={} if name == "main" else {name: {}},  # type: ignore[dict-item]
+    )
+
+
+def test_the_unnamed_key_is_never_that_of_an_account_beside_main(
+    monkeypatch: pytest.MonkeyPatch, master: str
+) -> None:
+    """D-59: an account without a key of its own has none, whatever else is set."""
+    given(monkeypatch, "key-of-main")
+    given(monkeypatch, "key-of-third", "__THIRD")
+    assert exchange_credentials("binance", "main").key == "key-of-main"
+    assert exchange_credentials("binance", "second", is_apart=True) == Credentials("", "")
+    sealed = Credentials("sealed-for-second", "its secret")
+    exchange_key_set(
+        exchange="binance", account="second", credentials=sealed, masters=[master], actor="a"
+    )
+    assert exchange_credentials("binance", "second", is_apart=True) == sealed
+    assert exchange_credentials("kraken", "second", is_apart=True) == Credentials("", "")
+
+
+def test_a_key_that_names_its_account_wins_and_brings_its_own_secret(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """D-59: key and secret always come as a pair from one place."""
+    given(monkeypatch, "key-of-main")
+    given(monkeypatch, "key-of-my-own", "__MY_OWN")
+    monkeypatch.setenv("TRADEPLATFORM_EXCHANGE_PASSPHRASE", "of main")
+    found = exchange_credentials("okx", "my-own", is_apart=True)
+    assert found == Credentials("key-of-my-own", "secret of key-of-my-own", "")
+    given(monkeypatch, "named-key-of-main", "__MAIN")
+    assert exchange_credentials("okx", "main").secret == "secret of named-key-of-main"
+
+
+def test_an_only_account_of_any_name_has_the_unnamed_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """D-59: a file without accounts goes on as it did."""
+    given(monkeypatch, "the-only-key")
+    assert exchange_credentials("binance", "alpha").key == "the-only-key"
+
+
+def test_two_accounts_with_one_key_are_refused_in_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """D-59: they would take each other's orders for orders made by hand."""
+    given(monkeypatch, "one-key-for-both")
+    given(monkeypatch, "one-key-for-both", "__SECOND")
+    both = [account("main"), account("second")]
+    with pytest.raises(RunRefused, match="accounts main and second had the same key of binance"):
+        refuse_shared_keys(both)
+    # one key on two venues is two keys, and a paper account sends nothing
+    refuse_shared_keys([account("main"), account("second", venue="kraken")])
+    refuse_shared_keys([account("main"), account("second", mode="paper")])
+    given(monkeypatch, "another-key", "__SECOND")
+    refuse_shared_keys(both)
+
+
+def test_a_sealed_key_cannot_be_kept_for_two_accounts_of_one_exchange(master: str) -> None:
+    """D-59: said when it is set, before anything trades on it."""
+
+    def seal(exchange: str, name: str, key: str) -> None:
+        credentials = Credentials(key, "secret")
+        exchange_key_set(
+            exchange=exchange, account=name, credentials=credentials, masters=[master], actor="a"
+        )
+
+    seal("binance", "main", "key-one-1234")
+    with pytest.raises(ExchangeKeyRefused, match="is kept for account main of binance already"):
+        seal("binance", "second", "key-one-1234")
+    seal("binance", "second", "key-two-1234")
+    seal("kraken", "second", "key-one-1234")
+    seal("binance", "main", "key-one-1234")

@@ -1,0 +1,191 @@
+"""Sweeps as jobs: units stored once, paused and resumed without losing or repeating one."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import IntegrityError, transaction
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.models import AuditEvent
+from research.core.sweep import Outcome, Unit
+from research.errors import ReplayStopped, SweepInvalid, SweepRefused
+from research.models import Sweep, SweepStatus, SweepUnit
+from research.pulse import Pulse
+from research.sweep_services import (
+    outcomes_of,
+    sweep_change,
+    sweep_claim,
+    sweep_pulse,
+    sweep_reap,
+    sweep_start,
+    unit_store,
+)
+from tests.accounts.callers import by_token
+from tests.monitoring.factories import make_user
+from tests.research.scene import FILE, candle_folder
+from tradeplatform.sweep_jobs import sweep_run
+
+pytestmark = pytest.mark.django_db
+ASKED = {"data": [FILE], "strategy": "breakout", "trials": 5, "folds": 1, "purge_bars": 20}
+ASKED |= {"ranges": {"channel_bars": [8, 40], "stop_atr": [1.0, 3.0]}, "in_sample_share": 0.6}
+NEVER_S = 3600.0
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, settings):
+    settings.RESEARCH_DATA_FOLDERS = [candle_folder(tmp_path, 1_000)]
+    return tmp_path
+
+
+def start(folder, **given) -> Sweep:
+    return sweep_start(given=ASKED | given, folders=[folder], actor="olga")
+
+
+def work(sweep: Sweep, stop_after: int | None = None) -> SweepStatus:
+    """Work on a claimed sweep; after ``stop_after`` units somebody pauses it."""
+    told = []
+
+    def say(line: str) -> None:
+        told.append(line)
+        if len(told) == stop_after:
+            sweep_change(sweep=sweep, to=SweepStatus.PAUSED, actor="olga", reason="later")
+
+    return sweep_run(
+        sweep, pulse=Pulse(lambda *_: sweep_pulse(sweep=sweep), every_s=NEVER_S), say=say
+    )
+
+
+def test_a_sweep_that_is_paused_goes_on_where_it_was_and_ends_as_if_it_had_not_been(folder):
+    """No unit is lost, repeated or chosen otherwise; the out-of-sample column is there."""
+    start(folder)
+    assert work(sweep_claim(), stop_after=2) == "PAUSED"
+    assert SweepUnit.objects.count() == 2
+    sweep = Sweep.objects.get()
+    assert sweep_claim() is None
+    sweep_change(sweep=sweep, to=SweepStatus.QUEUED, actor="olga", reason="now")
+    assert work(sweep_claim()) == "DONE"
+    sweep.refresh_from_db()
+    assert (sweep.units_done, sweep.units_total, sweep.slot) == (7, 7, None)
+    start(folder)
+    whole = sweep_claim()
+    assert work(whole) == "DONE"
+    whole.refresh_from_db()
+    assert whole.result == sweep.result
+    (row,) = sweep.result["windows"]
+    assert row["trials"] == 5 and "out_of_sample_sharpe" in row
+    units = SweepUnit.objects.filter(sweep=sweep)
+    assert {u.kind for u in units} == {"in-sample", "chosen", "defaults"}
+    assert any(u.outcome["trades"] for u in units)
+
+
+def test_a_unit_is_stored_once_and_only_by_whoever_holds_the_sweep(folder):
+    start(folder)
+    sweep = sweep_claim()
+    outcome = Outcome(Unit(0, "in-sample", 0, {"stop_atr": 1.0}), 0.1, 2, (0.1, -0.1))
+    unit_store(sweep=sweep, outcome=outcome)
+    assert outcomes_of(sweep) == [outcome]
+    with pytest.raises(IntegrityError), transaction.atomic():
+        unit_store(sweep=sweep, outcome=outcome)
+    sweep.refresh_from_db()
+    assert sweep.units_done == 1
+    sweep_change(sweep=sweep, to=SweepStatus.ABORTED, actor="olga", reason="enough")
+    other = Outcome(Unit(0, "in-sample", 1, {"stop_atr": 2.0}), 0.1, 2, ())
+    with pytest.raises(ReplayStopped):
+        unit_store(sweep=sweep, outcome=other)
+    assert SweepUnit.objects.count() == 1
+
+
+def test_a_dead_process_gives_its_sweep_back_and_the_third_death_is_a_failure(folder):
+    start(folder)
+    for attempt in (1, 2, 3):
+        assert sweep_claim().attempts == attempt
+        assert sweep_reap() == 0
+        Sweep.objects.update(claimed_until_at=timezone.now() - timedelta(seconds=1))
+        assert sweep_reap() == 1
+    sweep = Sweep.objects.get()
+    assert (sweep.status, sweep.slot) == ("FAILED", None)
+    assert "ended without a word" in sweep.error
+    sweep_change(sweep=sweep, to=SweepStatus.QUEUED, actor="olga", reason="more memory now")
+    assert sweep_claim() == sweep
+
+
+def test_wrong_wishes_are_refused_with_one_line(folder):
+    """SEC-42, SEC-43"""
+    for given, line in (
+        ({"strategy": "moon"}, "strategy was 'moon', allowed: ema-trend"),
+        ({"trials": 4}, "trials was 4, allowed: a whole number in 5..500"),
+        ({"trials": True}, "trials was True"),
+        ({"in_sample_share": 1.0}, "in_sample_share was 1.0"),
+        ({"ranges": {"stop_atr": [3, 1]}}, "range was"),
+    ):
+        with pytest.raises(SweepInvalid, match=line):
+            start(folder, **given)
+    start(folder)
+    with pytest.raises(SweepRefused, match="that wait were 1, allowed: 1"):
+        start(folder)
+
+
+def test_too_little_history_fails_the_sweep_with_its_numbers(folder):
+    start(folder, folds=4)
+    sweep = sweep_claim()
+    assert work(sweep) == "FAILED"
+    sweep.refresh_from_db()
+    assert "bars in 4 folds gave" in sweep.error
+
+
+def test_sweeps_over_http_start_once_pause_and_resume(folder):
+    """SEC-44, SEC-9"""
+    url, operator, viewer = "/api/v1/sweeps/", by_token("operator"), by_token("viewer")
+    made = [
+        operator.post(url, ASKED, format="json", HTTP_IDEMPOTENCY_KEY="s1").json() for _ in (1, 2)
+    ]
+    assert made[0]["code"] == made[1]["code"]
+    one = f"{url}{made[0]['code']}/"
+    assert viewer.post(f"{one}pause", {"reason": "x"}, format="json").status_code == 403
+    assert operator.post(f"{one}pause", {"reason": "x"}, format="json").json()["status"] == "PAUSED"
+    assert (
+        operator.post(f"{one}resume", {"reason": "x"}, format="json").json()["status"] == "QUEUED"
+    )
+    assert (
+        operator.post(f"{one}abort", {"reason": "x"}, format="json").json()["status"] == "ABORTED"
+    )
+    assert viewer.get(url).json()["results"][0]["units_total"] == 7
+    assert AuditEvent.objects.filter(action__startswith="sweep.").count() == 4
+
+
+def test_the_page_starts_a_sweep_and_acts_on_it(client):
+    client.force_login(make_user("olga", "operator"))
+    form = {"data": [FILE], "strategy": "breakout", "ranges": "stop_atr 1 x", "trials": "5"}
+    page = client.post(reverse("sweep-start"), form | {"folds": "1", "seed": "1"})
+    assert page.status_code == 400
+    assert "ranges had &#x27;stop_atr 1 x&#x27;" in page.content.decode()
+    good = form | {"ranges": "stop_atr 1 3", "folds": "1", "seed": "1"}
+    assert client.post(reverse("sweep-start"), good).status_code == 302
+    sweep = Sweep.objects.get()
+    assert sweep.request["ranges"] == {"stop_atr": [1.0, 3.0]}
+    act = reverse("sweep-act", args=[sweep.code])
+    client.post(act, {"act": "pause", "reason": "later"})
+    page = client.get(reverse("sweep-list")).content.decode()
+    assert "paused" in page and "Resume" in page and "later" in page
+
+
+def test_the_command_lists_pauses_and_refuses_with_one_line(folder):
+    sweep = start(folder)
+    out = StringIO()
+    call_command("sweep", "pause", str(sweep.code), json=True, stdout=out)
+    assert json.loads(out.getvalue())["status"] == "PAUSED"
+    for words, line in (
+        (["resume", "x"], "code was 'x', allowed: the code of a sweep"),
+        (["run", "--data", "/nowhere/x.csv", "--strategy", "breakout"], "allowed: files in"),
+        (["run", "--range", "stop_atr=1"], "--range was 'stop_atr=1', allowed: NAME=LOW:HIGH"),
+    ):
+        with pytest.raises(CommandError) as refused:
+            call_command("sweep", *words)
+        assert refused.value.returncode == 2
+        assert line in str(refused.value)

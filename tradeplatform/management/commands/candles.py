@@ -1,0 +1,157 @@
+"""Keeps candles in files of our own: download from a venue, import, list, find gaps."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from market.candle_download import SHARE_OF_RATE, candles_download
+from market.candle_store import Shelf, gaps_of, shelves
+from market.ccxt_client import build_client
+from market.errors import DataError, SourceUnavailable, SymbolRefused
+from market.sources.ccxt_poll import CcxtPollSource
+from market.sources.files import read_bars
+from market.sources.instruments import timeframe_from_ms, timeframe_to_ms
+from tradeplatform.arguments import moment_ms
+from tradeplatform.configuration import PRACTICE
+from tradeplatform.configuration_errors import ConfigurationError
+from tradeplatform.venue import PRACTICE_PROTOCOL
+
+TIMEOUT_S = 10.0
+GAPS_SHOWN = 20
+
+
+class Command(BaseCommand):
+    help = __doc__
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("act", choices=["download", "import", "list", "gaps"])
+        parser.add_argument("files", nargs="*", metavar="FILE", help="of import: csv or parquet")
+        parser.add_argument("--exchange", help="a ccxt id, or practice")
+        parser.add_argument("--symbol")
+        parser.add_argument("--timeframe", default=None)
+        parser.add_argument("--since", metavar="ISO")
+        parser.add_argument("--until", metavar="ISO")
+        parser.add_argument("--json", action="store_true")
+
+    def handle(self, **options: Any) -> None:
+        acts = {"download": _download, "import": _import, "list": _list, "gaps": _gaps}
+        try:
+            rows = acts[options["act"]](options)
+        except SourceUnavailable as error:
+            raise CommandError(
+                f"the venue did not answer: {error}; what came before is kept, repeat to go on",
+                returncode=1,
+            ) from error
+        except (DataError, SymbolRefused, ConfigurationError) as error:
+            raise CommandError(str(error), returncode=2) from error
+        if options["json"]:
+            self.stdout.write(orjson.dumps({"candles": rows}).decode())
+            return
+        for row in rows:
+            self._tell(row)
+
+    def _tell(self, row: dict[str, Any]) -> None:
+        counts = "".join(f", {row[name]} {name}" for name in ("new", "refused") if name in row)
+        span = f", {row['from']} to {row['to']}" if row["bars"] else ""
+        self.stdout.write(
+            f"{row['file']}: {row['symbol']} {row['timeframe']}, {row['bars']} bars{counts}{span},"
+            f" {row['gaps']} gaps of {row['missing_bars']} bars"
+        )
+        for gap in row.get("missing", [])[:GAPS_SHOWN]:
+            self.stdout.write(f"  {gap['from']} to {gap['to']}: {gap['bars']} bars missing")
+
+
+def folder() -> Path:
+    return Path(settings.VAR_DIR) / "candles"
+
+
+def _download(options: dict[str, Any]) -> list[dict[str, Any]]:
+    named = {name: options[name] for name in ("exchange", "symbol", "timeframe", "since")}
+    for name, value in named.items():
+        if not value:
+            raise ConfigurationError(f"--{name} was not given, a download needs it")
+    shelf = Shelf(folder(), named["exchange"], named["symbol"], timeframe_to_ms(named["timeframe"]))
+    since_ms, until_ms = (moment_ms(f"--{n}", options[n]) for n in ("since", "until"))
+    source = CcxtPollSource(_client(shelf.venue), [shelf.symbol], named["timeframe"])
+    source.instruments()
+    found = candles_download(
+        source,
+        shelf,
+        since_ms=since_ms or 0,
+        until_ms=until_ms,
+        told=lambda done, total: _say(f"{done} of {total} bars"),
+    )
+    return [_row(shelf.path, shelf.symbol) | {"new": found.new, "refused": found.refused}]
+
+
+def _client(exchange: str) -> Any:
+    if exchange != PRACTICE:
+        client = build_client(exchange, timeout_s=TIMEOUT_S)
+        client.rateLimit /= SHARE_OF_RATE
+        return client
+    if not settings.PRACTICE_URL:
+        raise ConfigurationError(
+            "TRADEPLATFORM_PRACTICE_URL was not set; `make run` starts the practice exchange"
+        )
+    return build_client(PRACTICE_PROTOCOL, practice_url=settings.PRACTICE_URL, timeout_s=TIMEOUT_S)
+
+
+def _import(options: dict[str, Any]) -> list[dict[str, Any]]:
+    if not options["files"] or not options["exchange"]:
+        raise ConfigurationError("files or --exchange were not given, an import needs both")
+    rows = []
+    for name in options["files"]:
+        file = read_bars(name, symbol=options["symbol"], timeframe=options["timeframe"])
+        shelf = Shelf(folder(), options["exchange"], file.symbol, file.bars.timeframe_ms)
+        kept = shelf.keep(file.bars)
+        rows.append(_row(shelf.path, shelf.symbol) | {"new": kept.new, "refused": kept.refused})
+    return rows
+
+
+def _list(options: dict[str, Any]) -> list[dict[str, Any]]:
+    return [_row(path, symbol) for path, symbol, _ in shelves(folder())]
+
+
+def _gaps(options: dict[str, Any]) -> list[dict[str, Any]]:
+    rows = []
+    for path, symbol, bars in shelves(folder()):
+        missing = [
+            {"from": _iso(gap.from_ms), "to": _iso(gap.to_ms), "bars": gap.n_bars}
+            for gap in gaps_of(bars)
+        ]
+        rows.append(_row(path, symbol) | {"missing": missing})
+    return rows
+
+
+def _row(path: Path, symbol: str) -> dict[str, Any]:
+    if not path.is_file():
+        raise DataError(f"{symbol}: the venue has no bars in that span, nothing was kept")
+    bars = read_bars(path).bars
+    gaps = gaps_of(bars)
+    return {
+        "file": path.name,
+        "symbol": symbol,
+        "timeframe": timeframe_from_ms(bars.timeframe_ms),
+        "bars": len(bars),
+        "from": _iso(int(bars.ts_ms[0])),
+        "to": _iso(int(bars.ts_ms[-1])),
+        "gaps": len(gaps),
+        "missing_bars": sum(gap.n_bars for gap in gaps),
+    }
+
+
+def _iso(ts_ms: int) -> str:
+    return f"{datetime.fromtimestamp(ts_ms / 1000, UTC):%Y-%m-%dT%H:%M}Z"
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")

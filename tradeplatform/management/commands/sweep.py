@@ -1,0 +1,178 @@
+"""Searches parameters of one rule, walk-forward: chosen in one stretch, judged in the next."""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+import orjson
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from accounts.errors import Refused
+from research.models import Sweep, SweepStatus
+from research.selectors import data_folders
+from research.sweep_services import sweep_change, sweep_claim, sweep_reap, sweep_start
+from tradeplatform.configuration_errors import ConfigurationError
+from tradeplatform.sweep_jobs import sweep_run
+
+ACTS = ("run", "start", "resume", "pause", "abort", "show", "list")
+_CHANGES = {
+    "pause": SweepStatus.PAUSED,
+    "resume": SweepStatus.QUEUED,
+    "abort": SweepStatus.ABORTED,
+}
+
+
+class Command(BaseCommand):
+    help = __doc__
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("act", choices=ACTS, help="run works here, start leaves it to a worker")
+        parser.add_argument("code", nargs="?", help="of pause, resume, abort and show")
+        parser.add_argument("--data", nargs="+", metavar="FILE", default=[])
+        parser.add_argument("--strategy")
+        parser.add_argument("--range", nargs="+", metavar="NAME=LOW:HIGH", default=[])
+        parser.add_argument("--trials", type=int, default=30, help="of each window")
+        parser.add_argument("--folds", type=int, default=3)
+        parser.add_argument("--in-sample-share", type=float, default=0.75)
+        parser.add_argument("--purge-bars", type=int, default=100)
+        parser.add_argument("--from", dest="from_iso", metavar="ISO")
+        parser.add_argument("--to", dest="to_iso", metavar="ISO")
+        parser.add_argument("--seed", type=int, default=1)
+        parser.add_argument("--cash")
+        parser.add_argument("--reason", default="by command")
+        parser.add_argument("--actor", default="command")
+        parser.add_argument("--json", action="store_true")
+
+    def handle(self, **options: Any) -> None:
+        try:
+            sweeps = self._acted(options["act"], options)
+        except (Refused, ConfigurationError) as error:
+            raise CommandError(str(error), returncode=2) from error
+        rows = [_row(sweep) for sweep in sweeps]
+        if options["json"]:
+            document = {"sweeps": rows} if options["act"] == "list" else rows[0]
+            self.stdout.write(orjson.dumps(document).decode())
+        else:
+            for row in rows:
+                self._tell(row)
+        if options["act"] == "run" and rows[0]["status"] == SweepStatus.FAILED:
+            raise CommandError(rows[0]["error"], returncode=1)
+
+    def _acted(self, act: str, options: dict[str, Any]) -> list[Sweep]:
+        if act == "list":
+            return list(Sweep.objects.all()[:50])
+        if act in ("run", "start"):
+            sweep = sweep_start(
+                given=_given(options), folders=_folders(options), actor=options["actor"]
+            )
+            return [_worked(sweep) if act == "run" else sweep]
+        sweep = _found(options["code"])
+        if act in _CHANGES:
+            sweep_change(
+                sweep=sweep, to=_CHANGES[act], actor=options["actor"], reason=options["reason"]
+            )
+            sweep.refresh_from_db()
+        return [sweep]
+
+    def _tell(self, row: dict[str, Any]) -> None:
+        done, total = row["units_done"], row["units_total"]
+        self.stdout.write(
+            f"{row['code']} {row['strategy']} {row['status']} {done} of {total} units"
+        )
+        if row["error"]:
+            self.stdout.write(f"  {row['error']}")
+        for window in (row["result"] or {}).get("windows", []):
+            chosen = ", ".join(f"{name} {value:g}" for name, value in window["parameters"])
+            self.stdout.write(
+                f"  window {window['window']}: in sample {_number(window['in_sample_sharpe'])},"
+                f" out of sample {_number(window['out_of_sample_sharpe'])},"
+                f" defaults {_number(window['defaults_sharpe'])};"
+                f" deflated for {window['trials']} trials"
+                f" {_number(window['deflated_probability'])} ({chosen})"
+            )
+        if row["result"]:
+            self.stdout.write(f"  {row['result']['verdict']}")
+
+
+def _worked(sweep: Sweep) -> Sweep:
+    """Work on it here; where a worker took it first, that one goes on."""
+    sweep_reap()
+    claimed = sweep_claim()
+    if claimed is None or claimed.pk != sweep.pk:
+        raise ConfigurationError(
+            "another sweep is worked on or waits; `sweep start` queues this one"
+        )
+    sweep_run(claimed, say=_say)
+    return claimed
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "data": [Path(name).name for name in options["data"]],
+        "strategy": options["strategy"],
+        "ranges": dict(_range(text) for text in options["range"]),
+        **{n: options[n] for n in ("trials", "folds", "in_sample_share", "purge_bars", "seed")},
+        "cash": options["cash"],
+        "from": options["from_iso"],
+        "to": options["to_iso"],
+    }
+
+
+def _folders(options: dict[str, Any]) -> list[Path]:
+    """Return the folders of the named files, each of them allowed to be replayed."""
+    allowed = [folder.resolve() for folder in data_folders()]
+    for name in options["data"]:
+        path = Path(name).resolve()
+        if path.parent not in allowed:
+            listed = ", ".join(str(folder) for folder in allowed)
+            raise ConfigurationError(f"--data was {name}, allowed: files in {listed}")
+    return allowed
+
+
+def _range(text: str) -> tuple[str, list[float]]:
+    name, _, bounds = text.partition("=")
+    low, _, high = bounds.partition(":")
+    try:
+        return name, [float(low), float(high)]
+    except ValueError:
+        raise ConfigurationError(
+            f"--range was {text!r}, allowed: NAME=LOW:HIGH such as stop_atr=1:4"
+        ) from None
+
+
+def _found(code: str | None) -> Sweep:
+    try:
+        known = uuid.UUID(code or "")
+    except ValueError:
+        raise ConfigurationError(f"code was {code!r}, allowed: the code of a sweep") from None
+    sweep = Sweep.objects.filter(code=known).first()
+    if sweep is None:
+        raise ConfigurationError(f"code was {known}, allowed: one that `sweep list` shows")
+    return sweep
+
+
+def _row(sweep: Sweep) -> dict[str, Any]:
+    return {
+        "code": str(sweep.code),
+        "strategy": sweep.request["strategy"],
+        "status": sweep.status,
+        "units_done": sweep.units_done,
+        "units_total": sweep.units_total,
+        "error": sweep.error,
+        "result": sweep.result,
+        "code_version": sweep.code_version or settings.CODE_VERSION,
+    }
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"

@@ -1,0 +1,98 @@
+"""Several accounts of one installation: which there are, and that none stands on another's feet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from django.db import transaction
+
+from monitoring.services import heartbeat_forget
+from tradeplatform.configuration import Configuration, practice_of
+from tradeplatform.configuration_accounts import MAIN
+from tradeplatform.configuration_errors import ConfigurationError
+from tradeplatform.venue import credentials_of, venue_code
+from tradeplatform.watch import loop_component
+from trades.errors import RunRefused
+from trades.models import Lot, Mode, Order, TradingRun
+from trades.oms import IN_FLIGHT
+from trades.queues import is_apart, queue_of
+from trades.services import run_end
+
+
+def account_named(accounts: Sequence[Configuration], name: str) -> Configuration:
+    """Return what one account goes by; ``main`` is the only one where there is one.
+
+    Raises:
+        ConfigurationError: the file has no such account.
+    """
+    if name == MAIN:
+        # an only account may have another name
+        return accounts[0]
+    known = {config.exchange.account: config for config in accounts}
+    if name not in known:
+        raise ConfigurationError(f"account was {name!r}, allowed: {', '.join(known)}")
+    return known[name]
+
+
+def refuse_shared_keys(accounts: Iterable[Configuration]) -> None:
+    """Refuse two accounts that sign with one key: each would see the other's orders as made by
+    hand, and their books would never agree with the venue.
+
+    Paper accounts are left out, they send nothing. A process without the keys sees none.
+
+    Raises:
+        RunRefused: two accounts have the same key on one venue.
+        ExchangeKeyRefused: a sealed key that cannot be opened here.
+    """
+    seen: dict[tuple[str, str], str] = {}
+    for config in accounts:
+        key = credentials_of(config).key
+        if not key or config.trading.mode == Mode.PAPER.value:
+            continue
+        venue, name = venue_code(config), config.exchange.account
+        other = seen.setdefault((venue, key), name)
+        if other != name:
+            raise RunRefused(
+                f"accounts {other} and {name} had the same key of {venue},"
+                " allowed: an account of the venue, with a key of its own, for each"
+            )
+
+
+def end_removed_accounts(accounts: Iterable[Configuration], *, actor: str) -> list[TradingRun]:
+    """End the runs of accounts beside ``main`` that the file does not have any more.
+
+    A practice account that is in the file is left to the start of its run, which ends that of
+    another market.
+
+    Raises:
+        RunRefused: such a run holds something or has an order on the way, which nobody would look
+            after; not of practice, whose exchange may not even run any more.
+    """
+    accounts = tuple(accounts)
+    kept = {(venue_code(config), config.exchange.account) for config in accounts}
+    practice = {config.exchange.account for config in practice_of(accounts)}
+    removed = [
+        run
+        for run in TradingRun.objects.filter(ended_at__isnull=True).exclude(mode=Mode.REPLAY)
+        if is_apart(run.config)
+        and (run.venue, run.account) not in kept
+        and not (run.mode == Mode.PRACTICE and run.account in practice)
+    ]
+    for run in removed:
+        if run.mode != Mode.PRACTICE:
+            _refuse_to_leave(run)
+    with transaction.atomic():
+        for run in removed:
+            run_end(run=run, actor=actor, reason="its account is not in the configuration any more")
+            heartbeat_forget((loop_component(run), queue_of(run.account, run.config)))
+    return removed
+
+
+def _refuse_to_leave(run: TradingRun) -> None:
+    held = Lot.objects.filter(run=run, is_open=True).count()
+    moving = Order.objects.filter(run=run, status__in=IN_FLIGHT).count()
+    if held or moving:
+        raise RunRefused(
+            f"account {run.account} of {run.venue} is not in the configuration any more and has"
+            f" {held} open lots and {moving} orders on the way; put it back and flatten it first"
+        )
