@@ -19,7 +19,18 @@ from resources import apis as resources
 from strategies import apis as strategies
 from strategies import predictor_apis as predictors
 from tradeplatform.doctor_apis import DoctorApi
-from trades.apis import ceilings, control, decisions, evolution, gains, ledger, locks, requests
+from trades.apis import (
+    ceilings,
+    control,
+    decisions,
+    evolution,
+    exports,
+    gains,
+    ledger,
+    locks,
+    performance,
+    requests,
+)
 
 
 @extend_schema(exclude=True)
@@ -62,6 +73,9 @@ urlpatterns = [
     path("decisions/<uuid:code>/replay", decisions.DecisionReplayApi.as_view(), name="replay"),
     path("decisions/<uuid:code>/", decisions.DecisionDetailApi.as_view(), name="decision"),
     path("decisions/<uuid:code>/why-not", decisions.DecisionWhyNotApi.as_view(), name="why-not"),
+    path("performance/", performance.AccountPerformanceApi.as_view(), name="performance"),
+    path("orders/export", exports.OrderExportApi.as_view(), name="order-export"),
+    path("trades/export", exports.TradeExportApi.as_view(), name="trade-export"),
     path("orders/", ledger.OrderListApi.as_view(), name="orders"),
     path("fills/", ledger.FillListApi.as_view(), name="fills"),
     path("trades/", ledger.TradeListApi.as_view(), name="trades"),
