@@ -1,7 +1,7 @@
 # Everything a newcomer runs. Only Python 3.11 or 3.12 and make need to be there before.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test bench crash soak coverage lint lock
+.PHONY: help run test bench crash soak coverage coverage-money lint lock
 
 PORT ?= 8000
 SPEED ?= 1
@@ -15,6 +15,14 @@ MINUTES ?=
 # Branch coverage that the pure rooms must keep, in percent.
 CORE := engine/*,*/core/*
 CORE_COVERAGE := 85
+
+# The path of money, its branches in percent, and the tests that are there for it.
+MONEY := engine/ledger.py,engine/ledger_state.py,engine/lots.py,engine/risk.py,engine/limits.py,engine/breakers.py,engine/ceilings.py,engine/protection.py,engine/entry_orders.py,trades/core/order_state.py,trades/oms.py,trades/send_rules.py,trades/order_watch.py,trades/reconcile.py,trades/differences.py,trades/transfers.py,trades/ceilings.py,trades/ceiling_changes.py
+MONEY_COVERAGE := 95
+MONEY_TESTS := $(addprefix tests/engine/,test_ledger.py test_ledger_machine.py test_limits.py test_ceilings.py test_outside.py \
+  test_trading_book.py test_protection.py test_entry_orders.py test_standing.py test_account.py phases/test_caps_interplay.py) \
+  $(addprefix tests/trades/,core test_oms.py test_reconcile.py test_differences.py test_transfers.py test_ceilings.py \
+  test_gate.py test_books.py brokers/test_brakes.py brokers/test_ccxt_live.py brokers/test_stop_limits.py)
 
 # Test processes side by side; 0 runs one after the other.
 TEST_WORKERS ?= 2
@@ -87,6 +95,12 @@ coverage: setup-dev ## the tests under coverage; fails below 85 % of the branche
 	  -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 	@$(PY) -m coverage combine --quiet
 	@$(PY) -m coverage report --skip-covered --include='$(CORE)' --fail-under=$(CORE_COVERAGE)
+
+coverage-money: setup-dev ## branch coverage of the money path by its own tests; fails below 95 %
+	@$(PY) -m coverage erase
+	@$(PY) -m coverage run -m pytest -q -n $(TEST_WORKERS) --dist loadfile $(MONEY_TESTS)
+	@$(PY) -m coverage combine --quiet
+	@$(PY) -m coverage report -m --skip-covered --include='$(MONEY)' --fail-under=$(MONEY_COVERAGE)
 
 .PHONY: checks
 checks:

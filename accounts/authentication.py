@@ -43,17 +43,27 @@ class TokenAuthentication(BaseAuthentication):
             return None
         if len(parts) != 2 or not parts[1].isascii():
             raise AuthenticationFailed("The Authorization header was not 'Bearer TOKEN'.")
-        digest = digest_of(parts[1].decode("ascii"))
-        token = ApiToken.objects.select_related("user").filter(digest=digest).first()
-        if token is None or not _is_usable(token):
-            if not try_claim(f"token:{call_context.get().ip_address}", WRONG_TOKENS):
-                raise Throttled(WINDOW.total_seconds(), "Too many tokens were not accepted.")
-            raise AuthenticationFailed("The token was not accepted.")
-        token_touch(token)
+        token = token_accepted(parts[1].decode("ascii"))
         return token.user or TokenPrincipal(f"token:{token.name}"), token
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="api"'
+
+
+def token_accepted(secret: str) -> ApiToken:
+    """Return the usable token of this secret and note its use.
+
+    Raises:
+        AuthenticationFailed: unknown, expired, revoked, or its user may not log in any more.
+        Throttled: too many that were not accepted came from this address.
+    """
+    token = ApiToken.objects.select_related("user").filter(digest=digest_of(secret)).first()
+    if token is None or not token_is_usable(token):
+        if not try_claim(f"token:{call_context.get().ip_address}", WRONG_TOKENS):
+            raise Throttled(WINDOW.total_seconds(), "Too many tokens were not accepted.")
+        raise AuthenticationFailed("The token was not accepted.")
+    token_touch(token)
+    return token
 
 
 class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
@@ -66,7 +76,8 @@ class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
         return {"type": "http", "scheme": "bearer"}
 
 
-def _is_usable(token: ApiToken) -> bool:
+def token_is_usable(token: ApiToken) -> bool:
+    """Return whether a stored token still lets its owner in."""
     if token.revoked_at is not None or (token.user is not None and not token.user.is_active):
         return False
     return token.expires_at is None or token.expires_at > timezone.now()

@@ -206,6 +206,7 @@ def login_link_use(token: str, username: str, password: str) -> User:
         ) from error
 
 
-def idempotency_prune(now: datetime) -> int:
-    """Forget answers older than a week; returns how many."""
-    return IdempotencyKey.objects.filter(created_at__lt=now - IDEMPOTENCY_LIFETIME).delete()[0]
+def idempotency_prune(now: datetime, *, dry_run: bool = False) -> int:
+    """Forget answers older than a week; returns how many, also where it only looks."""
+    old = IdempotencyKey.objects.filter(created_at__lt=now - IDEMPOTENCY_LIFETIME)
+    return old.count() if dry_run else old.delete()[0]

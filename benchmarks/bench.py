@@ -23,6 +23,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tradeplatform.settings")
 django.setup()
 
 from benchmarks import (  # noqa: E402
+    api_fuzz,
     decisions,
     features,
     health_detectors,
@@ -32,6 +33,7 @@ from benchmarks import (  # noqa: E402
     predictors,
     replays,
     resource_watch,
+    sockets,
 )
 from benchmarks.figures import ROOT, Benchmark, BenchmarkFailed, Options, machine  # noqa: E402
 from tradeplatform.version import code_version  # noqa: E402
@@ -49,6 +51,8 @@ BENCHMARKS: dict[str, Benchmark] = {
     "health-detectors": health_detectors.health_detectors,
     "layer-fuzz": layer_fuzz.layer_fuzz,
     "resource-watch": resource_watch.resource_watch,
+    "sockets": sockets.sockets,
+    "api-fuzz": api_fuzz.api_fuzz,
 }
 
 

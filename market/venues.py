@@ -185,7 +185,7 @@ BINANCE = Venue(
             "fetch_order": 4,
             "fetch_open_orders": 6,
             # ten a second, counted apart from the weight there
-            "fetch_withdrawals": 600,
+            "fetch_withdrawals": 200,
         },
     ),
     codes=(re.compile(r'"code"\s*:\s*"?(-?\d+)'),),

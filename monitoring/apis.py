@@ -15,9 +15,11 @@ from rest_framework.response import Response
 
 from accounts.lists import ListOperation
 from accounts.operations import READ_PROBLEMS, Operation
-from accounts.paging import AllowedChoiceField, ListFilters
+from accounts.paging import AllowedChoiceField, ListFilters, filters_of
 from monitoring.components import component_list
 from monitoring.models import Alert, Incident, Severity
+from monitoring.selectors import overview, run_shown
+from trades.apis.filters import RunFilter, run_of
 
 
 class HealthOutput(serializers.Serializer):
@@ -34,6 +36,43 @@ class HealthApi(Operation):
     def get(self, request: Request) -> Response:
         late = any(component.is_late for component in component_list(timezone.now()))
         return Response(HealthOutput({"status": "degraded" if late else "ok"}).data)
+
+
+class OverviewFilters(RunFilter):
+    symbol = serializers.CharField(required=False, max_length=40, help_text="of the price chart")
+
+
+class OverviewOutput(serializers.Serializer):
+    """What the overview page shows and a socket's first frame holds; empty without a run."""
+
+    strip = serializers.JSONField(help_text="run, trading state, limits, layer, last decision")
+    alerts = serializers.JSONField(help_text="open alerts, those nobody has seen first")
+    components = serializers.JSONField()
+    run = serializers.JSONField(allow_null=True)
+    account = serializers.JSONField(allow_null=True, default=None)
+    pace = serializers.JSONField(allow_null=True, default=None)
+    price = serializers.JSONField(allow_null=True, default=None, help_text="bars, fills, trades")
+    equity = serializers.JSONField(allow_null=True, default=None)
+    positions = serializers.JSONField(default=list)
+    strategies = serializers.JSONField(default=list)
+    decisions = serializers.JSONField(default=list)
+    funnel = serializers.JSONField(allow_null=True, default=None)
+    why_no_trade = serializers.JSONField(allow_null=True, default=None)
+    trades = serializers.JSONField(default=list)
+
+
+class OverviewApi(Operation):
+    """Everything at a glance, of the run that is shown unless another is asked for."""
+
+    @extend_schema(
+        operation_id="overview",
+        parameters=[OverviewFilters],
+        responses={200: OverviewOutput} | READ_PROBLEMS,
+    )
+    def get(self, request: Request) -> Response:
+        filters = filters_of(request, OverviewFilters)
+        run = run_of(filters) if "run" in filters else run_shown()
+        return Response(OverviewOutput(overview(run, filters.get("symbol"))).data)
 
 
 class IncidentRow(serializers.Serializer):

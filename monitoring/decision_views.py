@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from datetime import UTC
-from typing import Any
+from datetime import UTC, datetime
 
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
@@ -13,9 +12,10 @@ from django.utils.timezone import make_aware
 from django.views.decorators.http import require_GET
 
 from accounts.models import Scope
+from accounts.pages import needs, page_of, query_of
 from engine.types.decisions import PHASES, Action
 from monitoring import decisions
-from monitoring.views import needs, page_of, query_of, run_asked
+from monitoring.views import run_asked
 from strategies.models import Strategy
 from trades.selectors import (
     STAGES,
@@ -40,8 +40,8 @@ def decision_page(request: HttpRequest) -> HttpResponse:
         "run": run,
         "strategy": filters["strategy"] or None,
         "symbol": filters["symbol"] or None,
-        "since": _moment(filters["since"]),
-        "until": _moment(filters["until"]),
+        "since": moment_asked(filters["since"]),
+        "until": moment_asked(filters["until"]),
     }
     rows = decision_list(
         **scope,
@@ -107,12 +107,12 @@ def _filters(request: HttpRequest) -> dict[str, str]:
     if filters["stage"] not in STAGES:
         filters["stage"] = ""
     for name in ("since", "until"):
-        if _moment(filters[name]) is None:
+        if moment_asked(filters[name]) is None:
             filters[name] = ""
     return filters
 
 
-def _moment(text: str) -> Any:
+def moment_asked(text: str) -> datetime | None:
     """Return venue time of an address's text, UTC where it names no zone; None where it is none."""
     try:
         at = parse_datetime(text)
@@ -122,4 +122,3 @@ def _moment(text: str) -> Any:
         return (make_aware(at) if at.tzinfo is None else at).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
-    return make_aware(at) if at is not None and at.tzinfo is None else at

@@ -9,10 +9,10 @@ from django.views.decorators.http import require_GET, require_POST
 
 from accounts.errors import Refused
 from accounts.models import Scope
-from accounts.pages import back_to, needs
+from accounts.pages import back_to, needs, page_of, query_of
 from monitoring import evolution, sources
 from monitoring.counterfactual import counterfactual_view
-from monitoring.views import page_of, query_of, run_asked
+from monitoring.views import run_asked
 from strategies.models import TrainingJob
 from strategies.training import training_abort
 from trades.services import predictor_evolve

@@ -17,9 +17,9 @@ from django.views.decorators.http import require_GET, require_POST
 from accounts.errors import Refused
 from accounts.models import Scope
 from accounts.money import amount_of
-from accounts.pages import back_to, is_same_person, needs
+from accounts.pages import back_to, is_same_person, needs, page_of, query_of
 from monitoring.selectors import run_shown
-from monitoring.views import page_of, query_of, run_asked
+from monitoring.views import run_asked
 from trades.apis.gains import csv_answer
 from trades.errors import LockRefused, RequestRefused, WideningRefused
 from trades.flatten import flatten_confirm, flatten_preview

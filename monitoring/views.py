@@ -10,7 +10,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.models import Scope
-from accounts.pages import back_to, is_same_person, needs, page_of, query_of
+from accounts.pages import back_to, is_same_person, needs
 from engine.ports import TradingState
 from monitoring import decisions, selectors
 from monitoring.models import Alert
@@ -20,7 +20,6 @@ from trades.errors import ControlRefused, LooseningRefused
 from trades.kill_switch import changed_or_left
 from trades.models import ControlState, TradingRun
 from trades.scopes import GLOBAL_SCOPE, split
-from trades.selectors import order_list, trade_list
 
 
 @require_GET
@@ -33,24 +32,6 @@ def overview(request: HttpRequest) -> HttpResponse:
         "monitoring/overview.html",
         {"page": "overview", "data": data, "run": run, "runs": selectors.run_choices()},
     )
-
-
-@require_GET
-@needs(Scope.READ)
-def trade_page(request: HttpRequest) -> HttpResponse:
-    run = run_asked(request)
-    rows = trade_list(run=run)
-    context = {"page": "trades", "rows": page_of(request, rows), "query": query_of(request)}
-    return render(request, "monitoring/trades.html", context)
-
-
-@require_GET
-@needs(Scope.READ)
-def order_page(request: HttpRequest) -> HttpResponse:
-    run = run_asked(request)
-    rows = order_list(run=run)
-    context = {"page": "orders", "rows": page_of(request, rows), "query": query_of(request)}
-    return render(request, "monitoring/orders.html", context)
 
 
 @require_GET

@@ -100,6 +100,12 @@ def samples_prune(*, now: datetime) -> int:
     return deleted + _history_prune(now) + _slow_prune()
 
 
+def samples_due(*, now: datetime) -> int:
+    """Return how many samples ``samples_prune`` would delete by now."""
+    old = (Sample.objects.filter(resolution_s=r, at__lt=now - kept) for r, kept in KEPT.items())
+    return sum(rows.count() for rows in old)
+
+
 def _history_prune(now: datetime) -> int:
     before = now - HISTORY_KEPT
     deleted = OptimizerAction.objects.filter(started_at__lt=before).delete()[0]

@@ -28,12 +28,13 @@ ROOMS = (
     "research",
     "resources",
     "monitoring",
+    "notifications",
     "tradeplatform",
 )
 # a test file follows the file it tests, and tables of cases are long
 LONGEST_FILE, LONGEST_TEST_FILE = 400, 600
 # Imported where they are used, because they cost every process that does not: 0.3 to 1 s each.
-HEAVY = {"ccxt", "polars", "lightgbm", "sklearn", "pynvml", "plotly", "optuna"}
+HEAVY = {"ccxt", "polars", "lightgbm", "sklearn", "pynvml", "plotly", "optuna", "apprise"}
 CLOCKS = {
     "time.time",
     "time.time_ns",

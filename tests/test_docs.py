@@ -141,7 +141,15 @@ def test_config_yaml_shows_the_defaults() -> None:
     shown = from_mapping(yaml.safe_load(opened), source="config.yaml")
     default = Configuration()
     assert yaml.safe_load(opened) != yaml.safe_load(text)
-    for section in ("exchange", "trading", "risk", "optimization", "monitoring", "notifications"):
+    for section in (
+        "exchange",
+        "trading",
+        "risk",
+        "optimization",
+        "monitoring",
+        "notifications",
+        "retention",
+    ):
         assert getattr(shown, section) == getattr(default, section)
     for code, settings in shown.strategies.items():
         assert settings == default.strategy(code)

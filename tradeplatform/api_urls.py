@@ -12,12 +12,25 @@ from market import apis as market
 from monitoring import apis as monitoring
 from monitoring import status_apis
 from monitoring.layer import layer
+from notifications import apis as notifications
 from research import apis as research
 from research import sweep_apis as sweeps
 from resources import apis as resources
 from strategies import apis as strategies
 from strategies import predictor_apis as predictors
-from trades.apis import ceilings, control, decisions, evolution, gains, ledger, locks, requests
+from tradeplatform.doctor_apis import DoctorApi
+from trades.apis import (
+    ceilings,
+    control,
+    decisions,
+    evolution,
+    exports,
+    gains,
+    ledger,
+    locks,
+    performance,
+    requests,
+)
 
 
 @extend_schema(exclude=True)
@@ -60,6 +73,9 @@ urlpatterns = [
     path("decisions/<uuid:code>/replay", decisions.DecisionReplayApi.as_view(), name="replay"),
     path("decisions/<uuid:code>/", decisions.DecisionDetailApi.as_view(), name="decision"),
     path("decisions/<uuid:code>/why-not", decisions.DecisionWhyNotApi.as_view(), name="why-not"),
+    path("performance/", performance.AccountPerformanceApi.as_view(), name="performance"),
+    path("orders/export", exports.OrderExportApi.as_view(), name="order-export"),
+    path("trades/export", exports.TradeExportApi.as_view(), name="trade-export"),
     path("orders/", ledger.OrderListApi.as_view(), name="orders"),
     path("fills/", ledger.FillListApi.as_view(), name="fills"),
     path("trades/", ledger.TradeListApi.as_view(), name="trades"),
@@ -70,6 +86,7 @@ urlpatterns = [
     path("requests/", requests.RequestListApi.as_view(), name="requests"),
     path("requests/<int:request_id>/", requests.RequestDetailApi.as_view(), name="request"),
     path("adjustments/", requests.AdjustmentApi.as_view(), name="adjustments"),
+    path("transfers/", requests.TransferListApi.as_view(), name="transfers"),
     path("external-fills/", requests.ExternalFillListApi.as_view(), name="external-fills"),
     path("external-fills/<int:fill_id>/book", requests.ExternalFillBookApi.as_view(), name="book"),
     path("gains/", gains.GainListApi.as_view(), name="gains"),
@@ -95,6 +112,7 @@ urlpatterns = [
     path("control/flatten", requests.ControlFlattenApi.as_view(), name="flatten"),
     path("instruments/", market.InstrumentListApi.as_view(), name="instruments"),
     path("candles/", market.CandleListApi.as_view(), name="candles"),
+    path("monitoring/overview", monitoring.OverviewApi.as_view(), name="overview"),
     path("monitoring/incidents", monitoring.IncidentListApi.as_view(), name="incidents"),
     path("monitoring/alerts", monitoring.AlertListApi.as_view(), name="alerts"),
     path("monitoring/components", monitoring.ComponentListApi.as_view(), name="components"),
@@ -110,6 +128,18 @@ urlpatterns = [
     path("optimizer/report", resources.ReportApi.as_view(), name="optimizer-report"),
     path("optimizer/rules", resources.RuleListApi.as_view(), name="optimizer-rules"),
     path("optimizer/settings", resources.OptimizerSettingsApi.as_view(), name="optimizer-settings"),
+    path("notifications/", notifications.MessageListApi.as_view(), name="notifications"),
+    path(
+        "notifications/channels/",
+        notifications.ChannelListApi.as_view(),
+        name="notification-channels",
+    ),
+    path(
+        "notifications/channels/<slug:name>/test",
+        notifications.ChannelTestApi.as_view(),
+        name="notification-test",
+    ),
+    path("doctor/", DoctorApi.as_view(), name="doctor"),
     path("audit/", accounts.AuditListApi.as_view(), name="audit"),
     path("audit/verify", accounts.AuditVerifyApi.as_view(), name="audit-verify"),
     path("tokens/", accounts.TokenListCreateApi.as_view(), name="tokens"),

@@ -41,6 +41,7 @@ ROOMS = (
     "research",
     "resources",
     "monitoring",
+    "notifications",
     "tradeplatform",
 )
 _CHUNK = 1 << 20

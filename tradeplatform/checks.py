@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, register
 
 from engine.limits import LimitsError, RiskLimits
-from tradeplatform.configuration import load
+from tradeplatform.configuration import load_accounts
 from tradeplatform.configuration_errors import ConfigurationError
 
 # A task that outlives the broker's patience would run twice at once (faults.md, section 0.3).
@@ -18,13 +18,14 @@ _LONGER_THAN_THE_LONGEST_TASK = 1.5
 
 @register()
 def configuration_is_usable(app_configs: Sequence[Any] | None, **_: Any) -> list[CheckMessage]:
-    """F-087: the file loads, and the engine accepts its limits."""
+    """F-087: the file loads, and the engine accepts the limits of each account."""
     try:
-        config = load(settings.CONFIG_FILE)
+        accounts = load_accounts(settings.CONFIG_FILE)
     except ConfigurationError as error:
         return [Error(str(error), id="tradeplatform.E001")]
     try:
-        RiskLimits.parse(config.risk.values())
+        for config in accounts:
+            RiskLimits.parse(config.risk.values())
     except LimitsError as error:
         return [Error(f"{settings.CONFIG_FILE}: {error}", id="tradeplatform.E002")]
     return []

@@ -18,29 +18,22 @@ from msgspec import Meta
 
 from engine.types.orders import OrderType
 from market.venues import VENUES, venue_of
+from notifications.core.config import Notifications
 from resources.core.config import OptimizerConfig
 from tradeplatform.configuration_accounts import each_account
 from tradeplatform.configuration_errors import ConfigurationError, allowed_at
 from tradeplatform.configuration_file import read_yaml, refuse_odd_values
+from tradeplatform.configuration_retention import Retention
 from trades.core.operating_limits import OperatingLimits
 
 PRACTICE = "practice"
 SHIPPED = Path(__file__).resolve().parent.parent / "config.yaml"
 STRATEGY_CODES = (
-    "ema-trend",
-    "fair-value-gap",
-    "continuation",
-    "range-reversion",
-    "breakout",
-    "ensemble",
-)
+    "ema-trend", "fair-value-gap", "continuation", "range-reversion", "breakout", "ensemble",
+)  # fmt: skip
 PREDICTOR_CODES = (
-    "online-linear",
-    "gradient-boosting",
-    "forest",
-    "neural-network",
-    "microstructure",
-)
+    "online-linear", "gradient-boosting", "forest", "neural-network", "microstructure",
+)  # fmt: skip
 
 Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
 PositiveFraction = Annotated[float, Meta(gt=0.0, le=1.0)]
@@ -284,12 +277,6 @@ class Monitoring(Section, frozen=True):
             raise ValueError(f"monitoring.optimizer: {error}") from error
 
 
-class Notifications(Section, frozen=True):
-    """Which alerts leave the machine; addresses come from the environment."""
-
-    minimum_severity: Literal["info", "warning", "critical"] = "warning"
-
-
 class AccountSettings(Section, frozen=True):
     """What one of several accounts has otherwise than the sections of the same names above."""
 
@@ -310,6 +297,7 @@ class Configuration(Section, frozen=True):
     optimization: Optimization = Optimization()
     monitoring: Monitoring = Monitoring()
     notifications: Notifications = Notifications()
+    retention: Retention = Retention()
     accounts: dict[str, AccountSettings] = {}
     """Of several accounts: as read from the file, all of them; of one beside ``main``, itself."""
 

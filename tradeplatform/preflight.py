@@ -66,7 +66,7 @@ def preflight_run(config: Configuration, *, actor: str) -> Report:
 
     Nothing is kept where the database is one of the reds.
     """
-    own = _own_findings(config)
+    own = own_findings(config)
     report = Report((*own, *_venue_findings(config)))
     if any(f.name == "database" and f.verdict is Verdict.RED for f in own):
         return report
@@ -158,7 +158,8 @@ def _venue_findings(config: Configuration) -> Iterable[Finding]:
     )
 
 
-def _own_findings(config: Configuration) -> list[Finding]:
+def own_findings(config: Configuration) -> list[Finding]:
+    """Return what needs no venue: the mode against the armed setting, database and broker."""
     return [_armed(config), _database(), _redis()]
 
 

@@ -27,6 +27,7 @@ PRACTICE_SECRETS = ("PRACTICE_API_KEY", "PRACTICE_API_SECRET")
 # Queues of the general worker; ``trading`` has workers of its own, so that nothing delays it.
 GENERAL_QUEUES = "io,optimization,research,celery"
 FILE = {"kind": "file"}
+NOTIFIER = "notifier"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +136,21 @@ def children(
             ready=FILE,
         )
     )
+    if config.notifications.is_wanted:
+        specs.append(_notifier(config, base))
     return tuple(specs)
+
+
+def _notifier(config: Configuration, after: tuple[str, ...]) -> ChildSpec:
+    return ChildSpec(
+        name=NOTIFIER,
+        argv=_manage("notifier"),
+        about="tells people what happened; trading never waits for it",
+        after=after,
+        ready=FILE,
+        # addresses of channels are its secrets alone
+        private=config.notifications.secret_names(),
+    )
 
 
 def _run(

@@ -6,21 +6,20 @@ in it is an opinion. A person says that they looked, with a reason, and the audi
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Count
 
 from accounts.models import AuditEvent
 from accounts.services import audit_record
 from monitoring.models import Severity
 from monitoring.services import alert_raise, alert_resolve
 from tradeplatform.configuration import Configuration
-from trades.models import ControlEvent, Decision, Order, TradingRun
+from trades.core.controls import CONTROLS
+from trades.models import TradingRun
+from trades.selectors.controls import control_strikes
 
 ACTION = "selfassessment.review"
 ALERT = "SELF_ASSESSMENT"
@@ -28,118 +27,10 @@ QUARTER = timedelta(days=91)
 DUE_AFTER = timedelta(days=100)
 
 
-@dataclass(frozen=True, slots=True)
-class Control:
-    """One control: the keys of ``risk:`` that set it, the codes it leaves behind."""
-
-    id: str
-    name: str
-    keys: tuple[str, ...] = ()
-    codes: tuple[str, ...] = ()
-
-
-CONTROLS: tuple[Control, ...] = (
-    Control("CTL-1", "order value", ("max_position_size", "max_order_quote"), ("MAX_ORDER",)),
-    Control(
-        "CTL-2",
-        "order volume",
-        ("max_book_share", "max_volume_share"),
-        ("BOOK_SHARE", "VOLUME_SHARE"),
-    ),
-    Control(
-        "CTL-3",
-        "price collar",
-        ("collar_majors", "collar", "max_slippage"),
-        ("PRICE_COLLAR", "NO_REFERENCE", "REFERENCE_OLD", "SLIPPAGE"),
-    ),
-    Control(
-        "CTL-4",
-        "position and exposure",
-        (
-            "max_strategy_exposure",
-            "max_group_exposure",
-            "max_gross_exposure",
-            "cash_reserve",
-            "leverage",
-        ),
-        ("MAX_SYMBOL", "MAX_STRATEGY", "MAX_GROSS", "LEVERAGE", "CASH_RESERVE", "NO_SHORTS"),
-    ),
-    Control(
-        "CTL-5",
-        "open orders",
-        ("max_open_orders", "max_open_orders_per_symbol", "max_open_positions"),
-        ("OPEN_ORDERS", "OPEN_ORDERS_SYMBOL", "OPEN_POSITIONS"),
-    ),
-    Control(
-        "CTL-6",
-        "message throttle",
-        ("max_orders_per_hour", "max_orders_per_day"),
-        ("ORDERS_PER_HOUR", "ORDERS_PER_DAY"),
-    ),
-    Control(
-        "CTL-7",
-        "repeated entries",
-        ("max_entries_per_15m", "max_entries_per_day"),
-        ("REPEATED_ENTRIES", "REPEATED_ENTRIES_DAY"),
-    ),
-    Control("CTL-8", "duplicates", ("duplicate_window_s",), ("DUPLICATE", "DUPLICATE_ORDER")),
-    Control(
-        "CTL-9",
-        "loss limits",
-        ("max_day_loss", "max_week_loss", "max_drawdown", "min_equity_quote"),
-        ("DAY_LOSS", "WEEK_LOSS", "MAX_DRAWDOWN", "MIN_EQUITY"),
-    ),
-    Control("CTL-10", "consecutive losses", ("loss_streak",), ("LOSS_STREAK",)),
-    Control(
-        "CTL-11",
-        "market-data sanity",
-        ("max_spread", "max_jump_1m", "max_jump_5m", "jump_pause_minutes"),
-        ("STALE_BAR", "SPREAD", "PRICE_JUMP", "BOOK_UNAVAILABLE"),
-    ),
-    Control(
-        "CTL-12",
-        "clock",
-        ("clock_alert_ms", "clock_stop_ms"),
-        ("CLOCK_OFFSET", "CLOCK_UNKNOWN"),
-    ),
-    Control("CTL-13", "kill function", (), ("manual", "HALT_FILE", "HALTED", "REDUCING")),
-    Control("CTL-14", "dead man", (), ()),
-    Control("CTL-15", "protective stop at the venue", (), ()),
-    Control(
-        "CTL-16",
-        "reconciliation",
-        ("difference_alert", "difference_reduce"),
-        ("BALANCE_DIFFERENCE",),
-    ),
-    Control(
-        "CTL-17",
-        "error breaker",
-        ("rejections_in_a_row", "rejections_in_10_minutes"),
-        ("REJECTIONS", "REJECTIONS_HALT", "AUTH"),
-    ),
-    Control(
-        "CTL-18",
-        "allow-lists",
-        ("allowed_symbols", "allowed_sides", "allowed_order_types"),
-        ("SYMBOL_NOT_ALLOWED", "SIDE_NOT_ALLOWED", "TYPE_NOT_ALLOWED"),
-    ),
-    Control(
-        "CTL-19", "controlled deployment", ("paper_days", "paper_trades", "first_week_share"), ()
-    ),
-    Control("CTL-20", "bounds of the optimization layer", (), ()),
-    Control("CTL-21", "alerts", (), ()),
-    Control("CTL-22", "change of limits", (), ()),
-    Control("CTL-23", "order attribution", (), ()),
-    Control("CTL-24", "self-trade guard", (), ("SELF_TRADE",)),
-    Control("CTL-25", "stress capacity", (), ()),
-    Control("CTL-26", "self-assessment", (), ()),
-)
-
-
 def report(config: Configuration, now: datetime) -> dict[str, Any]:
     """Return every control with its settings and how often it struck in the last quarter."""
     risk = config.risk.values() | config.risk.order_path()
-    struck = _struck(now - QUARTER)
+    struck = control_strikes(since=now - QUARTER)
     last = review_last()
     return {
         "made_at": now.isoformat(),
@@ -204,19 +95,6 @@ def banner(now: datetime) -> bool:
     text = f"the controls were reviewed {when}, due every {DUE_AFTER.days} days: selfassessment"
     alert_raise(code=ALERT, severity=Severity.WARNING, text=text, dedupe_key=ALERT, at=now)
     return True
-
-
-def _struck(since: datetime) -> Counter[str]:
-    """Count by code what decisions, orders and breakers denied or stopped since then."""
-    found: Counter[str] = Counter()
-    for rows, name in (
-        (Decision.objects.filter(created_at__gte=since, action="HOLD"), "reason_code"),
-        (Order.objects.filter(created_at__gte=since).exclude(refusal_code=""), "refusal_code"),
-        (ControlEvent.objects.filter(at__gte=since).exclude(to_state="ACTIVE"), "reason_code"),
-    ):
-        counted = rows.order_by().values_list(name).annotate(n=Count("pk"))
-        found.update(dict(counted))
-    return found
 
 
 def _review(row: AuditEvent) -> dict[str, Any]:

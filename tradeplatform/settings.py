@@ -56,6 +56,7 @@ INSTALLED_APPS = [
     "research",
     "resources",
     "monitoring",
+    "notifications",
     "tradeplatform",
 ]
 
@@ -164,6 +165,10 @@ def beat_every(task: str, seconds: float) -> dict[str, object]:
     return {"task": task, "schedule": seconds, "options": {"queue": queue, "expires": seconds}}
 
 
+def daily(task: str) -> dict[str, object]:
+    return {"task": task, "schedule": 86_400.0, "options": {"queue": "io", "expires": 3600}}
+
+
 # A knock carries nothing and may be lost: it expires before the next one (D-34, D-41).
 CELERY_BEAT_SCHEDULE = {
     "advance due runs": {
@@ -191,11 +196,8 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 10.0,
         "options": {"queue": "io", "expires": 10},
     },
-    "write down the audit's head": {
-        "task": "accounts.tasks.audit_head_export",
-        "schedule": 86_400.0,
-        "options": {"queue": "io", "expires": 3600},
-    },
+    "write down the audit's head": daily("accounts.tasks.audit_head_export"),
+    "delete what is past its days": daily("tradeplatform.tasks.retention_due"),
     "start replays that wait": {
         "task": "research.tasks.replays_due",
         "schedule": 3.0,
@@ -375,6 +377,8 @@ CONFIG_FILE = env.config_file()
 PRACTICE_URL = env.text("TRADEPLATFORM_PRACTICE_URL")
 # Without this a live run is refused, whatever the database says.
 LIVE_ARMED = env.boolean("TRADEPLATFORM_LIVE_ARMED", False)
+# freqtrade's read-only API under /freqtrade/api/v1/, for its client and its page (D-37).
+FREQTRADE_API = env.boolean("TRADEPLATFORM_FREQTRADE_API", False)
 LEASE_SECONDS = 15
 CODE_VERSION = code_version(BASE_DIR)
 INSTALLATION_ID = env.installation_id(VAR_DIR)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from django.db import transaction
 
 from monitoring.services import heartbeat_forget
-from tradeplatform.configuration import Configuration
+from tradeplatform.configuration import Configuration, practice_of
 from tradeplatform.configuration_accounts import MAIN
 from tradeplatform.configuration_errors import ConfigurationError
 from tradeplatform.venue import credentials_of, venue_code
@@ -61,18 +61,26 @@ def refuse_shared_keys(accounts: Iterable[Configuration]) -> None:
 def end_removed_accounts(accounts: Iterable[Configuration], *, actor: str) -> list[TradingRun]:
     """End the runs of accounts beside ``main`` that the file does not have any more.
 
+    A practice account that is in the file is left to the start of its run, which ends that of
+    another market.
+
     Raises:
-        RunRefused: such a run holds something or has an order on the way: nobody would look after
-            it.
+        RunRefused: such a run holds something or has an order on the way, which nobody would look
+            after; not of practice, whose exchange may not even run any more.
     """
+    accounts = tuple(accounts)
     kept = {(venue_code(config), config.exchange.account) for config in accounts}
+    practice = {config.exchange.account for config in practice_of(accounts)}
     removed = [
         run
         for run in TradingRun.objects.filter(ended_at__isnull=True).exclude(mode=Mode.REPLAY)
-        if is_apart(run.config) and (run.venue, run.account) not in kept
+        if is_apart(run.config)
+        and (run.venue, run.account) not in kept
+        and not (run.mode == Mode.PRACTICE and run.account in practice)
     ]
     for run in removed:
-        _refuse_to_leave(run)
+        if run.mode != Mode.PRACTICE:
+            _refuse_to_leave(run)
     with transaction.atomic():
         for run in removed:
             run_end(run=run, actor=actor, reason="its account is not in the configuration any more")

@@ -7,10 +7,11 @@ from django.conf import settings
 from django.utils import timezone
 
 from monitoring.services import heartbeat
-from tradeplatform.configuration import load_accounts
+from tradeplatform.configuration import load, load_accounts
 from tradeplatform.configuration_accounts import MAIN
 from tradeplatform.invariants import invariants_run
 from tradeplatform.preflight import preflight_run
+from tradeplatform.retention import retention_run
 from tradeplatform.self_assessment import banner
 from tradeplatform.several_accounts import account_named
 from tradeplatform.watchdog import HEARTBEAT_EVERY_S
@@ -42,6 +43,12 @@ def check_invariants() -> dict[str, int]:
 @shared_task(ignore_result=True, soft_time_limit=20, time_limit=30)
 def self_assessment_due() -> bool:
     return banner(timezone.now())
+
+
+@shared_task(ignore_result=True, soft_time_limit=240, time_limit=300)
+def retention_due() -> dict[str, int]:
+    """Delete what is past its days; losing or repeating a knock is free."""
+    return retention_run(load(settings.CONFIG_FILE), now=timezone.now())
 
 
 @shared_task(ignore_result=True, soft_time_limit=25, time_limit=30)

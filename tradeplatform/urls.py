@@ -7,6 +7,7 @@ from accounts.views import admin_login
 from monitoring.layer import layer
 from resources.metrics import MetricsApi
 from tradeplatform import views
+from tradeplatform.compat.urls import compat_patterns
 
 admin.autodiscover()
 
@@ -15,12 +16,14 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("metrics", MetricsApi.as_view(), name="metrics"),
     path("api/v1/", include("tradeplatform.api_urls")),
+    *compat_patterns(is_on=settings.FREQTRADE_API),
     # browsers ask for it on pages whose theme names none
     path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}img/favicon.svg")),
     path("preflight/", views.preflight_page, name="preflight"),
     path("preflight/run/", views.preflight_start, name="preflight-run"),
     path("", include("accounts.urls")),
     path("", include("monitoring.urls")),
+    path("notifications/", include("notifications.urls")),
     path("", include("research.urls")),
     *layer().page_patterns(),
 ]

@@ -125,12 +125,11 @@ class RunWatch:
     def source_failed(self, error: SourceUnavailable) -> None:
         self._is_down = True
         TradingRun.objects.filter(pk=self._run.pk).update(last_error=str(error)[:500])
-        alert_raise(
+        self._raise(
             code="VENUE_UNAVAILABLE",
             severity=Severity.WARNING,
             text=f"the venue does not answer: {error}",
             dedupe_key=f"venue:{self._run_code}",
-            run_code=self._run_code,
         )
 
     def source_answered(self) -> None:
@@ -150,12 +149,11 @@ class RunWatch:
         if can:
             alert_resolve(dedupe_key=key)
             return
-        alert_raise(
+        self._raise(
             code=NO_RESTING_STOPS,
             severity=Severity.WARNING,
             text=f"{venue} takes no stop orders from us: stops are judged at each bar's close",
             dedupe_key=key,
-            run_code=self._run_code,
         )
 
     def no_countdown(self, reason: str) -> None:
@@ -181,12 +179,11 @@ class RunWatch:
         for key in set(refused.values_list("dedupe_key", flat=True)) - bare:
             alert_resolve(dedupe_key=key)
         for key, text in texts.items():
-            alert_raise(
+            self._raise(
                 code=UNPROTECTED,
                 severity=Severity.WARNING,
                 text=f"{key.removeprefix(prefix)} has no stop at the venue: {text}",
                 dedupe_key=key,
-                run_code=self._run_code,
             )
 
     def alarm(self, alert: TradeAlert) -> None:
@@ -195,12 +192,11 @@ class RunWatch:
             self._fills_failed = True
         stops = alert.brake is not None or alert.code in BREAKER_CODES
         severity = Severity.CRITICAL if stops else Severity.WARNING
-        alert_raise(
+        self._raise(
             code=alert.code,
             severity=severity,
             text=alert.text,
             dedupe_key=self._key(alert.code, alert.subject),
-            run_code=self._run_code,
         )
         if alert.brake is not None:
             control_set(
@@ -211,6 +207,17 @@ class RunWatch:
                 reason_code=alert.code,
                 is_breaker=True,
             )
+
+    def _raise(self, *, code: str, severity: str, text: str, dedupe_key: str) -> None:
+        """Raise an alert of this run; that of an account beside ``main`` says whose it is."""
+        whose = f"account {self._run.account}: " if is_apart(self._run.config) else ""
+        alert_raise(
+            code=code,
+            severity=severity,
+            text=f"{whose}{text}",
+            dedupe_key=dedupe_key,
+            run_code=self._run_code,
+        )
 
     def _key(self, code: str, subject: str) -> str:
         """Return by what a repeated finding is known; accounts have findings of their own, a

@@ -32,7 +32,7 @@ COMPONENT = "watchdog"
 # What the others may need to come up beside us before their silence counts.
 STARTING_S = 30.0
 # Only these are ended when silent; for the others an alert is all that helps.
-RESTARTABLE = ("trading", "general")
+RESTARTABLE = ("trading", "general", "notifier")
 # The workers of accounts beside ``main`` are named as their queues.
 OF_AN_ACCOUNT = "trading."
 

@@ -7,9 +7,9 @@ nor is one that an order refers to, nor an analysis that any decision refers to.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
@@ -61,18 +61,9 @@ def decisions_thin(*, run: TradingRun, retention: Retention) -> Thinned:
     """
     if run.last_event_at is None or retention.holds_kept_one_in <= 1:
         return Thinned(0, 0, 0, True)
-    before = run.last_event_at - timedelta(days=retention.holds_kept_days)
-    old = Decision.objects.filter(
-        run=run,
-        strategy=PLATFORM,
-        action=Action.HOLD.value,
-        bar_close_at__lt=before,
-        orders__isnull=True,
-    )
     kept, doomed = 0, []
-    for pk, closed_at in old.order_by("bar_close_at").values_list("pk", "bar_close_at").iterator():
-        bar = milliseconds(closed_at) // run.timeframe_ms
-        if bar % retention.holds_kept_one_in == 0:
+    for pk, is_kept in _old_holds(run, run.last_event_at, retention):
+        if is_kept:
             kept += 1
         elif len(doomed) <= retention.batch * retention.batches:
             doomed.append(pk)
@@ -83,6 +74,29 @@ def decisions_thin(*, run: TradingRun, retention: Retention) -> Thinned:
         gone = _delete(run, chosen[start : start + retention.batch])
         decisions, analyses = decisions + gone[0], analyses + gone[1]
     return Thinned(decisions, analyses, kept, is_complete)
+
+
+def holds_due(*, run: TradingRun, retention: Retention) -> int:
+    """Return how many of the run's decisions ``decisions_thin`` would delete by now."""
+    if run.last_event_at is None or retention.holds_kept_one_in <= 1:
+        return 0
+    return sum(not is_kept for _, is_kept in _old_holds(run, run.last_event_at, retention))
+
+
+def _old_holds(
+    run: TradingRun, newest_at: datetime, retention: Retention
+) -> Iterator[tuple[int, bool]]:
+    """Yield each old hold of nobody's proposal, oldest first, and whether it is in the sample."""
+    old = Decision.objects.filter(
+        run=run,
+        strategy=PLATFORM,
+        action=Action.HOLD.value,
+        bar_close_at__lt=newest_at - timedelta(days=retention.holds_kept_days),
+        orders__isnull=True,
+    )
+    for pk, closed_at in old.order_by("bar_close_at").values_list("pk", "bar_close_at").iterator():
+        bar = milliseconds(closed_at) // run.timeframe_ms
+        yield pk, bar % retention.holds_kept_one_in == 0
 
 
 def _delete(run: TradingRun, keys: list[int]) -> tuple[int, int]:

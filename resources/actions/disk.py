@@ -159,6 +159,17 @@ def _open_below(root: Path, folder: str) -> int:
     return current
 
 
+def _within(chosen: list[Found], most_bytes: float) -> list[Found]:
+    """Return the first of them that are worth at most ``most_bytes`` together."""
+    kept, total = [], 0.0
+    for found in chosen:
+        total += found.bytes
+        if total > most_bytes:
+            break
+        kept.append(found)
+    return kept
+
+
 class _Deleting(Plain):
     root = ""
     has_dry_run = True
@@ -171,7 +182,8 @@ class _Deleting(Plain):
         held = open_inodes(lambda: installation_pids(context.var_dir / "run"))
         every = list(files_in(root))
         before = {"files": float(len(every)), "bytes": float(sum(f.bytes for f in every))}
-        chosen = [f for f in self.chosen(context, every) if (f.device, f.inode) not in held]
+        free = [f for f in self.chosen(context, every) if (f.device, f.inode) not in held]
+        chosen = _within(free, context.config.deleted_bytes)
         if not context.dry_run:
             chosen = [f for f in chosen if delete(root, f)]
         freed = float(sum(f.bytes for f in chosen))

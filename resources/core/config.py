@@ -43,6 +43,8 @@ class OptimizerConfig:
     tries_without_effect: int = 2
     temp_age_s: float = 86_400.0
     disk_cache_bytes: float = 512.0 * MIB
+    # what one act may delete at most; the rest is the next act's, so a mistake has an end
+    deleted_bytes: float = 4.0 * GIB
     stream_frames: int = 1_000
     slow_query_ms: float = 200.0
     disabled_rules: tuple[str, ...] = ()
@@ -94,6 +96,7 @@ _RANGES = {
     "cool_down_s": (10.0, 86_400.0),
     "temp_age_s": (60.0, 1e9),
     "disk_cache_bytes": (0.0, 1e15),
+    "deleted_bytes": (0.0, 1e15),
     "slow_decision_ms": (0.0, 600_000.0),
     "slow_http_ms": (0.0, 600_000.0),
     "slow_query_ms": (1.0, 600_000.0),

@@ -262,5 +262,5 @@
     return window.Plotly.react(node, traces, options, CONFIG);
   }
 
-  TP.charts = { drawPrice, appendBar, drawEquity, appendEquity, drawAllocation, seriesColor };
+  TP.charts = { drawPrice, appendBar, drawEquity, appendEquity, drawAllocation, seriesColor, token, axis, layout, watermark, dates };
 })();

@@ -27,11 +27,12 @@ from tests import postgres
 from tests.crash import mutants
 from tests.crash.database import Database, Postgres
 from tests.crash.history import judge_history, read_rows
+from tests.crash.metronome import metronome
 from tests.crash.nemesis import Nemesis, NotRecovered
 from tests.crash.oracle import Verdict, judge, read_books
 from tests.crash.platform import WORKERS, Platform, platform
 
-SPEED = 2.0
+SPEED = 4.0
 FIRST_TRADES_S = 240.0
 QUIET_LIMIT_S = 120.0
 _TAIL = 0.99
@@ -54,16 +55,17 @@ def run(
     """
     began_s = time.monotonic()
     until_s = began_s + 60 * minutes
-    with platform(folder, seed=seed, speed=speed, mutant=mutant, database=database) as running:
-        _wait_for_fills(running)
+    with platform(folder, seed=seed, speed=0.0, mutant=mutant, database=database) as running:
         nemesis = Nemesis(running, random.Random(seed))
         breaches: list[Any] = []
-        try:
-            while nemesis.kills < kills and time.monotonic() < until_s:
-                nemesis.strike()
-                _say(f"kills {nemesis.kills}/{kills} {dict(nemesis.faults)}")
-        except NotRecovered as error:
-            breaches.append({"id": "I-23", "detail": str(error)})
+        with metronome(running, speed):
+            _wait_for_fills(running)
+            try:
+                while nemesis.kills < kills and time.monotonic() < until_s:
+                    nemesis.strike()
+                    _say(f"kills {nemesis.kills}/{kills} {dict(nemesis.faults)}")
+            except NotRecovered as error:
+                breaches.append({"id": "I-23", "detail": str(error)})
         _come_to_rest(running, nemesis)
         verdict = judge(read_books(running.query), running.admin("GET", "/ledger"))
         minutes = (time.monotonic() - began_s) / 60
@@ -95,7 +97,6 @@ def _come_to_rest(running: Platform, nemesis: Nemesis) -> None:
     """Stop the market and every fault, then wait until no order is on its way and all is read."""
     nemesis.restart_the_dead()
     running._wait("exchange", running._exchange_answers)
-    running.admin("POST", "/clock/speed", {"speed": 0})
     running.admin("DELETE", "/fault")
     deadline = time.monotonic() + QUIET_LIMIT_S
     settled_since = None
@@ -188,7 +189,7 @@ def main() -> int:
     )
     parser.add_argument("--kills", type=at_least(1), default=150, metavar="KILLS")
     parser.add_argument("--seed", type=at_least(0), default=1, metavar="SEED")
-    parser.add_argument("--speed", type=float, default=SPEED, help="bars a second")
+    parser.add_argument("--speed", type=float, default=SPEED, help="bars a second at most")
     parser.add_argument("--minutes", type=float, default=math.inf, help="end after so many")
     parser.add_argument("--mutant", default="", choices=["", *mutants.MUTANTS])
     parser.add_argument("--database", default="sqlite", choices=["sqlite", "postgres"])

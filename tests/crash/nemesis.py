@@ -124,16 +124,11 @@ class Nemesis:
 
     def _let_it_trade(self) -> None:
         """Wait until the run is at the venue's newest bars again: on old ones nobody enters, and
-        killing a platform that sends no order proves little. The market stands still meanwhile,
-        or a busy machine would never catch up with it."""
-        if self.platform.bars_behind() <= FRESH_BARS:
-            return
+        killing a platform that sends no order proves little."""
         until_s = time.monotonic() + CATCH_UP_S
-        self.platform.set_speed(0.0)
         while time.monotonic() < until_s and self.platform.bars_behind() > FRESH_BARS:
             self.restart_the_dead()
-            time.sleep(0.1)
-        self.platform.set_speed(self.platform.speed)
+            time.sleep(0.05)
 
     def restart_the_dead(self) -> None:
         """What a supervisor does."""

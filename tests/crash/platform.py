@@ -29,6 +29,7 @@ from tests.crash.history import Act
 from tests.crash.zygote import Forked, Zygote, zygote_started
 from tradeplatform import configuration, processes
 from tradeplatform.kernel_cache import Compiling
+from tradeplatform.supervisor import die_with_parent
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKERS = ("trading1", "trading2")
@@ -124,6 +125,7 @@ class Child:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=die_with_parent(os.getpid()),
             )
 
     def pool_children(self) -> list[int]:
@@ -323,9 +325,9 @@ class Platform:
         return rows[0][0] if rows else None
 
     def bars_behind(self) -> int:
-        """Return how many bars have closed since the last one that is committed; very many where
-        the exchange does not answer."""
-        last = self.last_event()
+        """Return how many bars of the slowest symbol have closed since the last one of it that is
+        committed; very many where the exchange does not answer."""
+        ((last,),) = self.query("SELECT min(last_bar_close_at) FROM trades_symbolcursor")
         if last is None:
             return 0
         try:
@@ -334,13 +336,6 @@ class Platform:
             return sys.maxsize
         committed = datetime.fromisoformat(last).replace(tzinfo=UTC).timestamp() * 1000
         return int((status["close_ms"] - committed) // status["timeframe_ms"])
-
-    def set_speed(self, bars_per_s: float) -> None:
-        """Let the market run so fast; an exchange that is dead keeps the speed it has."""
-        try:
-            self.admin("POST", "/clock/speed", {"speed": bars_per_s})
-        except OSError as error:
-            sys.stderr.write(f"speed not set: {error}\n")
 
     def _exchange_answers(self) -> bool:
         try:

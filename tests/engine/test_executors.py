@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from engine import executors
 from engine.executors import Failed, SerialExecutor, ThreadedExecutor
 from engine.failsafe import FailSafe
 from engine.types.opinions import Missing
@@ -123,6 +125,30 @@ def test_a_late_call_is_failed_and_what_came_in_time_is_kept(released: threading
     assert results["slow"] == Failed("TimeoutError: no answer, deadline was 30 s")
     assert incidents.places == ["slow"]
     assert runner.hanging == 1
+
+
+def test_nobody_is_waited_for_longer_than_what_is_left_of_the_deadline(
+    released: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ORC-18: the whole of it at first, 10 s of 30 when 20 have passed, then none at all."""
+    patience: list[float] = []
+
+    class Answers(queue.SimpleQueue[Any]):
+        def get(self, block: bool = True, timeout: float | None = None) -> Any:
+            if timeout is None:  # a thread that waits for work
+                return super().get(block)
+            patience.append(timeout)
+            if timeout > 0.0:
+                return super().get()  # somebody answers in time, however slow the machine is
+            return super().get(timeout=0.0)
+
+    monkeypatch.setattr(executors.queue, "SimpleQueue", Answers)
+    seconds = iter([0.0, 0.0, 20.0, 30.0])
+    runner = executor("threaded", clock=lambda: next(seconds))
+    calls = {"slow": lambda: released.wait(60.0), "a": lambda: 1, "b": lambda: 2}
+    results = runner.run(calls)
+    assert patience == [30.0, 10.0, 0.0]
+    assert isinstance(results["slow"], Failed) and (results["a"], results["b"]) == (1, 2)
 
 
 def test_an_answer_that_comes_late_is_never_given_to_a_later_question(

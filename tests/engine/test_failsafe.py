@@ -114,6 +114,13 @@ def test_settings_that_make_no_sense_are_refused(bad: dict[str, Any]) -> None:
         guarded(**bad)
 
 
+def test_without_a_rest_the_next_call_is_made() -> None:
+    """ORC-17: a cool-off of 0 is allowed and is none."""
+    safe = guarded(max_failures=1, cool_off_s=0.0)
+    safe.attempt(broken, where="here")
+    assert safe.attempt(lambda: 3, where="here") == 3
+
+
 # -- the policy seam -------------------------------------------------------------------------------
 
 
@@ -222,9 +229,10 @@ def test_an_assessment_that_cannot_be_stored_is_unfiltered(odd: dict[str, Any]) 
     assert reporter.places == ["policy.assess"]
 
 
-def test_a_fair_refusal_stands() -> None:
-    """OPT-14: a fall-back is for failures only."""
-    refusal = Assessment(False, 0.3, "LOW", "too low")
+@pytest.mark.parametrize("quality", [0.0, 0.3, 1.0])
+def test_a_fair_refusal_stands(quality: float) -> None:
+    """OPT-14: a fall-back is for failures only; both ends of the range are fair."""
+    refusal = Assessment(False, quality, "LOW", "too low")
     assert asked(FailSafePolicy(Layer(lambda: refusal), guarded()), "assess") == refusal
 
 

@@ -23,6 +23,7 @@ from monitoring.hub import SOCKETS_PER_CALLER
 from monitoring.publish import StreamPublisher
 from tests.monitoring.factories import PASSWORD
 from tests.monitoring.server import Platform, running_platform
+from tradeplatform_client import Client
 
 pytestmark = pytest.mark.slow
 # more than the socket's queue and the kernel's buffers hold together
@@ -45,15 +46,27 @@ def cookie(platform) -> str:
     return "; ".join(f"{c.name}={c.value}" for c in jar)
 
 
-def logged_in(platform: Platform):
+def logged_in(platform: Platform, username: str = "vera"):
     """Log in as a person would; returns what keeps the cookies, and them."""
     jar = http.cookiejar.CookieJar()
     opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar))
     opener.open(f"{platform.address}/login/").read()
     token = next(c.value for c in jar if c.name == "csrftoken")
-    form = {"username": "vera", "password": PASSWORD, "csrfmiddlewaretoken": token}
+    form = {"username": username, "password": PASSWORD, "csrfmiddlewaretoken": token}
     opener.open(f"{platform.address}/login/", urllib.parse.urlencode(form).encode()).read()
     return opener, jar
+
+
+def token_of(platform: Platform) -> str:
+    """Make a token as an administrator would."""
+    opener, jar = logged_in(platform, "ada")
+    headers = {
+        "Content-Type": "application/json",
+        "X-CSRFToken": next(c.value for c in jar if c.name == "csrftoken"),
+    }
+    body = orjson.dumps({"name": "script", "scope": "read"})
+    asked = urllib.request.Request(f"{platform.address}/api/v1/tokens/", body, headers)
+    return str(orjson.loads(opener.open(asked).read())["token"])
 
 
 def client(platform: Platform, cookie: str = "", origin: str = "", **options):
@@ -194,3 +207,26 @@ async def test_a_client_that_never_reads_is_dropped_and_costs_the_others_nothing
         assert n_bytes < N_FRAMES * FRAME_BYTES / 2
         assert last == b"\x88\x02" + (1013).to_bytes(2, "big"), "closed as too slow"
         slow.close()
+
+
+def test_the_python_client_misses_nothing_when_its_connection_is_cut(platform):
+    """D-35: each frame once and in order, also those that came while it was away."""
+    publisher = StreamPublisher(platform.redis_url)
+
+    def publish(*numbers: int) -> None:
+        for number in numbers:
+            publisher.publish("equity", {"not": "asked for"})
+            publisher.publish("trades", {"n": number})
+
+    with Client(platform.address, token_of(platform)).stream("trades") as stream:
+        frames = iter(stream)
+        assert next(frames).topic == "snapshot"
+        publish(1, 2)
+        seen = [next(frames).data["n"] for _ in range(2)]
+        stream._connection.close()
+        publish(3, 4)
+        seen += [next(frames).data["n"] for _ in range(2)]
+        publish(5)
+        seen.append(next(frames).data["n"])
+    assert seen == [1, 2, 3, 4, 5]
+    assert publisher.failures == 0

@@ -37,10 +37,17 @@ TESTS = (
     "tests/engine/test_failsafe.py",
     "tests/engine/test_executors.py",
     "tests/engine/phases/test_risk_and_sizing.py",
+    "tests/engine/phases/test_entry_gates.py",
     "tests/engine/phases/test_policy_seam.py",
 )
 
 Planted = tuple[str, Mutant]
+NOBODY = " (no test runs it)"
+
+
+def told(planted: Planted) -> str:
+    name, mutant = planted
+    return f"survived: {name}:{mutant.line} {mutant.change}"
 
 
 def notice_all(chosen: Sequence[Planted], reached: Reached, jobs: int) -> Counter[str]:
@@ -55,8 +62,8 @@ def notice_all(chosen: Sequence[Planted], reached: Reached, jobs: int) -> Counte
         if tests and tree.is_noticed(name, mutant.text, tests):
             noticed[name] += 1
         else:
-            why = "" if tests else " (no test runs it)"
-            sys.stderr.write(f"survived: {name}:{mutant.line} {mutant.change}{why}\n")
+            why = "" if tests else NOBODY
+            sys.stderr.write(f"{told(planted)}{why}\n")
             sys.stderr.flush()
         trees.put(tree)
 
@@ -73,8 +80,14 @@ def notice_all(chosen: Sequence[Planted], reached: Reached, jobs: int) -> Counte
 def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="tests.mutation.run", description=__doc__)
     parser.add_argument("files", nargs="*", help=f"of {', '.join(TARGETS)}; none is all of them")
+    parser.add_argument(
+        "--tests", nargs="+", default=TESTS, help="of whom to learn; fewer can only notice less"
+    )
     parser.add_argument("--sample", type=int, default=0, help="mutants in all; 0 is every one")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--again", type=Path, help="only mutants that this standard error of a run names survivors"
+    )
     parser.add_argument("--jobs", type=int, default=1, help="trees tested side by side")
     options = parser.parse_args(argv)
     unknown = sorted(set(options.files) - set(TARGETS))
@@ -86,19 +99,22 @@ def main(argv: Sequence[str]) -> int:
         for mutant in mutants((ROOT / name).read_text())
     ]
     chosen = every
+    if options.again:
+        lines = {line.removesuffix(NOBODY) for line in options.again.read_text().splitlines()}
+        chosen = [planted for planted in every if told(planted) in lines]
     if options.sample:
-        count = min(options.sample, len(every))
-        chosen = random.Random(options.seed).sample(every, count)
+        count = min(options.sample, len(chosen))
+        chosen = random.Random(options.seed).sample(chosen, count)
     with tempfile.TemporaryDirectory(prefix="tp-mutation-") as folder:
         right = TestTree(Path(folder) / "tree")
-        reached = right.reached(TESTS)
+        reached = right.reached(options.tests)
         right.close()
     noticed = notice_all(chosen, reached, options.jobs)
     tried = Counter(name for name, _ in chosen)
     files = {name: {"tried": n, "noticed": noticed[name]} for name, n in sorted(tried.items())}
     score = sum(noticed.values()) / len(chosen) if chosen else None
-    told = {"all": len(every), "tried": len(chosen), "noticed": sum(noticed.values())}
-    print(json.dumps({**told, "score": score, "files": files}))
+    counts = {"all": len(every), "tried": len(chosen), "noticed": sum(noticed.values())}
+    print(json.dumps({**counts, "score": score, "files": files}))
     return 0
 
 

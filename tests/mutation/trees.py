@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from xml.etree import ElementTree
 
 import coverage
 
@@ -108,17 +109,37 @@ class TestTree:
 
     def is_noticed(self, name: str, text: str, tests: Sequence[str]) -> bool:
         """Plant one wrong text and run the tests; True where one of them fails or never ends."""
+        status = self._planted(name, text, ["-q", "-x", *tests])
+        if status == "late":
+            sys.stderr.write(f"never ended: {name}\n")
+        return status != "0"
+
+    def failed(self, name: str, text: str, tests: Sequence[str]) -> tuple[str, ...]:
+        """Plant one wrong text, run the tests and return the names of those that failed.
+
+        A test with several cases is named once; ``never ended`` is the name of a run that did not.
+
+        Raises:
+            RuntimeError: the tests could not be run, which is no test that failed.
+        """
+        report = self._folder / "failed.xml"
+        told = ["-q", f"--junit-xml={report}", "-o", "junit_family=xunit1", *tests]
+        status = self._planted(name, text, told)
+        if status == "late":
+            return ("never ended",)
+        if status not in ("0", "1"):
+            raise RuntimeError(f"tests of {name} could not be run, pytest's status was {status}")
+        return _failures(report)
+
+    def _planted(self, name: str, text: str, arguments: Sequence[str]) -> str:
         target = self._folder / name
         right, stamp = target.read_text(), target.stat()
         target.write_text(text)
         try:
-            status = self._status(name.removesuffix(".py").replace("/", "."), ["-q", "-x", *tests])
+            return self._status(name.removesuffix(".py").replace("/", "."), arguments)
         finally:
             target.write_text(right)
             os.utime(target, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
-        if status == "late":
-            sys.stderr.write(f"never ended: {name}\n")
-        return status != "0"
 
     def _status(self, wrong: str, arguments: Sequence[str]) -> str:
         status = ""
@@ -130,6 +151,16 @@ class TestTree:
             if status != "loaded":
                 break
         return status
+
+
+def _failures(report: Path) -> tuple[str, ...]:
+    cases = ElementTree.parse(report).getroot().iter("testcase")
+    names = (
+        f"{case.get('file')}::{str(case.get('name')).partition('[')[0]}"
+        for case in cases
+        if case.find("failure") is not None
+    )
+    return tuple(dict.fromkeys(names))
 
 
 def measured_lines(data: Path, folder: Path) -> Reached:

@@ -21,6 +21,8 @@ ADMIN_ONLY = {
     "/api/v1/audit/verify",
     "/api/v1/tokens/",
     "/api/v1/tokens/1/revoke",
+    "/api/v1/notifications/channels/ema-trend/test",
+    "/api/v1/doctor/",
     "/api/v1/optimization/enable",
     "/api/v1/optimization/settings",
     "/api/v1/optimizer/settings",

@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import requests
 from django.conf import settings as django_settings
@@ -19,7 +20,7 @@ from monitoring.models import Alert, Heartbeat
 from tests.local_venue import KEY, SECRET, LocalVenue
 from tests.trades.order_factory import make_intent, write_intent
 from tests.trades.rows import make_lot, make_run
-from tradeplatform.configuration import Configuration, load_accounts
+from tradeplatform.configuration import Configuration, Exchange, load_accounts
 from tradeplatform.run_setup import run_ensure
 from tradeplatform.running import running_session
 from tradeplatform.several_accounts import end_removed_accounts
@@ -163,6 +164,7 @@ def test_a_dead_venue_of_one_account_stops_that_account_and_no_other(house: Hous
     assert (order.status, order.client_id) == ("FILLED", Order.objects.get().client_order_id)
     alert = Alert.objects.get(code="VENUE_UNAVAILABLE", resolved_at=None)
     assert alert.run_code == str(second.code)
+    assert alert.text.startswith("account second: the venue does not answer")
     house.dead.clear()
     assert sessions["second"].advance().outcome == "advanced"
     assert not Alert.objects.filter(code="VENUE_UNAVAILABLE", resolved_at=None).exists()
@@ -224,7 +226,8 @@ def test_accounts_with_one_key_are_refused_before_anything_opens(
 def test_a_removed_account_ends_unless_it_holds_something(holds: bool) -> None:
     """D-59: nobody would look after what it holds; main's run is not touched."""
     main = make_run(venue="practice")
-    second = make_run(venue="practice", account="second", config={"accounts": {"second": {}}})
+    apart = {"accounts": {"second": {}}}
+    second = make_run(venue="kraken", mode="paper", account="second", config=apart)
     Heartbeat.objects.create(
         component=loop_component(second), at=second.started_at, expected_every_s=10.0
     )
@@ -239,3 +242,15 @@ def test_a_removed_account_ends_unless_it_holds_something(holds: bool) -> None:
     main.refresh_from_db()
     assert (second.ended_at is None) is holds
     assert main.ended_at is None
+
+
+def test_another_practice_market_refuses_no_start() -> None:
+    """D-59: what a practice account held on the market of before is no reason to stay closed."""
+    apart = {"accounts": {"second": {}}}
+    second = make_run(venue="practice-of-before", account="second", config=apart)
+    make_lot(second)
+    here = msgspec.structs.replace(
+        Configuration(), exchange=Exchange(account="second"), accounts={"second": {}}
+    )
+    assert end_removed_accounts([Configuration(), here], actor="test") == []
+    assert end_removed_accounts([Configuration()], actor="test") == [second]

@@ -114,9 +114,6 @@ class StoredRun:
         self.gate = gate or Gate()
         self.buyers = buyers
         self.run = make_run(config, list(bars))
-        fence = lease_acquire(run=self.run, holder="test", code_version="test")
-        assert fence is not None
-        self.fence = fence
         traded = {symbol: instrument(symbol, shortable=shortable) for symbol in bars}
         history = {symbol: cut(columns, 0, warm_up_bars) for symbol, columns in bars.items()}
         for symbol, columns in history.items():
@@ -134,6 +131,10 @@ class StoredRun:
             with_references(windows)
         for window in windows.values():
             pipeline.warm_up(window.store())
+        # not before the kernels are compiled: a slow machine must not lose the lease over it
+        fence = lease_acquire(run=self.run, holder="test", code_version="test")
+        assert fence is not None
+        self.fence = fence
         rows = {s: InstrumentRow.objects.get(venue=VENUE, symbol=s) for s in bars}
         self.pipeline = pipeline
         self.instruments = traded

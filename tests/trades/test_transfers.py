@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from market.errors import SourceUnavailable
+from tests.accounts.callers import by_token
 from tests.trades.order_factory import START_MS, held_fence, lose_lease, make_run
 from trades import models
 from trades.alerts import Alert
@@ -188,3 +189,14 @@ def test_what_a_withdrawal_took_from_the_account(row: dict[str, Any], amount: st
     given = {"id": "x", "currency": "BTC", "status": "ok", "timestamp": 5, "fee": None, **row}
     value = transfer_value(given, is_deposit=False)
     assert (None if value is None else -value.amount) == (amount and Decimal(amount))
+
+
+def test_transfers_are_listed_with_the_request_that_books_them() -> None:
+    """D-59"""
+    room = Room(Lists([transfer("7"), transfer("8", "-2", asset="DOGE", fee=Decimal("0.5"))]))
+    (asked,) = room.look()
+    rows = by_token("viewer").get("/api/v1/transfers/").json()["results"]
+    assert [(r["venue_id"], r["amount"], r["fee"], r["request"]) for r in rows] == [
+        ("8", "-2", "0.5", None),
+        ("7", "500", "0", asked.pk),
+    ]

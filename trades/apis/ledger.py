@@ -17,7 +17,7 @@ from accounts.money import MoneyField
 from accounts.operations import READ_PROBLEMS, Operation
 from accounts.paging import AllowedChoiceField, filters_of
 from engine.types.opinions import Side
-from engine.types.orders import OrderStatus
+from engine.types.orders import OrderStatus, Purpose
 from trades.apis.filters import RunFilter, RunListFilters, run_of
 from trades.models import Mode
 from trades.selectors import (
@@ -29,6 +29,8 @@ from trades.selectors import (
     trade_list,
     trade_statistics,
 )
+
+SIDES = [(side.value, side.value) for side in Side]
 
 
 class RunRow(serializers.Serializer):
@@ -61,7 +63,8 @@ class RunListApi(ListOperation):
 
 class OrderFilters(RunListFilters):
     status = AllowedChoiceField(required=False, choices=[(s.value, s.value) for s in OrderStatus])
-    side = AllowedChoiceField(required=False, choices=[(s.value, s.value) for s in Side])
+    side = AllowedChoiceField(required=False, choices=SIDES)
+    purpose = AllowedChoiceField(required=False, choices=[(p.value, p.value) for p in Purpose])
 
 
 class OrderRow(serializers.Serializer):
@@ -99,13 +102,14 @@ class OrderListApi(ListOperation):
     time_field = "decided_at"
 
     def rows(self, filters: Mapping[str, Any]) -> QuerySet[Any]:
-        return order_list(
-            run=run_of(filters),
-            symbol=filters.get("symbol"),
-            strategy=filters.get("strategy"),
-            status=filters.get("status"),
-            side=filters.get("side"),
-        )
+        return orders_of(filters)
+
+
+def orders_of(filters: Mapping[str, Any], **period: Any) -> QuerySet[Any]:
+    """Return what validated filters leave; a list sees to its period itself."""
+    names = ("symbol", "strategy", "status", "side", "purpose")
+    given = {name: filters.get(name) for name in names}
+    return order_list(run=run_of(filters), **given, **period)
 
 
 class FillRow(serializers.Serializer):
@@ -136,6 +140,8 @@ class FillListApi(ListOperation):
 
 
 class TradeFilters(RunListFilters):
+    side = AllowedChoiceField(required=False, choices=SIDES)
+    entry_tag = serializers.CharField(required=False, max_length=60)
     exit_reason = serializers.CharField(required=False, max_length=60)
 
 
@@ -154,6 +160,7 @@ class TradeRow(serializers.Serializer):
     entry_regime = serializers.CharField()
     exit_regime = serializers.CharField()
     exit_reason = serializers.CharField()
+    entry_tag = serializers.CharField(help_text="reason code of the entry order")
     opened_at = serializers.DateTimeField()
     closed_at = serializers.DateTimeField()
     entry_order_id = serializers.CharField()
@@ -167,12 +174,14 @@ class TradeListApi(ListOperation):
     time_field = "closed_at"
 
     def rows(self, filters: Mapping[str, Any]) -> QuerySet[Any]:
-        return trade_list(
-            run=run_of(filters),
-            symbol=filters.get("symbol"),
-            strategy=filters.get("strategy"),
-            exit_reason=filters.get("exit_reason"),
-        )
+        return trades_of(filters)
+
+
+def trades_of(filters: Mapping[str, Any], **period: Any) -> QuerySet[Any]:
+    """Return what validated filters leave; a list sees to its period itself."""
+    names = ("symbol", "strategy", "side", "entry_tag", "exit_reason")
+    given = {name: filters.get(name) for name in names}
+    return trade_list(run=run_of(filters), **given, **period)
 
 
 class StatisticsRow(serializers.Serializer):

@@ -40,6 +40,7 @@ from trades.selectors.requests import (
     position_by_id,
     request_get,
     request_list,
+    transfer_list,
 )
 
 
@@ -96,6 +97,32 @@ class RequestDetailApi(Operation):
         if row is None:
             raise Http404("no such request")
         return Response(RequestRow(row).data)
+
+
+class TransferRow(serializers.Serializer):
+    id = serializers.IntegerField()
+    run = serializers.UUIDField(source="run.code")
+    venue_id = serializers.CharField()
+    is_deposit = serializers.BooleanField()
+    asset = serializers.CharField()
+    amount = MoneyField(help_text="what it changed on the account, the venue's fee included")
+    fee = MoneyField()
+    transferred_at = serializers.DateTimeField()
+    noticed_at = serializers.DateTimeField()
+    request = serializers.IntegerField(source="request_id", allow_null=True)
+    outcome = serializers.CharField()
+
+
+class TransferListApi(ListOperation):
+    """Deposits and withdrawals as the venue lists them, with the request that books each."""
+
+    operation_id = "transfer_list"
+    filters = RunListFilters
+    row = TransferRow
+    time_field = "transferred_at"
+
+    def rows(self, filters: Mapping[str, Any]) -> QuerySet[Any]:
+        return transfer_list(run=run_of(filters))
 
 
 class CloseInput(ReasonInput):

@@ -10,8 +10,8 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.db.models import F, OuterRef, QuerySet, Subquery, Window
-from django.db.models.functions import Mod, RowNumber
+from django.db.models import F, OuterRef, QuerySet, Subquery, Value, Window
+from django.db.models.functions import Coalesce, Mod, NullIf, RowNumber
 
 from engine.performance import TradeStatistics, TradeStats
 from engine.types.opinions import Side
@@ -23,6 +23,16 @@ from trades.records import trade_value
 from trades.send_rules import AT_THE_VENUE
 
 ZERO = Decimal(0)
+
+# Why a position was opened: the reason code of its entry order, of its decision in orders of before
+# they carried one; empty where the books know no such order.
+_ENTRIES = Order.objects.filter(client_order_id=OuterRef("entry_order_id"))
+_ENTRY_TAG = Coalesce(
+    Subquery(
+        _ENTRIES.values(tag=Coalesce(NullIf("reason_code", Value("")), "decision__reason_code"))[:1]
+    ),
+    Value(""),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +100,14 @@ def order_list(
     strategy: str | None = None,
     status: str | None = None,
     side: str | None = None,
+    purpose: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
 ) -> QuerySet[Order]:
+    """Return the orders of a run, newest first; a period is of the decision, venue time."""
     rows = Order.objects.filter(run=run, **_given(symbol=symbol, strategy=strategy))
-    rows = rows.filter(**_given(status=status, side=side))
+    rows = rows.filter(**_given(status=status, side=side, purpose=purpose))
+    rows = rows.filter(**_given(decided_at__gte=since, decided_at__lt=until))
     return rows.select_related("decision", "run").defer("decision__payload").order_by("-id")
 
 
@@ -109,9 +124,17 @@ def trade_list(
     symbol: str | None = None,
     strategy: str | None = None,
     exit_reason: str | None = None,
+    side: str | None = None,
+    entry_tag: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
 ) -> QuerySet[Trade]:
+    """Return the closed trades of a run, newest first, each with its ``entry_tag``; a period is of
+    the closing, venue time."""
     rows = Trade.objects.filter(run=run, **_given(symbol=symbol, strategy=strategy))
-    rows = rows.filter(**_given(exit_reason=exit_reason))
+    rows = rows.filter(**_given(exit_reason=exit_reason, side=side))
+    rows = rows.filter(**_given(closed_at__gte=since, closed_at__lt=until))
+    rows = rows.annotate(entry_tag=_ENTRY_TAG).filter(**_given(entry_tag=entry_tag))
     return rows.select_related("run").order_by("-closed_at", "-id")
 
 
@@ -159,13 +182,19 @@ def equity_list(
     figures therefore come from ``drawdown_fraction`` of the rows, not from this line.
     """
     rows = EquityPoint.objects.filter(run=run, **_given(at__gte=since, at__lt=until))
-    count = rows.count()
+    return list(equity_thinned(rows, count=rows.count(), max_points=max_points))
+
+
+def equity_thinned(
+    rows: QuerySet[EquityPoint], *, count: int, max_points: int
+) -> QuerySet[EquityPoint]:
+    """Return every so-manieth of ``count`` points, the newest always among them, oldest first."""
     stride = -(-count // max_points)
     if stride > 1:
         newest_first = Window(RowNumber(), order_by=F("at").desc())
         rows = rows.annotate(place=newest_first).annotate(turn=Mod(F("place"), stride))
         rows = rows.filter(turn=1)
-    return list(rows.order_by("at"))
+    return rows.order_by("at")
 
 
 def trade_statistics(*, run: TradingRun | None) -> dict[str, TradeStatistics]:

@@ -16,6 +16,7 @@ from trades.models import (
     LedgerAdjustment,
     OperatorRequest,
     TradingRun,
+    VenueTransfer,
 )
 from trades.selectors.ledger import Position, position_list, run_current
 
@@ -47,6 +48,11 @@ def external_fill_list(
 
 def external_fill_get(fill_id: int) -> ExternalFill | None:
     return ExternalFill.objects.select_related("run").filter(pk=fill_id).first()
+
+
+def transfer_list(*, run: TradingRun | None) -> QuerySet[VenueTransfer]:
+    rows = VenueTransfer.objects.filter(run=run)
+    return rows.select_related("run").order_by("-transferred_at", "-id")
 
 
 def position_by_id(*, run: TradingRun, position_id: str) -> Position | None:

@@ -6,15 +6,27 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from engine.ledger_state import DUST
 from engine.ports import TradingState
+from engine.risk import DAY_MS
+from engine.standing import LATELY_MS, EntryCounts
 from engine.types.orders import Purpose
 from trades.ceilings import filed_limits, stored_ceilings
-from trades.models import ControlState, EquityPoint, Mode, Order, Trade, TradingRun
+from trades.models import (
+    ControlState,
+    EquityPoint,
+    Mode,
+    Order,
+    SessionState,
+    Trade,
+    TradingRun,
+)
+from trades.records import milliseconds
 from trades.scopes import split
 from trades.selectors.ledger import Position, equity_latest, position_list
 
@@ -48,17 +60,22 @@ class RiskStatus:
     limits: list[LimitUse]
     scopes: list[ControlState]
     holds: list[str]
+    positions: list[Position]
 
 
 @dataclass(frozen=True, slots=True)
 class _Book:
-    """What the measures look at. ``entry_ages`` are in venue time, before the last event."""
+    """What the measures look at. ``entry_ages`` are in venue time, before the last event; the last
+    three are what the session remembers, so that a person's reset counts here as it does there."""
 
     equity: EquityPoint | None
     positions: list[Position]
     open_order_symbols: list[str]
     entry_ages: list[timedelta]
-    loss_streak: int
+    streaks: dict[str, int]
+    repeated_ms: list[list[int]]
+    now_ms: int
+    week_pnl: Decimal | None
     groups: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
@@ -110,6 +127,7 @@ def risk_status(*, run: TradingRun | None) -> RiskStatus:
         limits=[] if run is None or book is None else _uses(run, book),
         scopes=scopes,
         holds=holds,
+        positions=[] if book is None else book.positions,
     )
 
 
@@ -124,21 +142,53 @@ def _uses(run: TradingRun, book: _Book) -> list[LimitUse]:
 def _book(run: TradingRun) -> _Book:
     # exits and protective stops count for no limit (D-21), dust for no streak
     in_flight = Order.objects.filter(run=run, status__in=IN_FLIGHT, purpose=Purpose.ENTRY)
-    newest = Trade.objects.filter(run=run).exclude(exit_reason=DUST).order_by("-closed_at", "-id")
-    results = list(newest.values_list("pnl_quote", flat=True)[:_STREAK_LOOKED_AT])
     now = run.last_event_at or run.started_at
     entries = Order.objects.filter(
         run=run, purpose=Purpose.ENTRY, leg=0, decided_at__gt=now - timedelta(days=1)
     )
-    losses = next((i for i, pnl in enumerate(results) if pnl >= 0), len(results))
+    equity, memory = equity_latest(run=run), _memory(run)
+    repeated = EntryCounts.restore(memory.get("entries", {})).times.values()
     return _Book(
-        equity=equity_latest(run=run),
+        equity=equity,
         positions=position_list(run=run),
         open_order_symbols=list(in_flight.values_list("symbol", flat=True)),
         entry_ages=[now - at for at in entries.values_list("decided_at", flat=True)],
-        loss_streak=losses,
+        streaks=loss_streaks(run),
+        repeated_ms=[list(times) for times in repeated],
+        now_ms=milliseconds(now),
+        week_pnl=_week_pnl(memory, equity),
         groups=filed_limits(run).correlated_groups,
     )
+
+
+def loss_streaks(run: TradingRun) -> dict[str, int]:
+    """Return the losing trades in a row of each strategy that has any, since its last win or its
+    reset; before a session kept them, as its closed trades tell."""
+    memory = _memory(run)
+    if "streaks" in memory:
+        return {code: n for code, n in sorted(memory["streaks"].items()) if n}
+    newest = Trade.objects.filter(run=run).exclude(exit_reason=DUST).order_by("-closed_at", "-id")
+    found: dict[str, int] = {}
+    ended: set[str] = set()
+    for code, pnl in newest.values_list("strategy", "pnl_quote")[:_STREAK_LOOKED_AT]:
+        if pnl >= 0:
+            ended.add(code)
+        elif code not in ended:
+            found[code] = found.get(code, 0) + 1
+    return dict(sorted(found.items()))
+
+
+def _memory(run: TradingRun) -> dict[str, Any]:
+    """Return what the session's account remembered after its last event; empty before one."""
+    stored = SessionState.objects.filter(run=run).values_list("payload", flat=True).first()
+    found = stored.get("account") if isinstance(stored, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _week_pnl(memory: dict[str, Any], equity: EquityPoint | None) -> Decimal | None:
+    if equity is None or "week" not in memory:
+        return None
+    return sum((Decimal(str(pnl)) for pnl in memory["week"].values()), Decimal(0))
 
 
 def _use(name: str, unit: str, limit: float, used: float | None) -> LimitUse:
@@ -157,6 +207,23 @@ def _day_loss(book: _Book) -> float | None:
         return None
     start = book.equity.equity_quote - book.equity.day_pnl_quote
     return float(max(-book.equity.day_pnl_quote, Decimal(0)) / start) if start > 0 else None
+
+
+def _week_loss(book: _Book) -> float | None:
+    if book.equity is None or book.week_pnl is None:
+        return None
+    start = book.equity.equity_quote - book.week_pnl
+    return float(max(-book.week_pnl, Decimal(0)) / start) if start > 0 else None
+
+
+def _repeated_within(window_ms: int) -> Measure:
+    """Count the entries of whichever strategy repeated one symbol and side most."""
+
+    def most(book: _Book) -> float:
+        counts = (sum(at > book.now_ms - window_ms for at in times) for times in book.repeated_ms)
+        return float(max(counts, default=0))
+
+    return most
 
 
 def _drawdown(book: _Book) -> float | None:
@@ -205,10 +272,14 @@ MEASURES: dict[str, tuple[str, Measure]] = {
     "max_gross_exposure": ("fraction of equity", _gross),
     "max_day_loss": ("fraction of the day's first equity", _day_loss),
     "max_drawdown": ("fraction of peak equity", _drawdown),
-    "loss_streak": ("trades", lambda book: float(book.loss_streak)),
+    "max_week_loss": ("fraction of the week's first equity", _week_loss),
+    "loss_streak": ("trades", lambda book: float(max(book.streaks.values(), default=0))),
     "max_open_positions": ("positions", lambda book: float(len(book.positions))),
     "max_open_orders": ("orders", lambda book: float(len(book.open_order_symbols))),
     "max_open_orders_per_symbol": ("orders", _most_of_a_symbol),
     "max_orders_per_hour": ("entries", _entries_within(timedelta(hours=1))),
     "max_orders_per_day": ("entries", _entries_within(timedelta(days=1))),
+    "max_entries_per_15m": ("same entries", _repeated_within(LATELY_MS)),
+    "max_entries_per_day": ("same entries", _repeated_within(DAY_MS)),
+    "leverage": ("times equity", _gross),
 }

@@ -14,6 +14,7 @@ from engine.ports import SourceInput
 from engine.scoreboard import Scoreboard
 from engine.types.bars import BarColumns, ColumnStore, Snapshot
 from engine.types.opinions import Missing, Opinion
+from tests.bar_factory import from_close
 from tests.engine.phases.scene import (
     BARS,
     CONFIG,
@@ -60,6 +61,28 @@ def test_an_opinion_waits_and_is_settled_after_its_horizon() -> None:
         assert settlement.brier == pytest.approx((0.6 - rose) ** 2)
         assert settlement.regime == "TRENDING"
         assert settlement.settled_at_ms - settlement.opinion_at_ms == 3 * 60_000
+
+
+def test_each_symbol_settles_its_own_opinions_by_its_own_closes() -> None:
+    """ORC-66, ORC-15: two markets bar by bar, one that rises and one that falls."""
+    waiting = PendingOpinions(EVERY_BAR)
+    ends: dict[str, list[tuple[int, int]]] = {"A/USDT": [], "B/USDT": []}
+    trend = np.linspace(0.0, 0.5, len(BARS))
+    markets = {"A/USDT": from_close(100.0 + trend), "B/USDT": from_close(100.0 - trend)}
+    for row in range(600, 606):
+        for symbol, bars in markets.items():
+            now = at(row, bars)
+            now = replace(now, event=replace(now.event, symbol=symbol))
+            learned = waiting.due(now, analysis(now, symbol=symbol), False)
+            assert learned is not None and learned.symbol == symbol
+            waiting.apply(learned)
+            for settled in learned.settlements:
+                assert settled.symbol == symbol
+                ends[symbol].append((settled.opinion_at_ms, settled.outcome_up))
+    # three opinions on each of three bars
+    assert [outcome for _, outcome in ends["A/USDT"]] == [1] * 9
+    assert [outcome for _, outcome in ends["B/USDT"]] == [0] * 9
+    assert [at_ms for at_ms, _ in ends["A/USDT"]] == [at_ms for at_ms, _ in ends["B/USDT"]]
 
 
 def test_both_outcomes_are_reached_over_a_market() -> None:

@@ -79,6 +79,7 @@ def test_a_bare_policy_that_answers_no_number_is_one_and_noted() -> None:
     """D-03: a second line behind the fail-safe."""
     answer = ask(policy=times(nan))
     assert answer.sizing.quantity_base == size()
+    assert (answer.sizing.multiplier_raw, answer.sizing.multiplier_applied) == (1.0, 1.0)
     assert answer.notes[0].code == "MULTIPLIER_NOT_FINITE"
 
 
@@ -104,4 +105,13 @@ def test_a_refused_signal_keeps_its_quality_and_the_policys_words() -> None:
     answer = ask(policy=layer)
     assert denial_of(answer) == "LOW_QUALITY"
     assert answer.sizing.quality == 0.4
+    told = answer.sizing
+    assert (told.base_quantity, told.multiplier_raw, told.multiplier_applied) == (0.0, 1.0, 1.0)
     assert answer.policy is not None and answer.policy["confluence"] == 2
+
+
+def test_without_a_consensus_the_policy_hears_of_no_confluence() -> None:
+    """OPT-13, ORC-58: nobody agreed, and nobody is made up."""
+    answer = ask(seen={"consensus": None})
+    assert answer.policy is not None and answer.policy["confluence"] == 0
+    assert answer.sizing.quantity_base > 0

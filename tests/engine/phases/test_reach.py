@@ -1,11 +1,8 @@
-"""Every action, regime, level, size tier, status and reason code is reached from real input."""
+"""Every action, regime, level, size tier and status is reached from real input."""
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 
 import pytest
 
@@ -35,7 +32,6 @@ from tests.engine.phases.scene import (
 from tests.engine.phases.sizing import ask, times
 from tests.engine.sessions import play, scene
 
-ROOT = Path(__file__).resolve().parents[3]
 BARS = labelled_regimes(5, cycles=1)[0]
 MARKETS = (BARS, labelled_regimes(9, cycles=2)[0], random_walk(3, 3_000))
 FIRST_ROW = 300
@@ -180,65 +176,3 @@ def test_advice_of_the_book_is_a_note_of_the_decision(advice: str, code: str | N
     """ORC-09: how the book bears on the order; a market that takes it needs no word."""
     notes = ask(seen={"order_flow": order_flow(advice=advice)}).notes
     assert [note.code for note in notes] == ([code] if code else [])
-
-
-# -- reason codes ----------------------------------------------------------------------------------
-
-# What an expression may come to, where a code is not written out at the place that makes it.
-COMPUTED: dict[str, tuple[str, ...]] = {
-    "assessment.reason_code": ("UNFILTERED",),
-    "breach.code": ("MAX_DRAWDOWN", "MIN_EQUITY", "LOSS_STREAK", "DAY_LOSS", "WEEK_LOSS"),
-    "code": (
-        *("MAX_STRATEGY", "MAX_GROSS", "OPEN_ORDERS", "ORDERS_PER_HOUR", "ORDERS_PER_DAY"),
-        *("REPEATED_ENTRIES", "REPEATED_ENTRIES_DAY", "VOLUME_SHARE", "BOOK_SHARE"),
-    ),
-    "f'ADVICE_{flow.advice.upper()}'": ("ADVICE_LIMIT", "ADVICE_SPLIT"),
-    "f'INVALID_{name.upper()}'": ("INVALID_QUANTITY", "INVALID_PRICE"),
-    "f'STRATEGY_{status.value}'": ("STRATEGY_SUSPENDED", "STRATEGY_RETIRED"),
-    "level.value": ("NOT_READY", "FORMING"),
-    "proposal.reason_code": (
-        *("RULE_ENTRY", "ENSEMBLE_ENTRY", "RULE_EXIT", "ENSEMBLE_EXIT"),
-        *("STOP", "TARGET", "MAX_HOLDING"),
-    ),
-    "state.value": ("REDUCING", "HALTED"),
-    "t.kind.upper()": ("DECLINE", "SCHEDULE", "REGIME_CHANGE", "NEW_DATA"),
-}
-
-
-def made() -> Iterator[tuple[str, str]]:
-    """Every expression that is the code of a ``Reason`` or a ``Breach`` in the engine."""
-    for path in sorted((ROOT / "engine").rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
-                continue
-            place = {"Reason": 0, "Breach": 1}.get(node.func.id)
-            if place is not None and len(node.args) > place:
-                code = node.args[place]
-                text = code.value if isinstance(code, ast.Constant) else f"?{ast.unparse(code)}"
-                yield str(text), f"{path.relative_to(ROOT)}:{node.lineno}"
-
-
-def test_every_reason_code_of_the_engine_is_named_in_a_test() -> None:
-    """ORC-59: a new code without a test that reaches it fails here."""
-    tests = "\n".join(
-        path.read_text().lower()
-        for path in (ROOT / "tests").rglob("*.py")
-        if path != Path(__file__)
-    )
-    own = Path(__file__).read_text().partition("# -- reason codes -")[0].lower()
-    unnamed: list[str] = []
-    for code, where in made():
-        known = COMPUTED.get(code[1:], ()) if code.startswith("?") else (code,)
-        assert known, f"{where}: say in COMPUTED what {code[1:]} may come to"
-        unnamed += [f"{c} ({where})" for c in known if not _is_named(c, tests + own)]
-    assert unnamed == []
-
-
-def _is_named(code: str, text: str) -> bool:
-    return f'"{code.lower()}"' in text
-
-
-def test_a_code_nobody_names_is_found() -> None:
-    """The search above can fail."""
-    assert not _is_named("NOBODY_" + "NAMES_THIS", Path(__file__).read_text().lower())
-    assert len({code for code, _ in made()}) > 50

@@ -19,6 +19,7 @@ from engine.phases.risk_and_sizing import (
 from engine.ports import Assessment, StrategyStatus, TradingState
 from engine.types.opinions import (
     LEVELS,
+    ExecutionAdvice,
     Level,
     MarketView,
     Missing,
@@ -264,3 +265,36 @@ def test_what_takes_from_the_size_says_from_what_to_what() -> None:
     sizing = ask(seen={"market": market(risk=Level.EXTREME)}).sizing
     (step,) = [step for step in sizing.steps if step.code == "RISK_LEVEL"]
     assert step.after_base == step.before_base * 0.5 == sizing.base_quantity
+
+
+def test_the_trace_holds_what_took_something_and_every_cap_and_nothing_else() -> None:
+    """ORC-13, ORC-59: a market of low risk and reliable opinions are no steps."""
+    codes = [step.code for step in ask().sizing.steps]
+    assert codes[:2] == ["BASE", "MULTIPLIER"] and codes[2] == "MAX_ORDER"
+    assert codes[-1] == "LOT_SIZE" and len(set(codes)) == len(codes)
+    assert not {"RISK_LEVEL", "VALIDATION", "BOOK_IMPACT"} & set(codes)
+    risky = ask(seen={"market": market(risk=Level.HIGH), "validation": UNRELIABLE}).sizing
+    assert [s.code for s in risky.steps][:4] == ["BASE", "RISK_LEVEL", "VALIDATION", "MULTIPLIER"]
+
+
+def test_a_target_is_on_the_grid_and_absent_where_none_was_proposed() -> None:
+    """ORC-14"""
+    target = snapshot().close * 1.02
+    assert ask(entry(target_price=target)).target_price == snapshot().instrument.price(target)
+    assert ask(entry(target_price=None)).target_price is None
+
+
+@pytest.mark.parametrize(("slices", "word"), [(1, ":"), (2, ", 2 slices by twap:")])
+def test_advice_names_its_slices_where_there_are_several(slices: int, word: str) -> None:
+    """ORC-86"""
+    plan = ExecutionAdvice("split", slices, "twap", "too large for the touch")
+    (note,) = ask(seen={"order_flow": order_flow(advice="split", execution=plan)}).notes
+    assert note.text.startswith(f"advice split{word} spread 1.00 bps")
+
+
+def test_an_order_as_large_as_the_book_takes_is_not_cut() -> None:
+    """ORC-86, D-22: the limit itself is within it."""
+    wanted = ask().sizing
+    room = wanted.base_quantity * wanted.multiplier_applied
+    exact = ask(seen={"order_flow": order_flow(buy_capacity_base=room)}).sizing
+    assert exact == wanted

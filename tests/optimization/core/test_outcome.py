@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from decimal import Decimal
+from math import inf, nan
 from typing import Any
 
 import pytest
 
 from optimization.core.config import QualitySettings
 from optimization.core.errors import StateError
-from optimization.core.outcome import QualityInputs
+from optimization.core.outcome import LARGEST_R, QualityInputs, unsound
 from optimization.core.quality.formula import reachable
+from tests.optimization.core.outcomes import trade
 
 INPUTS = QualityInputs(0.0, 0.5, 0.25, 1.0)
 
@@ -24,6 +28,30 @@ def test_a_stored_input_that_is_no_fraction_is_refused_by_name(value: Any) -> No
     """OPT-80: what was damaged in the database is not learned from."""
     with pytest.raises(StateError, match="quality inputs: history must be"):
         QualityInputs.from_json({**INPUTS.as_json(), "history": value})
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"pnl_quote": Decimal("NaN")}, "finite"),
+        ({"fees_quote": Decimal("Infinity")}, "finite"),
+        ({"r_multiple": nan}, "within"),
+        ({"r_multiple": -inf}, "within"),
+        ({"r_multiple": LARGEST_R + 1.0}, "within"),
+    ],
+)
+def test_a_trade_with_a_number_that_is_none_is_no_evidence(
+    changes: dict[str, Any], word: str
+) -> None:
+    """F-081: each of its three numbers alone is enough."""
+    why = unsound(trade(1, 1.0, 0, **changes))
+    assert why is not None and why.startswith("trade t1 must be") and word in why
+
+
+@pytest.mark.parametrize("r", [None, 0.0, LARGEST_R, -LARGEST_R])
+def test_a_trade_without_r_or_with_the_largest_is_sound(r: float | None) -> None:
+    """F-081: no stop, no R: that is no fault."""
+    assert unsound(replace(trade(1, 1.0, 0), r_multiple=r)) is None
 
 
 def test_the_reachable_range_is_the_documented_one() -> None:

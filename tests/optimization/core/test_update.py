@@ -16,8 +16,9 @@ from optimization.core.actions import ActionKind
 from optimization.core.config import LayerSettings
 from optimization.core.errors import StateError
 from optimization.core.outcome import Outcome, QualityInputs, Standing
+from optimization.core.quality.learned import LearnedState
 from optimization.core.state import LayerState
-from optimization.core.update import is_due, next_due_ms, next_state, period_of
+from optimization.core.update import Changes, is_due, next_due_ms, next_state, period_of
 from tests.optimization.core.outcomes import HOUR_MS, START_MS, observed, outcomes
 
 ACTIVE, DEGRADED = StrategyStatus.ACTIVE, StrategyStatus.DEGRADED
@@ -154,6 +155,7 @@ def test_a_broken_row_holds_its_strategys_weight_and_nobody_elses(bad: float) ->
         LayerState(), observed([*broken, *others], weights=base), NOW, SETTINGS
     )
     assert state.weights()["one"] == 1.0 and state.weights()["two"] > 1.0
+    assert state.book.stored_for("one", None) == 1.0 < state.book.stored_for("two", None)
     assert {change.strategy for change in changes.weights} == {"two"}
     assert list(changes.refused) == ["one"] and str(bad) in changes.refused["one"]
     assert changes.taken == len(broken) + len(others)
@@ -286,6 +288,54 @@ def test_history_keeps_the_last_trades_of_each_entry_regime() -> None:
     kept = state.strategies["one"].history
     assert set(kept) == {"TRENDING"} and len(kept["TRENDING"]) == 50
     assert kept["TRENDING"][-1][0] == NOW
+
+
+# -- what is told ----------------------------------------------------------------------------------
+
+
+def test_a_version_counts_the_updates_that_changed_something() -> None:
+    """OPT-34"""
+    first = after(WINS)
+    second, _ = next_state(
+        first, observed(outcomes(LOSSES, first=len(WINS) + 1)), NOW + HOUR_MS, SETTINGS
+    )
+    assert (LayerState().version, first.version, second.version) == (0, 1, 2)
+
+
+def test_an_update_of_nothing_has_taken_nothing() -> None:
+    """OPT-38"""
+    assert Changes().taken == 0 and Changes().actions() == []
+
+
+def test_the_challenger_learns_from_scored_trades_of_the_own_book_alone() -> None:
+    """OPT-80: not from one without R or inputs, not from a shadow, not where it is switched off."""
+    scored = outcomes(WINS, inputs=INPUTS)
+    assert after(WINS).learned.outcomes == 0
+    learned, _ = next_state(LayerState(), observed(scored), NOW, SETTINGS)
+    assert learned.learned.outcomes == len(WINS)
+    off = replace(SETTINGS, quality=replace(SETTINGS.quality, learned_enabled=False))
+    for given_one, of in (
+        (scored, off),
+        ([replace(one, shadow=True) for one in scored], SETTINGS),
+        ([replace(o, trade=replace(o.trade, r_multiple=None)) for o in scored], SETTINGS),
+    ):
+        state, _ = next_state(LayerState(), observed(given_one), NOW, of)
+        assert state.learned.outcomes == 0
+
+
+@pytest.mark.parametrize("more", [0, 3])
+@pytest.mark.parametrize(("is_champion", "scorer"), [(False, "learned"), (True, "formula")])
+def test_a_verdict_stands_whatever_comes_after_it_in_the_batch(
+    more: int, is_champion: bool, scorer: str
+) -> None:
+    """OPT-80, OPT-38: who scores from now on is told, with the outcomes that it rests on."""
+    about_to_turn = LearnedState(outcomes=149, capitals=(21.0,) * 4, champion=is_champion)
+    state = replace(LayerState(), learned=about_to_turn)
+    rs = [1.0, *[-1.0] * more]
+    after_it, changes = next_state(state, observed(outcomes(rs, inputs=INPUTS)), NOW, SETTINGS)
+    assert after_it.learned.champion is not is_champion
+    told = dict(changes.actions())[ActionKind.SCORER]
+    assert (told["scorer"], told["outcomes"]) == (scorer, 150)
 
 
 # -- JSON ------------------------------------------------------------------------------------------

@@ -44,7 +44,7 @@ def test_only_old_files_of_the_temporary_folder_go_and_their_bytes_are_counted(t
 
 
 def test_a_dry_run_tells_and_deletes_nothing(tmp_path):
-    """ORC-38"""
+    """ORC-38, SEC-48"""
     old = a_file(tmp_path / "tmp" / "a")
     outcome = done(CleanTemp(), tmp_path, dry_run=True)
     assert old.exists()
@@ -67,7 +67,7 @@ def test_a_database_its_log_and_what_processes_talk_through_stay(tmp_path, actio
 
 
 def test_a_database_under_any_other_name_stays(tmp_path):
-    """F-094"""
+    """F-094, SEC-48"""
     path = tmp_path / "tmp" / "innocent.bin"
     path.parent.mkdir()
     connection = sqlite3.connect(path)
@@ -78,8 +78,18 @@ def test_a_database_under_any_other_name_stays(tmp_path):
     assert path.exists()
 
 
+def test_one_act_deletes_no_more_than_its_bytes(tmp_path):
+    """SEC-48: what is left is the next act's."""
+    old = [a_file(tmp_path / "cache" / str(i), 8_192, OLD_S + i) for i in range(4)]
+    config = OptimizerConfig(disk_cache_bytes=0.0, deleted_bytes=20_000.0)
+    assert done(TrimDiskCache(), tmp_path, config=config).saved == {"bytes": 16_384.0}
+    assert [p.exists() for p in old] == [False, False, True, True]
+    done(TrimDiskCache(), tmp_path, config=config)
+    assert not any(p.exists() for p in old)
+
+
 def test_no_link_leads_out_of_the_folder(tmp_path):
-    """F-094, I-28: neither a linked file, nor a linked folder, nor a linked root."""
+    """F-094, I-28, SEC-48: neither a linked file, nor a linked folder, nor a linked root."""
     outside = a_file(tmp_path / "precious" / "data")
     temp = tmp_path / "tmp"
     temp.mkdir()
@@ -151,7 +161,7 @@ def test_a_file_that_is_open_stays(tmp_path):
 
 
 def test_no_other_folder_can_be_named(tmp_path):
-    """I-28"""
+    """I-28, SEC-48"""
     with pytest.raises(ActionFailed, match=r"folder was '\.\.', allowed: tmp, cache, log"):
         root_of(tmp_path, "..")
 

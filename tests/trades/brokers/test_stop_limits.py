@@ -12,8 +12,10 @@ from engine.types.opinions import Side
 from engine.types.orders import OrderIntent, OrderState, OrderStatus, OrderType, Purpose
 from tests.practice_process import PracticeProcess
 from tests.trades.order_factory import BTC, World, make_run
-from tests.trades.rows import make_order
+from tests.trades.rows import make_candle, make_order
+from tests.trades.rows import make_run as make_stored_run
 from trades import models
+from trades.brokers.paper import _resting
 from trades.brokers.stop_limits import StopLimits
 
 
@@ -154,3 +156,25 @@ def test_the_broker_looks_at_a_resting_stop_limit_and_tells_when_it_was_left_beh
     world.book()
     assert world.broker.jumped() == {intent.client_order_id}
     world.broker.cancel(intent.client_order_id, world.event)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("minute", "low", "fields", "is_triggered"),
+    [
+        (1, 94.0, {}, True),
+        (1, 96.0, {}, False),
+        (-1, 94.0, {}, False),
+        (1, 94.0, {"order_type": "stop", "limit_price": None}, False),
+    ],
+    ids=["reached since", "not reached", "reached before", "a plain stop"],
+)
+def test_a_paper_run_knows_after_a_restart_which_stop_limit_was_jumped_over(
+    minute: int, low: float, fields: dict[str, Any], is_triggered: bool
+) -> None:
+    """F-057: by the bars that are stored; within its limit it would have filled."""
+    run = make_stored_run()
+    prices = {"stop_price": Decimal(95), "limit_price": Decimal(94), **fields}
+    order = make_order(run, side="SELL", purpose="exit", **{"order_type": "stop_limit", **prices})
+    make_candle(close=low, minute=minute)
+    assert _resting(order).is_triggered is is_triggered

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import median, quantiles
+
 import pytest
 
 from engine.ports import StrategyStatus, TradingState
@@ -10,6 +12,7 @@ from tests.trades.stored_run import StoredRun, market
 from trades.models import Decision
 from trades.selectors import decision_funnel, decision_get, decision_list, decision_performance
 from trades.selectors.why_not import WhyNot, decision_why_not
+from trades.stored import analysis_document
 
 pytestmark = pytest.mark.django_db
 
@@ -82,8 +85,12 @@ def test_performance_is_measured_from_records() -> None:
     found = decision_performance(run=run)
     assert sum(found.by_action.values()) == found.decisions == run.decisions.count()
     assert [row.number for row in found.latencies] == list(range(1, 11))
-    assert all(0.0 <= row.p50_ms <= row.p95_ms for row in found.latencies)
-    assert found.latencies[0].p50_ms > 0.0
+    for row in found.latencies[:6]:
+        records = [analysis_document(one)["records"][row.number - 1] for one in run.analyses.all()]
+        took_ms = [record["duration_us"] / 1_000.0 for record in records]
+        assert row.n == len(took_ms) == 200 and len(set(took_ms)) > 1
+        assert row.p50_ms == pytest.approx(median(took_ms))
+        assert row.p95_ms == pytest.approx(quantiles(took_ms, n=20, method="inclusive")[18])
     assert found.mean_confidence is not None and 0.0 < found.mean_confidence <= 1.0
     wins = sum(1 for trade in run.trades.all() if trade.pnl_quote > 0)
     assert found.trades == run.trades.count() > 0

@@ -114,6 +114,7 @@ class Command(BaseCommand):
         lines = _ready_lines(given["port"], preparation.administrator_link(given["port"]))
         specs = processes.children(config, options, others)
         private = [name for one in practice for name in processes.practice_keys(one)]
+        private += config.notifications.secret_names()
         return specs, [*processes.every_key(accounts), *private], lines
 
     def _prepare_files(self) -> None:

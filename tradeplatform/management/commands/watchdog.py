@@ -14,6 +14,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, close_old_connections
 from django.utils import timezone
 
+from notifications.services import notifier_forget
 from resources.levers import levers_from_settings
 from resources.watch import ResourceWatch
 from tradeplatform.configuration import load
@@ -34,9 +35,10 @@ class Command(BaseCommand):
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda _number, _frame: stopping.set())
         try:
-            limits = load(settings.CONFIG_FILE).monitoring
+            config = load(settings.CONFIG_FILE)
         except ConfigurationError as error:
             raise CommandError(str(error), returncode=2) from error
+        limits = config.monitoring
         watchdog = Watchdog(
             limits,
             end=lambda component, up_for_s: end_child(
@@ -58,6 +60,8 @@ class Command(BaseCommand):
             try:
                 if is_first:
                     forget_the_unasked(asked)
+                    if not config.notifications.is_wanted:
+                        notifier_forget(now=timezone.now())
                     is_first = False
                 look_around(asked, settings.VAR_DIR / "run", timezone.now())
                 watchdog.look(timezone.now())

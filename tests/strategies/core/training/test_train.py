@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -35,6 +36,17 @@ def test_planted_signal_is_found_on_rows_the_model_never_saw(family: str) -> Non
     p = np.array([source.predict(row) for row in fresh.matrix])
     loss = -np.mean(np.where(fresh.outcome_up == 1, np.log(p), np.log(1.0 - p)))
     assert loss < 0.65
+
+
+def test_three_families_score_in_three_ways_of_their_own() -> None:
+    """ORC-81: trees that correct each other, trees that vote, a network: one model under three
+    names would answer alike."""
+    rows = planted(902, 200, 1.0).matrix
+    sources = {family: source_of(planted_model(family)) for family in FAMILIES}
+    answers = {name: np.array([s.predict(row) for row in rows]) for name, s in sources.items()}
+    assert set(answers) >= {"gradient-boosting", "forest", "neural-network"}
+    for first, second in combinations(answers.values(), 2):
+        assert np.mean(np.abs(first - second)) > 0.005
 
 
 @EACH
