@@ -389,12 +389,8 @@ RESOURCES_LEVERS = "tradeplatform.resource_levers.PlatformLevers"
 # What may be emptied when memory is short: ``module:function`` of functools' caches.
 RESOURCES_CACHES = ("market.sources.grid:grid_of",)
 SLOW_QUERY_MS = 200.0
-# Files that replays may read: candles of our own, and the folder of recorded markets.
-RESEARCH_DATA_FOLDERS = [VAR_DIR / "candles"]
-if _named := env.text("TRADEPLATFORM_MARKET_DATA"):
-    # recorded markets keep their candles apart from books and trades, which no replay reads
-    _candles = Path(_named) / "ohlcv"
-    RESEARCH_DATA_FOLDERS.append(_candles if _candles.is_dir() else Path(_named))
+# Folders whose candle files replays may read.
+RESEARCH_DATA_FOLDERS = env.candle_folders(VAR_DIR)
 # What the process of a replay may allocate; above it the replay fails and nothing else does.
 RESEARCH_MEMORY_MB = 3_000
 
