@@ -37,12 +37,8 @@ STRATEGY_CODES = (
     "ensemble",
 )
 PREDICTOR_CODES = (
-    "online-linear",
-    "gradient-boosting",
-    "forest",
-    "neural-network",
-    "microstructure",
-)
+    "online-linear", "gradient-boosting", "forest", "neural-network", "microstructure",
+)  # fmt: skip
 
 Fraction = Annotated[float, Meta(ge=0.0, le=1.0)]
 PositiveFraction = Annotated[float, Meta(gt=0.0, le=1.0)]
