@@ -8,8 +8,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import psutil
@@ -17,6 +16,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from tests.crash import arming, moments
+from tests.crash.faults import VENUE_FAULTS, is_gone, limited
 from tests.crash.history import Act
 from tests.crash.platform import WORKERS, Child, Platform
 
@@ -38,23 +38,6 @@ PLACES = (
 )
 # Passed only by a process that has just started on the run.
 STARTING_PLACES = ("recon.start", "recon.each_step", "recon.end", "lease.after_take")
-VENUE_FAULTS = (
-    {"op": "order.create", "verb": "accept_then_timeout", "args": {"hold_s": 1.5}},
-    {"op": "order.create", "verb": "drop", "args": {"hold_s": 1.5}},
-    {"op": "order.create", "verb": "5xx", "args": {"accept": True}},
-    {"op": "order.create", "verb": "html", "args": {}},
-    {"op": "order.create", "verb": "truncate", "args": {}},
-    {"op": "order.create", "verb": "empty", "args": {}},
-    {"op": "order.create", "verb": "delay", "args": {"ms": 700}},
-    {"op": "order.create", "verb": "reject:-2010", "args": {}},
-    {"op": "order.create", "verb": "429", "args": {"retry_after_s": 1}},
-    {"op": "order.query", "verb": "5xx", "args": {}},
-    {"op": "order.query", "verb": "not_found_lag", "args": {"lag_s": 3}},
-    {"op": "myTrades", "verb": "5xx", "args": {}},
-    {"op": "myTrades", "verb": "truncate", "args": {}},
-    {"op": "account", "verb": "stale_balance", "args": {}},
-    {"op": "order.fill", "verb": "partial", "args": {"fraction": "0.5"}},
-)
 # Longer than the lease of ``tests.crash.settings``.
 FREEZE_S = 2.5
 # Between two strikes, at most.
@@ -316,14 +299,14 @@ class Nemesis:
         deadline = time.monotonic() + PLACE_LIMIT_S
         while time.monotonic() < deadline:
             pid = arming.taker(folder)
-            if pid is not None and _is_gone(pid):
+            if pid is not None and is_gone(pid):
                 return True
             time.sleep(0.05)
         arming.withdraw(folder)
         pid = arming.taker(folder)
         if pid is None:
             return False
-        if _is_gone(pid):
+        if is_gone(pid):
             return True
         os.kill(pid, signal.SIGKILL)
         self._note_moment(pid)
@@ -344,7 +327,7 @@ class Nemesis:
         """No file of the trading processes may grow beyond a few pages for a while (F-035)."""
         self.faults["disk full"] += 1
         pids = [pid for name in WORKERS for pid in self.platform.children[name].pool_children()]
-        with _limited(pids, FULL_BYTES):
+        with limited(pids, FULL_BYTES):
             time.sleep(self.rng.uniform(0.5, 2.0))
 
     def _send_twice(self) -> None:
@@ -396,30 +379,3 @@ class Nemesis:
                 sys.stderr.write(f"venue fault not armed: {error}\n")
                 return
             self.faults[f"{fault['op']} {fault['verb']}"] += 1
-
-
-@contextmanager
-def _limited(pids: list[int], size: int) -> Iterator[None]:
-    """Let no file that these processes write grow beyond ``size`` bytes."""
-    before: list[tuple[psutil.Process, tuple[int, int]]] = []
-    for pid in pids:
-        try:
-            process = psutil.Process(pid)
-            limits = process.rlimit(psutil.RLIMIT_FSIZE)
-            process.rlimit(psutil.RLIMIT_FSIZE, (size, limits[1]))
-        except psutil.NoSuchProcess:
-            continue  # a pool process that was just replaced
-        before.append((process, limits))
-    try:
-        yield
-    finally:
-        for process, limits in before:
-            if process.is_running():
-                process.rlimit(psutil.RLIMIT_FSIZE, limits)
-
-
-def _is_gone(pid: int) -> bool:
-    try:
-        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return True

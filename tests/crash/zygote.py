@@ -149,9 +149,15 @@ def assert_forkable(allowed: set[int]) -> None:
     opened = [c.alias for c in connections.all(initialized_only=True) if c.connection is not None]
     if opened:
         raise NotForkable(f"database connections were open: {opened}")
-    for entry in Path("/proc/self/fd").iterdir():
-        if int(entry.name) not in allowed and _target(entry).startswith("socket:"):
-            raise NotForkable(f"descriptor {entry.name} was {_target(entry)}, allowed: none")
+    if shared := sockets_besides(allowed):
+        raise NotForkable(f"sockets were open: {shared}")
+
+
+def sockets_besides(allowed: set[int]) -> list[int]:
+    """Return the descriptors of this process that are sockets and not among ``allowed``."""
+    entries = Path("/proc/self/fd").iterdir()
+    sockets = [int(d.name) for d in entries if _target(d).startswith("socket:")]
+    return sorted(set(sockets) - allowed)
 
 
 def _target(entry: Path) -> str:
