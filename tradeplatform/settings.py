@@ -237,14 +237,6 @@ CELERY_BEAT_SCHEDULE = {
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_MAX_MEMORY_PER_CHILD = 600_000  # KiB
 
-CHANNEL_LAYERS = {
-    "default": {
-        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-        # redis-py's default socket timeout of 5 s would end every idle socket.
-        "CONFIG": {"hosts": [{"address": REDIS_URL, "socket_timeout": 30}], "prefix": "tp"},
-    }
-}
-
 # whitenoise streams small static files synchronously; under ASGI Django says so for each of them
 warnings.filterwarnings(
     "ignore", message="StreamingHttpResponse must consume synchronous iterators"
