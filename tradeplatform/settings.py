@@ -198,16 +198,8 @@ CELERY_BEAT_SCHEDULE = {
     },
     "write down the audit's head": daily("accounts.tasks.audit_head_export"),
     "delete what is past its days": daily("tradeplatform.tasks.retention_due"),
-    "start replays that wait": {
-        "task": "research.tasks.replays_due",
-        "schedule": 3.0,
-        "options": {"queue": "research", "expires": 3},
-    },
-    "start sweeps that wait": {
-        "task": "research.tasks.sweeps_due",
-        "schedule": 5.0,
-        "options": {"queue": "research", "expires": 5},
-    },
+    "start replays that wait": beat_every("research.tasks.replays_due", 3.0),
+    "start sweeps that wait": beat_every("research.tasks.sweeps_due", 5.0),
     "train what is due": {
         "task": "strategies.tasks.train_due",
         "schedule": 15.0,
