@@ -41,6 +41,16 @@ def test_a_limit_of_the_run_wins_over_the_default():
     assert float(dict(control(run, 3).settings)["collar"]) == 0.04
 
 
+def test_groups_of_assets_are_named_and_their_denials_counted():
+    groups = {"majors": ["BTC", "ETH"]}
+    at = make.START + timedelta(days=1)
+    run = make.make_run(config={"risk": {"correlated_groups": groups}}, last_event_at=at)
+    make.make_decision(run, at=at, reason_code="MAX_GROUP_MAJORS", blocking_phase=7)
+    row = next(r for r in risk_board(run)["controls"] if r["id"] == "CTL-4")
+    assert dict(row["settings"])["correlated groups"] == "majors: BTC ETH"
+    assert row["struck_day"] == 1
+
+
 def test_a_position_without_its_stop_at_the_venue_is_counted():
     run = make.make_run()
     make.make_lot(run)
