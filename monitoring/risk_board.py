@@ -126,7 +126,8 @@ def _setting(key: str, value: Any) -> str:
     if value is None or (isinstance(value, tuple | list) and not value):
         return "no bound of its own"
     if isinstance(value, tuple | list):
-        return ", ".join(str(one) for one in value)
+        named = (one if isinstance(one, str) else f"{one[0]}: {' '.join(one[1])}" for one in value)
+        return ", ".join(named)
     is_count = key.endswith(("_ms", "_s", "_minutes", "_days", "_trades", "_quote", "_row"))
     number = float(value)
     return f"{number:,g}" if is_count or number > 1 else percent_words(number, 2)

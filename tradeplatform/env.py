@@ -58,6 +58,18 @@ def var_dir() -> Path:
     return path
 
 
+def candle_folders(own: Path) -> list[Path]:
+    """Return where candle files lie: our own below ``var``, and the folder of recorded markets.
+
+    Recorded markets keep candles apart from books and trades, which no replay reads.
+    """
+    folders = [own / "candles"]
+    if named := text("TRADEPLATFORM_MARKET_DATA"):
+        candles = Path(named) / "ohlcv"
+        folders.append(candles if candles.is_dir() else Path(named))
+    return folders
+
+
 def keep_private(path: Path, mode: int = 0o600) -> None:
     """Take away from a file or folder of ours what ``mode`` does not allow."""
     status = path.stat()

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+import numpy as np
 from django.conf import settings
 
 from engine.types.bars import BarColumns
@@ -120,9 +121,9 @@ class ReplayRequest:
                 slippage_bps=float(self.slippage_bps),
                 has_book=self.book_seed is not None,
                 resume_after_days=bootstrap.RESUME_AFTER_DAYS,
-                seed=self.seed,
                 entry_order=self.config.trading.entry_order,
             ),
+            np.random.default_rng(self.seed),
         )
 
     @staticmethod

@@ -47,7 +47,7 @@ def report(config: Configuration, now: datetime) -> dict[str, Any]:
                 "id": control.id,
                 "name": control.name,
                 "settings": {key: risk[key] for key in control.keys},
-                "struck": sum(struck[code] for code in control.codes),
+                "struck": control.strikes(struck),
             }
             for control in CONTROLS
         ],

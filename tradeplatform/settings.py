@@ -198,16 +198,8 @@ CELERY_BEAT_SCHEDULE = {
     },
     "write down the audit's head": daily("accounts.tasks.audit_head_export"),
     "delete what is past its days": daily("tradeplatform.tasks.retention_due"),
-    "start replays that wait": {
-        "task": "research.tasks.replays_due",
-        "schedule": 3.0,
-        "options": {"queue": "research", "expires": 3},
-    },
-    "start sweeps that wait": {
-        "task": "research.tasks.sweeps_due",
-        "schedule": 5.0,
-        "options": {"queue": "research", "expires": 5},
-    },
+    "start replays that wait": beat_every("research.tasks.replays_due", 3.0),
+    "start sweeps that wait": beat_every("research.tasks.sweeps_due", 5.0),
     "train what is due": {
         "task": "strategies.tasks.train_due",
         "schedule": 15.0,
@@ -236,14 +228,6 @@ CELERY_BEAT_SCHEDULE = {
 }
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_MAX_MEMORY_PER_CHILD = 600_000  # KiB
-
-CHANNEL_LAYERS = {
-    "default": {
-        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-        # redis-py's default socket timeout of 5 s would end every idle socket.
-        "CONFIG": {"hosts": [{"address": REDIS_URL, "socket_timeout": 30}], "prefix": "tp"},
-    }
-}
 
 # whitenoise streams small static files synchronously; under ASGI Django says so for each of them
 warnings.filterwarnings(
@@ -389,12 +373,8 @@ RESOURCES_LEVERS = "tradeplatform.resource_levers.PlatformLevers"
 # What may be emptied when memory is short: ``module:function`` of functools' caches.
 RESOURCES_CACHES = ("market.sources.grid:grid_of",)
 SLOW_QUERY_MS = 200.0
-# Files that replays may read: candles of our own, and the folder of recorded markets.
-RESEARCH_DATA_FOLDERS = [VAR_DIR / "candles"]
-if _named := env.text("TRADEPLATFORM_MARKET_DATA"):
-    # recorded markets keep their candles apart from books and trades, which no replay reads
-    _candles = Path(_named) / "ohlcv"
-    RESEARCH_DATA_FOLDERS.append(_candles if _candles.is_dir() else Path(_named))
+# Folders whose candle files replays may read.
+RESEARCH_DATA_FOLDERS = env.candle_folders(VAR_DIR)
 # What the process of a replay may allocate; above it the replay fails and nothing else does.
 RESEARCH_MEMORY_MB = 3_000
 

@@ -74,13 +74,11 @@ class DeadMan:
     def _is_wanted(self) -> bool:
         if not self._entry_rests():
             return False
-        # the account may be shared by runs, and a stop without an answer may rest all the same
-        ours = models.TradingRun.objects.get(pk=self._run_id)
+        # the account may be shared by runs, by two keys of it too, and a stop without an answer
+        # may rest all the same
+        venue = models.TradingRun.objects.filter(pk=self._run_id).values("venue")
         protective = models.Order.objects.filter(
-            run__venue=ours.venue,
-            run__account=ours.account,
-            purpose=Purpose.EXIT,
-            status__in=AT_THE_VENUE,
+            run__venue__in=venue, purpose=Purpose.EXIT, status__in=AT_THE_VENUE
         )
         return not protective.exclude(order_type=OrderType.MARKET.value).exists()
 

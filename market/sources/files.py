@@ -91,7 +91,7 @@ def _read_frame(file: Path) -> tuple[Any, dict[str, str]]:
         if file.name.endswith((".csv", ".csv.gz")):
             return polars.read_csv(file, infer_schema_length=None), {}
         if file.suffix == ".feather":
-            return _timestamped(polars.read_ipc(file, memory_map=False)), {}
+            return _timestamped(polars.read_ipc(file)), {}
     except (polars.exceptions.PolarsError, OSError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"{file}: not readable as {file.suffix[1:]}: {reason}") from error

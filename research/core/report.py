@@ -45,14 +45,20 @@ class Terms:
     slippage_bps: float
     has_book: bool
     resume_after_days: int
-    seed: int
     entry_order: str
 
 
 def report_document(
-    result: ReplayResult, journal: ReportJournal, market: Market, terms: Terms
+    result: ReplayResult,
+    journal: ReportJournal,
+    market: Market,
+    terms: Terms,
+    rng: np.random.Generator,
 ) -> dict[str, JsonValue]:
-    """Return the document of a finished replay; plain JSON values, fractions as fractions."""
+    """Return the document of a finished replay; plain JSON values, fractions as fractions.
+
+    ``rng`` draws the other courses of its trades.
+    """
     times = np.array(journal.equity_ms, dtype=np.int64)
     equity = np.array(journal.equity_quote, dtype=np.float64)
     hold = hold_equity(market, times, terms.cash_quote)
@@ -78,7 +84,7 @@ def report_document(
         "monte_carlo": monte_carlo(
             [float(trade.pnl_quote) for trade in journal.closed],
             terms.cash_quote,
-            np.random.default_rng(terms.seed),
+            rng,
         ),
     }
 

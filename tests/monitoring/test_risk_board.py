@@ -38,11 +38,20 @@ def test_every_control_has_its_row_and_every_setting_its_value():
 def test_a_limit_of_the_run_wins_over_the_default():
     run = make.make_run(config={"risk": {"max_total_drawdown": 0.11, "collar": 0.04}})
     assert {use.name: use.limit for use in control(run, 9).uses}["max_drawdown"] == 0.11
-    assert dict(control(run, 3).settings)["collar"] == 0.04
+    assert float(dict(control(run, 3).settings)["collar"]) == 0.04
+
+
+def test_groups_of_assets_are_named_and_their_denials_counted():
+    groups = {"majors": ["BTC", "ETH"]}
+    at = make.START + timedelta(days=1)
+    run = make.make_run(config={"risk": {"correlated_groups": groups}}, last_event_at=at)
+    make.make_decision(run, at=at, reason_code="MAX_GROUP_MAJORS", blocking_phase=7)
+    row = next(r for r in risk_board(run)["controls"] if r["id"] == "CTL-4")
+    assert dict(row["settings"])["correlated groups"] == "majors: BTC ETH"
+    assert row["struck_day"] == 1
 
 
 def test_a_position_without_its_stop_at_the_venue_is_counted():
-
     run = make.make_run()
     make.make_lot(run)
     (use,) = control(run, 15).uses
@@ -56,6 +65,7 @@ def test_a_position_without_its_stop_at_the_venue_is_counted():
         purpose="exit",
         cause="protection",
         status="OPEN",
+        stop_price=lot.stop_price,
         quantity_base=lot.quantity_base,
         filled_base=0,
     )

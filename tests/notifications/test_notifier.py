@@ -190,13 +190,11 @@ def test_reading_writes_nothing_where_nothing_is_new():
     """CTL-13: the database's one write lock belongs to trading."""
     scene = Scene()
     scene.look()
-    with CaptureQueriesContext(
-        connection,
-    ) as asked:
-        scene.now += timedelta(milliseconds=1)
+    scene.now += timedelta(milliseconds=1)
+    with CaptureQueriesContext(connection) as asked:
         scene.notifier.look(scene.now)
-    writes = [q["sql"] for q in asked if not q["sql"].startswith("SELECT")]
-    assert [sql for sql in writes if 'UPDATE "notifications_message"' not in sql] == []
+    assert len(asked) > 5
+    assert [q["sql"] for q in asked if not q["sql"].startswith("SELECT")] == []
 
 
 def test_a_channel_that_fails_keeps_its_messages_and_rests_longer_each_time():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -14,6 +15,16 @@ class Control:
     what: str
     keys: tuple[str, ...] = ()
     codes: tuple[str, ...] = ()
+    # what codes begin with that go on with a configured name
+    code_starts: tuple[str, ...] = ()
+
+    def strikes(self, counts: Mapping[str, int]) -> int:
+        """Return how many of these counts by code are this control's."""
+        return sum(
+            n
+            for code, n in counts.items()
+            if code in self.codes or code.startswith(self.code_starts)
+        )
 
 
 CONTROLS: tuple[Control, ...] = (
@@ -45,11 +56,13 @@ CONTROLS: tuple[Control, ...] = (
         (
             "max_strategy_exposure",
             "max_group_exposure",
+            "correlated_groups",
             "max_gross_exposure",
             "cash_reserve",
             "leverage",
         ),
         ("MAX_SYMBOL", "MAX_STRATEGY", "MAX_GROSS", "LEVERAGE", "CASH_RESERVE", "NO_SHORTS"),
+        ("MAX_GROUP_",),
     ),
     Control(
         "CTL-5",

@@ -88,8 +88,8 @@ def control_uses(*, run: TradingRun, status: RiskStatus) -> list[ControlUse]:
                 control=control,
                 uses=of_control,
                 settings=[(key, settings[key]) for key in control.keys if key not in named],
-                struck_day=sum(day[code] for code in control.codes),
-                struck_week=sum(week[code] for code in control.codes),
+                struck_day=control.strikes(day),
+                struck_week=control.strikes(week),
             )
         )
     return shown
