@@ -21,7 +21,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import django
 import psutil
+from django.apps import apps
+
+# the plan of processes reads rows of accounts; run by itself, nobody has set Django up yet
+if not apps.ready:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.crash.settings")
+    django.setup()
 
 from tests.crash import mutants
 from tests.crash.database import Database, Rows, Sqlite
