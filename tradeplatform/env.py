@@ -8,12 +8,46 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 ENVIRONMENTS = ("development", "test", "production")
+PREFIX = "TRADEPLATFORM_"
+# Every variable of that name; those of an account's keys may end in ``__NAME``.
+KNOWN = frozenset(
+    PREFIX + name
+    for name in [
+        "BACKUP_KEY",
+        "CONFIG",
+        "CRASH_MUTANT",
+        "ENV",
+        "FAILPOINTS",
+        "FREQTRADE_API",
+        "LIVE_ARMED",
+        "MACHINES",
+        "MARKET_DATA",
+        "MASTER_KEY",
+        "MASTER_KEY_FILE",
+        "PLAN",
+        "PORT",
+        "PRACTICE_ADMIN_URL",
+        "PRACTICE_MARKET",
+        "PRACTICE_URL",
+        "READY_FILE",
+        "RESULTS",
+        "TELEGRAM_API",
+        "TOKEN",
+        "TOTP_REQUIRED",
+        "TRUSTED_PROXY",
+        "URL",
+        "VAR",
+    ]
+)
+BY_ACCOUNT = tuple(PREFIX + f"EXCHANGE_{name}" for name in ("KEY", "SECRET", "PASSPHRASE"))
 
 
 def text(name: str, default: str = "") -> str:
@@ -35,6 +69,22 @@ def boolean(name: str, default: bool) -> bool:
 def listing(name: str, default: list[str]) -> list[str]:
     value = text(name)
     return [part.strip() for part in value.split(",") if part.strip()] if value else default
+
+
+def refuse_unknown(also: Iterable[str] = ()) -> None:
+    """Refuse a variable with our prefix that nobody reads: a switch that was renamed or misspelt
+    would silently not be set (F-092). ``also`` are names that the configuration gives.
+
+    Raises:
+        ImproperlyConfigured: it names the variable, never its value, and the nearest known one.
+    """
+    known = KNOWN | set(BY_ACCOUNT) | set(also)
+    for name in sorted(os.environ):
+        whole, _, account = name.partition("__")
+        if not name.startswith(PREFIX) or name in known or (account and whole in BY_ACCOUNT):
+            continue
+        near = get_close_matches(name, known, n=1) or sorted(known)
+        raise ImproperlyConfigured(f"{name} is set and nobody reads it, allowed: {', '.join(near)}")
 
 
 def environment() -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import CommandError, call_command
 
 from tradeplatform import env
 
@@ -85,3 +88,47 @@ def test_the_installations_mark_is_made_once_for_its_owner_only(tmp_path: Path) 
     first = env.installation_id(tmp_path)
     assert (env.installation_id(tmp_path), len(first)) == (first, 6)
     assert mode(tmp_path / "installation_id") == 0o600
+
+
+def test_a_variable_of_ours_that_nobody_reads_stops_the_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """F-092: a misspelt switch is not silently off; its value may be a secret and is not shown."""
+    monkeypatch.setenv("TRADEPLATFORM_LIVE_ARMD", "s3cret")
+    with pytest.raises(CommandError) as refused:
+        call_command("up")
+    assert str(refused.value) == (
+        "TRADEPLATFORM_LIVE_ARMD is set and nobody reads it, allowed: TRADEPLATFORM_LIVE_ARMED"
+    )
+    assert refused.value.returncode == 2
+
+
+def test_keys_by_account_and_names_that_the_file_gives_are_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """F-092"""
+    monkeypatch.setenv("TRADEPLATFORM_EXCHANGE_KEY__SECOND", "k")
+    monkeypatch.setenv("TRADEPLATFORM_MY_PAGER", "https://example.org")
+    env.refuse_unknown(["TRADEPLATFORM_MY_PAGER"])
+    monkeypatch.setenv("TRADEPLATFORM_PORT__SECOND", "1")
+    with pytest.raises(ImproperlyConfigured, match="PORT__SECOND"):
+        env.refuse_unknown(["TRADEPLATFORM_MY_PAGER"])
+
+
+def test_the_list_of_variables_is_what_the_sources_read() -> None:
+    """F-092: none is missing, and none is left over from something that is gone."""
+    rooms = ("accounts", "client", "market", "notifications", "research", "tests", "trades")
+    files = [
+        path
+        for room in (*rooms, "tradeplatform")
+        for path in (env.BASE_DIR / room).rglob("*.py")
+        if path != env.BASE_DIR / "tradeplatform" / "env.py" and path != Path(__file__)
+    ]
+    named = {
+        name
+        for path in files
+        for name in re.findall(r"\bTRADEPLATFORM_[A-Z_]*[A-Z]\b(?!_)", path.read_text())
+    }
+    strange = {name for name in named if name.partition("__")[0] not in env.BY_ACCOUNT}
+    assert strange - env.KNOWN - {"TRADEPLATFORM_V"} == set()
+    assert env.KNOWN - named == set()

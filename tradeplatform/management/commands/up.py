@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
 from tradeplatform import env, kernel_cache, preparation, processes
@@ -46,9 +47,11 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **given: Any) -> None:
         try:
             accounts = load_accounts(settings.CONFIG_FILE)
+            env.refuse_unknown(accounts[0].notifications.secret_names())
             specs, private, lines = self._prepared(accounts, given)
         except (
             ConfigurationError,
+            ImproperlyConfigured,
             preparation.NotPrepared,
             kernel_cache.KernelsNotCompiled,
         ) as error:
