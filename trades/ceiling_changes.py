@@ -123,6 +123,23 @@ def ceiling_confirm(
         raise PreviewStale(str(error)) from error
 
 
+def ceilings_keep(known: Overrides, *, actor: str, reason: str) -> None:
+    """Make what is stored at least as strict as ``known``; a raise that waits is given up."""
+    stored = standing(timezone.now())
+    kept = dict(stored.overrides)
+    for name, value in known.items():
+        if is_stricter(name, value, kept.get(name)):
+            kept[name] = value
+    if kept or stored.version:
+        settings_change(
+            section=SECTION,
+            values={"ceilings": _written(kept), "raise": None},
+            actor=actor,
+            reason=reason,
+            source=SettingsSource.ADMIN,
+        )
+
+
 def _changes(run: TradingRun, stored: Standing, asked: Mapping[str, object]) -> list[Change]:
     """Return what changes for any open run; the file of ``run`` says what may be asked for."""
     own = filed_limits(run)
