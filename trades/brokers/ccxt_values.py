@@ -53,6 +53,15 @@ class VenueTrade:
 
 
 @dataclass(frozen=True, slots=True)
+class Prices:
+    """What a symbol is bid and offered at, and last traded at where the venue says so; in quote."""
+
+    bid: float
+    ask: float
+    last: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class VenueTransfer:
     """A finished deposit or withdrawal: ``amount`` is what it changed on the account, > 0 for what
     came and < 0 for what went, the venue's fee included."""

@@ -20,6 +20,7 @@ from market.rate_budget import NO_BUDGET, SILENT, SPENT, Budget, Urgency
 from market.venues import KEY_CODES, Meaning, venue_of
 from trades.brokers import retry
 from trades.brokers.ccxt_values import (
+    Prices,
     VenueTrade,
     VenueTransfer,
     client_id_out,
@@ -189,17 +190,22 @@ class VenueClient:
 
     def quote(self, symbol: str) -> tuple[float, float] | str:
         """Return the best (bid, ask) of now, or why there is none; asked once, never repeated."""
+        prices = self.prices(symbol, Urgency.ENTRY)
+        return prices if isinstance(prices, str) else (prices.bid, prices.ask)
+
+    def prices(self, symbol: str, urgency: Urgency = Urgency.STATE) -> Prices | str:
+        """Return the prices of now, or why there are none; asked once, never repeated."""
         answer = self._once(
-            "fetch_ticker", Urgency.ENTRY, lambda: self._client.fetch_ticker(symbol), writes=False
+            "fetch_ticker", urgency, lambda: self._client.fetch_ticker(symbol), writes=False
         )
         if isinstance(answer, Rejection):
             return f"{answer.code}: {answer.message}"
         if isinstance(answer, Unavailable | Unanswered):
             return answer.reason
-        bid, ask = answer.get("bid"), answer.get("ask")
+        bid, ask, last = (answer.get(name) for name in ("bid", "ask", "last"))
         if bid is None or ask is None:
             return f"bid was {bid}, ask was {ask}"
-        return float(bid), float(ask)
+        return Prices(float(bid), float(ask), None if last is None else float(last))
 
     def venue_ms(self) -> int:
         """Return the venue's time in UTC milliseconds.
