@@ -145,11 +145,15 @@ def order_word(exchange_id: str, row: Mapping[str, Any]) -> OrderState:
     """Return the venue's word on an order.
 
     A closed order that filled less than its amount was cut off, whatever the venue calls it. A
-    row without a status is an acknowledgement: the order is accepted.
+    row without a status is an acknowledgement: the order is accepted. A stop whose child is another
+    order says nothing of fills, ccxt takes its size for them: the child's trades count.
     """
     filled, amount = exact(row.get("filled")), exact(row.get("amount"))
     status = _STATUS.get(row.get("status") or "open", OrderStatus.OPEN)
-    if status is OrderStatus.FILLED and amount > filled:
+    told = venue_of(exchange_id).filled_field
+    if told is not None and told not in (row.get("info") or {}):
+        filled = ZERO
+    elif status is OrderStatus.FILLED and amount > filled:
         status = OrderStatus.CANCELED
     if status is OrderStatus.OPEN and filled > 0:
         status = OrderStatus.PARTIAL
