@@ -49,9 +49,7 @@ def test_a_stop_limit_is_refused_where_it_could_not_be_followed(
         "exchange": {"id": exchange},
         "trading": {"mode": "live", "protection": "stop_limit"},
     }
-    with pytest.raises(
-        RunRefused, match=rf"stop_limit, allowed on {exchange}: stop or"
-    ):
+    with pytest.raises(RunRefused, match=rf"stop_limit, allowed on {exchange}: stop or"):
         run_ensure(from_mapping(asked, source="t"), actor="test")
     assert not TradingRun.objects.exists()
 
