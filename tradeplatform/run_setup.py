@@ -135,8 +135,8 @@ def _practice_timeframe_ms() -> int | None:
 def _check_protection(config: Configuration) -> None:
     """Paper and practice follow every order; a venue only where its row of the table says so."""
     trading, venue = config.trading, venue_of(config.exchange.id)
-    is_live = trading.mode == Mode.LIVE.value
-    if is_live and trading.protection == OrderType.STOP_LIMIT and not venue.follows_stop_limits:
+    is_live, kind = trading.mode == Mode.LIVE.value, OrderType(trading.protection)
+    if is_live and kind is OrderType.STOP_LIMIT and not venue.follows_stop_limits:
         raise RunRefused(
             f"trading.protection was stop_limit, allowed on {venue.id}: stop or take_profit"
         )

@@ -81,7 +81,8 @@ def guards_in_a_halt(order: models.Order) -> bool:
     if not halt_file.reason() and not rows.filter(state=TradingState.HALTED).exists():
         return False
     held, promised = reducible(order)
-    return order.quantity_base - order.filled_base <= held - promised
+    left: Decimal = order.quantity_base - order.filled_base
+    return left <= held - promised
 
 
 def own_refusal(code: str, text: str) -> Rejection:
