@@ -153,7 +153,9 @@ def _flatten(row: models.OperatorRequest) -> Instruction:
 
 
 def _adjust(row: models.OperatorRequest) -> Instruction:
-    return Adjust(str(row.pk), row.payload["asset"], Decimal(row.payload["amount"]), row.actor)
+    asset = row.payload["asset"]
+    own = ZERO if asset == row.run.quote else own_coins(row.run, asset)
+    return Adjust(str(row.pk), asset, Decimal(row.payload["amount"]), row.actor, own_base=own)
 
 
 def _book_external(row: models.OperatorRequest) -> Instruction:
@@ -175,12 +177,19 @@ def _book_external(row: models.OperatorRequest) -> Instruction:
     )
 
 
+def declared_amounts(run: models.TradingRun) -> list[tuple[str, Decimal]]:
+    """Return each deposit and withdrawal that was carried out, as asset and whole amount: coins of
+    before the run are in it, though they never were in the books."""
+    done = run.operator_requests.filter(kind=RequestKind.ADJUST, status=RequestStatus.DONE)
+    payloads = done.values_list("payload", flat=True)
+    return [(payload["asset"], Decimal(payload["amount"])) for payload in payloads]
+
+
 def own_coins(run: models.TradingRun, base: str) -> Decimal:
     """Return how much of an asset on the account is the owner's, by rows: what was there before
     the run, and what came and went since without being a strategy's."""
     own = Decimal(str(run.opening_balances.get(base, "0")))
-    changes = run.adjustments.filter(asset=base).exclude(request__kind=RequestKind.BOOK_EXTERNAL)
-    own += sum(changes.values_list("amount", flat=True), ZERO)
+    own += sum((amount for asset, amount in declared_amounts(run) if asset == base), ZERO)
     taken = run.external_fills.filter(
         booked_by__isnull=False, closed_lots=False, symbol__startswith=f"{base}/"
     )
