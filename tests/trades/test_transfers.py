@@ -253,12 +253,12 @@ def test_what_the_list_booked_cannot_be_declared_again() -> None:
     room = Room()
     now_ms = milliseconds(timezone.now())
     room.lists.now_ms = now_ms
-    room.lists.found = [transfer("d1", "9990", ts_ms=now_ms)]
-    first = declare(room, "40", key="once")
+    room.lists.found = [transfer(name, "9990", ts_ms=now_ms) for name in ("d1", "d2")]
+    first = declare(room, "9990", at_ms=now_ms, key="once")
     (asked,) = room.look()
-    with pytest.raises(RequestRefused, match=f"told of as d1 and request {asked.pk} booked"):
+    with pytest.raises(RequestRefused, match=f"told of as d2 and request {asked.pk} booked"):
         declare(room, "10000")
-    assert declare(room, "40", key="once") == first
+    assert declare(room, "9990", key="once") == first
     declare(room, "-10000")
     models.VenueTransfer.objects.update(transferred_at=moment(now_ms - 4 * 24 * HOUR_MS))
     declare(room, "10000")
