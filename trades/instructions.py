@@ -55,7 +55,8 @@ class StoredInstructions:
             if row not in fresh:
                 text = f"nobody could carry it out before {row.expires_at:%Y-%m-%d %H:%M:%S} UTC"
                 self._end(row.pk, RequestStatus.EXPIRED, text)
-        return [_VALUES[RequestKind(row.kind)](row) for row in fresh]
+        later = _later(fresh)
+        return [_VALUES[RequestKind(row.kind)](row) for row in fresh if row not in later]
 
     def settle(self, settled: Settled) -> None:
         row = self._open().get(pk=int(settled.request_id))
@@ -120,6 +121,19 @@ class StoredInstructions:
             reason=f"flatten request {row.pk}: {row.reason}",
             reason_code=LEFT_OPEN if refused else FLATTENED,
         )
+
+
+def _later(rows: Sequence[models.OperatorRequest]) -> list[models.OperatorRequest]:
+    """Return withdrawals that wait for the next event: what is the owner's of a coin is read from
+    rows, which the one before changes."""
+    taken: set[str] = set()
+    later = []
+    for row in rows:
+        if row.kind == RequestKind.ADJUST and row.payload["amount"].startswith("-"):
+            if row.payload["asset"] in taken:
+                later.append(row)
+            taken.add(row.payload["asset"])
+    return later
 
 
 def _close(row: models.OperatorRequest) -> Instruction:

@@ -234,11 +234,17 @@ def test_coins_of_before_the_run_that_left_are_missed_by_nobody(
     )
     world.reconciler._baseline["BTC"] = Decimal(2)
     assert own_coins(world.run, "BTC") == 2
+    request_adjust(
+        run=world.run, asset="BTC", amount=Decimal("-1.7"), actor="venue", reason="too much"
+    )
     (due,) = StoredInstructions(world.run).due(world.now_ms)
     assert isinstance(due, Adjust)
     assert due.own_base == 2
     models.OperatorRequest.objects.filter(pk=asked.pk).update(status="DONE")
     assert own_coins(world.run, "BTC") == Decimal("1.6")
+    (later,) = StoredInstructions(world.run).due(world.now_ms)
+    assert isinstance(later, Adjust)
+    assert (later.amount, later.own_base) == (Decimal("-1.7"), Decimal("1.6"))
     assert world.reconciler._expected()["BTC"] == Decimal("1.6")
 
 

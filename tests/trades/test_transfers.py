@@ -125,8 +125,8 @@ def test_a_deposit_becomes_one_request_however_often_it_is_listed() -> None:
 
 def test_what_was_there_when_the_balances_were_read_is_no_deposit_of_the_run() -> None:
     """D-59, I-5: it is in the opening balances; what came at that very moment is too."""
-    at = {"credited_ms": START_MS}
-    room = Room(Lists([transfer("a", ts_ms=START_MS, **at), transfer("b", ts_ms=START_MS + 1)]))
+    there = transfer("a", ts_ms=START_MS, credited_ms=START_MS)
+    room = Room(Lists([there, transfer("b", ts_ms=START_MS + 1)]))
     assert [r.reason for r in room.look()] == ["deposit b of 500 USDT at the venue"]
     assert room.lists.asked_ms == [START_MS - LEAD_MS, START_MS]
     assert models.VenueTransfer.objects.count() == 1
@@ -315,6 +315,23 @@ def test_what_a_withdrawal_took_from_the_account(row: dict[str, Any], amount: st
     given = {"id": "x", "currency": "BTC", "status": "ok", "timestamp": 5, "fee": None, **row}
     value = transfer_value(given, is_deposit=False)
     assert (None if value is None else -value.amount) == (amount and Decimal(amount))
+
+
+@pytest.mark.parametrize(
+    ("row", "credited_ms"),
+    [
+        ({"updated": 9}, 9),
+        ({"info": {"completeTime": "8"}}, 8),
+        ({"info": {"completeTime": "2026-01-02 03:04:05"}}, None),
+        ({}, None),
+    ],
+)
+def test_when_a_deposit_was_credited(row: dict[str, Any], credited_ms: int | None) -> None:
+    given = {"id": "x", "currency": "BTC", "status": "ok", "timestamp": 5, "amount": 1, **row}
+    for is_deposit, expected in ((True, credited_ms), (False, None)):
+        value = transfer_value(given, is_deposit=is_deposit)
+        assert value is not None
+        assert value.credited_ms == expected
 
 
 def test_transfers_are_listed_with_the_request_that_books_them() -> None:

@@ -202,5 +202,5 @@ def transfer_value(row: Mapping[str, Any], *, is_deposit: bool) -> VenueTransfer
 
 def _credited_ms(row: Mapping[str, Any]) -> int | None:
     # ccxt does not read Binance's own field
-    at = row.get("updated") or (row.get("info") or {}).get("completeTime")
-    return int(at) if str(at or "").isdigit() else None
+    at = str(row.get("updated") or (row.get("info") or {}).get("completeTime") or "")
+    return int(at) if at.isdigit() else None
