@@ -153,6 +153,8 @@ class Venue:
     rights_call: str = ""
     sandbox_tells_rights: bool = True
     read_rights: Callable[[Any], Rights] | None = None
+    has_funding_wallet: bool = False
+    """Deposits and withdrawals go through a wallet apart from the one that is traded."""
     unified_call: str = ""
     """A ccxt method that asks what kind of account this is, made once before the first order."""
 
@@ -316,6 +318,7 @@ BYBIT = Venue(
     trades_span_ms=7 * DAY_MS,
     rights_call="private_get_v5_user_query_api",
     read_rights=bybit_rights,
+    has_funding_wallet=True,
     unified_call="is_unified_enabled",
 )
 OKX = Venue(
@@ -359,6 +362,7 @@ OKX = Venue(
     page_rows=100,
     rights_call="private_get_account_config",
     read_rights=okx_rights,
+    has_funding_wallet=True,
 )
 VENUES: Mapping[str, Venue] = {venue.id: venue for venue in (BINANCE, KRAKEN, BYBIT, OKX)}
 KEY_CODES = frozenset(

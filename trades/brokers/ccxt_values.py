@@ -64,7 +64,8 @@ class Prices:
 @dataclass(frozen=True, slots=True)
 class VenueTransfer:
     """A finished deposit or withdrawal: ``amount`` is what it changed on the account, > 0 for what
-    came and < 0 for what went, the venue's fee included."""
+    came and < 0 for what went, the venue's fee included. ``credited_ms`` is when a deposit
+    reached the account, None where the venue does not tell."""
 
     venue_id: str
     is_deposit: bool
@@ -72,6 +73,7 @@ class VenueTransfer:
     amount: Decimal
     fee: Decimal
     ts_ms: int
+    credited_ms: int | None = None
 
 
 def client_id_out(exchange_id: str, client_order_id: str) -> str:
@@ -207,4 +209,11 @@ def transfer_value(row: Mapping[str, Any], *, is_deposit: bool) -> VenueTransfer
         amount=amount if is_deposit else -(amount + own),
         fee=own,
         ts_ms=int(row.get("timestamp") or 0),
+        credited_ms=_credited_ms(row) if is_deposit else None,
     )
+
+
+def _credited_ms(row: Mapping[str, Any]) -> int | None:
+    # ccxt does not read Binance's own field
+    at = str(row.get("updated") or (row.get("info") or {}).get("completeTime") or "")
+    return int(at) if at.isdigit() else None
