@@ -8,8 +8,9 @@ from typing import Any
 from celery.signals import before_task_publish, task_postrun, task_prerun
 
 from resources.counters import work
-from resources.sampling.flow import PUBLISHED_AT
 
+# The header that tells how long a message waited
+PUBLISHED_AT = "published_at"
 # The knock of the trading loop: how late it arrives is the lag of the tick.
 TICK = "trades.tasks.advance_due"
 _FAILED = ("FAILURE", "RETRY")

@@ -15,7 +15,7 @@ from trades.brokers.ccxt_live import VenueBroker
 from trades.brokers.paper import StoredPaperBroker
 from trades.brokers.send_checks import SendChecks
 from trades.brokers.venue_client import VenueClient
-from trades.ceilings import stored_ceilings
+from trades.ceilings import ceiling_fault, stored_ceilings
 from trades.clock_guard import ClockGuard
 from trades.core.operating_limits import OperatingLimits
 from trades.gate import DatabaseGatekeeper
@@ -55,7 +55,9 @@ def order_path(
         venue,
         fence,
         entries_held=lambda: (
-            "" if is_reconciled(run, booted_at) else "not reconciled with the venue since the start"
+            ceiling_fault()
+            if is_reconciled(run, booted_at)
+            else "not reconciled with the venue since the start"
         ),
         alarm=watch.alarm,
         fills_answered=watch.fills_answered,

@@ -1,9 +1,10 @@
 """Putting a backup in the place of the database: refused while anything runs, never a loss.
 
 The restored books are older than the venue's, so what loosens is not brought back with them: the
-trading state is at least REDUCING until an operator resumes, a stop that was set since stays set,
-sessions end, and a token works only where it works today. The next start reconciles with the
-venue before any entry, as every start does.
+trading state is at least REDUCING until an operator resumes, a stop that was set since stays set
+and none ends by itself, of two ceilings the stricter holds, sessions end, and a token works only
+where it works today. The next start reconciles with the venue before any entry, as every start
+does.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ from engine.ports import TradingState
 from monitoring.models import Heartbeat
 from tradeplatform import backup
 from tradeplatform.backup import BackupRefused, Manifest
+from trades.ceiling_changes import ceilings_keep
+from trades.ceilings import Overrides, standing
 from trades.errors import ControlRefused
 from trades.models import ControlState, Lease, TradingRun
 from trades.services import GLOBAL_SCOPE, control_set
@@ -47,6 +50,7 @@ class Carried:
     tokens: frozenset[str] | None = None
     controls: Mapping[str, TradingState] = field(default_factory=dict)
     lease_token: int = 0
+    ceilings: Overrides = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +139,7 @@ def _carried() -> Carried:
             frozenset(valid.values_list("digest", flat=True)),
             {row.scope: TradingState(row.state) for row in ControlState.objects.all()},
             max(Lease.objects.values_list("token", flat=True), default=0),
+            standing(now).overrides,
         )
     except DatabaseError:
         return Carried()
@@ -159,6 +164,7 @@ def _tighten(carried: Carried, manifest: Manifest, actor: str) -> tuple[int, int
         )
         TradingRun.objects.all().update(reconciled_at=None)
         state = _keep_stops(carried.controls, actor)
+        ceilings_keep(carried.ceilings, actor=actor, reason=REASON)
         audit_record(
             actor=actor,
             action="database.restore",
@@ -186,6 +192,8 @@ def _keep_stops(controls: Mapping[str, TradingState], actor: str) -> TradingStat
         except ControlRefused:
             # a strategy or symbol the backup does not know: then everything stops as it did
             _stop(GLOBAL_SCOPE, state, actor)
+    # what the backup says would end by itself: at its time nobody may have looked yet
+    ControlState.objects.update(releases_at=None)
     return TradingState(ControlState.objects.get(scope=GLOBAL_SCOPE).state)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from django.db import transaction
+from django.utils.crypto import salted_hmac
 
 from monitoring.services import heartbeat_forget
 from tradeplatform.configuration import Configuration, practice_of
@@ -38,24 +39,45 @@ def refuse_shared_keys(accounts: Iterable[Configuration]) -> None:
     """Refuse two accounts that sign with one key: each would see the other's orders as made by
     hand, and their books would never agree with the venue.
 
-    Paper accounts are left out, they send nothing. A process without the keys sees none.
+    Paper accounts are left out, they send nothing. A key that this process does not see is known
+    by the digest that ``key_keep`` left with its account's open run.
 
     Raises:
         RunRefused: two accounts have the same key on one venue.
         ExchangeKeyRefused: a sealed key that cannot be opened here.
     """
-    seen: dict[tuple[str, str], str] = {}
+    accounts = tuple(accounts)
+    digests = {config.exchange.account: _key_digest(config) for config in accounts}
+    unseen = [name for name, digest in digests.items() if not digest]
+    stored = TradingRun.objects.filter(ended_at__isnull=True, account__in=unseen)
+    kept = stored.exclude(key_digest="").exclude(mode=Mode.REPLAY)
+    seen = dict(kept.values_list("key_digest", "account"))
     for config in accounts:
-        key = credentials_of(config).key
-        if not key or config.trading.mode == Mode.PAPER.value:
-            continue
         venue, name = venue_code(config), config.exchange.account
-        other = seen.setdefault((venue, key), name)
+        other = seen.setdefault(digests[name], name) if digests[name] else name
         if other != name:
             raise RunRefused(
                 f"accounts {other} and {name} had the same key of {venue},"
                 " allowed: an account of the venue, with a key of its own, for each"
             )
+
+
+def key_keep(run: TradingRun, config: Configuration) -> None:
+    """Leave the digest of the account's key with its run, never the key; a process that does not
+    see the key changes nothing."""
+    digest = _key_digest(config)
+    if digest and digest != run.key_digest:
+        run.key_digest = digest
+        run.save(update_fields=["key_digest"])
+
+
+def _key_digest(config: Configuration) -> str:
+    """Return what tells keys of one venue apart and tells nobody a key; empty without one."""
+    key = credentials_of(config).key
+    if not key or config.trading.mode == Mode.PAPER.value:
+        return ""
+    named = f"{venue_code(config)} {key}"
+    return salted_hmac("tradeplatform.exchange-key", named, algorithm="sha256").hexdigest()
 
 
 def end_removed_accounts(accounts: Iterable[Configuration], *, actor: str) -> list[TradingRun]:

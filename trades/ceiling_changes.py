@@ -1,7 +1,8 @@
 """Changing the hard ceilings, in two steps and never beyond the configuration file's.
 
 Lowering counts from the next event. Raising again, up to the file's number, needs somebody who was
-asked for the password just now, and counts after ``DELAY`` (CTL-22, SEC-45).
+asked for the password just now, and counts after ``DELAY`` (CTL-22, SEC-45). One set of numbers
+is stored for all accounts, so a change is shown and judged for each open run.
 """
 
 from __future__ import annotations
@@ -21,27 +22,28 @@ from accounts.versioned_settings import settings_change
 from engine.ceilings import Value, is_stricter, tightened, value_of
 from engine.digest import plain
 from engine.risk import LimitsError, RiskLimits
-from trades.ceilings import SECTION, Overrides, Standing, filed_limits, standing
+from trades.ceilings import SECTION, WIDE, Overrides, Standing, filed_limits, standing
 from trades.errors import CeilingRaised, CeilingRefused, PreviewStale
-from trades.models import TradingRun
+from trades.models import Mode, TradingRun
 from trades.requests import checked_reason
 
 DELAY = timedelta(minutes=10)
 GOOD_FOR_S = 120
 _SALT = "trades.ceilings"
-# so that each number is judged alone: the base risk follows the largest one anyhow
-_WIDE = {"risk_per_trade": "0.000000001", "max_risk_per_trade": "1"}
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One limit of a preview, before and after; ``raises`` says that it lets more be risked."""
+    """One limit of one account in a preview, before and after; ``raises`` says that it lets more
+    be risked. ``stored`` is the number that will be kept for all accounts, None where none is."""
 
+    account: str
     name: str
     filed: Value | None
     before: Value | None
     after: Value | None
     raises: bool
+    stored: Value | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +66,15 @@ def ceiling_preview(*, run: TradingRun, changes: Mapping[str, object], actor: st
         CeilingRefused: an unknown limit, a value that is none, one beyond the file's, or no change.
     """
     now = timezone.now()
-    filed, stored = filed_limits(run), standing(now)
-    rows = _changes(filed, stored, changes)
+    stored = standing(now)
+    rows = _changes(run, stored, changes)
     if not rows:
         raise CeilingRefused(
             "nothing would change, allowed: another number than the one that holds"
         )
     signed = {
-        "changes": {row.name: _text(row.after) for row in rows},
+        "changes": {row.name: _text(row.stored) for row in rows},
+        "shown": _shown(rows),
         "actor": actor,
         "run": str(run.code),
         "version": stored.version,
@@ -100,9 +103,11 @@ def ceiling_confirm(
     reason = checked_reason(reason)
     signed = _checked_token(token, actor, run)
     now = timezone.now()
-    filed, stored = filed_limits(run), standing(now)
-    rows = _changes(filed, stored, signed["changes"])
-    raising = [row.name for row in rows if row.raises]
+    stored = standing(now)
+    rows = _changes(run, stored, signed["changes"])
+    if _shown(rows) != signed["shown"]:
+        raise PreviewStale("the preview showed other runs or other files' numbers, look again")
+    raising = dict.fromkeys(row.name for row in rows if row.raises)
     if raising and not may_raise:
         raise CeilingRaised(f"{', '.join(raising)} would let more be risked than now")
     try:
@@ -118,26 +123,60 @@ def ceiling_confirm(
         raise PreviewStale(str(error)) from error
 
 
-def _changes(filed: RiskLimits, stored: Standing, asked: Mapping[str, object]) -> list[Change]:
-    holding = tightened(filed, stored.overrides)
-    later = None if stored.raised is None else tightened(filed, stored.raised)
+def ceilings_keep(known: Overrides, *, actor: str, reason: str) -> None:
+    """Make what is stored at least as strict as ``known``; a raise that waits is given up."""
+    stored = standing(timezone.now())
+    kept = dict(stored.overrides)
+    for name, value in known.items():
+        if is_stricter(name, value, kept.get(name)):
+            kept[name] = value
+    if kept or stored.version:
+        settings_change(
+            section=SECTION,
+            values={"ceilings": _written(kept), "raise": None},
+            actor=actor,
+            reason=reason,
+            source=SettingsSource.ADMIN,
+        )
+
+
+def _changes(run: TradingRun, stored: Standing, asked: Mapping[str, object]) -> list[Change]:
+    """Return what changes for any open run; the file of ``run`` says what may be asked for."""
+    own = filed_limits(run)
+    wanted = {name: _number(name, given, own) for name, given in asked.items()}
     rows = []
-    for name, given in asked.items():
-        after = _number(name, given, filed)
-        before, ceiling = value_of(holding, name), value_of(filed, name)
-        if is_stricter(name, ceiling, after):
+    for name, number in wanted.items():
+        ceiling = value_of(own, name)
+        if number is not None and is_stricter(name, ceiling, number):
             raise CeilingRefused(
-                f"{name} was {_text(after) or 'none'}, the file's ceiling is {_text(ceiling)}: "
+                f"{name} was {_text(number)}, the file's ceiling is {_text(ceiling)}: "
                 "only the file can loosen it"
             )
-        is_pending = later is not None and value_of(later, name) != after
-        if after != before or is_pending:
-            rows.append(Change(name, ceiling, before, after, is_stricter(name, before, after)))
+    for one in _all_open(run):
+        filed = filed_limits(one)
+        holding = tightened(filed, stored.overrides)
+        later = None if stored.raised is None else tightened(filed, stored.raised)
+        for name, number in wanted.items():
+            before, ceiling = value_of(holding, name), value_of(filed, name)
+            after = number if is_stricter(name, number, ceiling) else ceiling
+            is_pending = later is not None and value_of(later, name) != after
+            if after != before or is_pending:
+                raises = is_stricter(name, before, after)
+                rows.append(Change(one.account, name, ceiling, before, after, raises, number))
     return rows
 
 
+def _all_open(run: TradingRun) -> list[TradingRun]:
+    others = TradingRun.objects.filter(ended_at__isnull=True).exclude(mode=Mode.REPLAY)
+    return [run, *others.exclude(pk=run.pk).order_by("pk")]
+
+
+def _shown(rows: Sequence[Change]) -> list[list[str | None]]:
+    return [[row.account, row.name, _text(row.before), _text(row.after)] for row in rows]
+
+
 def _number(name: str, given: object, filed: RiskLimits) -> Value | None:
-    """Return a limit as its field has it; None asks for the file's own.
+    """Return a limit as its field has it; None asks for each file's own.
 
     Raises:
         CeilingRefused: there is no such limit, or the value is none.
@@ -145,7 +184,7 @@ def _number(name: str, given: object, filed: RiskLimits) -> Value | None:
     try:
         ceiling = value_of(filed, name)
         if given is None:
-            return ceiling
+            return None
         if isinstance(given, bool) or not isinstance(given, int | str | Decimal):
             raise CeilingRefused(f"{name} was {given!r}, allowed: a number")
         exact = Decimal(given)
@@ -154,7 +193,7 @@ def _number(name: str, given: object, filed: RiskLimits) -> Value | None:
             if not exact.is_finite() or exact != exact.to_integral_value():
                 raise CeilingRefused(f"{name} was {given}, allowed: a whole number")
             value = int(exact)
-        RiskLimits.parse({**_WIDE, name: value})
+        RiskLimits.parse({**WIDE, name: value})
     except InvalidOperation:
         raise CeilingRefused(f"{name} was {given!r}, allowed: a number") from None
     except LimitsError as error:
@@ -163,15 +202,18 @@ def _number(name: str, given: object, filed: RiskLimits) -> Value | None:
 
 
 def _document(stored: Standing, rows: Sequence[Change], now: datetime) -> dict[str, Any]:
-    """Return the section as it is to be stored: what holds from now on, and what will."""
+    """Return the section as it is to be stored: what holds from now on, and what will.
+
+    A number is kept also where it is that of a file: another account's file may allow more."""
     holds = dict(stored.overrides)
     later = dict(stored.overrides if stored.raised is None else stored.raised)
-    for row in rows:
-        for kept in (later,) if row.raises else (holds, later):
-            kept.pop(row.name, None)
-            if row.after is not None and row.after != row.filed:
-                kept[row.name] = row.after
-    at = now + DELAY if any(row.raises for row in rows) else stored.raises_at
+    raising = {row.name for row in rows if row.raises}
+    for name, number in {row.name: row.stored for row in rows}.items():
+        for kept in (later,) if name in raising else (holds, later):
+            kept.pop(name, None)
+            if number is not None:
+                kept[name] = number
+    at = now + DELAY if raising else stored.raises_at
     document: dict[str, Any] = {"ceilings": _written(holds), "raise": None}
     if later != holds and at is not None:
         document["raise"] = {"ceilings": _written(later), "at": at.isoformat()}

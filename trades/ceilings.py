@@ -20,17 +20,22 @@ from engine.risk import LimitsError, RiskLimits
 from trades.models import TradingRun
 
 SECTION = "risk-ceilings"
+# so that each number is judged alone: the base risk follows the largest one anyhow
+WIDE = {"risk_per_trade": "0.000000001", "max_risk_per_trade": "1"}
 Overrides = Mapping[str, Value]
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What is stored: the overrides that hold, and those that will from ``raises_at`` on."""
+    """What is stored: the overrides that hold, and those that will from ``raises_at`` on.
+
+    ``fault`` names what is stored and is no limit of this code; empty where all of it is one."""
 
     overrides: Overrides = field(default_factory=dict)
     raised: Overrides | None = None
     raises_at: datetime | None = None
     version: int = 0
+    fault: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,27 +50,35 @@ class Ceiling:
 
 
 def stored_ceilings(limits: RiskLimits) -> RiskLimits:
-    """Implements ``engine.ceilings.Ceilings`` over the newest version of the section."""
+    """Implements ``engine.ceilings.Ceilings`` over the newest version of the section.
+
+    Where a stored number is no limit the file's holds, so that exits go on; entries are held
+    meanwhile (``ceiling_fault``)."""
     return tightened(limits, standing(timezone.now()).overrides)
 
 
-def standing(now: datetime) -> Standing:
-    """Return what holds at ``now``: a raise whose delay is over has become what holds.
+def ceiling_fault() -> str:
+    """Return why entries wait: a stored ceiling that this code cannot read; else empty.
 
-    Raises:
-        LimitsError: what is stored is no limit; the caller's event must not go on.
-    """
+    The next change that a person makes leaves it out."""
+    fault = standing(timezone.now()).fault
+    return fault and f"a stored ceiling cannot be read, the file's holds: {fault}"
+
+
+def standing(now: datetime) -> Standing:
+    """Return what holds at ``now``: a raise whose delay is over has become what holds."""
     newest = settings_newest(SECTION)
     if newest is None:
         return Standing()
-    overrides = _read(newest.values["ceilings"])
+    overrides, fault = _read(newest.values["ceilings"])
     later = newest.values.get("raise")
     if later is None:
-        return Standing(overrides, version=newest.version)
-    raised, at = _read(later["ceilings"]), datetime.fromisoformat(later["at"])
+        return Standing(overrides, version=newest.version, fault=fault)
+    raised, later_fault = _read(later["ceilings"])
+    at = datetime.fromisoformat(later["at"])
     if now >= at:
-        return Standing(raised, version=newest.version)
-    return Standing(overrides, raised, at, newest.version)
+        return Standing(raised, version=newest.version, fault=later_fault)
+    return Standing(overrides, raised, at, newest.version, fault or later_fault)
 
 
 def filed_limits(run: TradingRun) -> RiskLimits:
@@ -99,13 +112,24 @@ def ceiling_list(run: TradingRun, now: datetime | None = None) -> list[Ceiling]:
     return rows
 
 
-def _read(values: Mapping[str, Any]) -> dict[str, Value]:
-    defaults = RiskLimits()
+def _read(values: Mapping[str, Any]) -> tuple[dict[str, Value], str]:
+    """Return what is a limit, and what is wrong with the first that is none."""
     read: dict[str, Value] = {}
+    fault = ""
     for name, text in values.items():
         try:
-            exact = Decimal(text)
-        except InvalidOperation as error:
-            raise LimitsError(f"the stored ceiling {name} was {text!r}, no number") from error
-        read[name] = int(exact) if isinstance(value_of(defaults, name), int) else exact
-    return read
+            read[name] = _limit(name, text)
+        except LimitsError as error:
+            fault = fault or str(error)
+    return read, fault
+
+
+def _limit(name: str, text: Any) -> Value:
+    is_count = isinstance(value_of(RiskLimits(), name), int)
+    try:
+        exact = Decimal(text)
+        value: Value = int(exact) if is_count else exact
+    except (InvalidOperation, ValueError, TypeError) as error:
+        raise LimitsError(f"the stored ceiling {name} was {text!r}, no number") from error
+    RiskLimits.parse({**WIDE, name: value})
+    return value

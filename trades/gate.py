@@ -12,6 +12,7 @@ from engine.ports import StrategyStatus, TradingState
 from engine.trading_book import REPEATED
 from strategies.models import Strategy
 from trades.alerts import Alert, ControlWatch
+from trades.ceilings import SECTION, ceiling_fault
 from trades.locks import lock_standing
 from trades.models import ControlEvent, ControlState, EntryLock, Order, TradingRun
 from trades.scopes import GLOBAL_SCOPE, breaker_scope, of_account, scopes_over
@@ -24,9 +25,9 @@ FORGIVEN = frozenset({"MAX_DRAWDOWN", "LOSS_STREAK", "OVERFILL", "OVERSOLD", *RE
 class DatabaseGatekeeper:
     """Implements ``engine.ports.Gatekeeper`` over rows that people and breakers write.
 
-    Besides the control rows two holds apply by themselves and end by themselves: an order whose
-    outcome is unknown, and a start that has not been reconciled with the venue yet (I-19).
-    Both mean REDUCING: exits go on, no new risk.
+    Besides the control rows three holds apply by themselves and end by themselves: an order whose
+    outcome is unknown, a start that has not been reconciled with the venue yet (I-19), and a
+    stored ceiling that cannot be read. All of them mean REDUCING: exits go on, no new risk.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class DatabaseGatekeeper:
         self._states: dict[str, tuple[TradingState, str]] = {}
         self._statuses: dict[str, StrategyStatus] = {}
         self._holds: list[str] = []
+        self._fault = ""
         self._locks: list[EntryLock] = []
         self._epoch = 0
         self._resets: dict[str, int] = {}
@@ -117,6 +119,11 @@ class DatabaseGatekeeper:
             holds.append(f"{unknown} order(s) without an answer from the venue")
         if not self._is_reconciled():
             holds.append("not reconciled with the venue since the start")
+        if fault := ceiling_fault():
+            holds.append(fault)
+            if fault != self._fault:
+                self._watch.alarm(Alert("CEILING_UNREADABLE", SECTION, fault))
+        self._fault = fault
         return holds
 
     def _worst(self, symbol: str, strategy: str) -> tuple[TradingState, str]:

@@ -32,6 +32,17 @@ def split(scope: str) -> tuple[str, str]:
     return account, inner or GLOBAL_SCOPE
 
 
+def overlap(first: str, second: str) -> bool:
+    """True where some order may stand under both scopes."""
+    (account, inner), (other_account, other_inner) = split(first), split(second)
+    if account and other_account and account != other_account:
+        return False
+    if inner == other_inner or GLOBAL_SCOPE in (inner, other_inner):
+        return True
+    # a strategy trades many symbols, but two strategies or two symbols share no order
+    return inner.partition(":")[0] != other_inner.partition(":")[0]
+
+
 def confined(account: str, scope: str) -> str:
     """Return ``scope`` confined to one account; one that is confined already stays as it is."""
     if scope.startswith(_ACCOUNT):

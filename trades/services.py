@@ -23,7 +23,7 @@ from trades.errors import ControlRefused, EvolutionRefused, LooseningRefused
 from trades.models import ControlEvent, ControlState, EvolutionEvent, Mode, TradingRun
 from trades.queues import is_apart
 from trades.scopes import GLOBAL_SCOPE as GLOBAL_SCOPE  # named beside what sets it
-from trades.scopes import split
+from trades.scopes import overlap, split
 
 RELEASED = "released"
 
@@ -42,8 +42,9 @@ def control_set(
 ) -> ControlState:
     """Set the trading state of one scope; latched in the database until somebody changes it.
 
-    A breaker may only raise the severity; a person may do both. Works with the broker down,
-    because workers read this row before each send (F-103).
+    A breaker may only raise the severity; a person may do both. A loss that halts only reduces
+    while what it would halt is being flattened; the book asks again once that is over.
+    Works with the broker down, because workers read this row before each send (F-103).
 
     Args:
         scope: as in ``trades.scopes``.
@@ -60,7 +61,9 @@ def control_set(
             scope=scope, defaults={"actor": actor, "changed_at": timezone.now()}
         )
         before = TradingState(row.state)
-        if is_breaker and (target.severity <= before.severity or _is_leaving(row, reason_code)):
+        if is_breaker and _is_leaving(scope, reason_code):
+            target = min(target, TradingState.REDUCING, key=lambda one: one.severity)
+        if is_breaker and target.severity <= before.severity:
             return row
         if not may_loosen and target.severity < before.severity:
             raise LooseningRefused(f"{scope} was {before}, {target} would loosen it")
@@ -277,9 +280,15 @@ def _checked(scope: str, state: TradingState | str, reason: str) -> TradingState
         raise ControlRefused(f"state was {state!r}, allowed: {allowed}") from None
 
 
-def _is_leaving(row: ControlState, reason_code: str) -> bool:
-    """A loss that halts would keep a flatten from getting out, which ends in a halt (D-28)."""
-    return row.reason_code == "FLATTENING" and reason_code == "MAX_DRAWDOWN"
+def _is_leaving(scope: str, reason_code: str) -> bool:
+    """A loss that halts would keep a flatten from getting out, which ends in a halt (D-28): the
+    flatten of this scope, of what stands over it, or of a part of it."""
+    if reason_code != "MAX_DRAWDOWN":
+        return False
+    flattening = ControlState.objects.filter(
+        reason_code="FLATTENING", state=TradingState.REDUCING
+    ).values_list("scope", flat=True)
+    return any(overlap(scope, leaving) for leaving in flattening)
 
 
 def _known_scopes(kind: str) -> list[str]:

@@ -133,7 +133,7 @@ def _rules_at(key: str, config: OptimizerConfig) -> tuple[_Row, ...]:
     if kind == "process" and name == "rss" and which in ("trading", "general"):
         limit = config.worker_rss_limit_bytes
         return ((f"rss-{which}", Kind.THRESHOLD, key, limit, f"the {which} worker grows"),)
-    if kind == "queue" and name == "age" and which != "trading":
+    if kind == "queue" and name == "age" and which.partition(".")[0] != "trading":
         limit, about = config.queue_age_limit_s, f"work waits in the queue {which}"
         return ((f"queue-{which}", Kind.THRESHOLD, key, limit, about),)
     if kind == "work" and name == "p95" and which in ("decision", "http", "query"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ import redis
 from django.conf import settings
 from django.db import DatabaseError, connection
 
+from resources.celery_counting import PUBLISHED_AT
 from resources.core.readings import Reading
 from resources.core.windows import percentile_of_buckets
 from resources.counters import UPPER_MS, Count, CounterReader
+from trades.queues import TRADING, runs_by_queue
 
-QUEUES = ("trading", "io", "optimization", "research")
-PUBLISHED_AT = "published_at"
+# besides those of accounts beside ``main``, which open runs name
+QUEUES = (TRADING, "io", "optimization", "research")
 _TIMEOUT_S = 1.0
 
 
@@ -55,17 +58,22 @@ def work_readings(kind: str, count: Count, span_s: float, at_ms: int) -> list[Re
 
 
 class QueueSampler:
-    """How many messages wait and for how long; the broker unreachable is None, not 0."""
+    """How many messages wait and for how long; the broker unreachable is None, not 0.
+
+    Where the database does not say which accounts trade, the queues of the round before count."""
 
     def __init__(self, client: Any = None) -> None:
         self._redis = client or redis.Redis.from_url(
             settings.REDIS_URL, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S
         )
+        self._apart: list[str] = []
 
     def read(self, at_ms: int) -> list[Reading]:
+        with suppress(DatabaseError):
+            self._apart = sorted({queue for _, _, queue in runs_by_queue()} - {TRADING})
         prefix = settings.CELERY_BROKER_TRANSPORT_OPTIONS.get("global_keyprefix", "")
         found = []
-        for queue in QUEUES:
+        for queue in (*QUEUES, *self._apart):
             depth = age = None
             try:
                 pipe = self._redis.pipeline(transaction=False)

@@ -7,10 +7,12 @@ from cryptography.fernet import Fernet
 
 from accounts.errors import ExchangeKeyRefused
 from accounts.exchange_keys import Credentials, exchange_key_set
+from tests.trades.rows import make_run
 from tradeplatform.configuration import Configuration, Exchange, Trading
 from tradeplatform.credentials import exchange_credentials
-from tradeplatform.several_accounts import refuse_shared_keys
+from tradeplatform.several_accounts import key_keep, refuse_shared_keys
 from trades.errors import RunRefused
+from trades.models import TradingRun
 
 pytestmark = pytest.mark.django_db
 
@@ -85,6 +87,32 @@ def test_two_accounts_with_one_key_are_refused_in_one_line(
     refuse_shared_keys([account("main"), account("second", venue="kraken")])
     refuse_shared_keys([account("main"), account("second", mode="paper")])
     given(monkeypatch, "another-key", "__SECOND")
+    refuse_shared_keys(both)
+
+
+def test_a_key_is_known_again_where_no_process_sees_both(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """D-59, SEC-12: each account starts with its own key alone; the key is kept nowhere."""
+    both = [account("main"), account("second")]
+    run = make_run(venue="binance", mode="live")
+    given(monkeypatch, "one-key-for-both")
+    refuse_shared_keys(both)
+    key_keep(run, both[0])
+    run.refresh_from_db()
+    assert len(run.key_digest) == 64 and "one-key" not in run.key_digest
+    for name in ("KEY", "SECRET"):
+        monkeypatch.delenv(f"TRADEPLATFORM_EXCHANGE_{name}")
+    key_keep(run, both[0])
+    assert run.key_digest, "a process without the key forgets nothing"
+    given(monkeypatch, "one-key-for-both", "__SECOND")
+    with pytest.raises(RunRefused, match="accounts main and second had the same key of binance"):
+        refuse_shared_keys(both)
+    # the key that is seen counts, not the one of before; nor does that of a run that has ended
+    given(monkeypatch, "new-key-of-main")
+    refuse_shared_keys(both)
+    monkeypatch.delenv("TRADEPLATFORM_EXCHANGE_KEY")
+    TradingRun.objects.update(ended_at=run.started_at)
     refuse_shared_keys(both)
 
 

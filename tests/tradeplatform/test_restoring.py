@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
+from decimal import Decimal
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from django.utils import timezone
 
 from accounts.models import ApiToken, AuditEvent
 from accounts.services import audit_verify, token_create
+from accounts.versioned_settings import settings_change
 from engine.ports import TradingState
 from engine.types.orders import OrderStatus, OrderType
 from monitoring.models import Heartbeat
@@ -35,6 +37,7 @@ from tradeplatform.configuration import Configuration
 from tradeplatform.preparation import NotPrepared, check_database_pages, hold_instance_lock
 from tradeplatform.run_setup import run_ensure
 from trades.brokers.venue_client import VenueClient
+from trades.ceilings import SECTION, standing
 from trades.invariants import check_all
 from trades.lease import lease_acquire
 from trades.models import ControlState, ExternalFill, Lease, Order, TradingRun
@@ -170,6 +173,31 @@ def test_restore_brings_nothing_back_that_was_taken_away(saved: Path, client: An
     assert done["sessions_ended"] == 1
     assert ControlState.objects.get(scope="global").state == TradingState.HALTED
     assert ApiToken.objects.get(pk=kept.pk).revoked_at is None
+
+
+def test_restore_raises_no_ceiling_and_lets_no_stop_end_by_itself(tmp_path: Path) -> None:
+    """F-043, SEC-45, CTL-22: of each ceiling the stricter holds, and a day's loss of the backup
+    waits for a person as everything does after a restore."""
+    until = timezone.now() + timedelta(hours=1)
+
+    def stored(**ceilings: str) -> None:
+        values = {"ceilings": ceilings, "raise": {"ceilings": {}, "at": until.isoformat()}}
+        settings_change(section=SECTION, values=values, actor="ann", reason="x", source="api")
+
+    stored(max_position_size="0.08", loss_streak="2")
+    loss: dict[str, Any] = {"reason_code": "DAY_LOSS", "releases_at": until}
+    control_set(scope="global", state="REDUCING", actor="breaker", reason="3 % down", **loss)
+    run_backup(tmp_path / "saved.zip")
+    stored(max_position_size="0.05", loss_streak="4", max_open_positions="1")
+    run_restore(tmp_path / "saved.zip")
+    held = standing(until)
+    assert held.overrides == {
+        "max_position_size": Decimal("0.05"),
+        "loss_streak": 2,
+        "max_open_positions": 1,
+    }
+    assert held.raised is None
+    assert ControlState.objects.get(scope="global").releases_at is None
 
 
 def test_replaced_database_is_kept_whole_and_the_act_is_audited(saved: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -10,13 +11,17 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import AuditEvent, SettingsVersion
-from engine.risk import LimitsError, RiskLimits
+from engine.ports import TradingState
+from engine.risk import RiskLimits
 from tests.trades.rows import make_run
+from tests.trades.test_gate import NOON_MS, Notes
 from trades import ceiling_changes
 from trades.ceiling_changes import DELAY, Preview, ceiling_confirm, ceiling_preview
 from trades.ceilings import SECTION, ceiling_list, filed_limits, standing, stored_ceilings
 from trades.errors import CeilingRaised, CeilingRefused, PreviewStale, RequestRefused
+from trades.gate import DatabaseGatekeeper
 from trades.models import TradingRun
+from trades.selectors import automatic_holds
 
 pytestmark = pytest.mark.django_db
 FILE = {"max_position_size": 0.1, "max_total_drawdown": 0.2, "max_open_positions": 5}
@@ -154,9 +159,62 @@ def test_a_file_that_became_stricter_meanwhile_holds(run: TradingRun) -> None:
     assert in_force(run).max_position_size == Decimal("0.02")
 
 
-def test_a_stored_ceiling_that_is_no_number_stops_the_event(run: TradingRun) -> None:
-    """D-03: what cannot be evaluated never lets an order pass."""
-    changed(run, max_position_size=Decimal("0.05"))
-    SettingsVersion.objects.update(values={"ceilings": {"max_position_size": "x"}, "raise": None})
-    with pytest.raises(LimitsError, match="was 'x', no number"):
-        in_force(run)
+def test_back_to_one_accounts_file_does_not_raise_the_other_account_further() -> None:
+    """CTL-22, SEC-45, D-59: one section for all, so each account is shown and none is raised
+    beyond the number that was asked for."""
+    wide = make_run(config={"risk": {**FILE, "max_position_size": 0.1}})
+    narrow = make_run(account="second", config={"risk": {**FILE, "max_position_size": 0.05}})
+    changed(wide, max_position_size=Decimal("0.04"))
+    preview = looked(narrow, max_position_size=Decimal("0.05"))
+    shown = {c.account: (c.before, c.after, c.raises) for c in preview.changes}
+    both = (Decimal("0.04"), Decimal("0.05"), True)
+    assert shown == {"second": both, "main": both}
+    changed(narrow, max_position_size=Decimal("0.05"), may_raise=True)
+    later = standing(timezone.now() + DELAY).overrides
+    assert later == {"max_position_size": Decimal("0.05")}
+    given_up = {c.account: c.after for c in looked(narrow, max_position_size=None).changes}
+    assert given_up == {"second": Decimal("0.05"), "main": Decimal("0.1")}
+
+
+def test_what_raises_another_account_alone_is_a_raise_too() -> None:
+    """SEC-45, D-59: nothing changes for the account that was asked of."""
+    wide = make_run(config={"risk": {**FILE, "max_position_size": 0.1}})
+    changed(wide, max_position_size=Decimal("0.08"))
+    narrow = make_run(account="second", config={"risk": {**FILE, "max_position_size": 0.05}})
+    with pytest.raises(CeilingRaised, match="max_position_size"):
+        changed(narrow, max_position_size=None)
+    token = looked(narrow, max_position_size=None).token
+    make_run(account="third", config={"risk": FILE})
+    with pytest.raises(PreviewStale, match="other runs"):
+        ceiling_confirm(run=narrow, token=token, actor="ann", reason="x", may_raise=True)
+
+
+@pytest.mark.parametrize(
+    ("ceilings", "words"),
+    [
+        ({"max_position_size": "x"}, "max_position_size was 'x', no number"),
+        ({"max_position_size": "-1"}, "max_position_size must be"),
+        ({"max_open_positions": "NaN"}, "max_open_positions was 'NaN', no number"),
+        ({"max_of_yore": "0.1"}, "limit was 'max_of_yore', allowed"),
+    ],
+)
+def test_a_stored_ceiling_that_is_no_limit_holds_entries_and_lets_exits_go_on(
+    run: TradingRun, ceilings: dict[str, str], words: str
+) -> None:
+    """D-03: the event goes on by the file and the other ceilings; no new risk until a person's
+    next change leaves the odd one out."""
+    changed(run, loss_streak=2)
+    values = {"ceilings": {**ceilings, "loss_streak": "2"}, "raise": None}
+    SettingsVersion.objects.update(values=values)
+    assert in_force(run) == replace(filed_limits(run), loss_streak=2)
+    watch = Notes()
+    gate = DatabaseGatekeeper(run, lambda: True, watch)
+    gate.observe(NOON_MS)
+    gate.observe(NOON_MS)
+    assert gate.trading_state("BTC/USDT", "ema-trend") is TradingState.REDUCING
+    (alert,) = watch.alerts
+    assert alert.code == "CEILING_UNREADABLE" and words in alert.text
+    assert words in automatic_holds(run)[-1]
+    changed(run, loss_streak=1)
+    gate.observe(NOON_MS)
+    assert gate.trading_state("BTC/USDT", "ema-trend") is TradingState.ACTIVE

@@ -15,7 +15,7 @@ from trades.errors import ControlRefused, RequestRefused
 from trades.flatten import flatten_confirm, flatten_preview
 from trades.gate import DatabaseGatekeeper
 from trades.models import ControlState, TradingRun
-from trades.scopes import confined, of_account, scopes_over, split
+from trades.scopes import confined, of_account, overlap, scopes_over, split
 from trades.send_rules import refusal_of
 from trades.services import control_set
 
@@ -167,6 +167,46 @@ def test_a_flatten_of_one_account_closes_what_it_holds_and_nothing_else(
     switch("account:second")
     with pytest.raises(RequestRefused, match="account:second was HALTED"):
         flatten_preview(scope=f"account:second/strategy:{BREAKOUT}", actor="olga")
+
+
+@pytest.mark.parametrize("scope", ["global", "account:second", f"account:second/symbol:{BTC}"])
+def test_a_drawdown_halts_no_account_that_is_being_flattened(
+    main: TradingRun, second: TradingRun, scope: str
+) -> None:
+    """D-28, D-59: whatever the flatten covers, its exits get out; the halt comes after it."""
+    switch(scope, "REDUCING", reason_code="FLATTENING")
+    gate(second).escalate(TradingState.HALTED, "MAX_DRAWDOWN", "20 % down", NOON_MS)
+    assert state(second) is TradingState.REDUCING
+    assert ControlState.objects.get(scope="account:second").state == "REDUCING", "it entered on"
+    switch(scope, "REDUCING", reason_code="FLATTEN_LEFT_OPEN")
+    gate(second).escalate(TradingState.HALTED, "MAX_DRAWDOWN", "20 % down", NOON_MS)
+    assert state(second) is TradingState.HALTED
+
+
+def test_a_drawdown_of_an_only_account_leaves_the_flatten_of_it_alone(main: TradingRun) -> None:
+    """D-28: its breakers stand in the unconfined scopes, its flatten may not."""
+    switch("account:main", "REDUCING", reason_code="FLATTENING")
+    gate(main).escalate(TradingState.HALTED, "MAX_DRAWDOWN", "20 % down", NOON_MS)
+    assert state(main) is TradingState.REDUCING
+
+
+def test_a_flatten_of_one_account_keeps_no_other_from_its_halt(
+    main: TradingRun, second: TradingRun
+) -> None:
+    """CTL-9, D-59"""
+    switch("account:main", "REDUCING", reason_code="FLATTENING")
+    gate(second).escalate(TradingState.HALTED, "MAX_DRAWDOWN", "20 % down", NOON_MS)
+    assert state(second) is TradingState.HALTED
+
+
+def test_scopes_overlap_where_one_order_may_stand_under_both() -> None:
+    """D-28"""
+    btc, eth = f"symbol:{BTC}", "symbol:ETH/USDT"
+    assert overlap("global", f"account:second/{btc}")
+    assert overlap("account:second", btc)
+    assert overlap(btc, f"account:second/strategy:{BREAKOUT}")
+    assert not overlap("account:main", f"account:second/{btc}")
+    assert not overlap(btc, f"account:second/{eth}")
 
 
 def test_a_flatten_within_an_account_covers_its_part_of_the_book() -> None:

@@ -52,6 +52,9 @@ class CeilingInput(serializers.Serializer):
 
 
 class CeilingChangeRow(serializers.Serializer):
+    account = serializers.CharField(
+        help_text="whose limit: what is stored holds for every account, each has a row"
+    )
     name = serializers.CharField()
     filed = MoneyField(allow_null=True)
     before = MoneyField(allow_null=True)

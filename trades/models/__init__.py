@@ -49,6 +49,9 @@ class TradingRun(models.Model):
     balances_at = models.DateTimeField(null=True, blank=True)
     config = models.JSONField()
     config_digest = models.CharField(max_length=64)
+    # keyed digest of what signs its orders, so that two accounts with one key are found where no
+    # process sees both; empty where none was seen
+    key_digest = models.CharField(max_length=64, blank=True, default="")
     code_version = models.CharField(max_length=60)
     started_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True, blank=True)

@@ -16,7 +16,7 @@ from engine.ports import TradingState
 from engine.risk import DAY_MS
 from engine.standing import LATELY_MS, EntryCounts
 from engine.types.orders import Purpose
-from trades.ceilings import filed_limits, stored_ceilings
+from trades.ceilings import ceiling_fault, filed_limits, stored_ceilings
 from trades.models import (
     ControlState,
     EquityPoint,
@@ -103,6 +103,8 @@ def automatic_holds(run: TradingRun | None) -> list[str]:
         holds.append(f"{unknown} {orders} without an answer from the venue")
     if run.mode != Mode.PAPER and run.reconciled_at is None:
         holds.append("not reconciled with the venue since the start")
+    if fault := ceiling_fault():
+        holds.append(fault)
     return holds
 
 

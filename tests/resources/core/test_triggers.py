@@ -69,6 +69,12 @@ def test_the_need_to_optimize_follows_from_the_numbers(change, expected):
     assert needed(FINE | change, CONFIG) == expected
 
 
+def test_more_workers_of_the_pool_never_answer_a_queue_of_trading():
+    """ORC-46, D-59: no account's trading worker is the pool's."""
+    late = {f"queue:{name}.age": 10_000.0 for name in ("io", "trading", "trading.second")}
+    assert fired(CONFIG, [late] * 12) == ["queue-io"]
+
+
 def test_one_busy_moment_is_no_overload():
     """ORC-50"""
     calm = FINE | {"host.cpu": 0.5}

@@ -8,10 +8,13 @@ import time
 import pytest
 import redis
 from django.conf import settings
+from django.db import DatabaseError
 
 from resources.counters import UPPER_MS, CounterReader, Counters
 from resources.sampling.flow import DatabaseSampler, QueueSampler, WorkSampler, work_readings
 from tests.monitoring.conftest import redis_process  # noqa: F401
+from tests.trades.rows import make_run
+from trades.models import TradingRun
 
 
 def told(kind, count, span_s=10.0):
@@ -102,6 +105,7 @@ def test_the_first_round_tells_nothing_of_what_was_before(tmp_path):
     assert WorkSampler(CounterReader(tmp_path)).read(0) == []
 
 
+@pytest.mark.django_db
 def test_queues_tell_how_many_wait_and_for_how_long(redis_process):  # noqa: F811
     client = redis.Redis.from_url(redis_process.url)
     prefix = settings.CELERY_BROKER_TRANSPORT_OPTIONS["global_keyprefix"]
@@ -114,9 +118,34 @@ def test_queues_tell_how_many_wait_and_for_how_long(redis_process):  # noqa: F81
     client.delete(f"{prefix}research")
 
 
+@pytest.mark.django_db
 def test_a_broker_that_is_away_is_unknown_not_empty():
     client = redis.Redis(host="127.0.0.1", port=1, socket_connect_timeout=0.1)
     assert {r.value for r in QueueSampler(client).read(0)} == {None}
+
+
+@pytest.mark.django_db
+def test_the_queue_of_each_account_is_told_while_it_trades(monkeypatch):
+    """ORC-29, D-59: a worker of another account that falls behind is seen as main's is."""
+
+    class Away:
+        def pipeline(self, transaction):
+            raise redis.ConnectionError
+
+    sampler = QueueSampler(Away())
+    make_run()
+    second = make_run(account="second", config={"accounts": {"second": {}}})
+    subjects = {r.subject for r in sampler.read(0)}
+    assert {"queue:trading", "queue:trading.second"} < subjects
+
+    def closed():
+        raise DatabaseError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("resources.sampling.flow.runs_by_queue", closed)
+        assert {r.subject for r in sampler.read(0)} == subjects
+    TradingRun.objects.filter(pk=second.pk).update(ended_at=second.started_at)
+    assert {r.subject for r in sampler.read(0)} == subjects - {"queue:trading.second"}
 
 
 @pytest.mark.django_db

@@ -34,7 +34,7 @@ def test_an_operator_lowers_a_ceiling_in_two_steps() -> None:
     assert first.status_code == 200 and first.json()["version"] is None
     assert first.json()["changes"] == [
         {"name": "max_position_size", "filed": "0.1", "before": "0.1", "after": "0.05"}
-        | {"raises": False}
+        | {"raises": False, "account": "main"}
     ]
     assert holds(caller) == "0.1"
     second = post(caller, token=first.json()["token"], reason="rough week")

@@ -19,6 +19,7 @@ from tradeplatform.run_setup import run_ensure
 from tradeplatform.several_accounts import (
     account_named,
     end_removed_accounts,
+    key_keep,
     refuse_shared_keys,
 )
 from tradeplatform.supervisor import WRONG_USE
@@ -71,6 +72,7 @@ class Command(BaseCommand):
             return error
         except TradesError as error:
             raise CommandError(str(error), returncode=WRONG_USE) from error
+        key_keep(run, config)
         if not config.is_apart:
             self.stderr.write(layer_line(layer(), config.optimization.enabled))
         account = f" account={run.account}" if len(accounts) > 1 else ""
