@@ -51,7 +51,7 @@ def sweep_start(*, given: Mapping[str, Any], folders: Sequence[Path], actor: str
 
 
 def _require_place(actor: str) -> None:
-    """Refuse a second sweep of one person; a paused one counts, else pausing made room for any number."""
+    """Refuse a second sweep of one person; a paused one counts, or pausing made room for more."""
     if Sweep.objects.filter(actor=actor, status__in=_OPEN).exists():
         raise SweepRefused(
             f"sweeps of {actor} that have not ended were 1, allowed: 1",
