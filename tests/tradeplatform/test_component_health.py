@@ -14,6 +14,8 @@ from django_celery_beat.schedulers import DatabaseScheduler
 from engine.announce import SilentAnnouncer
 from monitoring.components import LATE_AFTER_PERIODS, component_list
 from monitoring.models import Heartbeat
+from notifications.core.config import Notifications
+from notifications.notifier import Notifier
 from tests.accounts.callers import anonymous, by_token
 from tests.trades.order_factory import make_run
 from tradeplatform import probes, tasks
@@ -86,6 +88,7 @@ def components(monkeypatch: pytest.MonkeyPatch, now: Now) -> dict[str, Callable[
         "general": tasks.heartbeat_general,
         "beat": tick,
         "watchdog": look,
+        "notifier": lambda: Notifier(Notifications(), {}).look(now()),
         "loop": lambda: run.advanced(AdvanceSummary(1, "advanced")),
     }
 

@@ -34,6 +34,7 @@ def switch(**changes: Any) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.slow
 def test_a_practice_run_with_the_layer_on(
     bar_file: Path, tmp_path: Path, settings: Any, caplog: Any
 ) -> None:

@@ -74,6 +74,7 @@ def test_practice_and_replay_decide_and_fill_the_same(
 
 @pytest.mark.usefixtures("practice_keys")
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.slow
 def test_practice_and_replay_agree_on_entries_that_wait_and_are_priced_anew(
     bar_file: Path, tmp_path: Path, settings: Any
 ) -> None:
@@ -94,6 +95,7 @@ def test_practice_and_replay_agree_on_entries_that_wait_and_are_priced_anew(
 
 @pytest.mark.usefixtures("practice_keys")
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.slow
 def test_practice_and_replay_agree_on_real_candles(
     market_data: Path, tmp_path: Path, settings: Any
 ) -> None:

@@ -30,6 +30,7 @@ from trades.records import trade_value
 
 @pytest.mark.usefixtures("practice_keys")
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.slow
 def test_suspended_strategies_trade_on_paper_also_through_a_restart(
     bar_file: Path,  # noqa: F811
     tmp_path: Path,
@@ -50,6 +51,7 @@ def test_suspended_strategies_trade_on_paper_also_through_a_restart(
 
 @pytest.mark.usefixtures("practice_keys")
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.slow
 def test_the_counterfactual_book_trades_what_a_layer_that_refuses_all_keeps_out(
     bar_file: Path,  # noqa: F811
     tmp_path: Path,

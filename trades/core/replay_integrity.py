@@ -32,8 +32,15 @@ def setting_differences(given: Mapping[str, Any], stored: StoredDecision) -> lis
         return [*found, Difference(CONFIG, 7, "risk limits", "readable", now.text)]
     for limit in fields(RiskLimits):
         before, after = then.get(limit.name), getattr(now, limit.name)
-        is_known = before is not None and after is not None
-        if Decimal(str(before)) != Decimal(str(after)) if is_known else before != after:
+        if isinstance(after, tuple):
+            # groups of assets by name; a decision from before they were known had none
+            before, after = before or {}, {name: list(members) for name, members in after}
+            differs = before != after
+        elif before is None or after is None:
+            differs = before != after
+        else:
+            differs = Decimal(str(before)) != Decimal(str(after))
+        if differs:
             found.append(Difference(CONFIG, 7, limit.name, str(before), str(after)))
     return found
 

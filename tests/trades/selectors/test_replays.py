@@ -64,6 +64,7 @@ def test_every_decision_comes_out_the_same_with_the_same_digest(run: StoredRun) 
     assert recomputed == [1, 2, 4, 5, 6, 7, 8]
 
 
+@pytest.mark.slow
 def test_a_changed_candle_is_a_difference_of_price(run: StoredRun) -> None:
     """ORC-59"""
     decision = traded()
@@ -75,6 +76,7 @@ def test_a_changed_candle_is_a_difference_of_price(run: StoredRun) -> None:
     assert labels(decision) == {"price"}
 
 
+@pytest.mark.slow
 def test_missing_candles_are_a_difference_and_no_crash(run: StoredRun) -> None:
     decision = traded()
     Candle.objects.all().delete()
@@ -94,6 +96,7 @@ def test_tampered_inputs_are_a_difference_of_state(run: StoredRun) -> None:
     assert not replay.same_verdict
 
 
+@pytest.mark.slow
 def test_tampered_records_are_a_difference_of_state(run: StoredRun) -> None:
     decision = traded()
     analysis = Analysis.objects.get(pk=decision.analysis_id)
@@ -105,6 +108,7 @@ def test_tampered_records_are_a_difference_of_state(run: StoredRun) -> None:
 
 
 @pytest.mark.parametrize("part", ["inputs", "proposal", "records"])
+@pytest.mark.slow
 def test_what_is_damaged_beyond_reading_is_told(run: StoredRun, part: str) -> None:
     """ORC-59: never an exception, always a label."""
     decision = traded()
@@ -119,6 +123,7 @@ def test_what_is_damaged_beyond_reading_is_told(run: StoredRun, part: str) -> No
     assert replay.differences
 
 
+@pytest.mark.slow
 def test_changed_settings_are_named_with_both_values(run: StoredRun) -> None:
     """ORC-59: the decision is made with the limits of then; what they are now is told."""
     decision = traded()
@@ -132,6 +137,7 @@ def test_changed_settings_are_named_with_both_values(run: StoredRun) -> None:
     assert ("config", "max_position_size", "0.1", "0.05") in told
 
 
+@pytest.mark.slow
 def test_other_code_is_a_difference_of_code(
     run: StoredRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -146,6 +152,7 @@ def test_other_code_is_a_difference_of_code(
     assert any(d.what == "quantity_base" for d in replay.differences)
 
 
+@pytest.mark.slow
 def test_the_command_tells_in_json_and_by_its_exit_code(run: StoredRun) -> None:
     out = io.StringIO()
     call_command("decision_replay", str(traded().code), "--json", stdout=out)
@@ -165,6 +172,7 @@ def test_a_wrong_id_is_refused_in_one_line(given: str) -> None:
     assert refused.value.returncode == 2
 
 
+@pytest.mark.slow
 def test_the_settings_of_a_replay_are_those_of_the_session(run: StoredRun) -> None:
     """The run's configuration means here what it means where sessions are built."""
     pipeline = run.pipeline
