@@ -31,8 +31,9 @@ from accounts.permissions import actor_of
 
 logger = logging.getLogger(__name__)
 DENIED = "permission.denied"
-# One row a program, path and hour: what it polls must not fill the chain.
+# One row a program, path and hour, and so many paths: what it polls must not fill the chain.
 _DENIALS_EVERY = timedelta(hours=1)
+_MOST_DENIALS = 100
 CONTENT_TYPE = "application/problem+json"
 _TITLES = {
     400: "The request was not valid",
@@ -169,5 +170,5 @@ def _audit_denial(error: APIException, context: dict[str, Any]) -> None:
 
 def _denied_lately(actor: str, path: str) -> bool:
     since = timezone.now() - _DENIALS_EVERY
-    found = AuditEvent.objects.filter(actor=actor, action=DENIED, object_id=path, at__gt=since)
-    return found.exists()
+    lately = AuditEvent.objects.filter(actor=actor, action=DENIED, at__gt=since)
+    return lately.filter(object_id=path).exists() or lately.count() >= _MOST_DENIALS
