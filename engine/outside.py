@@ -17,19 +17,30 @@ EXTERNAL_REASON = "EXTERNAL"
 
 
 def adjust(asked: Adjust, scene: Scene) -> Settled:
-    """Book a deposit or withdrawal: equity moves, return, drawdown and the day's result do not."""
+    """Book a deposit or withdrawal: equity moves, return, drawdown and the day's result do not.
+
+    Coins that were on the account before the run never counted in equity: what is withdrawn beyond
+    the coins that do count is theirs, and changes no book.
+    """
     ledger = scene.ledger
     if not asked.amount.is_finite() or asked.amount == 0:
         return refused(asked.request_id, f"amount was {asked.amount}, allowed: any but 0")
     is_quote = asked.asset == ledger.quote
-    free = ledger.cash_quote if is_quote else ledger.holding(asked.asset).external_base
+    counted = ledger.cash_quote if is_quote else ledger.holding(asked.asset).external_base
+    free = counted if is_quote else max(counted, asked.own_base)
     if free + asked.amount < 0:
         text = f"amount was {asked.amount} {asked.asset}, of which {free} belong to no strategy"
         return refused(asked.request_id, text)
+    amount = asked.amount if is_quote else max(asked.amount, -max(counted, ZERO))
+    if not amount:
+        text = f"{asked.amount:+f} {asked.asset} were there before the run and never counted"
+        return Settled(asked.request_id, Verdict.DONE, text)
     if not is_quote and ledger.holding(asked.asset).price_quote is None:
         return refused(asked.request_id, f"{asked.asset} has no price here, it cannot be valued")
-    made = _book(scene, asked.asset, asked.amount)
+    made = _book(scene, asked.asset, amount)
     text = f"{asked.amount:+f} {asked.asset} booked, worth {made.value_quote:f} {ledger.quote}"
+    if amount != asked.amount:
+        text += f"; {asked.amount - amount:+f} were there before the run and never counted"
     return Settled(asked.request_id, Verdict.DONE, text, adjustments=(made,))
 
 

@@ -25,6 +25,7 @@ from engine.types.orders import Cause, OrderIntent, OrderType, Rejection
 STOP, TARGET = "STOP", "TARGET"
 # The market has left a stop-limit behind: the position leaves at the market instead.
 JUMPED = "STOP_JUMPED"
+JUMPED_OVER = "its stop-limit was jumped over, and no order that leaves can be sent now"
 # A position may be without its stop for so long before a person hears of it (I-20).
 PATIENCE_MS = 60_000
 
@@ -157,10 +158,13 @@ class Protection:
                 new.append(way_out)
                 continue
             wanted, obstacle = self._wanted(held, room)
-            fits = next((stop for stop in there if self._is(stop, wanted)), None)
+            left_behind = _is_left_behind(there, standing)
+            matching = (stop for stop in there if self._is(stop, wanted))
+            fits = None if left_behind else next(matching, None)
             kept: list[OrderIntent] = []
             if fits is None and wanted is not None:
-                obstacle = self._obstacle(held, wanted, standing, event)
+                obstacle = JUMPED_OVER if left_behind else ""
+                obstacle = obstacle or self._obstacle(held, wanted, standing, event)
                 if obstacle:
                     # what cannot be replaced now stays, as far as it sells no more than is there
                     kept = [stop for stop in there if stop.quantity_base <= room][:1]
@@ -190,7 +194,7 @@ class Protection:
     ) -> OrderIntent | None:
         """Return the market order that takes the place of a stop-limit which was jumped over,
         None where none was, or where it cannot be sent now."""
-        if room == 0 or not any(stop.client_order_id in standing.jumped for stop in there):
+        if room == 0 or not _is_left_behind(there, standing):
             return None
         key, instrument = (held.strategy, held.symbol), self._instruments[held.symbol]
         mark, quantity = standing.mark(held.symbol) or held.stop_price, instrument.quantity(room)
@@ -305,8 +309,26 @@ class Protection:
             self._told = late
 
 
+def not_held_back(
+    orders: Sequence[OrderIntent],
+    is_halted: Callable[[str, str], bool],
+    waiting: Callable[[], Iterable[OrderIntent]],
+) -> Sequence[OrderIntent]:
+    """Leave out exits that wait on disk where trading is halted, by this event's breakers too: they
+    will be denied, so no stop may give way to them."""
+    halted = {_key(o) for o in orders if o.purpose.reduces_risk and is_halted(o.symbol, o.strategy)}
+    if not halted:
+        return orders
+    unsent = {order.client_order_id for order in waiting() if _key(order) in halted}
+    return [order for order in orders if order.client_order_id not in unsent]
+
+
 def _key(intent: OrderIntent) -> Key:
     return intent.strategy, intent.symbol
+
+
+def _is_left_behind(there: Iterable[OrderIntent], standing: Standing) -> bool:
+    return any(stop.client_order_id in standing.jumped for stop in there)
 
 
 def _sorted_out(

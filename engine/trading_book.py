@@ -21,7 +21,7 @@ from engine.limits import RiskLimits, breakers
 from engine.phases.context import DecisionContext, Positions
 from engine.phases.pipeline import Pipeline
 from engine.ports import Broker, Gatekeeper, OptimizationPolicy, TradingState
-from engine.protection import Protection, Standing
+from engine.protection import Protection, Standing, not_held_back
 from engine.types.bars import EventKind, Instrument, MarketEvent, Snapshot
 from engine.types.decisions import Analysis, Decision, Reason
 from engine.types.ledger import EquityPoint, Lot, Trade
@@ -220,9 +220,10 @@ class TradingBook:
         positions = self.account.ledger.positions()
         if not orders and not positions and not self._protection.is_telling:
             return
+        all_orders = _each_once((*orders, *_intents(decisions), *outcome.intents))
         standing = Standing(
             positions=positions,
-            orders=_each_once((*orders, *_intents(decisions), *outcome.intents)),
+            orders=not_held_back(all_orders, self._is_halted, self.broker.waiting),
             mark=self.account.ledger.mark_of,
             is_halted=self._is_halted,
             jumped=self.broker.jumped(),

@@ -131,6 +131,10 @@ class Venue:
     has_stops: bool = True
     """False: no stop order that rests and sells at the market was ever sent there; stops are then
     judged at bars' closes."""
+    follows_stop_limits: bool = False
+    """True: an order keeps id and list when its stop is reached, so that what rests is seen."""
+    filled_field: str | None = None
+    """The field of what an order filled; without it the row is a stop's, whose child fills."""
     stop_param: str = "stopLossPrice"
     target_param: str = "takeProfitPrice"
     """The names of the price that a stop or a take-profit waits for."""
@@ -149,6 +153,8 @@ class Venue:
     rights_call: str = ""
     sandbox_tells_rights: bool = True
     read_rights: Callable[[Any], Rights] | None = None
+    has_funding_wallet: bool = False
+    """Deposits and withdrawals go through a wallet apart from the one that is traded."""
     unified_call: str = ""
     """A ccxt method that asks what kind of account this is, made once before the first order."""
 
@@ -209,6 +215,7 @@ BINANCE = Venue(
         "recvWindow": 5000,
     },
     has_sandbox=True,
+    follows_stop_limits=True,
     rights_call="sapi_get_account_apirestrictions",
     sandbox_tells_rights=False,
     read_rights=binance_rights,
@@ -252,6 +259,7 @@ KRAKEN = Venue(
         "EGeneral:Invalid arguments:cl_ord_id": Meaning.DUPLICATE,
     },
     uses_clock=False,
+    follows_stop_limits=True,
     raw_client_id="cl_ord_id",
     # an order is found by its txid only; the lists take our id
     lookup=("fetch_open_orders", "fetch_closed_orders"),
@@ -310,6 +318,7 @@ BYBIT = Venue(
     trades_span_ms=7 * DAY_MS,
     rights_call="private_get_v5_user_query_api",
     read_rights=bybit_rights,
+    has_funding_wallet=True,
     unified_call="is_unified_enabled",
 )
 OKX = Venue(
@@ -346,12 +355,14 @@ OKX = Venue(
     target_param="triggerPrice",
     stop_client_id_param="algoClOrdId",
     child_client_id="algoClOrdId",
+    filled_field="accFillSz",
     stop_query={"trigger": True},
     market_params={"tgtCcy": "base_ccy"},
     paging=Paging.BACKWARD,
     page_rows=100,
     rights_call="private_get_account_config",
     read_rights=okx_rights,
+    has_funding_wallet=True,
 )
 VENUES: Mapping[str, Venue] = {venue.id: venue for venue in (BINANCE, KRAKEN, BYBIT, OKX)}
 KEY_CODES = frozenset(

@@ -9,6 +9,10 @@ class DeliveryFailed(Exception):
     """A message did not leave; the text says why and may be shown."""
 
 
+class MessageRefused(DeliveryFailed):
+    """The service works and would not take this message as it is."""
+
+
 class ChannelUnusable(Exception):
     """A channel that cannot be used as it is configured; the text says what is wrong."""
 

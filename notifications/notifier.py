@@ -23,7 +23,7 @@ from notifications.core.config import Notifications
 from notifications.core.events import Event, Kind, Severity
 from notifications.core.routing import summary_due
 from notifications.core.wording import day_words
-from notifications.errors import DeliveryFailed
+from notifications.errors import DeliveryFailed, MessageRefused
 from notifications.models import Channel, Message
 from notifications.ping import DeadManPing
 from notifications.selectors import cursor_of, day_facts, messages_due
@@ -35,6 +35,8 @@ EVERY_S = 2.0
 HEARTBEAT_EVERY_S = 30.0
 # Beyond what a transport takes by its own time-outs; a channel that hangs is left behind.
 SEND_WITHIN_S = 12.0
+# A channel is left alone for this look after so many: the others wait behind its time-outs.
+MOST_FAILURES = 2
 SUMMARY, SUMMARY_DECISIONS = "summary:trades", "summary:decisions"
 
 
@@ -119,17 +121,26 @@ class Notifier:
         channel = Channel.objects.filter(name=name).first()
         if channel is None or (channel.retry_at is not None and channel.retry_at > now):
             return 0
-        sent = 0
-        for group in batches(messages_due(channel=name, now=now)):
-            taken = services.messages_claim(group, now=now)
+        sent = failed = 0
+        groups = batches(messages_due(channel=name, now=now))
+        while groups and failed < MOST_FAILURES:
+            taken = services.messages_claim(groups.pop(0), now=now)
             if not taken:
                 continue
             try:
                 self._send(name, outgoing(taken))
             except DeliveryFailed as error:
                 logger.warning("channel %s failed: %s", name, error)
-                services.messages_failed(taken, str(error), now=now)
-                return sent
+                is_refused = isinstance(error, MessageRefused)
+                services.messages_failed(taken, str(error), now=now, is_refused=is_refused)
+                if is_refused and len(taken) > 1:
+                    # one of them spoils the others: which one shows by itself
+                    groups = [[row] for row in taken] + groups
+                # a channel that refuses answers; one that fails may cost its time-out again
+                failed += not is_refused
+                # what failed before goes last now: it may be the message and not the channel
+                groups.sort(key=lambda group: min(row.tries for row in group))
+                continue
             services.messages_sent(taken, now=now)
             sent += len(taken)
         return sent

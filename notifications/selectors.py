@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Case, Count, Q, QuerySet, When
 
 from engine.types.decisions import Action
 from monitoring.components import component_list, state_of
@@ -74,10 +74,10 @@ def message_list(*, channel: str = "", state: str = "", kind: str = "") -> Query
 
 
 def messages_due(*, channel: str, now: datetime, most: int = 100) -> list[Message]:
-    """Return what may leave on a channel now, what is critical first, then by age."""
+    """Return what may leave on a channel now: critical first, then what failed least, by age."""
     rows = Message.objects.filter(channel=channel, state=MessageState.QUEUED, due_at__lte=now)
-    found = list(rows.order_by("id")[:most])
-    return sorted(found, key=lambda row: (row.severity != Severity.CRITICAL, row.pk))
+    is_mild = Case(When(severity=Severity.CRITICAL.value, then=0), default=1)
+    return list(rows.order_by(is_mild, "tries", "id")[:most])
 
 
 def cursor_of(source: str) -> Cursor | None:

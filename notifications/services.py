@@ -21,7 +21,7 @@ from notifications.core.routing import HOUR, Outcome, Recent, judge
 from notifications.core.wording import subject_of
 from notifications.errors import NotificationRefused
 from notifications.models import Channel, ChannelKind, Cursor, FollowedAlert, Message, MessageState
-from notifications.sources import CHANNEL_ALERT, Read
+from notifications.sources import CHANNEL_ALERT, Read, floors
 
 COMPONENT = "notifier"
 # The bot answers and the ping says nothing: neither takes messages.
@@ -235,6 +235,7 @@ def messages_claim(rows: Sequence[Message], *, now: datetime) -> list[Message]:
             state=MessageState.SENDING, claimed_at=now, tries=F("tries") + 1
         )
         if claimed == 1:
+            row.tries += 1
             taken.append(row)
     return taken
 
@@ -256,17 +257,27 @@ def messages_sent(rows: Sequence[Message], *, now: datetime) -> None:
         channel_worked(rows[0].channel, now=now)
 
 
-def messages_failed(rows: Sequence[Message], reason: str, *, now: datetime) -> None:
-    """Note that these did not leave: queued again, or given up after a day."""
+def messages_failed(
+    rows: Sequence[Message], reason: str, *, now: datetime, is_refused: bool = False
+) -> None:
+    """Note that these did not leave: queued again for a later time, or given up after a day.
+
+    ``is_refused``: the service works and did not take them. The channel then goes on with others,
+    one alone is given up after ``MOST_REFUSALS`` unless it is critical, several are due at once.
+    """
     with transaction.atomic():
         for row in rows:
             is_over = delivery.is_given_up(row.created_at, now)
+            if is_refused and len(rows) == 1 and row.severity != Severity.CRITICAL:
+                is_over = is_over or row.tries >= delivery.MOST_REFUSALS
+            wait = timedelta(0) if len(rows) > 1 else delivery.wait_after(row.tries)
             Message.objects.filter(pk=row.pk).update(
                 state=MessageState.FAILED if is_over else MessageState.QUEUED,
                 why=reason,
                 claimed_at=None,
+                due_at=now + wait,
             )
-        channel_failed(rows[0].channel, reason, now=now)
+        channel_failed(rows[0].channel, reason, now=now, rests=not is_refused)
 
 
 def channel_worked(name: str, *, now: datetime) -> None:
@@ -279,7 +290,7 @@ def channel_worked(name: str, *, now: datetime) -> None:
         alert_resolve(dedupe_key=f"{CHANNEL_ALERT}:{name}", at=now)
 
 
-def channel_failed(name: str, reason: str, *, now: datetime) -> None:
+def channel_failed(name: str, reason: str, *, now: datetime, rests: bool = True) -> None:
     """Let a channel rest, longer each time; the third failure in a row is an alert."""
     row = Channel.objects.filter(name=name).first()
     if row is None:
@@ -287,7 +298,7 @@ def channel_failed(name: str, reason: str, *, now: datetime) -> None:
     fails = row.fails_in_a_row + 1
     Channel.objects.filter(pk=row.pk).update(
         fails_in_a_row=fails,
-        retry_at=now + delivery.wait_after(fails),
+        retry_at=now + delivery.wait_after(fails) if rests else None,
         last_failed_at=now,
         last_error=reason,
     )
@@ -311,13 +322,21 @@ def channel_withheld(name: str, why: str, *, now: datetime) -> None:
 def messages_prune(*, before: datetime, dry_run: bool = False) -> int:
     """Delete messages that ended before then, a bounded batch a transaction; return how many.
 
-    What is still queued stays, however old.
+    What is still queued stays, however old. What made them is never read again: without its
+    message it would be told as new.
     """
     ended = (MessageState.SENT, MessageState.FAILED, MessageState.SUPPRESSED)
     old = Message.objects.filter(state__in=ended, created_at__lt=before)
     if dry_run:
         return old.count()
     deleted = 0
+    _floors_raise(before)
     while keys := list(old.order_by("pk").values_list("pk", flat=True)[:_DELETE_BATCH]):
         deleted += Message.objects.filter(pk__in=keys).delete()[0]
     return deleted
+
+
+def _floors_raise(before: datetime) -> None:
+    """Lift each table's floor to the last row read that is as old as the messages deleted."""
+    for name, last_id in floors(before).items():
+        Cursor.objects.filter(source=name, floor_id__lt=last_id).update(floor_id=last_id)

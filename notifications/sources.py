@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.db.models import Max, Model, QuerySet
@@ -26,6 +27,7 @@ from trades.models import ControlEvent, Fill, Mode, OrderEvent, Trade
 # How many ids behind the cursor are looked at again; far more than transactions run side by side.
 OVERLAP = 200
 MOST_ROWS = 500
+BREAKER = "breaker"
 CHANNEL_ALERT = "NOTIFICATIONS_FAILING"
 _ENDED = [status.value for status in OrderStatus if status.is_terminal]
 _CONTROL = {
@@ -76,6 +78,25 @@ def read_source(source: Source) -> Read | None:
     return Read(source.name, events, last_id)
 
 
+def floors(before: datetime) -> dict[str, int]:
+    """Return by table the id up to which nothing that is looked at again was told since then."""
+    found = {}
+    for source in SOURCES:
+        cursor = Cursor.objects.filter(source=source.name).first()
+        if cursor is None:
+            continue
+        seen = source.rows().filter(pk__gt=cursor.last_id - OVERLAP, pk__lte=cursor.last_id)
+        keys = {row.pk: event.key for row in seen.order_by("pk") if (event := source.event(row))}
+        told = set(
+            Message.objects.filter(
+                event_key__in=list(keys.values()), created_at__gte=before
+            ).values_list("event_key", flat=True)
+        )
+        kept = next((pk for pk, key in keys.items() if key in told), cursor.last_id + 1)
+        found[source.name] = kept - 1
+    return found
+
+
 def followed_alerts() -> list[Event]:
     """Return what became of alerts that were told as open: closed, or worse than was told."""
     told = dict(FollowedAlert.objects.values_list("alert_id", "severity"))
@@ -104,7 +125,8 @@ def alert_opened(alert: Alert, key: str = "") -> Event:
         subject=f"Alert {alert.code}",
         text=alert.text,
         dedupe_key=f"alert:{alert.dedupe_key}:{alert.severity}",
-        at=alert.first_at,
+        # what still stands is no history, however long ago it began
+        at=alert.last_at if alert.resolved_at else None,
         path="/",
         about_channel=about,
     )
@@ -135,6 +157,8 @@ def _control(row: ControlEvent) -> Event:
         subject=f"Trading {row.to_state}: {row.scope}",
         text=f"{row.from_state} to {row.to_state} {who}: {row.reason}",
         dedupe_key=f"control:{row.pk}",
+        # what a breaker does stands at its venue's time, and a practice clock may be years away
+        at=None if row.actor == BREAKER else row.at,
         path="/",
     )
 
@@ -229,7 +253,10 @@ SOURCES: tuple[Source, ...] = (
     Source("alerts", Alert, Alert.objects.all, alert_opened),
     Source("control", ControlEvent, ControlEvent.objects.all, _control),
     Source(
-        "health", HealthChange, lambda: HealthChange.objects.select_related("strategy"), _health
+        "health",
+        HealthChange,
+        lambda: HealthChange.objects.select_related("strategy"),
+        _health,
     ),
     Source(
         "orders",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,15 +18,23 @@ from typing import Any
 
 from accounts.errors import OutboundRefused
 from accounts.outbound import outbound_post, outbound_target
+from notifications.core import delivery
 from notifications.core.config import Notifications
 from notifications.core.masking import scrubbed, shown_address
-from notifications.errors import ChannelUnusable, DeliveryFailed
+from notifications.errors import ChannelUnusable, DeliveryFailed, MessageRefused
 from notifications.models import ChannelKind
 from notifications.services import FoundChannel
 
 # mail, and services whose hosts are built into apprise
 SCHEMES = ("discord", "mailto", "mailtos", "pover", "slack", "tgram")
 _LONGEST_REASON = 300
+# what apprise puts around a title
+_MARKUP = 20
+# what a service answers to a message it will not take, however often it is asked
+_NOT_THIS_ONE = (400, 413, 422)
+_REFUSED = re.compile(r"\berror=(400|413|422)\b")
+# apprise takes tags out of a title where it would only escape them in a text
+_PLAIN = str.maketrans("<>", "\u2039\u203a")
 # url, body, hosts -> status of the answer
 Post = Callable[[str, bytes, Sequence[str]], int]
 
@@ -140,20 +149,27 @@ def _scheme_of(plugin: Any) -> str:
 
 def _chat(url: str) -> Callable[[Outgoing], None]:
     def send(message: Outgoing) -> None:
+        import apprise
 
         # one plugin a message: a session that hangs is not the next message's
         plugin = _plugin(url)
+        title = message.subject.translate(_PLAIN)
+        # what is longer the service refuses as a whole; all of it stands on the page
+        room = plugin.body_maxlen - delivery.sent_length(title) - _MARKUP
         if message.is_silent and hasattr(plugin, "silent"):
             plugin.silent = True
         with _heard() as said:
             is_sent = plugin.notify(
-                body=message.text,
-                title=message.subject,
+                body=delivery.cut_as_sent(message.text, room),
+                title=title,
+                # our words, not markup: a price below a limit is no tag
+                body_format=apprise.NotifyFormat.TEXT,
                 notify_type=_NOTIFY_TYPES[message.severity],
             )
             heard = said.getvalue()
         if not is_sent:
-            raise DeliveryFailed(_reason(heard, url))
+            is_refused = _REFUSED.search(heard) is not None
+            raise (MessageRefused if is_refused else DeliveryFailed)(_reason(heard, url))
 
     return send
 
@@ -188,6 +204,8 @@ def _webhook(url: str, hosts: Sequence[str], post: Post) -> Callable[[Outgoing],
             }
         ).encode()
         status = posted(url, body, hosts, post)
+        if status in _NOT_THIS_ONE:
+            raise MessageRefused(f"the webhook answered {status}")
         if not 200 <= status < 300:
             raise DeliveryFailed(f"the webhook answered {status}")
 
@@ -207,3 +225,7 @@ def posted(url: str, body: bytes, hosts: Sequence[str], post: Post) -> int:
     except OSError as error:
         said = error.strerror or type(error).__name__
         raise DeliveryFailed(f"no answer: {scrubbed(said, [url])}"[:_LONGEST_REASON]) from error
+    except ValueError as error:
+        # its text may hold the address
+        said = type(error).__name__
+        raise DeliveryFailed(f"the address cannot be used as it is written: {said}") from error

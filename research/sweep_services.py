@@ -34,14 +34,11 @@ def sweep_start(*, given: Mapping[str, Any], folders: Sequence[Path], actor: str
     Raises:
         ReplayInvalid: the replays it asks for are wrong, a line an error.
         SweepInvalid: strategy, ranges, trials, folds or purge are wrong.
-        SweepRefused: this person has one waiting already (SEC-42).
+        SweepRefused: this person has one that has not ended (SEC-42).
     """
     request = _checked(given, folders)
     with transaction.atomic():
-        if Sweep.objects.filter(actor=actor[:120], status=SweepStatus.QUEUED).exists():
-            raise SweepRefused(
-                f"sweeps of {actor} that wait were 1, allowed: 1", reason_code="sweep_queue_full"
-            )
+        _require_place(actor[:120])
         sweep = Sweep.objects.create(
             code=uuid.uuid4(),
             request=request,
@@ -51,6 +48,15 @@ def sweep_start(*, given: Mapping[str, Any], folders: Sequence[Path], actor: str
         )
         _audit("sweep.start", sweep, actor, after={"request": request})
     return sweep
+
+
+def _require_place(actor: str) -> None:
+    """Refuse a second sweep of one person; a paused one counts, or pausing made room for more."""
+    if Sweep.objects.filter(actor=actor, status__in=_OPEN).exists():
+        raise SweepRefused(
+            f"sweeps of {actor} that have not ended were 1, allowed: 1",
+            reason_code="sweep_queue_full",
+        )
 
 
 def _checked(given: Mapping[str, Any], folders: Sequence[Path]) -> dict[str, Any]:
@@ -84,7 +90,8 @@ def sweep_change(*, sweep: Sweep, to: SweepStatus, actor: str, reason: str) -> N
     """Pause, resume or abort; units that are stored stay, the one in work is thrown away.
 
     Raises:
-        SweepRefused: no reason, or its state does not allow that.
+        SweepRefused: no reason, its state does not allow that, or a failed one would be the second
+            of its person that has not ended.
     """
     allowed = {
         SweepStatus.PAUSED: (SweepStatus.QUEUED, SweepStatus.RUNNING),
@@ -97,6 +104,8 @@ def sweep_change(*, sweep: Sweep, to: SweepStatus, actor: str, reason: str) -> N
     fresh = {"attempts": F("attempts") + MAX_ATTEMPTS} if to == SweepStatus.QUEUED else {}
     ended = {"finished_at": timezone.now()} if to == SweepStatus.ABORTED else {}
     with transaction.atomic():
+        if to == SweepStatus.QUEUED and sweep.status == SweepStatus.FAILED:
+            _require_place(sweep.actor)
         changed = Sweep.objects.filter(pk=sweep.pk, status__in=allowed).update(
             status=to, error=one_line(reason), **_FREE, **fresh, **ended
         )

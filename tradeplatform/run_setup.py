@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from accounts.services import audit_record
 from engine.types.bars import Instrument as InstrumentValue
+from engine.types.orders import OrderType
 from market.errors import SourceUnavailable
 from market.models import Instrument
 from market.preflight import rights_of
@@ -80,10 +81,12 @@ def run_ensure(
     Practice trades what the practice exchange lists, so that files decide the symbols.
 
     Raises:
-        RunRefused: live trading without the armed setting or keys.
+        RunRefused: live trading without the armed setting or keys, or with an order that the
+            venue would not let us follow.
         SourceUnavailable, DataError: the venue did not answer, or lists no such symbol.
     """
     _check_mode(config)
+    _check_protection(config)
     if shared is None:
         layer().adopt_file(msgspec.to_builtins(config.optimization))
     strategies_ensure(strategy_definitions(shared or config))
@@ -127,6 +130,16 @@ def _practice_timeframe_ms() -> int | None:
             return int(orjson.loads(answer.read())["timeframe_ms"])
     except OSError as error:
         raise SourceUnavailable(f"the practice exchange did not answer: {error}") from error
+
+
+def _check_protection(config: Configuration) -> None:
+    """Paper and practice follow every order; a venue only where its row of the table says so."""
+    trading, venue = config.trading, venue_of(config.exchange.id)
+    is_live, kind = trading.mode == Mode.LIVE.value, OrderType(trading.protection)
+    if is_live and kind is OrderType.STOP_LIMIT and not venue.follows_stop_limits:
+        raise RunRefused(
+            f"trading.protection was stop_limit, allowed on {venue.id}: stop or take_profit"
+        )
 
 
 def _check_mode(config: Configuration) -> None:

@@ -22,11 +22,19 @@ SECRET_NAME = re.compile(
     r"|EXCHANGE_KEY|^NOTIFY_",
     re.IGNORECASE,
 )
+_UUID = r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}"
 _SHORTEST, _LARGEST_FILE = 6, 10_000
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?i)otpauth://\S+"), REMOVED),
     # name and password of an address, whatever its scheme
     (re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^/\s@\"']+@"), rf"\1{REMOVED}@"),
+    # what follows the host of an address may be all there is of a token
+    (re.compile(r"(?i)\b((?:https?|wss?)://[^/\s\"'<>?#]+)[/?#][^\s\"'<>]+"), rf"\1/{REMOVED}"),
+    (re.compile(r"(?i)\b(hc-ping\.com|(?:\w+\.)?healthchecks\.io)/[^\s\"'<>]+"), rf"\1/{REMOVED}"),
+    (
+        re.compile(rf"(?i)(key\w*(?:\W{{0,4}}|\s(?:was|is)\s\W?)){_UUID}"),
+        rf"\1{REMOVED}",
+    ),
     # addresses of chat services are tokens from their first letter on
     (re.compile(r"(?i)\b(tgram|discord|slack|mailtos?|pover|jsons?)://\S+"), rf"\1://{REMOVED}"),
     (re.compile(r"(?i)(/bot)\d+:[\w-]+"), rf"\1{REMOVED}"),
@@ -38,7 +46,6 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\b[A-Z2-7]{16,}={0,6}(?![A-Za-z0-9])"), REMOVED),
 )
 _RUN = re.compile(r"[A-Za-z0-9_+=-]{20,}")
-_UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 # Names have words in them; what changes between letters and digits so often is no name.
 _MOST_CHANGES = 5
 
@@ -119,7 +126,7 @@ def _spellings(value: str) -> set[str]:
 
 def _judged(match: re.Match[str]) -> str:
     run = match[0]
-    is_name = _UUID.fullmatch(run) is not None or _changes(run) < _MOST_CHANGES
+    is_name = re.fullmatch(_UUID, run) is not None or _changes(run) < _MOST_CHANGES
     return run if is_name else REMOVED
 
 

@@ -55,7 +55,8 @@ class StoredInstructions:
             if row not in fresh:
                 text = f"nobody could carry it out before {row.expires_at:%Y-%m-%d %H:%M:%S} UTC"
                 self._end(row.pk, RequestStatus.EXPIRED, text)
-        return [_VALUES[RequestKind(row.kind)](row) for row in fresh]
+        later = _later(fresh)
+        return [_VALUES[RequestKind(row.kind)](row) for row in fresh if row not in later]
 
     def settle(self, settled: Settled) -> None:
         row = self._open().get(pk=int(settled.request_id))
@@ -122,6 +123,19 @@ class StoredInstructions:
         )
 
 
+def _later(rows: Sequence[models.OperatorRequest]) -> list[models.OperatorRequest]:
+    """Return withdrawals that wait for the next event: what is the owner's of a coin is read from
+    rows, which the one before changes."""
+    taken: set[str] = set()
+    later = []
+    for row in rows:
+        if row.kind == RequestKind.ADJUST and row.payload["amount"].startswith("-"):
+            if row.payload["asset"] in taken:
+                later.append(row)
+            taken.add(row.payload["asset"])
+    return later
+
+
 def _close(row: models.OperatorRequest) -> Instruction:
     return ClosePosition(
         request_id=str(row.pk),
@@ -153,7 +167,9 @@ def _flatten(row: models.OperatorRequest) -> Instruction:
 
 
 def _adjust(row: models.OperatorRequest) -> Instruction:
-    return Adjust(str(row.pk), row.payload["asset"], Decimal(row.payload["amount"]), row.actor)
+    asset = row.payload["asset"]
+    own = ZERO if asset == row.run.quote else own_coins(row.run, asset)
+    return Adjust(str(row.pk), asset, Decimal(row.payload["amount"]), row.actor, own_base=own)
 
 
 def _book_external(row: models.OperatorRequest) -> Instruction:
@@ -175,12 +191,19 @@ def _book_external(row: models.OperatorRequest) -> Instruction:
     )
 
 
+def declared_amounts(run: models.TradingRun) -> list[tuple[str, Decimal]]:
+    """Return each deposit and withdrawal that was carried out, as asset and whole amount: coins of
+    before the run are in it, though they never were in the books."""
+    done = run.operator_requests.filter(kind=RequestKind.ADJUST, status=RequestStatus.DONE)
+    payloads = done.values_list("payload", flat=True)
+    return [(payload["asset"], Decimal(payload["amount"])) for payload in payloads]
+
+
 def own_coins(run: models.TradingRun, base: str) -> Decimal:
     """Return how much of an asset on the account is the owner's, by rows: what was there before
     the run, and what came and went since without being a strategy's."""
     own = Decimal(str(run.opening_balances.get(base, "0")))
-    changes = run.adjustments.filter(asset=base).exclude(request__kind=RequestKind.BOOK_EXTERNAL)
-    own += sum(changes.values_list("amount", flat=True), ZERO)
+    own += sum((amount for asset, amount in declared_amounts(run) if asset == base), ZERO)
     taken = run.external_fills.filter(
         booked_by__isnull=False, closed_lots=False, symbol__startswith=f"{base}/"
     )

@@ -31,7 +31,7 @@ from trades.core.order_state import OrderEvent as E
 from trades.core.order_state import is_late_fill, next_status
 from trades.errors import IllegalTransition
 from trades.lease import Fence
-from trades.send_rules import NOT_REDUCING, own_refusal, reducible, refusal_of
+from trades.send_rules import NOT_REDUCING, guards_in_a_halt, own_refusal, reducible, refusal_of
 
 ZERO = Decimal(0)
 PRICE_STEP = Decimal("1e-12")
@@ -219,11 +219,10 @@ def expire(client_order_id: str, fence: Fence, *, code: str, text: str) -> model
 
 
 def request_cancel(client_order_id: str, fence: Fence, reason: str = "") -> models.Order | None:
-    """Note that we are about to cancel and why; the outcome is the venue's word, fills first
-    (F-004).
+    """Note that we are about to cancel and why; the venue's word ends it, fills first (F-004).
 
-    None where there is nothing to ask the venue: an intent that was never sent ends here, an
-    order that is on its way has no answer yet, and one that has ended needs no end.
+    None where the venue is not asked: an intent that was never sent ends here, an order on its
+    way has no answer yet, one that has ended needs no end, and a stop guards on in a halt.
     """
     now = timezone.now()
     with transaction.atomic():
@@ -233,10 +232,11 @@ def request_cancel(client_order_id: str, fence: Fence, reason: str = "") -> mode
             refusal = own_refusal("NOT_WANTED", reason or "not wanted before it was sent")
             _move(order, E.DENY, now, {"code": refusal.code}, _refused_as(refusal))
             return None
-        if next_status(OrderStatus(order.status), E.REQUEST_CANCEL) is None:
+        event = E.REQUEST_CANCEL
+        if next_status(OrderStatus(order.status), event) is None or guards_in_a_halt(order):
             return None
         fields = {"refusal_text": reason} if reason else NO_FIELDS
-        _move(order, E.REQUEST_CANCEL, now, {"reason": reason}, fields)
+        _move(order, event, now, {"reason": reason}, fields)
     return order
 
 

@@ -29,6 +29,7 @@ from trades.core.operating_limits import DEFAULTS, OperatingLimits
 from trades.differences import judged_difference
 from trades.errors import VenueRefused
 from trades.failpoints import failpoint
+from trades.instructions import declared_amounts
 from trades.lease import Fence
 from trades.transfers import TransferWatch
 from trades.venue_rules import check_rules
@@ -154,13 +155,14 @@ class RunReconciler:
             failpoint("recon.each_step")
         for symbol in self._run.symbols:
             self._look_for_foreign(symbol, report)
-        self._transfers.look_if_due()
         self._compare_balances(report)
         failpoint("recon.end")
         if report.is_complete and not self.is_reconciled():
             self._stamp(timezone.now())
         elif report.other_deployment and self._run.reconciled_at is not None:
             self._stamp(None)
+        # last: what came or went may wait, and entries do not wait for it
+        self._transfers.look_if_due()
         return report
 
     def is_reconciled(self) -> bool:
@@ -278,7 +280,7 @@ class RunReconciler:
                 continue
             seen[asset] = difference
             if self._suspects.get(asset) != difference:
-                self._transfers.soon()
+                self._transfers.soon(came=difference > 0)
             else:
                 report.differences[asset] = difference
                 alert = judged_difference(self._run, instrument, difference, self._limits)
@@ -301,8 +303,7 @@ class RunReconciler:
             expected[base] += fill.quantity_base if fill.side == "BUY" else -fill.quantity_base
             if fill.fee_asset == base:
                 expected[base] -= fill.fee
-        declared = self._run.adjustments.filter(request__kind=models.RequestKind.ADJUST)
-        for asset, amount in declared.values_list("asset", "amount"):
+        for asset, amount in declared_amounts(self._run):
             expected[asset] += amount
         return expected
 

@@ -22,6 +22,7 @@ from engine.requests import exits_refusal, widens
 from engine.types.bars import Instrument
 from engine.types.opinions import Side
 from market.models import Instrument as InstrumentRow
+from trades.core.transfer_match import VENUE_ACTOR, WINDOW, declares
 from trades.errors import RequestRefused, WideningRefused
 from trades.models import (
     ControlState,
@@ -149,13 +150,16 @@ def request_adjust(
     """Declare a deposit (> 0) or withdrawal (< 0), so that it is no gain and no loss.
 
     Raises:
-        RequestRefused: an asset the run does not trade, or an amount that is none.
+        RequestRefused: an asset the run does not trade, an amount that is none, or what the
+            venue's list had booked already.
     """
     known = {run.quote, *(symbol.partition("/")[0] for symbol in run.symbols)}
     if asset not in known:
         raise RequestRefused(f"asset was {asset!r}, allowed: {', '.join(sorted(known))}")
     if not amount.is_finite() or amount == 0:
         raise RequestRefused(f"amount was {amount}, allowed: above 0 in, below 0 out")
+    if actor != VENUE_ACTOR:
+        _refuse_booked(run, asset, amount, actor, key)
     return ask(
         run=run,
         kind=RequestKind.ADJUST,
@@ -332,6 +336,25 @@ def _asked_before(
     if not same or row.payload != dict(payload):
         raise RequestRefused(f"key {key} was used for request {row.pk}, which asked for another")
     return row
+
+
+def _refuse_booked(run: TradingRun, asset: str, amount: Decimal, actor: str, key: str) -> None:
+    if key and OperatorRequest.objects.filter(actor=actor, idempotency_key=key).exists():
+        return  # asked before: the first answer stands
+    now = timezone.now()
+    booked = run.venue_transfers.filter(
+        asset=asset,
+        request__actor=VENUE_ACTOR,
+        request__status__in=(RequestStatus.WAITING, RequestStatus.WORKING, RequestStatus.DONE),
+        transferred_at__range=(now - WINDOW, now + WINDOW),
+    )
+    for row in booked:
+        if declares(amount, row.amount, row.fee):
+            raise RequestRefused(
+                f"amount was {plain(amount)} {asset}, which the venue's list told of as "
+                f"{row.venue_id} and request {row.request_id} booked; another one of that size: "
+                "declare it in two parts"
+            )
 
 
 def _refuse_halted(run: TradingRun, strategy: str, symbol: str) -> None:

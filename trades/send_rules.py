@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from engine.ports import StrategyStatus, TradingState
-from engine.types.orders import OrderStatus, Purpose, Rejection
+from engine.types.orders import Cause, OrderStatus, OrderType, Purpose, Rejection
 from strategies.models import Strategy
 from trades import halt_file, models
 from trades.scopes import scopes_over
@@ -69,6 +69,20 @@ def reducible(order: models.Order) -> tuple[Decimal, Decimal]:
     ).exclude(pk=order.pk)
     promised = sum((max(o.quantity_base - o.filled_base, ZERO) for o in others), ZERO)
     return held, promised
+
+
+def guards_in_a_halt(order: models.Order) -> bool:
+    """True for a stop or target that must stay while trading is halted, because what it makes room
+    for would be denied: it takes no more than is held and not leaving. Call in the transaction that
+    cancels."""
+    if order.cause != Cause.PROTECTION or not OrderType(order.order_type).has_trigger:
+        return False
+    rows = models.ControlState.objects.filter(scope__in=scopes_of(order))
+    if not halt_file.reason() and not rows.filter(state=TradingState.HALTED).exists():
+        return False
+    held, promised = reducible(order)
+    left: Decimal = order.quantity_base - order.filled_base
+    return left <= held - promised
 
 
 def own_refusal(code: str, text: str) -> Rejection:

@@ -3,6 +3,8 @@
 What came or went without a trade is neither gain nor loss. The venue is asked for its own lists;
 each entry becomes one request for an adjustment, under the venue's id, which the trading worker
 carries out like a person's. What no list explains stays a difference that people are told of.
+
+Nothing here may hold trading up: a list that cannot be read is told of and asked for later.
 """
 
 from __future__ import annotations
@@ -11,15 +13,17 @@ import logging
 import time
 from collections.abc import Callable, Collection
 from datetime import timedelta
+from decimal import Decimal
 
 from django.db import transaction
 from django.utils import timezone
 
-from engine.digest import plain
+from market.errors import SourceUnavailable
 from trades import models
 from trades.alerts import Alarm, Alert
 from trades.brokers.ccxt_values import VenueTransfer
 from trades.brokers.venue_client import VenueClient
+from trades.core.transfer_match import VENUE_ACTOR, WINDOW, declares
 from trades.errors import RequestRefused, VenueRefused
 from trades.instructions import OPEN
 from trades.lease import Fence
@@ -27,10 +31,24 @@ from trades.records import milliseconds, moment
 from trades.requests import request_adjust
 
 logger = logging.getLogger(__name__)
-ACTOR = "venue"
 EVERY_S = 300.0
+# A list that was not answered is left alone for so long.
+RETRY_S = 60.0
+# People are told of a list that the request budget had no room for during so long.
+OVERDUE_S = 3_600.0
+_MS = timedelta(milliseconds=1)
 # Venues answer for a month at most, and what has been seen once is not booked again.
-LOOK_BACK_MS = int(timedelta(days=29) / timedelta(milliseconds=1))
+LOOK_BACK_MS = timedelta(days=29) // _MS
+# So long may a deposit be on its way: begun before the balances were read, credited after.
+LEAD_MS = WINDOW // _MS
+_FUNDING = (
+    "not booked: this venue moves it through its funding wallet, which is not traded; declare it "
+    "when it reaches or leaves the trading account"
+)
+_BEGAN_BEFORE = (
+    "not booked: it began before the balances were read and the venue does not tell when it was "
+    "credited; declare it if it came after"
+)
 
 
 class TransferWatch:
@@ -50,45 +68,79 @@ class TransferWatch:
         self._fence = fence
         self._alarm = alarm
         self._monotonic = monotonic
-        self._due_at_s = monotonic()
+        # by list: True for deposits, False for withdrawals
+        self._due_at_s = dict.fromkeys((True, False), monotonic())
+        self._rests_until_s = dict.fromkeys((True, False), float("-inf"))
+        self._first = True
         began = run.balances_at
         self._since_ms = None if began is None else milliseconds(began)
+        self._lead_ms = 0 if began is None else LEAD_MS
 
-    def soon(self) -> None:
-        """Look at the next chance: a balance differs, and a transfer may be why."""
-        self._due_at_s = self._monotonic()
+    def soon(self, *, came: bool) -> None:
+        """Look at the next chance, first for what came or for what went: a balance differs, and a
+        transfer may be why. A list that gave no answer keeps its rest."""
+        wanted_s = max(self._monotonic(), self._rests_until_s[came])
+        self._due_at_s[came] = min(self._due_at_s[came], wanted_s)
+        self._first = came
 
     def look_if_due(self) -> None:
-        """Book what the venue lists and was not seen before.
+        """Read one list at most, where it is due and the request budget has room for it now, and
+        book what was not seen before.
+
+        No answer is told of and leaves the list alone for ``RETRY_S``, a refusal for ``EVERY_S``.
 
         Raises:
-            SourceUnavailable: the venue did not answer; the next call tries again.
             LeaseLost: another worker runs this run now.
         """
-        if self._monotonic() < self._due_at_s:
+        now_s = self._monotonic()
+        due = [is_deposit for is_deposit, at_s in self._due_at_s.items() if at_s <= now_s]
+        if not due:
             return
-        now_ms = self._client.venue_ms()
-        if self._since_ms is None:
-            # opened before it was noted when its balances were read: only what comes from now on
-            self._since_ms = now_ms
+        is_deposit = self._first if self._first in due else due[0]
+        if not self._client.has_room_for_transfers(is_deposit=is_deposit):
+            if now_s - self._due_at_s[is_deposit] > OVERDUE_S:
+                self._tell_unread(is_deposit, "the request budget had no room for an hour")
+            return
+        again_s = EVERY_S
         try:
-            found = self._client.transfers_since(max(self._since_ms, now_ms - LOOK_BACK_MS))
+            self._look(is_deposit)
         except VenueRefused as refused:
-            text = f"deposits and withdrawals cannot be read: {refused}"
-            self._alarm(Alert("TRANSFERS_UNREADABLE", str(self._run.pk), text))
-            found = []
-        for transfer in found:
-            # one of the very moment of the first reading is in that reading
-            if transfer.ts_ms > self._since_ms and transfer.amount:
-                self._note(transfer)
-        self._due_at_s = self._monotonic() + EVERY_S
+            self._tell_unread(is_deposit, str(refused))
+        except SourceUnavailable as silent:
+            again_s = RETRY_S
+            self._rests_until_s[is_deposit] = self._monotonic() + RETRY_S
+            self._tell_unread(is_deposit, str(silent))
+        self._due_at_s[is_deposit] = self._monotonic() + again_s
+        self._first = not is_deposit
 
     def unsettled_assets(self) -> Collection[str]:
         """Return assets whose transfer was seen and is not in the books yet."""
         rows = self._run.venue_transfers.filter(request__status__in=OPEN)
         return set(rows.values_list("asset", flat=True))
 
-    def _note(self, transfer: VenueTransfer) -> None:
+    def _look(self, is_deposit: bool) -> None:
+        now_ms = self._client.venue_ms()
+        if self._since_ms is None:
+            # opened before it was noted when its balances were read: only what comes from now on
+            self._since_ms = now_ms
+        lead_ms = self._lead_ms if is_deposit else 0
+        from_ms = max(self._since_ms - lead_ms, now_ms - LOOK_BACK_MS)
+        for transfer in self._client.transfers_since(from_ms, is_deposit=is_deposit):
+            # one of the very moment of the first reading is in that reading
+            if not transfer.amount:
+                continue
+            if (transfer.credited_ms or transfer.ts_ms) > self._since_ms:
+                self._note(transfer, "" if self._client.credits_trading_wallet else _FUNDING)
+            elif is_deposit and transfer.credited_ms is None and lead_ms:
+                self._note(transfer, _BEGAN_BEFORE)
+
+    def _tell_unread(self, is_deposit: bool, why: str) -> None:
+        which = "deposits" if is_deposit else "withdrawals"
+        text = f"{which} cannot be read: {why}"
+        self._alarm(Alert("TRANSFERS_UNREADABLE", f"{self._run.pk} {which}", text))
+
+    def _note(self, transfer: VenueTransfer, why_not: str) -> None:
+        """Write down a transfer once; ``why_not`` says why it is not booked, empty where it is."""
         with transaction.atomic():
             self._fence.assert_held()
             row, is_new = models.VenueTransfer.objects.get_or_create(
@@ -105,27 +157,31 @@ class TransferWatch:
             )
             if not is_new:
                 return
-            row.request = self._declared(transfer)
-            if row.request is None:
-                self._ask(row)
+            row.request = self._declared(row)
+            if row.request is not None:
+                row.outcome = _said(row, row.request)
+            elif why_not:
+                row.outcome = why_not
             else:
-                row.outcome = f"declared before by {row.request.actor}"
+                self._ask(row)
             row.save()
         text = f"{_words(row)}; {row.outcome or f'request {row.request_id} books it'}"
         logger.info("transfer run=%s %s", self._run.pk, text)
         self._alarm(Alert("TRANSFER", f"{self._run.pk} {row.pk}", text))
 
-    def _declared(self, transfer: VenueTransfer) -> models.OperatorRequest | None:
-        """Return a person's declaration of the same amount that explains no other transfer yet."""
-        rows = models.OperatorRequest.objects.filter(
+    def _declared(self, row: models.VenueTransfer) -> models.OperatorRequest | None:
+        """Return the nearest of people's declarations that may mean this transfer: of about its
+        amount and time, and explaining no other one yet."""
+        asked = models.OperatorRequest.objects.filter(
             run=self._run,
             kind=models.RequestKind.ADJUST,
             status__in=(*OPEN, models.RequestStatus.DONE),
-            payload__asset=transfer.asset,
-            payload__amount=plain(transfer.amount),
+            payload__asset=row.asset,
+            created_at__range=(row.transferred_at - WINDOW, row.transferred_at + WINDOW),
             venue_transfers__isnull=True,
-        )
-        return rows.exclude(actor=ACTOR).order_by("pk").first()
+        ).exclude(actor=VENUE_ACTOR)
+        same = [r for r in asked.order_by("pk") if declares(_amount(r), row.amount, row.fee)]
+        return min(same, key=lambda r: abs(_amount(r) - row.amount), default=None)
 
     def _ask(self, row: models.VenueTransfer) -> None:
         try:
@@ -133,12 +189,26 @@ class TransferWatch:
                 run=self._run,
                 asset=row.asset,
                 amount=row.amount,
-                actor=ACTOR,
+                actor=VENUE_ACTOR,
                 reason=_words(row),
                 key=f"transfer:{row.pk}",
             )
         except RequestRefused as refused:
             row.outcome = f"not booked: {refused}"
+
+
+def _amount(row: models.OperatorRequest) -> Decimal:
+    return Decimal(row.payload["amount"])
+
+
+def _said(row: models.VenueTransfer, request: models.OperatorRequest) -> str:
+    left = row.amount - _amount(request)
+    if not left:
+        return f"declared before by {request.actor}"
+    return (
+        f"declared by {request.actor} as {request.payload['amount']} in request {request.pk}; "
+        f"the books need {left.normalize():+f} {row.asset} more, declare that too"
+    )
 
 
 def _words(row: models.VenueTransfer) -> str:

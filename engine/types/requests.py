@@ -69,12 +69,16 @@ class Flatten:
 
 @dataclass(frozen=True, slots=True)
 class Adjust:
-    """Money or coins that came (> 0) or went (< 0) without a trade: no gain and no loss."""
+    """Money or coins that came (> 0) or went (< 0) without a trade: no gain and no loss.
+
+    ``own_base`` of a coin on the account were the owner's, those of before the run included.
+    """
 
     request_id: str
     asset: str
     amount: Decimal
     actor: str
+    own_base: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,9 @@ GIVE_UP_AFTER = timedelta(hours=24)
 MOST_SINGLE = 5
 LONGEST_TEXT = 1_800
 _LONGEST_LINE = 300
+_MARKUP, _LONGEST_ENTITY = frozenset("<>&\"'\n\t\r"), 6
+# A service may say "not this one" of a chat that is only not set up yet: so it is asked again.
+MOST_REFUSALS = 3
 
 
 def wait_after(fails_in_a_row: int) -> timedelta:
@@ -25,6 +28,33 @@ def wait_after(fails_in_a_row: int) -> timedelta:
 
 def is_given_up(created_at: datetime, now: datetime) -> bool:
     return now - created_at >= GIVE_UP_AFTER
+
+
+def cut(text: str, longest: int) -> str:
+    """Return at most ``longest`` characters, an ellipsis last where some were left out."""
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def sent_length(text: str) -> int:
+    """Return at most how long a text is once it is sent: a sign of markup leaves as an entity, and
+    some services count what is beyond two bytes as two."""
+    return sum(_sent_length(sign) for sign in text)
+
+
+def cut_as_sent(text: str, longest: int) -> str:
+    """Return so much of a text that it is no longer than that once it is sent."""
+    if sent_length(text) <= longest:
+        return text
+    room = longest - 1
+    for place, sign in enumerate(text):
+        room -= _sent_length(sign)
+        if room < 0:
+            return f"{text[:place]}…"
+    return text
+
+
+def _sent_length(sign: str) -> int:
+    return _LONGEST_ENTITY if sign in _MARKUP else 1 + (ord(sign) > 0xFFFF)
 
 
 def digest_text(lines: Sequence[tuple[datetime, str]], *, longest: int = LONGEST_TEXT) -> str:
@@ -47,4 +77,4 @@ def digest_text(lines: Sequence[tuple[datetime, str]], *, longest: int = LONGEST
 
 def _one_line(text: str) -> str:
     flat = " · ".join(part.strip() for part in text.splitlines() if part.strip())
-    return flat if len(flat) <= _LONGEST_LINE else f"{flat[: _LONGEST_LINE - 1]}…"
+    return cut(flat, _LONGEST_LINE)

@@ -86,7 +86,8 @@ def _suppressed(
         return "it is about this channel"
     if event.at is not None and now - event.at > STALE_AFTER:
         return f"it happened {(now - event.at) / HOUR:.0f} hours before it was read"
-    if recent.same_told_at is not None:
+    # one that opens again so soon was told as over meanwhile: silence would be a lie
+    if recent.same_told_at is not None and event.severity is not Severity.CRITICAL:
         ago = now - recent.same_told_at
         if ago < timedelta(minutes=rules.dedupe_minutes):
             return f"the same was told {ago.total_seconds() / 60:.0f} min before"

@@ -92,6 +92,25 @@ def test_what_is_not_there_cannot_be_withdrawn(asset: str, amount: str, text: st
     assert text in room.verdict()[1]
 
 
+def test_coins_of_before_the_run_leave_without_touching_a_book() -> None:
+    """D-59, F-013: they never counted; what counts goes first, a strategy's coins never."""
+    room = desk()
+    room.hold("1", "100")
+    room.ledger.mark(BTC, 100.0)
+    before = room.ledger.equity_quote
+    outcome = room.tick(Adjust("1", "BTC", D("-0.4"), "anna", own_base=D("0.5")))
+    assert room.verdict()[0] is Verdict.DONE
+    assert (outcome.adjustments, room.ledger.equity_quote) == ([], before)
+    room.tick(Adjust("2", "BTC", D("0.2"), "anna", own_base=D("0.1")))
+    outcome = room.tick(Adjust("3", "BTC", D("-0.3"), "anna", own_base=D("0.3")))
+    assert [made.amount for made in outcome.adjustments] == [D("-0.2")]
+    assert "-0.1 were there before the run" in room.verdict()[1]
+    assert room.ledger.equity_quote == before
+    room.tick(Adjust("4", "BTC", D("-0.1"), "anna"))
+    assert room.verdict()[0] is Verdict.REFUSED
+    assert identity_holds(room)
+
+
 def test_a_sale_by_hand_closes_the_oldest_lots_at_its_price() -> None:
     """F-013: booked as EXTERNAL, never sent, the fee divided by quantity; nothing is oversized."""
     room = desk()

@@ -348,6 +348,16 @@ def test_a_way_out_that_the_venue_refused_is_asked_for_again_at_the_next_bar() -
     assert room.plan(240_000).new == ()
 
 
+def test_a_stop_limit_jumped_over_in_a_halt_is_told_because_it_guards_nothing() -> None:
+    """I-20, F-057: the dead order stays, nothing is sent, and a person hears of it in a minute."""
+    room = guarded(OrderType.STOP_LIMIT, limit_offset_bps=D("50"))
+    stop = room.settled()
+    room.jumped, room.halted = [stop.client_order_id], True
+    assert room.plan(120_000, EventKind.CLOCK) == StopPlan()
+    assert room.plan(121_000 + PATIENCE_MS, EventKind.CLOCK) == StopPlan()
+    assert "jumped over" in (room.told.found or {})[HELD.strategy, BTC]
+
+
 @pytest.mark.parametrize(
     "wrong", [{"order_type": OrderType.LIMIT}, {"limit_offset_bps": D("-1")}], ids=str
 )

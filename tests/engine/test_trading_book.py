@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal as D
 from typing import Any
@@ -21,7 +22,7 @@ from engine.protection import Guard, Protection
 from engine.side_books import COUNTERFACTUAL, SideBooks, SideMarket, SidePlan
 from engine.side_gates import CounterfactualGate
 from engine.types.bars import EventKind, MarketEvent
-from engine.types.orders import Cause, OrderIntent, Purpose
+from engine.types.orders import Cause, OrderIntent, OrderType, Purpose
 from engine.types.requests import Adjustment
 from tests.bar_factory import random_walk
 from tests.engine.books import BTC, instrument
@@ -115,6 +116,39 @@ def test_halted_keeps_the_stop_and_it_still_closes_the_position() -> None:
         walk(of, range(row, row + 1))
     assert [t.exit_reason for t in of.journal.trades] == ["STOP"]
     assert resting(of) == []
+
+
+class OnDisk(PaperBroker):
+    """Knows what is written and not sent yet, as a broker with rows does."""
+
+    written: list[OrderIntent]
+
+    def waiting(self) -> Sequence[OrderIntent]:
+        return self.written
+
+
+def test_a_breaker_that_halts_after_an_exit_was_decided_leaves_the_stop() -> None:
+    """CTL-13, I-20: the exit will be denied, so the stop does not give way to it."""
+    broker = OnDisk({BTC: instrument()})
+    broker.written = []
+    of = room(phases=phases(max_holding_bars=500), broker=broker)
+    walk(of, range(ROWS.start, ROWS.start + 1))
+    (stop,) = resting(of)
+    way_out = replace(
+        stop,
+        client_order_id="exit",
+        cause=Cause.DECISION,
+        order_type=OrderType.MARKET,
+        stop_price=None,
+    )
+    broker.written = [way_out]
+    event = event_at(BARS, ROWS.start)
+    for state, cancelled in ((TradingState.ACTIVE, [stop]), (TradingState.HALTED, [])):
+        of.gate.state = state
+        outcome = EventOutcome(event)
+        outcome.intents.append(way_out)
+        of.session._book.protect((), event, outcome)
+        assert [order for order, _ in outcome.cancels] == cancelled
 
 
 def test_the_stop_goes_on_after_a_restart() -> None:

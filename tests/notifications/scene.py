@@ -9,7 +9,7 @@ from typing import Any
 from django.utils import timezone
 
 from notifications.core.config import ChannelSettings, Notifications
-from notifications.errors import DeliveryFailed
+from notifications.errors import DeliveryFailed, MessageRefused
 from notifications.models import ChannelKind
 from notifications.notifier import Notifier
 from notifications.services import FoundChannel, channels_sync
@@ -22,10 +22,18 @@ class Recorder:
 
     sent: list[Outgoing] = field(default_factory=list)
     trouble: Exception | None = None
+    # what is in a text that this service will not take, or that fails without a word
+    refuses: str = ""
+    fails_for: str = ""
 
     def __call__(self, message: Outgoing) -> None:
         if self.trouble is not None:
             raise self.trouble
+        whole = f"{message.subject} {message.text}"
+        if self.refuses and self.refuses in whole:
+            raise MessageRefused("error=400")
+        if self.fails_for and self.fails_for in whole:
+            raise DeliveryFailed("error=500")
         self.sent.append(message)
 
     @property

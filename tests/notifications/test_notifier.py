@@ -377,3 +377,98 @@ def test_messages_that_ended_are_deleted_after_their_days_and_waiting_ones_stay(
     assert messages_prune(before=later, dry_run=True) == 1
     assert messages_prune(before=later) == 1
     assert Message.objects.get().state == MessageState.QUEUED
+
+
+def test_a_message_that_no_service_takes_holds_up_no_other_and_ends():
+    """F-098: the channel works, and only what it will not take waits longer each time."""
+    scene = Scene()
+    scene.phone.refuses = "BTC < 60k"
+    alert(code="BTC < 60k", key="poison", severity="critical")
+    alert(code="BTC < 60k", key="milder")
+    scene.look()
+    control_set(scope="global", state=TradingState.HALTED, actor="ada", reason="stop")
+    for wait in (1, 11, 21, 41):
+        scene.look(seconds=wait)
+    assert scene.phone.subjects[0] == "[CRITICAL] Trading HALTED: global"
+    assert Channel.objects.get(name="phone").retry_at is None
+    rows = {row.severity: row for row in Message.objects.filter(subject__contains="BTC <")}
+    assert (rows["warning"].state, rows["warning"].tries) == (MessageState.FAILED, 3)
+    assert rows["critical"].state == MessageState.QUEUED, "what is critical is tried for a day"
+
+
+def test_one_message_spoils_no_digest():
+    """F-098"""
+    scene = Scene()
+    scene.phone.refuses = "BTC < 60k"
+    alert(code="BTC < 60k", key="poison")
+    for n in range(6):
+        alert(key=f"venue:{n}")
+    scene.look()
+    assert scene.phone.subjects == ["[warning] Alert VENUE_UNAVAILABLE"] * 6
+
+
+def test_after_a_failure_the_next_message_is_tried_and_after_two_the_channel_rests():
+    """F-098: one bad message may fail without the service saying that it is the message."""
+    scene = Scene()
+    scene.phone.fails_for = "UNPROTECTED"
+    alert(code="UNPROTECTED", key="poison", severity="critical")
+    alert()
+    scene.look()
+    assert scene.phone.subjects == ["[warning] Alert VENUE_UNAVAILABLE"]
+    scene.phone.fails()
+    for n in range(4):
+        alert(code="AUTH", key=f"more:{n}")
+    scene.look()
+    assert Message.objects.filter(tries__gt=0, state="queued").count() == 3
+
+
+def test_old_halts_and_open_alerts_are_not_told_again_when_their_messages_are_gone():
+    """F-098"""
+    scene = Scene()
+    control_set(scope="global", state=TradingState.HALTED, actor="ada", reason="stop")
+    alert(severity="critical")
+    scene.look()
+    # a breaker's halt has its venue's time, which says nothing of ours
+    control_set(scope="global", state=TradingState.HALTED, actor="breaker", reason="again")
+    scene.look()
+    told = len(scene.phone.sent)
+    scene.now += timedelta(days=31)
+    assert messages_prune(before=scene.now - timedelta(days=1)) == told == 3
+    scene.restarted()
+    alert(code="AUTH", key="new")
+    scene.look()
+    assert scene.phone.subjects[told:] == ["[warning] Alert AUTH"]
+    assert not Message.objects.filter(kind="control").exists(), "they are not even read"
+
+
+def test_what_is_read_a_day_late_is_history_unless_it_still_stands():
+    """ORC-78, F-098"""
+    scene = Scene()
+    old = alert(severity="critical")
+    control_set(scope="global", state=TradingState.HALTED, actor="ada", reason="stop")
+    scene.look(hours=30)
+    assert scene.phone.subjects == ["[CRITICAL] Alert VENUE_UNAVAILABLE"]
+    assert Message.objects.get(kind="control").why == "it happened 30 hours before it was read"
+    assert old.resolved_at is None
+
+
+def test_an_alert_that_turns_critical_days_after_it_opened_is_told():
+    """ORC-78"""
+    scene = Scene()
+    alert()
+    scene.look()
+    scene.look(days=3)
+    Alert.objects.update(severity="critical")
+    scene.look()
+    assert scene.phone.subjects[-1] == "[CRITICAL] Alert VENUE_UNAVAILABLE"
+
+
+def test_a_critical_alert_that_opens_again_at_once_is_told_again():
+    """ORC-78: its end was told, silence would mean that it is over."""
+    scene = Scene()
+    for _ in range(2):
+        alert(severity="critical")
+        scene.look()
+        alert_resolve(dedupe_key="venue")
+        scene.look()
+    assert scene.phone.subjects.count("[CRITICAL] Alert VENUE_UNAVAILABLE") == 2

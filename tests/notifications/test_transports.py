@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from apprise.plugins.discord import NotifyDiscord
+from apprise.plugins.telegram import NotifyTelegram
 
 from accounts.errors import OutboundRefused
 from notifications.core.config import ChannelSettings, Notifications
-from notifications.errors import ChannelUnusable, DeliveryFailed
+from notifications.errors import ChannelUnusable, DeliveryFailed, MessageRefused
 from notifications.models import ChannelKind
 from notifications.transports import Outgoing, Transport, post_guarded, secret_of, transports
 from tests.notifications.fake_services import fake_service
@@ -62,6 +64,35 @@ def test_a_refusal_is_told_in_the_services_words_without_the_address(monkeypatch
             one(DISCORD).send(MESSAGE)
     said = str(refused.value) + caplog.text + "".join(capfd.readouterr())
     assert "JHMHI8" not in said and "4174216298" not in said
+
+
+def test_telegram_gets_our_words_as_text_and_cut_where_it_is_too_long(monkeypatch):
+    """F-098: a sign of markup in a text, or its length, keeps no message from arriving."""
+    with fake_service() as service:
+        monkeypatch.setattr(NotifyTelegram, "notify_url", f"{service.url}/bot")
+        channel = one("tgram://123456789:abcdefg_hijklmnop/42")
+        for text in ("BTC <60k & falling", "<&" * 2_500, "a price\n" * 700):
+            channel.send(Outgoing("[CRITICAL] BTC <60k>", text, "critical"))
+        short, dense, long = service.said()
+    assert short == "<b>[CRITICAL] BTC \u203960k\u203a</b>\r\nBTC &lt;60k &amp; falling"
+    for said in (dense, long):
+        assert 2_000 < len(said) <= 4_096
+        # nothing but the bold of the title is markup, and no sign of ours is cut in two
+        rest = said.replace("<b>", "").replace("</b>", "")
+        assert not re.search(r"<|&(?!(lt|gt|amp|quot|nbsp|#\d+);)", rest)
+        assert said.endswith("…")
+
+
+def test_a_message_the_service_will_not_take_is_told_from_a_service_that_does_not_work(
+    monkeypatch,
+):
+    """F-098"""
+    for status, kind in ((400, MessageRefused), (500, DeliveryFailed)):
+        with fake_service(status=status) as service:
+            monkeypatch.setattr(NotifyTelegram, "notify_url", f"{service.url}/bot")
+            with pytest.raises(DeliveryFailed) as failed:
+                one("tgram://123456789:abcdefg_hijklmnop/42").send(MESSAGE)
+        assert type(failed.value) is kind
 
 
 @pytest.mark.parametrize(
@@ -136,6 +167,11 @@ def test_a_webhook_to_ourselves_to_a_neighbour_or_to_an_unlisted_host_does_not_l
         (OSError(111, "Connection refused"), "no answer: Connection refused"),
         (TimeoutError(), "no answer: TimeoutError"),
         (OutboundRefused("the host was 'x', allowed: y"), "the host was 'x', allowed: y"),
+        (
+            UnicodeEncodeError("ascii", "/gehéim", 4, 5, "x"),
+            "the address cannot .*: UnicodeEncodeError",
+        ),
+        (400, "the webhook answered 400"),
         (OSError(5, f"at {WEBHOOK}"), r"no answer: at \[removed\]"),
     ],
 )

@@ -65,6 +65,29 @@ def test_exchange_keys_reach_the_trading_process_and_the_release_step_alone() ->
     assert "docs/deploy/*.env" in (ROOT / ".gitignore").read_text().splitlines()
 
 
+def test_the_database_and_the_broker_hold_their_own_password_and_no_key_of_ours() -> None:
+    """SEC-46, SEC-31: the broker has a password, and SECRET_KEY reaches no foreign image."""
+    services = COMPOSE["services"]
+    for name in ("postgres", "redis"):
+        assert services[name]["env_file"] == [f"{name}.env"]
+        others = {other for other in services if f"{name}.env" in services[other]["env_file"]}
+        assert others == {name}
+        assert "ports" not in services[name], "reached from inside alone"
+    started = services["redis"]["command"][-1]
+    # empty would mean no password: then it does not start
+    assert '--requirepass "$${REDIS_PASSWORD:?' in started
+    assert "--requirepass" not in str(services["redis"].get("environment"))
+    for name in (*PROCESSES, "release"):
+        assert "REDIS_URL" not in services[name]["environment"], "it holds the password"
+    head = (DEPLOY / "compose.yaml").read_text().split("\nname:")[0]
+    named = {file for told in services.values() for file in map(env_name, told["env_file"])}
+    assert named == set(re.findall(r"^# (\w+\.env):", head, re.MULTILINE))
+
+
+def env_name(told: Any) -> str:
+    return str(told["path"] if isinstance(told, dict) else told)
+
+
 def test_containers_may_do_nothing_they_need_not() -> None:
     """SEC-47: no root, no capability, a read-only file system, loopback only."""
     for name in (*PROCESSES, "release"):

@@ -25,6 +25,7 @@ from tradeplatform.scrubbing import Scrubber, known_secrets
 
 pytestmark = pytest.mark.django_db
 SEED = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
+UUID = "3f2b8c1a-9d4e-4f6a-8b7c-2d1e0f9a8b7c"
 # what each is, and what of it must stand nowhere
 SECRETS = {
     "exchange key": "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgwCIPy6utIco14y7Ju91duEh8A",
@@ -119,6 +120,22 @@ def test_the_scrubber_finds_by_its_look_what_another_process_knew():
 
 
 @pytest.mark.parametrize(
+    ("said", "left"),
+    [
+        (f"ping https://hc-ping.com/{UUID} failed", "ping https://hc-ping.com/[removed] failed"),
+        (f"no answer of hc-ping.com/{UUID}", "no answer of hc-ping.com/[removed]"),
+        ("at https://hook/services/word/word: 500", "at https://hook/[removed] 500"),
+        ("'https://hook.example.org?token=word'", "'https://hook.example.org/[removed]'"),
+        (f'"API_KEY": "{UUID}"', '"API_KEY": "[removed]"'),
+        (f"the key was {UUID}", "the key was [removed]"),
+    ],
+)
+def test_an_address_loses_all_that_follows_its_host_and_a_key_its_uuid(said, left):
+    """SEC-32: words and UUIDs look like names, and are all there is of some tokens."""
+    assert Scrubber([]).text(said) == left
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "0005_second_step_and_sessions was applied in 12 ms",
@@ -127,6 +144,7 @@ def test_the_scrubber_finds_by_its_look_what_another_process_knew():
         "optimization_update_interval_seconds was 3600, allowed: 1 to 604800",
         "/opt/tradeplatform/var/log/trading.log",
         "postgres://db.example.org/tp",
+        "GET https://api.example.org failed, http://127.0.0.1:8000/ answers",
         "HTTP 401 Unauthorized, content-type application/problem+json",
     ],
 )

@@ -37,6 +37,23 @@ def test_live_needs_the_armed_setting_and_keys_of_its_own(
     assert not TradingRun.objects.exists()
 
 
+@pytest.mark.parametrize("exchange", ["okx", "bybit"])
+def test_a_stop_limit_is_refused_where_it_could_not_be_followed(
+    exchange: str, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F-057: once triggered it rests under another id or in another list, unseen, and holds the
+    coins that every way out needs."""
+    settings.LIVE_ARMED = True
+    monkeypatch.setenv("TRADEPLATFORM_EXCHANGE_KEY", "k")
+    asked = {
+        "exchange": {"id": exchange},
+        "trading": {"mode": "live", "protection": "stop_limit"},
+    }
+    with pytest.raises(RunRefused, match=rf"stop_limit, allowed on {exchange}: stop or"):
+        run_ensure(from_mapping(asked, source="t"), actor="test")
+    assert not TradingRun.objects.exists()
+
+
 def test_books_of_one_mode_are_never_gone_on_with_in_another(
     venue: PracticeProcess,  # noqa: F811
 ) -> None:

@@ -127,8 +127,21 @@ def test_wrong_wishes_are_refused_with_one_line(folder):
         with pytest.raises(SweepInvalid, match=line):
             start(folder, **given)
     start(folder)
-    with pytest.raises(SweepRefused, match="that wait were 1, allowed: 1"):
+    with pytest.raises(SweepRefused, match="that have not ended were 1, allowed: 1"):
         start(folder)
+
+
+def test_pausing_and_failing_make_no_room_for_a_second_sweep(folder):
+    """SEC-42: whatever has not ended counts."""
+    start(folder)
+    sweep_change(sweep=Sweep.objects.get(), to=SweepStatus.PAUSED, actor="olga", reason="later")
+    with pytest.raises(SweepRefused, match="that have not ended were 1, allowed: 1"):
+        start(folder)
+    Sweep.objects.update(status=SweepStatus.FAILED)
+    failed = Sweep.objects.get()
+    start(folder)
+    with pytest.raises(SweepRefused, match="that have not ended were 1, allowed: 1"):
+        sweep_change(sweep=failed, to=SweepStatus.QUEUED, actor="olga", reason="again")
 
 
 def test_too_little_history_fails_the_sweep_with_its_numbers(folder):

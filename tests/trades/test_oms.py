@@ -314,6 +314,19 @@ def test_two_exits_that_fit_into_the_position_both_leave(
     assert isinstance(third, OrderState) and third.status is OrderStatus.INTENT
 
 
+def test_a_stop_is_not_given_up_in_a_halt_that_denies_what_it_would_make_room_for(
+    run: models.TradingRun, fence: Fence
+) -> None:
+    """CTL-13, I-20: halted between plan and cancel; a stop of more than is held still goes."""
+    stop, _ = protected(run, fence), leaving(run)
+    control_set(scope="global", state=TradingState.HALTED, actor="ann", reason="crash")
+    assert oms.request_cancel(stop.client_order_id, fence) is None
+    assert order_of(stop).status == OrderStatus.OPEN
+    models.Lot.objects.update(quantity_base=Decimal("0.001"))
+    assert oms.request_cancel(stop.client_order_id, fence) is not None
+    assert order_of(stop).status == OrderStatus.PENDING_CANCEL
+
+
 def test_an_intent_that_is_cancelled_before_it_was_sent_is_denied(
     run: models.TradingRun, fence: Fence
 ) -> None:

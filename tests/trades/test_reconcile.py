@@ -11,12 +11,15 @@ from django.utils import timezone
 
 from engine.types.opinions import Side
 from engine.types.orders import OrderStatus, OrderType, Purpose, Rejection
+from engine.types.requests import Adjust
 from market.errors import SourceUnavailable
 from tests.practice_process import PracticeProcess
 from tests.trades.brokers.conftest import practice, running, world  # noqa: F401  fixtures
 from tests.trades.order_factory import BTC, World, age, make_intent
 from trades import models
+from trades.instructions import StoredInstructions, own_coins
 from trades.reconcile import Patience, RunReconciler
+from trades.requests import request_adjust
 
 
 def snapshot(run: models.TradingRun) -> list[object]:
@@ -200,6 +203,49 @@ def test_a_deposit_explains_a_difference_and_waits_to_be_booked(
     for _ in range(2):
         assert world.reconciler.reconcile().differences == {}
     practice.admin("POST", "/balance", {"asset": "BTC", "delta": "-0.5"})
+
+
+def test_trading_does_not_wait_for_lists_that_are_down(
+    world: World,  # noqa: F811
+    practice: PracticeProcess,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """D-59, I-19: the pass completes and is stamped, and the next list is asked for later."""
+
+    def down(*_: object, **__: object) -> None:
+        raise SourceUnavailable("the wallet service is down")
+
+    monkeypatch.setattr(world.client, "transfers_since", down)
+    world.reboot(reconciled=False)
+    world.reconciler.run_if_due()
+    assert world.reconciler.is_reconciled()
+    assert world.codes() == ["TRANSFERS_UNREADABLE"]
+
+
+def test_coins_of_before_the_run_that_left_are_missed_by_nobody(
+    world: World,  # noqa: F811
+    practice: PracticeProcess,  # noqa: F811
+) -> None:
+    """D-59, I-5: they were in no book; what is expected of the account falls all the same."""
+    world.run.opening_balances = {"BTC": "2"}
+    world.run.save()
+    asked = request_adjust(
+        run=world.run, asset="BTC", amount=Decimal("-0.4"), actor="venue", reason="withdrawn"
+    )
+    world.reconciler._baseline["BTC"] = Decimal(2)
+    assert own_coins(world.run, "BTC") == 2
+    request_adjust(
+        run=world.run, asset="BTC", amount=Decimal("-1.7"), actor="venue", reason="too much"
+    )
+    (due,) = StoredInstructions(world.run).due(world.now_ms)
+    assert isinstance(due, Adjust)
+    assert due.own_base == 2
+    models.OperatorRequest.objects.filter(pk=asked.pk).update(status="DONE")
+    assert own_coins(world.run, "BTC") == Decimal("1.6")
+    (later,) = StoredInstructions(world.run).due(world.now_ms)
+    assert isinstance(later, Adjust)
+    assert (later.amount, later.own_base) == (Decimal("-1.7"), Decimal("1.6"))
+    assert world.reconciler._expected()["BTC"] == Decimal("1.6")
 
 
 def test_order_that_vanished_from_the_venue_is_ended_and_told(

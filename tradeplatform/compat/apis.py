@@ -19,6 +19,7 @@ from accounts.operations import Operation
 from market.sources.instruments import timeframe_from_ms
 from strategies.selectors import strategy_get, strategy_list
 from tradeplatform.compat import access, documents, logs, results, selectors, state
+from tradeplatform.doctor import scrubber
 from tradeplatform.version import RELEASE
 from trades.models import TradingRun
 from trades.selectors import run_current
@@ -227,7 +228,7 @@ class LogsApi(ReadOnlyOperation):
     def get(self, request: Request) -> Response:
         asked = _asked(self.Input, request.query_params.dict())
         limit = min(asked.get("limit", logs.MOST_LINES), logs.MOST_LINES)
-        rows = logs.log_rows(Path(settings.VAR_DIR) / "log", limit)
+        rows = logs.log_rows(Path(settings.VAR_DIR) / "log", limit, scrubber().text)
         return Response({"log_count": len(rows), "logs": rows})
 
 

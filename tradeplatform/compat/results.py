@@ -10,7 +10,6 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
 from statistics import fmean
 from typing import Any
 
@@ -38,7 +37,7 @@ class Fall:
 
 
 def profit_document(
-    run: TradingRun, closed: Sequence[Closed], entries: Sequence[Entry], volume_quote: Decimal
+    run: TradingRun, closed: Sequence[Closed], entries: Sequence[Entry], volume_quote: float
 ) -> dict[str, Any]:
     """Return ``profit``. ``entries`` are the open trades; their profit counts in ``profit_all``,
     which is None where one of them has no price to be marked at."""

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from django.db.models import OuterRef, QuerySet, Subquery
 
@@ -19,8 +20,14 @@ from market.models import Instrument
 from market.selectors import instrument_list
 from trades.models import Lot, Order, Trade, TradingRun
 from trades.selectors import position_list
+from trades.selectors.performance import TRADES_READ
 
 ZERO = Decimal(0)
+# what results need of a piece: a poll must not build every row of a long run
+_CLOSED_BY = (
+    *("entry_order_id", "symbol", "strategy", "exit_reason", "quantity_base", "entry_price"),
+    *("pnl_quote", "opened_at", "closed_at"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +140,12 @@ def entry_get(run: TradingRun, number: int) -> Entry | None:
 
 
 def closed_list(run: TradingRun) -> list[Closed]:
-    """Return every trade that is over, by the time it ended (two queries)."""
+    """Return the trades that are over, by the time they ended: those of the newest TRADES_READ
+    pieces, as on our own pages (two queries)."""
     still_open = set(_open_ids(run))
-    pieces: dict[str, list[Trade]] = defaultdict(list)
-    for row in Trade.objects.filter(run=run).order_by("closed_at", "id").iterator(5_000):
+    pieces: dict[str, list[Any]] = defaultdict(list)
+    newest = Trade.objects.filter(run=run).order_by("-closed_at", "-id")
+    for row in reversed(newest.values_list(*_CLOSED_BY, named=True)[:TRADES_READ]):
         if row.entry_order_id not in still_open:
             pieces[row.entry_order_id].append(row)
     return sorted((_closed(rows) for rows in pieces.values()), key=lambda one: one.closed_at)
@@ -146,7 +155,7 @@ def instruments_of(run: TradingRun) -> dict[str, Instrument]:
     return {row.symbol: row for row in instrument_list(venue=run.venue)}
 
 
-def _closed(rows: Sequence[Trade]) -> Closed:
+def _closed(rows: Sequence[Any]) -> Closed:
     last = rows[-1]
     return Closed(
         pair=last.symbol,

@@ -6,7 +6,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import FloatField, Sum
+from django.db.models.functions import Cast
 
 from market.selectors import candle_list
 from market.sources.instruments import timeframe_from_ms
@@ -179,12 +180,11 @@ def candles_document(
     } | dict.fromkeys((*(f"{name}_signals" for name in signals), "buy_signals", "sell_signals"))
 
 
-def volume_quote(run: TradingRun) -> Decimal:
-    """Return what every fill of the run moved, in quote."""
-    fills: QuerySet[Fill, tuple[Decimal, Decimal]] = Fill.objects.filter(run=run).values_list(
-        "price", "quantity_base"
-    )
-    return sum((price * quantity for price, quantity in fills.iterator(5_000)), ZERO)
+def volume_quote(run: TradingRun) -> float:
+    """Return what every fill of the run moved, in quote; added up by the database."""
+    value = Cast("price", FloatField()) * Cast("quantity_base", FloatField())
+    moved = Fill.objects.filter(run=run).aggregate(sum=Sum(value, output_field=FloatField()))["sum"]
+    return float(moved or 0.0)
 
 
 def _holdings(run: TradingRun) -> list[dict[str, Any]]:

@@ -88,7 +88,7 @@ class VenueBroker:
         self._foreign: dict[str, str] = {}
         self._was_refused = False
         self._withdrawn = Withdrawn(run, alarm)
-        self._stop_limits = StopLimits(client.quote)
+        self._stop_limits = StopLimits(client.prices)
 
     def submit(self, intent: OrderIntent, event: MarketEvent) -> SubmitResult:
         """Send one intent that is on disk, at most once; see ``trades.oms`` for each step.

@@ -53,9 +53,19 @@ class VenueTrade:
 
 
 @dataclass(frozen=True, slots=True)
+class Prices:
+    """What a symbol is bid and offered at, and last traded at where the venue says so; in quote."""
+
+    bid: float
+    ask: float
+    last: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class VenueTransfer:
     """A finished deposit or withdrawal: ``amount`` is what it changed on the account, > 0 for what
-    came and < 0 for what went, the venue's fee included."""
+    came and < 0 for what went, the venue's fee included. ``credited_ms`` is when a deposit
+    reached the account, None where the venue does not tell."""
 
     venue_id: str
     is_deposit: bool
@@ -63,6 +73,7 @@ class VenueTransfer:
     amount: Decimal
     fee: Decimal
     ts_ms: int
+    credited_ms: int | None = None
 
 
 def client_id_out(exchange_id: str, client_order_id: str) -> str:
@@ -136,11 +147,15 @@ def order_word(exchange_id: str, row: Mapping[str, Any]) -> OrderState:
     """Return the venue's word on an order.
 
     A closed order that filled less than its amount was cut off, whatever the venue calls it. A
-    row without a status is an acknowledgement: the order is accepted.
+    row without a status is an acknowledgement: the order is accepted. A stop whose child is another
+    order says nothing of fills, ccxt takes its size for them: the child's trades count.
     """
     filled, amount = exact(row.get("filled")), exact(row.get("amount"))
     status = _STATUS.get(row.get("status") or "open", OrderStatus.OPEN)
-    if status is OrderStatus.FILLED and amount > filled:
+    told = venue_of(exchange_id).filled_field
+    if told is not None and told not in (row.get("info") or {}):
+        filled = ZERO
+    elif status is OrderStatus.FILLED and amount > filled:
         status = OrderStatus.CANCELED
     if status is OrderStatus.OPEN and filled > 0:
         status = OrderStatus.PARTIAL
@@ -194,4 +209,11 @@ def transfer_value(row: Mapping[str, Any], *, is_deposit: bool) -> VenueTransfer
         amount=amount if is_deposit else -(amount + own),
         fee=own,
         ts_ms=int(row.get("timestamp") or 0),
+        credited_ms=_credited_ms(row) if is_deposit else None,
     )
+
+
+def _credited_ms(row: Mapping[str, Any]) -> int | None:
+    # ccxt does not read Binance's own field
+    at = str(row.get("updated") or (row.get("info") or {}).get("completeTime") or "")
+    return int(at) if at.isdigit() else None

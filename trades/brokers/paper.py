@@ -92,15 +92,19 @@ def _resting(order: models.Order) -> Resting:
 
 
 def _was_triggered(order: models.Order) -> bool:
-    """True for a stop-limit whose stop a stored bar has reached since: had that bar been within
-    its limit, it would have filled."""
+    """True for a stop-limit whose stop a bar has reached since: had that bar been within its limit,
+    it would have filled. Stored bars that the run has not processed yet are its future."""
     if order.order_type != OrderType.STOP_LIMIT or order.stop_price is None:
+        return False
+    cursor = order.run.cursors.filter(symbol=order.symbol).first()
+    if cursor is None:
         return False
     bars = Candle.objects.filter(
         instrument__venue=order.run.venue,
         instrument__symbol=order.symbol,
         timeframe_ms=order.run.timeframe_ms,
         opened_at__gte=order.decided_at,
+        opened_at__lt=cursor.last_bar_close_at,
     )
     stop = float(order.stop_price)
     reached = {"low__lte": stop} if order.side == Side.SELL else {"high__gte": stop}

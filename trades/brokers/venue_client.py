@@ -20,6 +20,7 @@ from market.rate_budget import NO_BUDGET, SILENT, SPENT, Budget, Urgency
 from market.venues import KEY_CODES, Meaning, venue_of
 from trades.brokers import retry
 from trades.brokers.ccxt_values import (
+    Prices,
     VenueTrade,
     VenueTransfer,
     client_id_out,
@@ -33,6 +34,12 @@ from trades.brokers.trade_pages import trade_rows
 from trades.errors import VenueRefused
 
 T = TypeVar("T")
+# The method and ccxt's word for it, by whether it lists deposits.
+_TRANSFERS = {
+    True: ("fetch_deposits", "fetchDeposits"),
+    False: ("fetch_withdrawals", "fetchWithdrawals"),
+}
+_ONCE = retry.BackOff(attempts=1)
 # ccxt's words for a key, where a venue's code is not in the table.
 _KEY_WORDS = ("AuthenticationError", "PermissionDenied", "AccountSuspended", "AccountNotEnabled")
 
@@ -189,17 +196,22 @@ class VenueClient:
 
     def quote(self, symbol: str) -> tuple[float, float] | str:
         """Return the best (bid, ask) of now, or why there is none; asked once, never repeated."""
+        prices = self.prices(symbol, Urgency.ENTRY)
+        return prices if isinstance(prices, str) else (prices.bid, prices.ask)
+
+    def prices(self, symbol: str, urgency: Urgency = Urgency.STATE) -> Prices | str:
+        """Return the prices of now, or why there are none; asked once, never repeated."""
         answer = self._once(
-            "fetch_ticker", Urgency.ENTRY, lambda: self._client.fetch_ticker(symbol), writes=False
+            "fetch_ticker", urgency, lambda: self._client.fetch_ticker(symbol), writes=False
         )
         if isinstance(answer, Rejection):
             return f"{answer.code}: {answer.message}"
         if isinstance(answer, Unavailable | Unanswered):
             return answer.reason
-        bid, ask = answer.get("bid"), answer.get("ask")
+        bid, ask, last = (answer.get(name) for name in ("bid", "ask", "last"))
         if bid is None or ask is None:
             return f"bid was {bid}, ask was {ask}"
-        return float(bid), float(ask)
+        return Prices(float(bid), float(ask), None if last is None else float(last))
 
     def venue_ms(self) -> int:
         """Return the venue's time in UTC milliseconds.
@@ -231,22 +243,30 @@ class VenueClient:
         answer = self._read("fetch_balance", self._client.fetch_balance)
         return {asset: exact(total) for asset, total in answer["total"].items() if total}
 
-    def transfers_since(self, since_ms: int) -> list[VenueTransfer]:
-        """Return finished deposits and withdrawals from ``since_ms`` on, oldest first; none where
-        the venue's client cannot ask for them."""
-        found: list[VenueTransfer] = []
-        for method, name, is_deposit in (
-            ("fetch_deposits", "fetchDeposits", True),
-            ("fetch_withdrawals", "fetchWithdrawals", False),
-        ):
-            if self._client.has.get(name):
-                rows = self._read_rows(method, None, since_ms)
-                found += [
-                    value
-                    for row in rows
-                    if (value := transfer_value(row, is_deposit=is_deposit)) is not None
-                ]
-        return sorted(found, key=lambda t: (t.ts_ms, t.venue_id))
+    @property
+    def credits_trading_wallet(self) -> bool:
+        """False where deposits arrive in a wallet that ``balances`` does not read."""
+        return not self._venue.has_funding_wallet
+
+    def has_room_for_transfers(self, *, is_deposit: bool) -> bool:
+        """True where a list of transfers may be asked for without anything waiting behind it."""
+        method = _TRANSFERS[is_deposit][0]
+        return self.silence_s() <= 0 and self._budget.wait_s(method, Urgency.POLL) <= 0
+
+    def transfers_since(self, since_ms: int, *, is_deposit: bool) -> list[VenueTransfer]:
+        """Return finished deposits, or withdrawals, from ``since_ms`` on, oldest first; none where
+        the venue's client cannot ask for them. Asked once, behind everything else.
+
+        Raises:
+            SourceUnavailable, VenueRefused: no answer, or a refusal.
+        """
+        method, name = _TRANSFERS[is_deposit]
+        if not self._client.has.get(name):
+            return []
+        call = getattr(self._client, method)
+        rows: Any = self._read(method, lambda: call(None, since_ms), Urgency.POLL, _ONCE)
+        found = (transfer_value(row, is_deposit=is_deposit) for row in rows)
+        return sorted((t for t in found if t is not None), key=lambda t: (t.ts_ms, t.venue_id))
 
     def _without_id(self, row: Mapping[str, Any]) -> Rejection | Unanswered:
         """Judge an answer that names no order: OKX may refuse inside an answer that is good."""
@@ -298,21 +318,33 @@ class VenueClient:
         rows: Any = self._read(method, lambda: call(*arguments))
         return list(rows)
 
-    def _read(self, name: str, call: Callable[[], T]) -> T:
-        answer = self._asked(name, call)
+    def _read(
+        self,
+        name: str,
+        call: Callable[[], T],
+        urgency: Urgency = Urgency.STATE,
+        back_off: retry.BackOff | None = None,
+    ) -> T:
+        answer = self._asked(name, call, urgency, back_off)
         if isinstance(answer, Rejection):
             raise VenueRefused(answer.code, answer.message)
         return answer
 
-    def _asked(self, name: str, call: Callable[[], T]) -> T | Rejection:
+    def _asked(
+        self,
+        name: str,
+        call: Callable[[], T],
+        urgency: Urgency = Urgency.STATE,
+        back_off: retry.BackOff | None = None,
+    ) -> T | Rejection:
         silence_s = self.silence_s()
         if silence_s > 0:
             until_s = self._clock.monotonic() + silence_s
             raise retry.VenuePaused(f"the venue asked for {silence_s:.0f} s of silence", until_s)
         try:
             return retry.read(
-                lambda: self._once(name, Urgency.STATE, call, writes=False),
-                back_off=self._back_off,
+                lambda: self._once(name, urgency, call, writes=False),
+                back_off=back_off or self._back_off,
                 clock=self._clock,
                 rng=self._rng,
             )

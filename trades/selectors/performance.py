@@ -12,8 +12,8 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
-from django.db.models import FloatField, QuerySet, Sum
-from django.db.models.functions import Cast
+from django.db.models import F, FloatField, Max, Min, Q, QuerySet, Sum, Window
+from django.db.models.functions import Cast, RowNumber
 
 from engine.performance import TradeStatistics, TradeStats
 from engine.types.ledger import Trade as ClosedTrade
@@ -22,7 +22,7 @@ from trades.core import performance as core
 from trades.core.performance import LEAST_TRADES, Column, Figure, Times
 from trades.models import EquityPoint, Fill, Lot, Trade, TradingRun
 from trades.records import milliseconds, moment, trade_value
-from trades.selectors.ledger import equity_thinned, trade_list
+from trades.selectors.ledger import trade_list
 
 # More would make the page wait; the document says where it looked at less than there is.
 POINTS_READ = 50_000
@@ -129,7 +129,7 @@ def _quote(run: TradingRun, code: str) -> Quote:
 def _curve(run: TradingRun) -> _Curve:
     rows = EquityPoint.objects.filter(run=run)
     stored = rows.count()
-    kept = equity_thinned(rows, count=stored, max_points=POINTS_READ)
+    kept = _kept(rows, stored)
     money = {
         "equity": Cast("equity_quote", FloatField()),
         "exposure": Cast("exposure_quote", FloatField()),
@@ -138,6 +138,27 @@ def _curve(run: TradingRun) -> _Curve:
     ts_ms = np.array([milliseconds(row[0]) for row in found], dtype=np.int64)
     values = np.array([row[1:] for row in found], dtype=np.float64).reshape(-1, 2)
     return _Curve(ts_ms, values[:, 0], values[:, 1], stored)
+
+
+def _kept(rows: QuerySet[EquityPoint], stored: int) -> QuerySet[EquityPoint]:
+    """Return at most POINTS_READ of ``stored`` points, oldest first: of each stretch the last, the
+    lowest and the highest, so that no peak and no trough is thinned away."""
+    if stored <= POINTS_READ:
+        return rows.order_by("at")
+    stretches = max(POINTS_READ // 3, 1)
+    # stretches of ids, which rise with time: a window over them needs no window inside it
+    ends = rows.aggregate(first=Min("pk"), last=Max("pk"))
+    width = -(-(ends["last"] - ends["first"] + 1) // stretches)
+    stretch = (F("pk") - ends["first"]) / width
+    extremes = {
+        name: Window(RowNumber(), partition_by=[stretch], order_by=order)
+        for name, order in (
+            ("place", [F("at").desc()]),
+            ("low", [F("equity_quote").asc(), F("at").asc()]),
+            ("high", [F("equity_quote").desc(), F("at").asc()]),
+        )
+    }
+    return rows.annotate(**extremes).filter(Q(place=1) | Q(low=1) | Q(high=1)).order_by("at")
 
 
 def _contributions(run: TradingRun) -> list[core.Contribution]:

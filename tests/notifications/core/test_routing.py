@@ -83,6 +83,8 @@ def test_the_same_again_within_the_window_is_suppressed_and_after_it_told() -> N
     told = Recent(same_told_at=NOON - timedelta(minutes=3))
     verdict = judged(event(), rules(), recent=told)
     assert (verdict.outcome, verdict.why) == (Outcome.SUPPRESS, "the same was told 3 min before")
+    loud = judged(event(Kind.ALERT_OPENED, Severity.CRITICAL), rules(), recent=told)
+    assert loud.outcome is Outcome.SEND
     later = Recent(same_told_at=NOON - timedelta(minutes=15))
     assert judged(event(), rules(), recent=later).outcome is Outcome.SEND
 

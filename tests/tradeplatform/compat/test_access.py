@@ -76,7 +76,18 @@ def test_whoever_may_read_is_refused_every_write_with_one_line(secret):
         assert answer.status_code == 403, (path, verb, answer.content)
         assert answer.json()["detail"].startswith("These addresses only read")
         assert "\n" not in answer.json()["detail"]
-    assert AuditEvent.objects.count() - before == len(writes)
+    # one row a path and hour: a program that tries again and again fills no log
+    assert AuditEvent.objects.count() - before == len({path for path, _ in writes})
+
+
+def test_a_program_that_invents_addresses_fills_no_log(secret, monkeypatch):
+    """SEC-33: so many rows an hour, whatever it asks for."""
+    monkeypatch.setattr("accounts.problems._MOST_DENIALS", 2)
+    before = AuditEvent.objects.count()
+    for number in range(4):
+        answer = APIClient().post(f"{ROOT}no-such-{number}", {}, format="json", **basic(secret))
+        assert answer.status_code == 403
+    assert AuditEvent.objects.count() - before == 2
 
 
 def test_a_pass_of_the_login_reads_and_a_new_one_comes_from_the_refresh_pass(secret):

@@ -10,8 +10,9 @@ from monitoring.models import Heartbeat
 from tests.tradeplatform.compat.rows import make_traded_run
 from tests.trades.rows import MINUTE, START, make_fill, make_lot, make_order, make_run, make_trade
 from tradeplatform.compat import documents, logs, results, selectors, state
+from tradeplatform.scrubbing import Scrubber
 from trades.locks import lock_set
-from trades.models import Lot
+from trades.models import Fill, Lot
 from trades.services import control_set
 
 pytestmark = pytest.mark.django_db
@@ -207,16 +208,35 @@ def test_health_is_the_heartbeat_of_the_trading_loop():
     assert state.health_document(run)["last_process_ts"] == int(START.timestamp())
 
 
+def test_results_are_of_the_newest_trades_and_the_volume_is_summed_by_the_database(
+    monkeypatch, django_assert_num_queries
+):
+    run = make_traded_run()
+    whole = selectors.closed_list(run)
+    monkeypatch.setattr(selectors, "TRADES_READ", 1)
+    with django_assert_num_queries(2):
+        newest = selectors.closed_list(run)
+    assert newest == whole[-1:]
+    fills = Fill.objects.filter(run=run)
+    volume = sum(fill.price * fill.quantity_base for fill in fills)
+    with django_assert_num_queries(1):
+        assert state.volume_quote(run) == pytest.approx(float(volume))
+    assert state.volume_quote(make_run(account="other")) == 0.0
+
+
 def test_log_rows_are_the_newest_of_all_files_with_secrets_removed(tmp_path):
     """SEC-32: whoever wrote the line."""
     (tmp_path / "web.log").write_text(
-        "2026-03-02 09:00:01,250 INFO accounts.services token=tp_abcdef made\n"
+        "2026-03-02 09:00:01,250 INFO accounts.services token=tp_abcdef made, seed"
+        " JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP, known-by-value\n"
         "Traceback (most recent call last):\n"
     )
     (tmp_path / "trading.log").write_text("2026-03-02 09:00:00,000 ERROR trades.oms gone\n")
-    rows = logs.log_rows(tmp_path, 10)
+    cleaned = Scrubber(["known-by-value"]).text
+    rows = logs.log_rows(tmp_path, 10, cleaned)
     assert [row[2] for row in rows] == ["trading.trades.oms", "web.accounts.services"]
     assert rows[1][1] == 1_772_442_001_250
-    assert rows[1][4] == "token=[removed] made"
-    assert logs.log_rows(tmp_path, 1) == rows[1:]
-    assert logs.log_rows(tmp_path, 0) == logs.log_rows(tmp_path / "none", 5) == []
+    assert rows[1][4] == "token=[removed] made, seed [removed], [removed]"
+    assert logs.log_rows(tmp_path, 1, cleaned) == rows[1:]
+    assert logs.log_rows(tmp_path, 0, cleaned) == []
+    assert logs.log_rows(tmp_path / "none", 5, cleaned) == []

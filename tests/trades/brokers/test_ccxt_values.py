@@ -6,6 +6,7 @@ import pytest
 
 from engine.types.opinions import Side
 from engine.types.orders import OrderStatus, OrderType
+from market.ccxt_client import build_client
 from tests.trades.order_factory import make_intent
 from trades.brokers.ccxt_values import (
     client_id_in,
@@ -52,6 +53,17 @@ def test_client_id_survives_the_venues_spelling(exchange: str) -> None:
 )
 def test_venues_word_on_an_order(row: dict, status: OrderStatus) -> None:
     assert order_word("binance", {"id": "7", "clientOrderId": "x", **row}).status is status
+
+
+@pytest.mark.parametrize("state", ["effective", "canceled"])
+def test_no_filled_amount_of_an_algo_row_is_believed(state: str) -> None:
+    """F-014: OKX says of a triggered stop only that another order took its place."""
+    raw = {"algoId": "7", "algoClOrdId": "x", "state": state, "sz": "1", "ordType": "trigger"}
+    row = build_client("okx").parse_order({**raw, "side": "sell", "instId": "BTC-USDT"})
+    word = order_word("okx", row)
+    assert word.filled_base == 0
+    ended = {"effective": OrderStatus.FILLED, "canceled": OrderStatus.CANCELED}
+    assert word.status is ended[state], "the child's fills end what was triggered"
 
 
 def test_trade_keeps_its_digits_and_its_fee_asset() -> None:

@@ -3,12 +3,15 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
+import ccxt
 import pytest
 
 from engine.types.orders import Rejection
 from market.ccxt_client import Unavailable
 from market.errors import SourceUnavailable
+from market.rate_budget import NoBudget, Urgency
 from trades.brokers.retry import BackOff, Clock, VenuePaused, read
+from trades.brokers.venue_client import VenueClient
 
 
 @dataclass
@@ -81,3 +84,35 @@ def test_longer_retry_after_gives_up_and_says_until_when() -> None:
 def test_dice_spread_the_waits_and_repeat_with_their_seed() -> None:
     waits = [BackOff().wait_s(1, random.Random(seed)) for seed in (1, 2, 1)]
     assert waits[0] == waits[2] != waits[1]
+
+
+class SpentBudget(NoBudget):
+    """Has room for whatever is more urgent than polling."""
+
+    def wait_s(self, call: str, urgency: Urgency) -> float:
+        return 3.0 if urgency is Urgency.POLL else 0.0
+
+
+class Wallet:
+    """A ccxt client whose lists of transfers do not answer."""
+
+    id, has = "okx", {"fetchDeposits": True}
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def fetch_deposits(self, code: str | None, since: int) -> list[object]:
+        self.asked += 1
+        raise ccxt.RequestTimeout("no answer")
+
+
+def test_a_list_of_transfers_is_asked_for_once_and_only_behind_everything_else() -> None:
+    """D-59: no try of it is repeated, as each spends what orders need."""
+    time, wallet = FakeTime(), Wallet()
+    client = VenueClient(wallet, clock=time.clock, budget=SpentBudget())
+    assert not client.has_room_for_transfers(is_deposit=True)
+    assert not client.credits_trading_wallet
+    with pytest.raises(SourceUnavailable, match="no answer after 1 tries"):
+        client.transfers_since(0, is_deposit=True)
+    assert (wallet.asked, time.slept) == (1, [])
+    assert client.transfers_since(0, is_deposit=False) == []

@@ -12,9 +12,10 @@ from engine.types.opinions import Side
 from engine.types.orders import OrderIntent, OrderState, OrderStatus, OrderType, Purpose
 from tests.practice_process import PracticeProcess
 from tests.trades.order_factory import BTC, World, make_run
-from tests.trades.rows import make_candle, make_order
+from tests.trades.rows import MINUTE, make_candle, make_order
 from tests.trades.rows import make_run as make_stored_run
 from trades import models
+from trades.brokers.ccxt_values import Prices
 from trades.brokers.paper import _resting
 from trades.brokers.stop_limits import StopLimits
 
@@ -111,18 +112,22 @@ def test_an_ioc_entry_that_fills_in_part_ends_with_what_it_got(
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(
-    ("side", "quote", "is_jumped"),
+    ("side", "prices", "is_jumped"),
     [
-        ("SELL", (99.0, 100.0), True),
-        ("SELL", (101.0, 102.0), False),
-        ("BUY", (99.0, 100.0), False),
-        ("BUY", (101.0, 102.0), True),
+        ("SELL", Prices(99.0, 100.0), True),
+        ("SELL", Prices(99.0, 100.0, last=100.6), True),
+        ("SELL", Prices(99.0, 103.0, last=102.0), False),
+        ("SELL", Prices(101.0, 102.0), False),
+        ("BUY", Prices(99.0, 100.0), False),
+        ("BUY", Prices(101.0, 102.0), True),
+        ("BUY", Prices(98.0, 102.0, last=100.0), False),
     ],
 )
 def test_a_stop_limit_nobody_pays_any_more_was_jumped_over(
-    side: str, quote: tuple[float, float], is_jumped: bool
+    side: str, prices: Prices, is_jumped: bool
 ) -> None:
-    """F-057: told by the venue's quote against the limit; an order that ended is none."""
+    """F-057: told by the venue's prices against limit and stop, at two looks in a row; an order
+    that ended is none."""
     order = make_order(
         make_run(),
         symbol=BTC,
@@ -131,15 +136,30 @@ def test_a_stop_limit_nobody_pays_any_more_was_jumped_over(
         limit_price=Decimal("100.5"),
         stop_price=Decimal("100.6"),
     )
-    answers: list[Any] = [quote, "no answer", quote]
+    answers: list[Any] = [prices, "no answer", prices, "no answer", prices]
     watch = StopLimits(lambda symbol: answers.pop(0))
-    watch.look(order)
-    assert (order.client_order_id in watch.jumped) is is_jumped
-    watch.look(order)
-    assert (order.client_order_id in watch.jumped) is is_jumped, "an unknown price changes nothing"
+    for _ in range(2):
+        watch.look(order)
+        assert not watch.jumped, "one look proves nothing"
+    for _ in range(2):
+        watch.look(order)
+        assert (order.client_order_id in watch.jumped) is is_jumped, "no answer changes nothing"
     order.status = "CANCELED"
     watch.look(order)
     assert not watch.jumped
+
+
+@pytest.mark.django_db
+def test_a_book_that_was_thin_for_one_look_sells_nothing() -> None:
+    """F-057: a look that finds a buyer begins the count anew."""
+    fields = {"limit_price": Decimal("100.5"), "stop_price": Decimal("100.6")}
+    order = make_order(make_run(), symbol=BTC, side="SELL", order_type="stop_limit", **fields)
+    thin, usual = Prices(99.0, 103.0, last=100.0), Prices(101.0, 102.0, last=101.0)
+    answers = [thin, usual, thin]
+    watch = StopLimits(lambda symbol: answers.pop(0))
+    for _ in range(3):
+        watch.look(order)
+        assert not watch.jumped
 
 
 def test_the_broker_looks_at_a_resting_stop_limit_and_tells_when_it_was_left_behind(
@@ -151,9 +171,12 @@ def test_the_broker_looks_at_a_resting_stop_limit_and_tells_when_it_was_left_beh
     world.monotonic_s += 6
     world.book()
     assert not world.broker.jumped()
-    monkeypatch.setattr(world.broker._stop_limits, "_quote", lambda symbol: (18_000.0, 18_001.0))
-    world.monotonic_s += 6
-    world.book()
+    low = Prices(18_000.0, 18_001.0, last=18_000.5)
+    monkeypatch.setattr(world.broker._stop_limits, "_prices", lambda symbol: low)
+    for _ in range(2):
+        assert not world.broker.jumped()
+        world.monotonic_s += 6
+        world.book()
     assert world.broker.jumped() == {intent.client_order_id}
     world.broker.cancel(intent.client_order_id, world.event)
 
@@ -165,16 +188,20 @@ def test_the_broker_looks_at_a_resting_stop_limit_and_tells_when_it_was_left_beh
         (1, 94.0, {}, True),
         (1, 96.0, {}, False),
         (-1, 94.0, {}, False),
+        (2, 94.0, {}, False),
         (1, 94.0, {"order_type": "stop", "limit_price": None}, False),
     ],
-    ids=["reached since", "not reached", "reached before", "a plain stop"],
+    ids=["reached since", "not reached", "reached before", "not processed yet", "a plain stop"],
 )
 def test_a_paper_run_knows_after_a_restart_which_stop_limit_was_jumped_over(
     minute: int, low: float, fields: dict[str, Any], is_triggered: bool
 ) -> None:
-    """F-057: by the bars that are stored; within its limit it would have filled."""
+    """F-057: by the stored bars that the run has processed, not by those that another run of the
+    venue brought meanwhile; within its limit it would have filled."""
     run = make_stored_run()
     prices = {"stop_price": Decimal(95), "limit_price": Decimal(94), **fields}
     order = make_order(run, side="SELL", purpose="exit", **{"order_type": "stop_limit", **prices})
+    processed_until = order.decided_at + 2 * MINUTE
+    run.cursors.create(symbol=order.symbol, last_bar_close_at=processed_until)
     make_candle(close=low, minute=minute)
     assert _resting(order).is_triggered is is_triggered

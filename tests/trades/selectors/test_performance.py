@@ -180,8 +180,25 @@ def test_more_points_than_are_read_are_thinned_and_said(monkeypatch):
     for minute in range(25):
         make_equity(run, minute=minute, equity=10_000 + minute)
     found = performance_document(run=run)
-    assert found["points"] == {"used": 9, "stored": 25}
+    assert found["points"]["stored"] == 25
+    assert 3 <= found["points"]["used"] <= 10
     assert found["until_ms"] == round((START + timedelta(minutes=24)).timestamp() * 1000)
+
+
+def test_the_deepest_drawdown_is_the_same_however_many_points_are_read(monkeypatch):
+    """It may be of one minute, and it does not change with every minute that is added."""
+    run = make_run()
+    for minute in range(60):
+        # from a peak of one minute to a trough of one minute
+        make_equity(run, minute=minute, equity={31: 12_000, 34: 9_000}.get(minute, 10_000))
+    whole = figures(performance_document(run=run))["max_drawdown"]["value"]
+    assert whole == pytest.approx(0.25)
+    monkeypatch.setattr(performance, "POINTS_READ", 12)
+    for minute in range(60, 64):
+        make_equity(run, minute=minute, equity=10_000)
+        found = performance_document(run=run)
+        assert found["points"]["used"] <= 12
+        assert figures(found)["max_drawdown"]["value"] == whole
 
 
 def test_the_newest_trades_are_looked_at_and_the_rest_is_counted(monkeypatch):
