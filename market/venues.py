@@ -375,9 +375,8 @@ KEY_CODES = frozenset(
 
 def venue_of(exchange_id: str) -> Venue:
     """Return the table's row; for a venue that has none, cautious limits and no quirk."""
-    known = VENUES.get(exchange_id)
-    if known is not None:
-        return known
+    if exchange_id in VENUES:
+        return VENUES[exchange_id]
     slow = Limit("requests", 60, 60)
     codes = (re.compile(r'"code"\s*:\s*"?(-?\w+)'),)
     if exchange_id == "coinbase":
