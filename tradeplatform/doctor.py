@@ -53,6 +53,10 @@ LOG_LINES, LONGEST_LINE = 300, 2_000
 FORMAT = 1
 
 
+def _plain(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
 def bundle(*, check: bool) -> dict[str, Any]:
     """Return the whole document, every text of it scrubbed.
 
@@ -83,7 +87,7 @@ def bundle(*, check: bool) -> dict[str, Any]:
     found = {"format": FORMAT, "made_at": now} | {
         name: _section(name, read) for name, read in sections.items()
     }
-    plain = json.loads(json.dumps(found, default=str))
+    plain = json.loads(json.dumps(found, default=_plain))
     scrubbed: dict[str, Any] = scrubber().plain(plain)
     return scrubbed
 
