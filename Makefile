@@ -24,8 +24,8 @@ MONEY_TESTS := $(addprefix tests/engine/,test_ledger.py test_ledger_machine.py t
   $(addprefix tests/trades/,core test_oms.py test_reconcile.py test_differences.py test_transfers.py test_ceilings.py \
   test_gate.py test_books.py brokers/test_brakes.py brokers/test_ccxt_live.py brokers/test_stop_limits.py)
 
-# Test processes side by side; 0 runs one after the other.
-TEST_WORKERS ?= 2
+# Test processes side by side, one more than cores: many tests wait for processes of their own. 0: one by one.
+TEST_WORKERS ?= 3
 
 VENV := .venv
 PY := $(VENV)/bin/python
