@@ -15,6 +15,7 @@ from tradeplatform.acceptance import ids_in, results_path
 from tradeplatform.version import code_version
 
 ROOT = Path(__file__).resolve().parent.parent
+LONGEST = "tests/trades/test_killed_processes.py"
 
 
 class ResultsFile:
@@ -65,6 +66,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # Playwright keeps an event loop running until the session ends; after it no asyncio test can
     # start one of its own.
     items.sort(key=lambda item: "tests/browser/" in item.nodeid)
+    # A file of minutes that one process works through alone: begun last, all others wait for it.
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
 
 
 @pytest.fixture(scope="session")
