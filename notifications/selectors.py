@@ -10,7 +10,7 @@ from typing import Any
 from django.db.models import Case, Count, Q, QuerySet, When
 
 from engine.types.decisions import Action
-from monitoring.components import component_list, state_of
+from monitoring.components import State, component_list
 from monitoring.models import Alert, Severity
 from monitoring.selectors import BADGES, control_status
 from notifications.core.pulse import AILING_CODES, why_unwell
@@ -86,7 +86,8 @@ def cursor_of(source: str) -> Cursor | None:
 
 def trading_unwell(now: datetime) -> str:
     """Return why the world outside should not be told that all is well; empty where it is."""
-    states = {row.component: state_of(row) for row in component_list(now)}
+    rows = component_list(now)
+    states = {row.component: row.state.value for row in rows if row.state is not State.NEW}
     is_open = Alert.objects.filter(resolved_at__isnull=True)
     unseen = Q(severity=Severity.CRITICAL, acknowledged_at__isnull=True)
     ailing = set(is_open.filter(unseen | Q(code__in=AILING_CODES)).values_list("code", flat=True))
