@@ -33,6 +33,7 @@ from engine.types.opinions import Missing
 from engine.window import WINDOW_BARS, RollingWindow
 from market.sources.history import HistorySource, load_history
 from research.core.journal import MemoryJournal
+from resources.core.config import OptimizerConfig
 from strategies.core.registry import control_sources, learned_sources
 from strategies.core.training.dataset import dataset_of
 from strategies.core.training.train import FAMILIES, train
@@ -101,16 +102,22 @@ def live_decision(options: Options) -> Sequence[Figure]:
 
 
 def _clocked(elapsed_us: Sequence[float], detail: str) -> list[Figure]:
+    """p50 and p99 aim at what peers reach; p95 is what is promised, by what counts as slow."""
+    promised_ms = OptimizerConfig().slow_decision_ms
     return [
         Figure(
             name=f"one live decision, {name}",
             value=round(percentile(elapsed_us, fraction) / 1_000, 3),
             unit="ms",
             target=target,
-            ids=("ORC-77",) if fraction > 0.9 else (),
+            ids=ids,
             detail=detail,
         )
-        for name, fraction, target in (("p50", 0.5, 0.5), ("p95", 0.95, 2.0), ("p99", 0.99, 2.0))
+        for name, fraction, target, ids in (
+            ("p50", 0.5, 0.5, ()),
+            ("p95", 0.95, promised_ms, ("ORC-77",)),
+            ("p99", 0.99, 2.0, ()),
+        )
     ]
 
 
