@@ -40,3 +40,4 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
 STORAGES = STORAGES | {
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
 }
+PASSWORD_HASHERS = ["tests.hashing.QuickArgon2"]
