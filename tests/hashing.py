@@ -1,4 +1,4 @@
-"""The shipped hasher of passwords at the least cost it takes; the suite logs in hundreds of times."""
+"""The shipped hasher of passwords at the least cost it takes: the suite logs in very often."""
 
 from __future__ import annotations
 
