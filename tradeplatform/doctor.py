@@ -172,7 +172,7 @@ def _process(pid: int | None) -> dict[str, Any]:
 
 
 def _components(now: datetime) -> list[dict[str, Any]]:
-    return [asdict(row) for row in (*component_list(now), *job_list(now))]
+    return [*map(asdict, component_list(now)), *map(asdict, job_list(now))]
 
 
 def _database() -> dict[str, Any]:

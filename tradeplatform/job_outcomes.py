@@ -52,4 +52,4 @@ class JobOutcomes:
             self._told_s[task.name] = now_s
 
     def connect(self) -> None:
-        task_postrun.connect(self.ended, weak=False)
+        task_postrun.connect(self.ended, weak=False)  # type: ignore[no-untyped-call]
