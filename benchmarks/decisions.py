@@ -86,23 +86,33 @@ def live_decision(options: Options) -> Sequence[Figure]:
     detail = (
         f"{len(elapsed_us):,} bars, window of {WINDOW_BARS:,}, {len(FEATURES)} features, "
         f"{len(STRATEGY_CODES)} strategies, order book on {journal.n_books / n_all:.0%}, asked "
-        f"{asked}; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+        f"{asked}; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores, niceness {os.nice(0)}"
     )
-    # of all threads together; on a machine that others use too it says more than the clock does
-    cpu = Figure(
-        name="one live decision, processor time, p50",
-        value=round(percentile(cpu_us, 0.5) / 1_000, 3),
-        unit="ms",
-        detail=detail,
-    )
+    return [*_processor_time(cpu_us, detail), *_clocked(elapsed_us, detail)]
+
+
+def _processor_time(cpu_us: Sequence[float], detail: str) -> list[Figure]:
+    """Of all threads together. On a machine that others use too it says more than the clock does,
+    so the promise is held against it; the clock's figure has the same target beside it."""
+    promised_ms = OptimizerConfig().slow_decision_ms
     return [
-        cpu,
-        *_clocked(elapsed_us, detail),
+        Figure(
+            name=f"one live decision, processor time, {name}",
+            value=round(percentile(cpu_us, fraction) / 1_000, 3),
+            unit="ms",
+            target=target,
+            ids=ids,
+            detail=detail,
+        )
+        for name, fraction, target, ids in (
+            ("p50", 0.5, None, ()),
+            ("p95", 0.95, promised_ms, ("ORC-77",)),
+        )
     ]
 
 
 def _clocked(elapsed_us: Sequence[float], detail: str) -> list[Figure]:
-    """p50 and p99 aim at what peers reach; p95 is what is promised, by what counts as slow."""
+    """p50 and p99 aim at what peers reach, p95 at what counts as slow."""
     promised_ms = OptimizerConfig().slow_decision_ms
     return [
         Figure(
@@ -110,13 +120,12 @@ def _clocked(elapsed_us: Sequence[float], detail: str) -> list[Figure]:
             value=round(percentile(elapsed_us, fraction) / 1_000, 3),
             unit="ms",
             target=target,
-            ids=ids,
             detail=detail,
         )
-        for name, fraction, target, ids in (
-            ("p50", 0.5, 0.5, ()),
-            ("p95", 0.95, promised_ms, ("ORC-77",)),
-            ("p99", 0.99, 2.0, ()),
+        for name, fraction, target in (
+            ("p50", 0.5, 0.5),
+            ("p95", 0.95, promised_ms),
+            ("p99", 0.99, 2.0),
         )
     ]
 
