@@ -54,8 +54,10 @@ def _state(
     reason = ""
     if ended and failed_at and (succeeded_at is None or failed_at > succeeded_at):
         reason = f"failed last: {ended.error}"
-    # date_changed: when it was put on the schedule, or switched on again
-    since = max(at for at in (succeeded_at, row.date_changed, judged_from) if at is not None)
+    # the schedule's own dates move with every knock: they tell nothing of what came of it
+    since = succeeded_at or (ended.known_at if ended else now)
+    if judged_from is not None:
+        since = max(since, judged_from)
     state = _by_age((now - since).total_seconds(), every_s)
     if not row.enabled:
         state, reason = State.PAUSED, "switched off in the schedule"

@@ -75,9 +75,13 @@ class Heartbeat(models.Model):
 
 
 class JobRun(models.Model):
-    """How a job of the schedule last ended: written by the worker that ran it, judged by others."""
+    """How a job of the schedule last ended: written by the worker that ran it, judged by others.
+
+    ``known_at`` is when it was first seen on the schedule: until it ends, its age counts from it.
+    """
 
     task = models.CharField(max_length=120, unique=True)
+    known_at = models.DateTimeField()
     succeeded_at = models.DateTimeField(null=True, blank=True)
     failed_at = models.DateTimeField(null=True, blank=True)
     error = models.CharField(max_length=300, blank=True)

@@ -211,7 +211,19 @@ def heartbeat_forget(components: Iterable[str]) -> None:
 def job_ended(*, task: str, error: str = "", code_version: str = "", at: datetime) -> None:
     """Note how a job of the schedule ended; without an error it succeeded."""
     ended = {"failed_at": at, "error": error[:300]} if error else {"succeeded_at": at}
-    JobRun.objects.update_or_create(task=task, defaults=ended | {"code_version": code_version})
+    fields = ended | {"code_version": code_version}
+    JobRun.objects.update_or_create(
+        task=task, defaults=fields, create_defaults=fields | {"known_at": at}
+    )
+
+
+def jobs_know(*, tasks: Iterable[str], at: datetime) -> None:
+    """Remember since when each job is on the schedule; one that is known stays as it is."""
+    known = set(JobRun.objects.values_list("task", flat=True))
+    JobRun.objects.bulk_create(
+        [JobRun(task=task, known_at=at) for task in sorted(set(tasks) - known)],
+        ignore_conflicts=True,
+    )
 
 
 def _alert_count_up(dedupe_key: str, severity: str, text: str, at: datetime) -> Alert | None:

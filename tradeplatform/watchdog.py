@@ -25,7 +25,7 @@ from django.conf import settings
 from monitoring.components import State, loops_standing
 from monitoring.jobs import job_list
 from monitoring.models import Alert, Heartbeat, Severity
-from monitoring.services import alert_raise, alert_resolve, heartbeat
+from monitoring.services import alert_raise, alert_resolve, heartbeat, jobs_know
 from tradeplatform.configuration import Monitoring
 
 EVERY_S = 5.0
@@ -146,7 +146,9 @@ class Watchdog:
                 "dedupe_key", flat=True
             )
         )
-        for job in job_list(now, judged_from=self._judged_from):
+        jobs = job_list(now, judged_from=self._judged_from)
+        jobs_know(tasks=[job.task for job in jobs], at=now)
+        for job in jobs:
             key = f"job:{job.task}"[:160]
             if job.state is not State.DOWN:
                 if key in told:

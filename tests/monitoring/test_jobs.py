@@ -7,7 +7,7 @@ from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from monitoring.jobs import job_list
-from monitoring.services import job_ended
+from monitoring.services import job_ended, jobs_know
 from tests.accounts.callers import by_token
 
 pytestmark = pytest.mark.django_db
@@ -16,10 +16,9 @@ TASK = "resources.tasks.maintenance_due"
 
 @pytest.fixture
 def now():
-    """A moment long after the job was put on the schedule."""
+    """The moment at which is judged; there is one job, every ten minutes."""
     every = IntervalSchedule.objects.create(every=600, period="seconds")
     PeriodicTask.objects.create(name="maintenance that is due", task=TASK, interval=every)
-    PeriodicTask.objects.update(date_changed=timezone.now() - timedelta(days=2))
     return timezone.now()
 
 
@@ -40,10 +39,14 @@ def test_a_job_is_as_well_as_its_last_success_is_young(now, age_s, expected):
 
 def test_a_job_that_never_ended_is_new_for_its_period_and_then_late(now):
     """ORC-65"""
-    PeriodicTask.objects.update(date_changed=now)
-    assert state(now) == "new"
-    assert state(now + timedelta(seconds=961)) == "late"
-    assert state(now + timedelta(seconds=1_861)) == "down"
+    assert state(now) == "new", "nobody has looked yet"
+    jobs_know(tasks=[TASK], at=now)
+    for age_s, expected in ((959, "new"), (961, "late"), (1_861, "down")):
+        later = now + timedelta(seconds=age_s)
+        # it is knocked for all the while
+        PeriodicTask.objects.update(last_run_at=later, date_changed=later)
+        jobs_know(tasks=[TASK], at=later)
+        assert state(later) == expected
 
 
 def test_a_job_that_is_switched_off_is_paused_however_long_ago_it_ran(now):

@@ -77,7 +77,6 @@ def test_the_watchdog_tells_of_a_job_that_is_down_once_and_when_it_is_over():
     now = timezone.now()
     every = IntervalSchedule.objects.create(every=900, period="seconds")
     PeriodicTask.objects.create(name="thin old holds", task=TASK, interval=every)
-    PeriodicTask.objects.update(date_changed=now - timedelta(days=2))
     job_ended(task=TASK, at=now - timedelta(hours=2))
     job_ended(task=TASK, error="OSError: disk full", at=now - timedelta(hours=1))
     judge = watchdog(now)
@@ -90,6 +89,18 @@ def test_the_watchdog_tells_of_a_job_that_is_down_once_and_when_it_is_over():
     judge.look(now)
     alert.refresh_from_db()
     assert alert.resolved_at == now
+
+
+def test_the_watchdog_remembers_since_when_a_job_is_expected():
+    """ORC-65: a job that never ends is down by and by, however often it is knocked for."""
+    now = timezone.now()
+    every = IntervalSchedule.objects.create(every=900, period="seconds")
+    PeriodicTask.objects.create(name="thin old holds", task=TASK, interval=every)
+    judge = watchdog(now)
+    judge.look(now)
+    assert not Alert.objects.exists()
+    judge.look(now + timedelta(hours=1))
+    assert Alert.objects.get().text.startswith('the job "thin old holds" did not end well yet')
 
 
 def test_a_run_that_stands_idle_is_told_with_its_reason_and_not_as_a_late_heartbeat():
