@@ -19,6 +19,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -178,10 +179,26 @@ class Forked:
             self.wait()
         return self._code
 
-    def wait(self) -> int:
+    def wait(self, timeout_s: float | None = None) -> int:
+        """Return the exit code; a limit is for a process that was asked to end.
+
+        Raises:
+            TimeoutError: it still runs.
+        """
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while deadline is not None and self.poll() is None:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"process {self.pid} still ran after {timeout_s} s")
+            time.sleep(0.01)
         if self._code is None:
             self._code = self._zygote.code(self.pid)
         return self._code
+
+    def terminate(self) -> None:
+        """SIGTERM; one that was gone already stays so."""
+        if self._code is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGTERM)
 
     def kill(self) -> None:
         """SIGKILL the whole group; one that was gone already stays so."""

@@ -122,7 +122,7 @@ def installation(origin: Origin, tmp_path: Path) -> Iterator[Installation]:
     shutil.rmtree(origin.database.parent)
     origin.database.parent.mkdir()
     shutil.copy(origin.migrated, origin.database)
-    with practice_process(tmp_path / "state") as practice:
+    with practice_process(tmp_path / "state", zygote=origin.zygote) as practice:
         practice.step(2)
         yield Installation(origin.zygote, origin.environment, practice)
 
