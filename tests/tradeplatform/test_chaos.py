@@ -42,7 +42,7 @@ BARS_OF_AN_HOUR = 60
 ROUNDS_A_MINUTE = 3
 VENUE_VERBS = ("5xx", "html", "drop", "truncate", "empty")
 # Of each kind of component, on which share of the bars it fails.
-KINDS = {"phase": 0.5, "venue": 0.25, "worker": 0.07, "sampler": 0.25, "action": 0.5}
+KINDS = {"phase": 0.5, "venue": 0.25, "worker": 0.04, "sampler": 0.25, "action": 0.5}
 # These run on every bar; 7 and 8 only where somebody proposed something.
 EVERY_BAR = (1, 2, 3, 4, 5, 6, 9, 10)
 
@@ -61,10 +61,13 @@ class Chaos:
     parts: set[str] = field(default_factory=set)
     struck: Counter[str] = field(default_factory=Counter)
 
-    def roll(self) -> set[str]:
-        """Choose what fails during the next bar: often several at once, now and then nothing."""
+    def roll(self, bar: int) -> set[str]:
+        """Choose what fails during the next bar: often several at once, now and then nothing, and
+        on every twentieth all of it."""
         self.heal()
         chosen = {kind for kind, often in KINDS.items() if self.dice.random() < often}
+        if bar % 20 == 10:
+            chosen = set(KINDS)
         if "phase" in chosen:
             self.phases = {int(n) for n in self.dice.integers(1, 11, size=3)}
         if "venue" in chosen:
@@ -176,8 +179,8 @@ def test_an_hour_of_random_failures_leaves_a_decision_for_every_bar_and_raises_n
     runner.advance(run.pk)
     first_ms = chaos.venue.now_ms
     outcomes: Counter[str] = Counter()
-    for _ in range(BARS_OF_AN_HOUR):
-        chosen = chaos.roll()
+    for bar in range(BARS_OF_AN_HOUR):
+        chosen = chaos.roll(bar)
         if "worker" in chosen:
             chaos.struck["worker"] += 1
             the_last_worker_died(run)
