@@ -21,7 +21,7 @@ from engine.ledger_state import DUST
 from engine.types.bars import Instrument
 from engine.types.orders import OrderState, OrderStatus, OrderType, Purpose
 from market.errors import SourceUnavailable
-from trades import models, oms, records
+from trades import models, oms, order_watch, records
 from trades.alerts import Alarm, Alert
 from trades.brokers.ccxt_live import VenueBroker
 from trades.brokers.venue_client import VenueClient
@@ -31,6 +31,7 @@ from trades.errors import VenueRefused
 from trades.failpoints import failpoint
 from trades.instructions import declared_amounts
 from trades.lease import Fence
+from trades.send_rules import guards_in_a_halt
 from trades.transfers import TransferWatch
 from trades.venue_rules import check_rules
 
@@ -202,7 +203,9 @@ class RunReconciler:
         if OrderStatus(order.status) in _UNCERTAIN:
             report.adopted.append(order.client_order_id)
         order = oms.apply_word(order.client_order_id, word, self._fence)
-        if order.status == OrderStatus.PENDING_CANCEL and not word.status.is_terminal:
+        if order.status != OrderStatus.PENDING_CANCEL or word.status.is_terminal:
+            return
+        if not guards_in_a_halt(order):
             # the request was lost, or the venue had no time yet: asking again does no harm
             self._client.cancel(order.symbol, order.client_order_id, is_stop=is_stop)
 
@@ -329,7 +332,7 @@ def entries_held(run: models.TradingRun, booted_at: datetime) -> str:
 
 def _may_be_resent(order: models.Order) -> bool:
     """An exit is sent once more with its own id; a missed entry is cheap, a doubled one is not."""
-    return order.purpose == Purpose.EXIT and oms.sends(order) < 2
+    return order.purpose == Purpose.EXIT and order_watch.sends(order) < 2
 
 
 def _looks_like_ours(client_order_id: str) -> bool:
