@@ -72,7 +72,7 @@ def test_an_exit_that_ends_unfilled_is_followed_by_the_next_leg_five_times_at_mo
 
 
 def test_a_venue_that_refuses_is_asked_again_after_pauses_that_grow() -> None:
-    """F-056, CTL-13: five exits within five seconds outlast nothing; the last word is an alert."""
+    """CTL-13, D-28: five exits within five seconds outlast nothing; the last word is an alert."""
     room = room_with(("ema-trend", BTC, "1"))
     at_s: list[float] = []
     legs: dict[tuple[str, str], int] = {}

@@ -27,7 +27,7 @@ from tests.engine.phases.scene import Gate
 def test_what_leaves_is_what_a_claim_with_rows_would_let_leave(
     state: TradingState, purpose: Purpose, may: bool
 ) -> None:
-    """CTL-13, I-9: the same table as in the transaction that sends; the refusal is our own."""
+    """CTL-13: the same table as in the transaction that sends; the refusal is our own."""
     order: Any = intent(purpose=purpose)
     refusal = barred_by(Gate(state=state, reason="fell"))(order)
     assert (refusal is None) is may

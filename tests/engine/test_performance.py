@@ -68,7 +68,7 @@ def test_a_known_set_of_trades_has_its_known_figures() -> None:
 
 
 def test_swept_dust_is_in_the_profit_and_in_nothing_else() -> None:
-    """F-019: neither a win nor a loss, and it ends no streak."""
+    """OPT-78: neither a win nor a loss, and it ends no streak."""
     real = [trade("30", 3.0), trade("10", 1.0)]
     dust = trade("-0.02", -1.0, exit_reason="dust", fees_quote=D("0.02"))
     told, without = trade_statistics([real[0], dust, real[1]]), trade_statistics(real)

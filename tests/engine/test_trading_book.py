@@ -164,7 +164,7 @@ class Patient(SimulatedOperator):
 
 
 def test_the_exit_of_a_bar_that_halts_leaves_neither_in_replay_nor_in_a_side_book() -> None:
-    """CTL-13, I-26, D-60: as in a live run, where the claim denies it; the stop stays."""
+    """CTL-13, D-60: as in a live run, where the claim denies it; the stop stays."""
     operator = Patient({"one": StrategyStatus.ACTIVE}, resume_after_days=2)
     market = SideMarket(
         identity=IDENTITY, instruments={BTC: instrument()}, limits=MANY_ENTRIES, guard=Guard()

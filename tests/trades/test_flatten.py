@@ -117,7 +117,7 @@ def test_what_cannot_be_closed_keeps_the_scope_reducing_and_is_named() -> None:
 
 
 def test_rows_tell_when_the_last_exit_took_nothing() -> None:
-    """F-056: the pauses between exits hold over a restart."""
+    """CTL-13: the pauses between exits hold over a restart."""
     asked = AskedRun()
     asked.hold("0.01")
     confirmed()

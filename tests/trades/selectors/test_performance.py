@@ -213,7 +213,7 @@ def test_the_newest_trades_are_looked_at_and_the_rest_is_counted(monkeypatch):
 
 
 def test_swept_dust_is_in_the_profit_and_in_no_rate_and_the_page_is_told():
-    """F-019: no win, no loss, no R, nothing in a distribution."""
+    """No win, no loss, no R, nothing in a distribution."""
     run = make_run()
     make_equity(run)
     for minute, (pnl, reason) in enumerate([(9, "TARGET"), ("-0.01", "dust"), (2, "TARGET")]):
