@@ -103,7 +103,7 @@ def fill(run: models.TradingRun, side: str, fee_asset: str = "USDT") -> None:
 def test_what_trades_moved_is_summed_once_and_fees_in_other_assets_are_none_of_it(
     run: models.TradingRun,
 ) -> None:
-    """I-6, F-013: bought, sold, paid with another coin, and by hand; to the last digit."""
+    """I-6: bought, sold, paid with another coin, and by hand; to the last digit."""
     flows = QuoteFlows(run)
     fill(run, "BUY")
     assert flows.total() == Decimal("-200.3")

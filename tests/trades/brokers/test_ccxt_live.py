@@ -6,10 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from engine.ports import TradingState
 from engine.types.opinions import Side
 from engine.types.orders import (
-    Cause,
     OrderIntent,
     OrderState,
     OrderStatus,
@@ -23,7 +21,6 @@ from tests.trades.order_factory import BTC, World, age, lose_lease, statuses
 from trades import models
 from trades.brokers import ccxt_live
 from trades.errors import LeaseLost
-from trades.services import control_set
 
 
 def venue_orders(practice: PracticeProcess, client_order_id: str) -> list[dict]:
@@ -465,47 +462,3 @@ def test_an_exit_waits_while_the_cancel_of_the_stop_has_no_answer(
     world.broker.submit(waited, world.event)
     world.book()
     assert world.order(intent).status == OrderStatus.FILLED
-
-
-def test_a_halt_while_the_stop_gives_way_leaves_no_position_without_either(
-    world: World, practice: PracticeProcess, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """I-9, I-20, CTL-13: at the named place between the stop's end and the exit's claim."""
-    stop = protected(world)
-    models.Order.objects.filter(pk=world.order(stop).pk).update(cause=Cause.PROTECTION)
-    intent = world.intend(side=Side.SELL, purpose=Purpose.EXIT)
-    halted: list[str] = []
-
-    def halt(place: str) -> None:
-        if place == "stop.between":
-            halted.append(place)
-            control_set(scope="global", state=TradingState.HALTED, actor="ann", reason="crash")
-
-    monkeypatch.setattr("trades.brokers.ccxt_live.failpoint", halt)
-    ended = world.broker.cancel(stop.client_order_id, world.event)
-    assert isinstance(ended, OrderState) and ended.status is OrderStatus.CANCELED
-    assert halted, "the halt came in between"
-    world.broker.submit(intent, world.event)
-    world.book()
-    assert world.order(intent).status == OrderStatus.FILLED
-    assert not world.ledger.lots
-    late = world.intend(side=Side.SELL, purpose=Purpose.EXIT)
-    refused = world.broker.submit(late, world.event)
-    assert isinstance(refused, Rejection) and refused.code == "HALTED"
-
-
-def test_a_lost_cancel_of_a_stop_is_not_asked_again_in_a_halt(
-    world: World, practice: PracticeProcess
-) -> None:
-    """CTL-13, I-20: what the stop would give way to could not leave; after the halt it is."""
-    stop = protected(world)
-    models.Order.objects.filter(pk=world.order(stop).pk).update(cause=Cause.PROTECTION)
-    practice.fault("order.cancel", "drop", nth=1, hold_s=2)
-    assert isinstance(world.broker.cancel(stop.client_order_id, world.event), Unanswered)
-    control_set(scope="global", state=TradingState.HALTED, actor="ann", reason="crash")
-    world.reconciler.reconcile()
-    assert venue_orders(practice, stop.client_order_id)[0]["status"] == "NEW"
-    control_set(scope="global", state=TradingState.ACTIVE, actor="ann", reason="over")
-    world.reconciler.reconcile()
-    assert venue_orders(practice, stop.client_order_id)[0]["status"] == "CANCELED"
-    world.broker.cancel(stop.client_order_id, world.event)
