@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db.models import Case, Count, Q, QuerySet, When
 
+from engine.ledger_state import DUST
 from engine.types.decisions import Action
 from monitoring.components import State, component_list
 from monitoring.models import Alert, Severity
@@ -102,9 +103,8 @@ def day_facts(*, after_trade_id: int, after_decision_id: int) -> list[DayFacts]:
 
 
 def _day_of(run: TradingRun, after_trade_id: int, after_decision_id: int) -> DayFacts:
-    results = list(
-        Trade.objects.filter(run=run, pk__gt=after_trade_id).values_list("pnl_quote", flat=True)
-    )
+    closed = Trade.objects.filter(run=run, pk__gt=after_trade_id)
+    results = list(closed.exclude(exit_reason=DUST).values_list("pnl_quote", flat=True))
     decided = Decision.objects.filter(run=run, pk__gt=after_decision_id)
     point = EquityPoint.objects.filter(run=run).order_by("-at").first()
     return DayFacts(
@@ -113,7 +113,7 @@ def _day_of(run: TradingRun, after_trade_id: int, after_decision_id: int) -> Day
         quote=run.quote,
         trades=len(results),
         wins=sum(pnl > 0 for pnl in results),
-        pnl=sum(results, Decimal(0)),
+        pnl=sum(closed.values_list("pnl_quote", flat=True), Decimal(0)),
         decisions=decided.exclude(action=Action.HOLD.value).count(),
         equity=point.equity_quote if point else None,
         drawdown_fraction=point.drawdown_fraction if point else None,
