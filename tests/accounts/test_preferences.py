@@ -70,7 +70,7 @@ def test_a_time_typed_on_a_page_is_meant_in_the_zone_the_page_shows():
 )
 def test_a_bad_value_is_refused_in_one_line_and_changes_nothing(name, value):
     user = User.objects.create_user("vera")
-    with pytest.raises(PreferenceRefused, match="was .*allowed") as refused:
+    with pytest.raises(PreferenceRefused, match=r"was .*allowed") as refused:
         preference_save(user=user, values={"theme": "dark", name: value}, actor="vera")
     assert "\n" not in str(refused.value)
     assert not Preference.objects.exists()
