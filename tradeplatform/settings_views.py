@@ -50,7 +50,10 @@ def section_page(request: HttpRequest, name: str) -> HttpResponse:
     context = {
         "page": PAGE,
         "section": section,
-        "fields": [(field, _entry(holding[field.name])) for field in section.fields()],
+        "fields": [
+            (field, _entry(holding[field.name]), _entry(field.default))
+            for field in section.fields()
+        ],
         "versions": versions_of(name),
     }
     return render(request, "tradeplatform/settings_section.html", context)
