@@ -74,7 +74,13 @@ def section_review(request: HttpRequest, name: str) -> HttpResponse:
     except Refused as refused:
         messages.error(request, f"Nothing was changed: {refused}")
         return redirect("settings-section", name)
-    context = {"page": PAGE, "section": section, "review": found, "back_to_version": version}
+    context = {
+        "page": PAGE,
+        "section": section,
+        "review": found,
+        "rows": [(name, _entry(before), _entry(after)) for name, before, after in found.changes],
+        "back_to_version": version,
+    }
     return render(request, "tradeplatform/settings_review.html", context)
 
 

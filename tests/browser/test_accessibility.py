@@ -118,16 +118,23 @@ def test_the_palette_leads_to_pages_and_opens_dialogs_but_acts_on_nothing(desk):
     assert posted == []
     page.keyboard.press("Control+k")
     assert not page.locator("#palette").is_visible(), "one dialog lay over another"
-    page.keyboard.press("Escape")
+    close(page)
     page.keyboard.press("?")
-    assert page.locator("#keys-help").is_visible()
+    page.wait_for_selector("#keys-help[open]")
     assert findings_after_loading(page) == []
-    page.keyboard.press("Escape")
+    close(page)
     page.keyboard.press("/")
+    page.wait_for_selector("#palette[open]")
     page.keyboard.type("symbol eth")
     page.keyboard.press("Enter")
     page.wait_for_url("**/market/?symbol=ETH*")
     assert desk.complaints == []
+
+
+def close(page) -> None:
+    """Press Escape and wait: a dialog closes with the next frame, and keys wait for that."""
+    page.keyboard.press("Escape")
+    page.wait_for_function("() => !document.querySelector('dialog[open]')")
 
 
 def findings_after_loading(page) -> list[str]:
