@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.http import HttpRequest
 from django.templatetags.static import static
 
-# Shades of the pages' accent: 400 is its dark one and 600 its light one in app.css.
+# Shades of the pages' accent: 400 is its dark one and 600 its light one in theme.css.
 ACCENT = {
     "50": "#eff4ff",
     "100": "#dce7ff",
