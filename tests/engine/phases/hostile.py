@@ -31,7 +31,7 @@ from optimization.core.config import LayerSettings
 from optimization.core.layer import AdaptivePolicy
 from optimization.core.state import LayerState
 from optimization.core.weighting import WeightBook
-from tests.bar_factory import random_walk
+from tests.bar_factory import MINUTE_MS, random_walk
 from tests.engine.books import BTC
 from tests.engine.phases.scene import (
     RELIABLE,
@@ -384,7 +384,10 @@ def _limits(rng: np.random.Generator) -> RiskLimits:
 
 def _markets() -> Iterator[Snapshot]:
     """Coins from a hundredth of a cent to sixty thousand, on coarse and on fine grids."""
-    bars = random_walk(11, 700)
+    # by the hour, with as much a minute as bars of a minute have: what looks back over the last
+    # minutes or the last day reads few of them
+    bars = random_walk(11, 700, timeframe_ms=60 * MINUTE_MS)
+    bars = replace(bars, volume=bars.volume * 60.0)
     for scale in (1e-6, 0.01, 1.0, 600.0):
         scaled = replace(
             bars, **{name: getattr(bars, name) * scale for name in ("open", "high", "low", "close")}
