@@ -29,7 +29,8 @@ python -m tests.mutation.rows --write
 ```
 
 from `breaks.toml` (the decisions) and `breaks_layer.toml` (the optimization layer) beside it, which
-say what was changed to the letter. That a test names a row is shown by `manage.py acceptance`; that it would notice is shown here.
+say what was changed to the letter. That a test names a row is shown by `manage.py acceptance`;
+that it would notice is shown here.
 
 | row | what was broken | where | what turned red |
 |---|---|---|---|
@@ -122,7 +123,7 @@ def main(argv: Sequence[str]) -> int:
     chosen = [one for one in every if not wanted or one.row in wanted]
     found = []
     with tempfile.TemporaryDirectory(prefix="tp-rows-") as scratch:
-        tree = TestTree(Path(scratch) / "tree")
+        tree = TestTree(Path(scratch) / "tree", database=True)
         # all of them on the right code once, by file: what is the same for many is done once
         failing = tree.failing(sorted({test for one in chosen for test in one.tests}))
         for one in chosen:

@@ -60,12 +60,14 @@ def _parsed(name: str) -> ast.Module:
 
 
 class TestTree:
-    """One copy; ``is_noticed`` may be called from one thread at a time."""
+    """One copy; ``is_noticed`` may be called from one thread at a time. With ``database`` the tests
+    that need one share its migration, which takes longer than most of them."""
 
     __test__ = False
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, database: bool = False) -> None:
         self._folder = folder
+        self._more = ["database"] if database else []
         shutil.copytree(ROOT, folder, ignore=LEFT_OUT, symlinks=True)
         compileall.compile_dir(folder, quiet=2, maxlevels=20)
         # what is wrong for a while must not be kept as if it were right
@@ -74,7 +76,7 @@ class TestTree:
 
     def _started(self, temperature: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "tests.mutation.forks", temperature],
+            [sys.executable, "-m", "tests.mutation.forks", temperature, *self._more],
             cwd=self._folder,
             env=self._environment,
             stdin=subprocess.PIPE,

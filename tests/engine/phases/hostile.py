@@ -29,6 +29,7 @@ from engine.types.opinions import REGIMES, Level, MarketView, Missing, Proposal,
 from optimization.core.bounds import HeldWeight
 from optimization.core.config import LayerSettings
 from optimization.core.layer import AdaptivePolicy
+from optimization.core.performance import Decomposition
 from optimization.core.state import LayerState
 from optimization.core.weighting import WeightBook
 from tests.bar_factory import MINUTE_MS, random_walk
@@ -151,6 +152,7 @@ class Harm:
             read=lambda version: LayerState(
                 version=(version or 0) + 1,
                 book=WeightBook("t", {STRATEGY: HeldWeight(self.weight)}),
+                performance=NO_TRADES,
             ),
         )
 
@@ -249,6 +251,8 @@ def _question(draw: tuple[Any, ...], harm: Harm) -> tuple[Question, Any]:
 
 
 CONFIG = PipelineConfig()
+# rows and rings of no trades, which nothing here reads: made anew they cost more than the question
+NO_TRADES = Decomposition()
 
 
 def _ignore(failure: object) -> None:
