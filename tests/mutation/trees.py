@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "var", "__pycache__", ".*_cache")
 MEASURED = "engine,optimization"
 # Tests that one process runs on the right code: few enough to end within a fork's limit.
-TOGETHER = 25
+TOGETHER = 10
 
 
 @dataclass(slots=True)
