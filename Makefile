@@ -27,6 +27,9 @@ MONEY_TESTS := $(addprefix tests/engine/,test_ledger.py test_ledger_machine.py t
 # Test processes side by side, one more than cores: many tests wait for processes of their own. 0: one by one.
 TEST_WORKERS ?= 3
 
+# Kept bytecode saves each of the many processes that run and test start half a second.
+export PYTHONDONTWRITEBYTECODE :=
+
 VENV := .venv
 PY := $(VENV)/bin/python
 PIP_FLAGS := --disable-pip-version-check --require-hashes --progress-bar off --no-color
@@ -83,14 +86,13 @@ run: setup ## start everything in the foreground: PORT=8000 DATA="FILE …" SPEE
 	@exec $(PY) manage.py up --port '$(PORT)' --speed '$(SPEED)' --seed '$(SEED)' $(if $(DATA),--data $(DATA))
 
 test: setup-dev ## lint, types, import ladder, migrations, database tests on PostgreSQL, every test
-	@$(MAKE) --no-print-directory checks
+	@$(MAKE) --no-print-directory -j2 --output-sync=target checks kernels
 	@$(PY) -m tests.postgres -n $(TEST_WORKERS) --dist loadfile
-	@$(PY) manage.py compile_kernels
 	@$(PY) -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 coverage: setup-dev ## the tests under coverage; fails below 85 % of the branches of the pure rooms
 	@$(PY) -m coverage erase
-	@$(PY) manage.py compile_kernels
+	@$(MAKE) --no-print-directory kernels
 	@TRADEPLATFORM_RESULTS='$(VENV)/coverage-results.json' $(PY) -m coverage run -m pytest \
 	  -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 	@$(PY) -m coverage combine --quiet
@@ -102,7 +104,10 @@ coverage-money: setup-dev ## branch coverage of the money path by its own tests;
 	@$(PY) -m coverage combine --quiet
 	@$(PY) -m coverage report -m --skip-covered --include='$(MONEY)' --fail-under=$(MONEY_COVERAGE)
 
-.PHONY: checks
+.PHONY: checks kernels
+kernels:
+	@$(PY) manage.py compile_kernels
+
 checks:
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .

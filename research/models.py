@@ -5,46 +5,59 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
-
-class ReplayStatus(models.TextChoices):
-    QUEUED = "QUEUED"
-    RUNNING = "RUNNING"
-    ABORTING = "ABORTING"
-    ABORTED = "ABORTED"
-    DONE = "DONE"
-    FAILED = "FAILED"
+QUEUED, RUNNING = "QUEUED", "RUNNING"
 
 
-class ReplayJob(models.Model):
-    """One replay that was asked for. It runs in a process of its own and touches only this row.
+class Work(models.Model):
+    """What a process of its own works on for minutes or hours, and touches only this row.
 
-    ``slot`` is unique and set while a process works on it, so that one replay runs at a time
-    whoever knocks. ``attempts`` is the fence: a process that lost the job to a later one writes
-    nothing. ``result`` is the document of the ``replay`` command, ``report`` that of its page.
+    ``slot`` is unique and set while a process works on it, so that one runs at a time whoever
+    knocks. ``attempts`` is the fence: a process that lost the row to a later one writes nothing.
+    ``started_at`` is the begin of the first attempt.
     """
 
     code = models.UUIDField(unique=True)
     request = models.JSONField()
     actor = models.CharField(max_length=120)
-    notes = models.TextField(blank=True)
-    status = models.CharField(
-        max_length=8, choices=ReplayStatus.choices, default=ReplayStatus.QUEUED
-    )
     error = models.TextField(blank=True)
-    progress_fraction = models.FloatField(default=0.0)
-    bars_done = models.PositiveBigIntegerField(default=0)
-    bars_total = models.PositiveBigIntegerField(default=0)
-    bars_per_s = models.FloatField(default=0.0)
     result = models.JSONField(null=True)
-    report = models.JSONField(null=True)
     code_version = models.CharField(max_length=80, blank=True)
-    config_digest = models.CharField(max_length=64, blank=True)
     slot = models.PositiveSmallIntegerField(null=True, unique=True)
     attempts = models.PositiveIntegerField(default=0)
     claimed_until_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        abstract = True
+
+
+class ReplayStatus(models.TextChoices):
+    QUEUED = QUEUED
+    RUNNING = RUNNING
+    ABORTING = "ABORTING"
+    ABORTED = "ABORTED"
+    DONE = "DONE"
+    FAILED = "FAILED"
+
+
+class ReplayJob(Work):
+    """One replay that was asked for.
+
+    ``result`` is the document of the ``replay`` command, ``report`` that of its page.
+    """
+
+    notes = models.TextField(blank=True)
+    status = models.CharField(
+        max_length=8, choices=ReplayStatus.choices, default=ReplayStatus.QUEUED
+    )
+    progress_fraction = models.FloatField(default=0.0)
+    bars_done = models.PositiveBigIntegerField(default=0)
+    bars_total = models.PositiveBigIntegerField(default=0)
+    bars_per_s = models.FloatField(default=0.0)
+    report = models.JSONField(null=True)
+    config_digest = models.CharField(max_length=64, blank=True)
 
     class Meta:
         ordering = ["-created_at", "-id"]
@@ -78,36 +91,24 @@ class ReplayJob(models.Model):
 
 
 class SweepStatus(models.TextChoices):
-    QUEUED = "QUEUED"
-    RUNNING = "RUNNING"
+    QUEUED = QUEUED
+    RUNNING = RUNNING
     PAUSED = "PAUSED"
     ABORTED = "ABORTED"
     DONE = "DONE"
     FAILED = "FAILED"
 
 
-class Sweep(models.Model):
+class Sweep(Work):
     """A search for parameters of one rule, walk-forward. What was tried are its units.
 
-    ``slot`` and ``attempts`` are as of a replay; a sweep that is paused, cut short or aborted
-    keeps its units, and whoever goes on begins after the last of them.
+    One that is paused, cut short or aborted keeps its units, and whoever goes on begins after
+    the last of them.
     """
 
-    code = models.UUIDField(unique=True)
-    request = models.JSONField()
-    actor = models.CharField(max_length=120)
     status = models.CharField(max_length=8, choices=SweepStatus.choices, default=SweepStatus.QUEUED)
-    error = models.TextField(blank=True)
     units_done = models.PositiveIntegerField(default=0)
     units_total = models.PositiveIntegerField(default=0)
-    result = models.JSONField(null=True)
-    code_version = models.CharField(max_length=80, blank=True)
-    slot = models.PositiveSmallIntegerField(null=True, unique=True)
-    attempts = models.PositiveIntegerField(default=0)
-    claimed_until_at = models.DateTimeField(null=True, blank=True)
-    created_at = models.DateTimeField()
-    started_at = models.DateTimeField(null=True, blank=True)
-    finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["-created_at", "-id"]

@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
 from accounts.services import audit_record
+from research.claims import CLAIM, FREE, still_mine
 from research.errors import ReplayRefused
 from research.models import ReplayJob, ReplayStatus
 from research.requests import request_checked
 
-# A process that has not been heard of for so long is dead; it says a word every second.
-CLAIM = timedelta(seconds=45)
 MAX_ATTEMPTS = 3
 MAX_QUEUED_BY_ONE = 1
 NOTES_MAX = 2_000
-SLOT = 1
 _WORKED_ON = (ReplayStatus.RUNNING, ReplayStatus.ABORTING)
-_FREE: dict[str, Any] = {"slot": None, "claimed_until_at": None}
 
 
 def replay_start(
@@ -102,7 +98,7 @@ def replay_reap() -> int:
     for job in lost.only("pk", "status", "attempts", "error"):
         ended += ReplayJob.objects.filter(
             pk=job.pk, status=job.status, attempts=job.attempts, claimed_until_at__lt=now
-        ).update(**_after_death(job), **_FREE)
+        ).update(**_after_death(job), **FREE)
     return ended
 
 
@@ -126,37 +122,10 @@ def _after_death(job: ReplayJob) -> dict[str, Any]:
     }
 
 
-def replay_claim() -> ReplayJob | None:
-    """Take the oldest job that waits; None where there is none, or one is worked on already."""
-    now = timezone.now()
-    waiting = ReplayJob.objects.filter(status=ReplayStatus.QUEUED).order_by("created_at", "id")
-    job = waiting.first()
-    if job is None or ReplayJob.objects.filter(slot=SLOT).exists():
-        return None
-    try:
-        with transaction.atomic():
-            taken = ReplayJob.objects.filter(
-                pk=job.pk, status=ReplayStatus.QUEUED, attempts=job.attempts
-            ).update(
-                status=ReplayStatus.RUNNING,
-                slot=SLOT,
-                attempts=F("attempts") + 1,
-                claimed_until_at=now + CLAIM,
-                started_at=now,
-            )
-    except IntegrityError:
-        # the slot: another worker took another job in this moment
-        return None
-    if taken != 1:
-        return None
-    job.refresh_from_db()
-    return job
-
-
 def replay_pulse(*, job: ReplayJob, bars_done: int, bars_total: int, bars_per_s: float) -> str:
     """Keep the claim and tell the progress; returns why the work must stop, empty to go on."""
     fraction = min(1.0, bars_done / bars_total) if bars_total else 0.0
-    alive = _mine(job).update(
+    alive = still_mine(job).update(
         claimed_until_at=timezone.now() + CLAIM,
         progress_fraction=fraction,
         bars_done=bars_done,
@@ -188,7 +157,7 @@ def replay_done(
 ) -> bool:
     """Store what came out, once; returns whether this process still had the job."""
     return bool(
-        _mine(job).update(
+        still_mine(job).update(
             status=ReplayStatus.DONE,
             result=dict(result),
             report=dict(report),
@@ -200,7 +169,7 @@ def replay_done(
             code_version=code_version,
             config_digest=config_digest,
             finished_at=timezone.now(),
-            **_FREE,
+            **FREE,
         )
     )
 
@@ -208,32 +177,30 @@ def replay_done(
 def replay_failed(*, job: ReplayJob, reason: str) -> None:
     """End a job with one line; an abort by a person stands as an abort."""
     now = timezone.now()
-    _mine(job).update(status=ReplayStatus.FAILED, error=one_line(reason), finished_at=now, **_FREE)
+    still_mine(job).update(
+        status=ReplayStatus.FAILED, error=one_line(reason), finished_at=now, **FREE
+    )
     replay_stopped(job=job)
 
 
 def replay_stopped(*, job: ReplayJob) -> None:
     """The process saw that it was aborted and ends."""
     ReplayJob.objects.filter(pk=job.pk, status=ReplayStatus.ABORTING, attempts=job.attempts).update(
-        status=ReplayStatus.ABORTED, finished_at=timezone.now(), **_FREE
+        status=ReplayStatus.ABORTED, finished_at=timezone.now(), **FREE
     )
 
 
 def replay_released(*, job: ReplayJob) -> None:
     """Give the job back: the platform stops, and the next start takes it up from the beginning."""
     replay_stopped(job=job)
-    _mine(job).update(
+    still_mine(job).update(
         status=ReplayStatus.QUEUED,
         # a stop is nobody's fault
         attempts=F("attempts") - 1,
         error="the platform was stopped, it starts over",
         progress_fraction=0.0,
-        **_FREE,
+        **FREE,
     )
-
-
-def _mine(job: ReplayJob) -> Any:
-    return ReplayJob.objects.filter(pk=job.pk, status=ReplayStatus.RUNNING, attempts=job.attempts)
 
 
 def one_line(text: str) -> str:

@@ -7,24 +7,24 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from django.db import IntegrityError, transaction
-from django.db.models import F, QuerySet
+from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 
 from accounts.services import audit_record
+from research.claims import CLAIM, FREE, still_mine
 from research.core.search import ranges_of
 from research.core.sweep import Outcome, Unit
 from research.errors import ReplayStopped, SweepInvalid, SweepRefused
 from research.models import Sweep, SweepStatus, SweepUnit
 from research.requests import request_checked
-from research.services import CLAIM, SLOT, one_line
+from research.services import one_line
 from strategies.core.errors import StrategyError
 
 MAX_ATTEMPTS = 3
 MAX_TRIALS = 500
 MAX_FOLDS = 20
 MAX_PURGE_BARS = 10_000
-_FREE: dict[str, Any] = {"slot": None, "claimed_until_at": None}
 _OPEN = (SweepStatus.QUEUED, SweepStatus.RUNNING, SweepStatus.PAUSED)
 
 
@@ -107,7 +107,7 @@ def sweep_change(*, sweep: Sweep, to: SweepStatus, actor: str, reason: str) -> N
         if to == SweepStatus.QUEUED and sweep.status == SweepStatus.FAILED:
             _require_place(sweep.actor)
         changed = Sweep.objects.filter(pk=sweep.pk, status__in=allowed).update(
-            status=to, error=one_line(reason), **_FREE, **fresh, **ended
+            status=to, error=one_line(reason), **FREE, **fresh, **ended
         )
         if changed != 1:
             sweep.refresh_from_db()
@@ -129,42 +129,14 @@ def sweep_reap() -> int:
         ).update(
             **{"status": SweepStatus.QUEUED, **after},
             error=f"attempt {sweep.attempts} ended without a word",
-            **_FREE,
+            **FREE,
         )
     return ended
 
 
-def sweep_claim() -> Sweep | None:
-    """Take the oldest sweep that waits; None where there is none, or one is worked on already."""
-    now = timezone.now()
-    waiting = Sweep.objects.filter(status=SweepStatus.QUEUED).order_by("created_at", "id")
-    sweep = waiting.first()
-    if sweep is None or Sweep.objects.filter(slot=SLOT).exists():
-        return None
-    try:
-        with transaction.atomic():
-            taken = Sweep.objects.filter(
-                pk=sweep.pk, status=SweepStatus.QUEUED, attempts=sweep.attempts
-            ).update(
-                status=SweepStatus.RUNNING,
-                slot=SLOT,
-                attempts=F("attempts") + 1,
-                claimed_until_at=now + CLAIM,
-                started_at=sweep.started_at or now,
-                error="",
-            )
-    except IntegrityError:
-        # the slot: another worker took another sweep in this moment
-        return None
-    if taken != 1:
-        return None
-    sweep.refresh_from_db()
-    return sweep
-
-
 def sweep_pulse(*, sweep: Sweep) -> str:
     """Keep the claim; returns why the work must stop, empty to go on."""
-    alive = _mine(sweep).update(claimed_until_at=timezone.now() + CLAIM)
+    alive = still_mine(sweep).update(claimed_until_at=timezone.now() + CLAIM)
     if alive == 1:
         return ""
     return "no longer its own: paused, aborted or taken over"
@@ -178,7 +150,7 @@ def unit_store(*, sweep: Sweep, outcome: Outcome) -> None:
     """
     unit = outcome.unit
     with transaction.atomic():
-        if _mine(sweep).update(units_done=F("units_done") + 1) != 1:
+        if still_mine(sweep).update(units_done=F("units_done") + 1) != 1:
             raise ReplayStopped(f"sweep {sweep.code} is no longer worked on here")
         SweepUnit.objects.create(
             sweep=sweep,
@@ -215,28 +187,24 @@ def sweep_end(
     *, sweep: Sweep, result: Mapping[str, Any] | None, error: str = "", code: str
 ) -> None:
     """Close a sweep: done with its result, or failed with one line."""
-    _mine(sweep).update(
+    still_mine(sweep).update(
         status=SweepStatus.FAILED if result is None else SweepStatus.DONE,
         result=None if result is None else dict(result),
         error=one_line(error),
         code_version=code,
         finished_at=timezone.now(),
-        **_FREE,
+        **FREE,
     )
 
 
 def sweep_release(*, sweep: Sweep) -> None:
     """Give it back: the platform stops, and the next start goes on after the last unit."""
-    _mine(sweep).update(
+    still_mine(sweep).update(
         status=SweepStatus.QUEUED,
         attempts=F("attempts") - 1,
         error="the platform was stopped, it goes on",
-        **_FREE,
+        **FREE,
     )
-
-
-def _mine(sweep: Sweep) -> QuerySet[Sweep]:
-    return Sweep.objects.filter(pk=sweep.pk, status=SweepStatus.RUNNING, attempts=sweep.attempts)
 
 
 def _audit(action: str, sweep: Sweep, actor: str, **told: Any) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from celery import shared_task
 
 from research.children import child_start
-from research.services import replay_claim, replay_reap
-from research.sweep_services import sweep_claim, sweep_reap
+from research.claims import claim_oldest
+from research.models import ReplayJob, Sweep
+from research.services import replay_reap
+from research.sweep_services import sweep_reap
 
 
 @shared_task(acks_late=False, ignore_result=True, soft_time_limit=20, time_limit=30)
@@ -16,7 +18,7 @@ def replays_due() -> str:
     Losing or repeating a knock is free: the slot lets one replay run at a time.
     """
     replay_reap()
-    job = replay_claim()
+    job = claim_oldest(ReplayJob)
     if job is None:
         return "nothing to start"
     child_start("replay_job", job)
@@ -27,7 +29,7 @@ def replays_due() -> str:
 def sweeps_due() -> str:
     """As ``replays_due``, for sweeps: one of them runs beside one replay."""
     sweep_reap()
-    sweep = sweep_claim()
+    sweep = claim_oldest(Sweep)
     if sweep is None:
         return "nothing to start"
     child_start("sweep_job", sweep)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from market.ccxt_client import build_client
+from tests.zygote import Forked, Zygote
 
 ROOT = Path(__file__).resolve().parent.parent
 KEY, SECRET = "practice-key", "practice-secret"
@@ -33,7 +34,8 @@ class PracticeProcess:
     arguments: Sequence[str] = ()
     port: int = 0
     admin_port: int = 0
-    _process: subprocess.Popen[str] | None = field(default=None, repr=False)
+    zygote: Zygote | None = field(default=None, repr=False)
+    _process: subprocess.Popen[bytes] | Forked | None = field(default=None, repr=False)
 
     @property
     def url(self) -> str:
@@ -50,11 +52,15 @@ class PracticeProcess:
         command += ["--port", str(self.port), "--admin-port", str(self.admin_port)]
         command += ["--speed", "0", *self.arguments]
         env = {**os.environ, "PRACTICE_API_KEY": KEY, "PRACTICE_API_SECRET": SECRET}
-        self._process = subprocess.Popen(
-            command, cwd=ROOT, env=env, stdout=subprocess.PIPE, text=True
-        )
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
+        told, written = os.pipe()
+        with Path(os.devnull).open("rb") as nothing, os.fdopen(told) as ready_line:
+            if self.zygote is None:
+                self._process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=written)
+            else:
+                streams = (nothing.fileno(), written, 2)
+                self._process = self.zygote.start(command, env, streams)
+            os.close(written)
+            line = ready_line.readline()
         if not line:
             raise RuntimeError(f"practice exchange ended with {self._process.wait()}")
         ready = json.loads(line)
@@ -74,10 +80,7 @@ class PracticeProcess:
         if process is None:
             return 0
         process.kill() if kill else process.terminate()
-        code = process.wait(STOP_S)
-        if process.stdout is not None:
-            process.stdout.close()
-        return code
+        return process.wait(STOP_S)
 
     def client(self, flavour: str = "sync", **options: Any) -> Any:
         """Return an unmodified ccxt client of this exchange."""
@@ -118,9 +121,14 @@ class PracticeProcess:
 
 
 @contextmanager
-def practice_process(state: Path, *arguments: str) -> Iterator[PracticeProcess]:
-    """Run a practice exchange on free ports with ``--speed 0`` and end it afterwards."""
-    process = PracticeProcess(state, arguments).start()
+def practice_process(
+    state: Path, *arguments: str, zygote: Zygote | None = None
+) -> Iterator[PracticeProcess]:
+    """Run a practice exchange on free ports with ``--speed 0`` and end it afterwards.
+
+    A zygote forks it, which saves its imports.
+    """
+    process = PracticeProcess(state, arguments, zygote=zygote).start()
     try:
         yield process
     finally:

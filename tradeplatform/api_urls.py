@@ -3,7 +3,7 @@
 from django.http import Http404
 from django.urls import path, re_path
 from drf_spectacular.utils import extend_schema
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularSwaggerView
 from rest_framework.request import Request
 
 from accounts import apis as accounts
@@ -18,6 +18,7 @@ from research import sweep_apis as sweeps
 from resources import apis as resources
 from strategies import apis as strategies
 from strategies import predictor_apis as predictors
+from tradeplatform.api_document import SchemaApi
 from tradeplatform.doctor_apis import DoctorApi
 from trades.apis import (
     ceilings,
@@ -145,7 +146,7 @@ urlpatterns = [
     path("tokens/", accounts.TokenListCreateApi.as_view(), name="tokens"),
     path("tokens/<int:token_id>/revoke", accounts.TokenRevokeApi.as_view(), name="revoke"),
     path("session/confirm", accounts.SessionConfirmApi.as_view(), name="session-confirm"),
-    path("schema/", SpectacularAPIView.as_view(api_version="v1"), name="schema"),
+    path("schema/", SchemaApi.as_view(api_version="v1"), name="schema"),
     path("docs/", SpectacularSwaggerView.as_view(url_name="api:schema"), name="docs"),
     # not ".*": a path may hold a line break
     re_path(r"^[\s\S]*$", UnknownPathApi.as_view()),

@@ -22,6 +22,7 @@ from engine.requests import exits_refusal, widens
 from engine.types.bars import Instrument
 from engine.types.opinions import Side
 from market.models import Instrument as InstrumentRow
+from market.selectors import instrument_value
 from trades.core.transfer_match import VENUE_ACTOR, WINDOW, declares
 from trades.errors import RequestRefused, WideningRefused
 from trades.models import (
@@ -313,19 +314,7 @@ def position_of(run: TradingRun, strategy: str, symbol: str) -> Position:
 
 def instrument_of(run: TradingRun, symbol: str) -> Instrument:
     """Return the filters of a symbol of the run, from its row."""
-    row = InstrumentRow.objects.get(venue=run.venue, symbol=symbol)
-    return Instrument(
-        symbol=row.symbol,
-        base=row.base,
-        quote=row.quote,
-        tick_size=row.tick_size,
-        lot_size=row.lot_size,
-        min_notional_quote=row.min_notional_quote,
-        min_quantity_base=row.min_quantity_base,
-        maker_fee_fraction=row.maker_fee_fraction,
-        taker_fee_fraction=row.taker_fee_fraction,
-        shortable=row.is_shortable,
-    )
+    return instrument_value(InstrumentRow.objects.get(venue=run.venue, symbol=symbol))
 
 
 def _asked_before(

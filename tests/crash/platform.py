@@ -33,7 +33,8 @@ if not apps.ready:
 from tests.crash import mutants
 from tests.crash.database import Database, Rows, Sqlite
 from tests.crash.history import Act
-from tests.crash.zygote import Forked, Zygote, zygote_started
+from tests.crash.preloaded import PRELOADED
+from tests.zygote import Forked, Zygote, zygote_started
 from tradeplatform import configuration, processes
 from tradeplatform.kernel_cache import Compiling
 from tradeplatform.supervisor import die_with_parent
@@ -253,7 +254,7 @@ class Platform:
         self.admin_url = self.environment["TRADEPLATFORM_PRACTICE_ADMIN_URL"]
         # as ``up`` does: a first advance that has to compile for a minute would be ended for it
         Compiling(ROOT, self.folder / "kernels.log", lambda _: None).wait()
-        self._zygote = zygote_started(self.environment, self.folder / "zygote.log")
+        self._zygote = zygote_started(self.environment, self.folder / "zygote.log", PRELOADED)
         wanted = ("redis", "exchange", "run", *WORKERS, "beat")
         for spec in processes.children(config, options):
             if spec.name in wanted:

@@ -307,11 +307,11 @@ def test_a_bar_refused_twice_is_counted_once():
 
 
 def test_the_pace_is_that_of_one_symbol_and_unknown_at_first():
-    run = make.make_run()
+    run, first = make.make_run(), timezone.now()
     for i in range(6):
         for symbol in run.symbols:
             make.make_decision(run, at=make.START + i * make.MINUTE, symbol=symbol)
-            begun = timezone.now() + timedelta(seconds=2 * i)
+            begun = first + timedelta(seconds=2 * i)
             newest = Analysis.objects.filter(run=run, symbol=symbol).latest("id")
             Analysis.objects.filter(pk=newest.pk).update(created_at=begun)
         if i == 2:

@@ -10,9 +10,9 @@ from typing import Any
 from django.utils import timezone
 
 from market.sources.synthetic_path import synthetic_bars
+from research.claims import CLAIM, SLOT
 from research.models import ReplayJob, ReplayStatus
 from research.requests import request_checked
-from research.services import CLAIM, SLOT
 
 FILE = "binance_spot_BTCUSDT_1m_x.csv"
 START_MS = 1_700_000_040_000

@@ -8,12 +8,12 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import AuditEvent
+from research.claims import claim_oldest
 from research.errors import ReplayRefused
 from research.models import ReplayJob
 from research.services import (
     MAX_ATTEMPTS,
     replay_abort,
-    replay_claim,
     replay_done,
     replay_failed,
     replay_note,
@@ -55,25 +55,25 @@ def test_a_person_has_one_replay_waiting(folder):
     with pytest.raises(ReplayRefused, match=r"that wait were 1, allowed: 1"):
         start("olga")
     start("vera")
-    assert replay_claim() == first
+    assert claim_oldest(ReplayJob) == first
     start("olga")
     assert AuditEvent.objects.filter(action="replay.start").count() == 3
 
 
 def test_one_replay_runs_at_a_time_oldest_first(folder):
     first, second = make_job(folder), make_job(folder)
-    claimed = replay_claim()
+    claimed = claim_oldest(ReplayJob)
     assert (claimed, claimed.status, claimed.attempts) == (first, "RUNNING", 1)
-    assert replay_claim() is None, "the slot is taken"
+    assert claim_oldest(ReplayJob) is None, "the slot is taken"
     replay_done(job=claimed, **DONE)
-    assert replay_claim() == second
+    assert claim_oldest(ReplayJob) == second
 
 
 def test_a_dead_process_leaves_no_job_running(folder):
     """Back to the queue at most twice, then failed with a reason."""
     job = make_job(folder)
     for attempt in range(1, MAX_ATTEMPTS + 1):
-        claimed = replay_claim()
+        claimed = claim_oldest(ReplayJob)
         assert claimed.attempts == attempt
         assert replay_reap() == 0, "it was heard of a moment ago"
         dies(job)
@@ -87,10 +87,10 @@ def test_a_dead_process_leaves_no_job_running(folder):
 def test_a_process_that_lost_its_job_writes_nothing(folder):
     """The attempt is the fence."""
     make_job(folder)
-    old = replay_claim()
+    old = claim_oldest(ReplayJob)
     dies(old)
     replay_reap()
-    new = replay_claim()
+    new = claim_oldest(ReplayJob)
     assert beat(old) == "taken over"
     assert replay_done(job=old, **DONE) is False
     replay_failed(job=old, reason="too late")
@@ -138,7 +138,7 @@ def test_an_aborted_replay_whose_process_died_ends_aborted(folder):
 
 def test_a_stop_of_the_platform_gives_the_job_back_without_counting_it(folder):
     make_job(folder)
-    job = replay_claim()
+    job = claim_oldest(ReplayJob)
     replay_released(job=job)
     job.refresh_from_db()
     assert (job.status, job.attempts, job.slot) == ("QUEUED", 0, None)

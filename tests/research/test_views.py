@@ -7,8 +7,8 @@ import json
 import pytest
 from django.urls import reverse
 
+from research.claims import claim_oldest
 from research.models import ReplayJob
-from research.services import replay_claim
 from tests.monitoring.factories import make_user
 from tests.research.core.test_report import FIGURES, document
 from tests.research.scene import FILE, candle_folder, make_job
@@ -80,7 +80,7 @@ def test_a_failed_replay_says_why_and_a_running_one_can_be_aborted(operator, fol
         in operator.get(reverse("replay-page", args=[failed.code])).content.decode()
     )
     make_job(folder)
-    running = replay_claim()
+    running = claim_oldest(ReplayJob)
     page = operator.get(reverse("replay-page", args=[running.code])).content.decode()
     assert "data-replay" in page and "Reason to abort" in page
     operator.post(reverse("replay-abort", args=[running.code]), {"reason": "enough"})

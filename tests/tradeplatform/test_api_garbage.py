@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from typing import Any
 
@@ -37,9 +38,15 @@ QUERIES = (
 )  # fmt: skip
 
 
+@functools.cache
+def published() -> Any:
+    """Return the document; it is made anew for each request, which takes half a second."""
+    return by_token("viewer").get("/api/v1/schema/", HTTP_ACCEPT="application/json").json()
+
+
 def fields_of(path: str) -> list[str]:
     """Return the fields of a route's body as the published document names them."""
-    document = by_token("viewer").get("/api/v1/schema/", HTTP_ACCEPT="application/json").json()
+    document = published()
     wanted = get_resolver().resolve(path).route.removeprefix("api/v1/")
     for name, verbs in document["paths"].items():
         pattern = name.removeprefix("/api/v1/").replace("{", "<").replace("}", ">")

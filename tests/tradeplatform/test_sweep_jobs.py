@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import AuditEvent
+from research.claims import claim_oldest
 from research.core.sweep import Outcome, Unit
 from research.errors import ReplayStopped, SweepInvalid, SweepRefused
 from research.models import Sweep, SweepStatus, SweepUnit
@@ -20,7 +21,6 @@ from research.pulse import Pulse
 from research.sweep_services import (
     outcomes_of,
     sweep_change,
-    sweep_claim,
     sweep_pulse,
     sweep_reap,
     sweep_start,
@@ -64,16 +64,16 @@ def work(sweep: Sweep, stop_after: int | None = None) -> SweepStatus:
 def test_a_sweep_that_is_paused_goes_on_where_it_was_and_ends_as_if_it_had_not_been(folder):
     """No unit is lost, repeated or chosen otherwise; the out-of-sample column is there."""
     start(folder)
-    assert work(sweep_claim(), stop_after=2) == "PAUSED"
+    assert work(claim_oldest(Sweep), stop_after=2) == "PAUSED"
     assert SweepUnit.objects.count() == 2
     sweep = Sweep.objects.get()
-    assert sweep_claim() is None
+    assert claim_oldest(Sweep) is None
     sweep_change(sweep=sweep, to=SweepStatus.QUEUED, actor="olga", reason="now")
-    assert work(sweep_claim()) == "DONE"
+    assert work(claim_oldest(Sweep)) == "DONE"
     sweep.refresh_from_db()
     assert (sweep.units_done, sweep.units_total, sweep.slot) == (7, 7, None)
     start(folder)
-    whole = sweep_claim()
+    whole = claim_oldest(Sweep)
     assert work(whole) == "DONE"
     whole.refresh_from_db()
     assert whole.result == sweep.result
@@ -86,7 +86,7 @@ def test_a_sweep_that_is_paused_goes_on_where_it_was_and_ends_as_if_it_had_not_b
 
 def test_a_unit_is_stored_once_and_only_by_whoever_holds_the_sweep(folder):
     start(folder)
-    sweep = sweep_claim()
+    sweep = claim_oldest(Sweep)
     outcome = Outcome(Unit(0, "in-sample", 0, {"stop_atr": 1.0}), 0.1, 2, (0.1, -0.1))
     unit_store(sweep=sweep, outcome=outcome)
     assert outcomes_of(sweep) == [outcome]
@@ -104,7 +104,7 @@ def test_a_unit_is_stored_once_and_only_by_whoever_holds_the_sweep(folder):
 def test_a_dead_process_gives_its_sweep_back_and_the_third_death_is_a_failure(folder):
     start(folder)
     for attempt in (1, 2, 3):
-        assert sweep_claim().attempts == attempt
+        assert claim_oldest(Sweep).attempts == attempt
         assert sweep_reap() == 0
         Sweep.objects.update(claimed_until_at=timezone.now() - timedelta(seconds=1))
         assert sweep_reap() == 1
@@ -112,7 +112,7 @@ def test_a_dead_process_gives_its_sweep_back_and_the_third_death_is_a_failure(fo
     assert (sweep.status, sweep.slot) == ("FAILED", None)
     assert "ended without a word" in sweep.error
     sweep_change(sweep=sweep, to=SweepStatus.QUEUED, actor="olga", reason="more memory now")
-    assert sweep_claim() == sweep
+    assert claim_oldest(Sweep) == sweep
 
 
 def test_wrong_wishes_are_refused_with_one_line(folder):
@@ -146,7 +146,7 @@ def test_pausing_and_failing_make_no_room_for_a_second_sweep(folder):
 
 def test_too_little_history_fails_the_sweep_with_its_numbers(folder):
     start(folder, folds=4)
-    sweep = sweep_claim()
+    sweep = claim_oldest(Sweep)
     assert work(sweep) == "FAILED"
     sweep.refresh_from_db()
     assert "bars in 4 folds gave" in sweep.error

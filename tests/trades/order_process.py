@@ -40,7 +40,7 @@ from tests.trades.order_factory import (  # noqa: E402
     make_intent,
     make_run,
 )
-from trades import books, models, oms  # noqa: E402
+from trades import books, failpoints, models, oms  # noqa: E402
 
 NOW_MS = int(os.environ["PRACTICE_TEST_NOW_MS"])
 ENTRY_ID, EXIT_ID, RESTING_ID = (INSTALLATION + digit * 26 for digit in "123")
@@ -177,6 +177,8 @@ def rows(w: World) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    # read when it was imported, which a forked process was not there for
+    failpoints.arm(failpoints.parse(os.environ[failpoints.VARIABLE]))
     the_world = world()
     steps = (enter, leave, cancel, recover, protect, move, flatten, settle)
     {step.__name__: step for step in steps}[sys.argv[1]](the_world)

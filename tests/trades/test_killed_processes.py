@@ -6,9 +6,10 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,19 @@ from typing import Any
 import pytest
 
 from tests.practice_process import PracticeProcess, practice_process
+from tests.zygote import Zygote, zygote_started
 
-ROOT = Path(__file__).resolve().parents[2]
+# What a step would spend its first seconds on, itself left out: it runs as a main module.
+PRELOADED = (
+    "ccxt",
+    "django.core.management.commands.migrate",
+    "market.practice.admin",
+    "market.practice.server",
+    "market.practice.sockets",
+    "tests.engine.phases.scene",
+    "tests.trades.order_factory",
+    "tradeplatform.command_line",
+)
 INSTALLATION = "abc123"
 ENTRY, EXIT, RESTING = (INSTALLATION + digit * 26 for digit in "123")
 KILLED = -signal.SIGKILL
@@ -27,31 +39,31 @@ KILLED = -signal.SIGKILL
 class Installation:
     """One database file and one exchange; each step is a process of its own."""
 
-    database: Path
+    zygote: Zygote
+    environment: dict[str, str]
     practice: PracticeProcess
 
-    def environment(self, failpoints: str = "") -> dict[str, str]:
-        return {
-            **os.environ,
-            "DJANGO_SETTINGS_MODULE": "tests.settings_test",
-            "DATABASE_URL": f"sqlite:///{self.database}",
+    def step(
+        self, name: str, failpoints: str = "", log: Path | None = None, **more: str
+    ) -> tuple[int, dict[str, Any]]:
+        argv = (sys.executable, "-m", "tests.trades.order_process", name)
+        environment = {
+            **self.environment,
             "PRACTICE_TEST_URL": self.practice.url,
             "PRACTICE_TEST_NOW_MS": str(self.practice.status()["server_time_ms"]),
             "TRADEPLATFORM_FAILPOINTS": failpoints,
+            **more,
         }
-
-    def step(self, name: str, failpoints: str = "") -> tuple[int, dict[str, Any]]:
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.trades.order_process", name],
-            cwd=ROOT,
-            env=self.environment(failpoints),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode in (0, KILLED), done.stderr[-2000:]
-        return done.returncode, json.loads(done.stdout) if done.returncode == 0 else {}
+        with ExitStack() as files:
+            nothing = files.enter_context(Path(os.devnull).open("rb"))
+            said, told = (files.enter_context(tempfile.TemporaryFile()) for _ in range(2))
+            written = files.enter_context(log.open("wb")) if log else told
+            streams = (nothing.fileno(), said.fileno(), written.fileno())
+            code = self.zygote.start(argv, environment, streams).wait()
+            said.seek(0)
+            told.seek(0)
+            assert code in (0, KILLED), told.read().decode()[-2000:]
+            return code, json.loads(said.read()) if code == 0 else {}
 
     def killed_at(self, name: str, failpoint: str) -> None:
         code, _ = self.step(name, f"{failpoint}=kill9")
@@ -70,21 +82,49 @@ class Installation:
         return sorted(str(f["trade_id"]) for f in self.practice.ledger()["fills"])
 
 
+@dataclass
+class Origin:
+    """What all installations of this file start from: a forking process and a migrated file."""
+
+    zygote: Zygote
+    environment: dict[str, str]
+    database: Path
+    migrated: Path
+
+
 @pytest.fixture(scope="module")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("database") / "migrated.sqlite3"
-    environment = {**os.environ, "DATABASE_URL": f"sqlite:///{path}"}
-    subprocess.run(
-        [sys.executable, "manage.py", "migrate", "-v", "0"], cwd=ROOT, env=environment, check=True
-    )
-    return path
+def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Origin]:
+    folder = tmp_path_factory.mktemp("origin")
+    database, migrated = folder / "db" / "db.sqlite3", folder / "migrated.sqlite3"
+    database.parent.mkdir()
+    environment = {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "tests.settings_test",
+        # a second thread of a numerical library would not come along in a fork
+        "OMP_NUM_THREADS": "1",
+        # read once, when the zygote imports the settings: every installation has this name
+        "DATABASE_URL": f"sqlite:///{database}",
+    }
+    zygote = zygote_started(environment, folder / "zygote.log", PRELOADED)
+    try:
+        with (folder / "migrate.log").open("w+b") as log:
+            argv = (sys.executable, "manage.py", "migrate", "-v", "0")
+            streams = (log.fileno(), log.fileno(), log.fileno())
+            assert zygote.start(argv, environment, streams).wait() == 0
+        shutil.move(database, migrated)
+        yield Origin(zygote, environment, database, migrated)
+    finally:
+        zygote.close()
 
 
 @pytest.fixture
-def installation(migrated: Path, tmp_path: Path) -> Iterator[Installation]:
-    with practice_process(tmp_path / "state") as practice:
+def installation(origin: Origin, tmp_path: Path) -> Iterator[Installation]:
+    shutil.rmtree(origin.database.parent)
+    origin.database.parent.mkdir()
+    shutil.copy(origin.migrated, origin.database)
+    with practice_process(tmp_path / "state", zygote=origin.zygote) as practice:
         practice.step(2)
-        yield Installation(Path(shutil.copy(migrated, tmp_path / "db.sqlite3")), practice)
+        yield Installation(origin.zygote, origin.environment, practice)
 
 
 def assert_ledgers_agree(installation: Installation, rows: dict[str, Any]) -> None:
@@ -182,18 +222,8 @@ def test_reconciliation_killed_half_way_is_done_again_without_traces(
 
 def test_orders_and_fills_need_no_log(installation: Installation) -> None:
     """F-097: every line that is logged meets a full disk, and trading is not touched."""
-    with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.trades.order_process", "enter"],
-            cwd=ROOT,
-            env={**installation.environment(), "LOG_LEVEL": "DEBUG"},
-            stdout=subprocess.PIPE,
-            stderr=full,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-    rows = json.loads(done.stdout)
+    code, rows = installation.step("enter", log=Path("/dev/full"), LOG_LEVEL="DEBUG")
+    assert code == 0
     assert rows["orders"][ENTRY] == "FILLED"
     assert len(installation.accepted(ENTRY)) == 1
 

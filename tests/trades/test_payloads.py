@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from engine.phases.recorder import digest
+from tests.kept_rows import kept_rows
 from tests.trades.stored_run import StoredRun, market
 from trades.models import Analysis, Decision
 from trades.payloads import pack_decision, unpack_analysis, unpack_decision
@@ -18,9 +21,15 @@ pytestmark = pytest.mark.django_db
 MOST_BYTES_A_BAR = 9_500
 
 
+@pytest.fixture(scope="module")
+def kept(django_db_setup: None, django_db_blocker: Any) -> Iterator[StoredRun]:
+    with kept_rows(django_db_blocker):
+        yield StoredRun(market("BTC/USDT", n_bars=520)).trade(100)
+
+
 @pytest.fixture
-def run() -> StoredRun:
-    return StoredRun(market("BTC/USDT", n_bars=520)).trade(100)
+def run(kept: StoredRun, db: None) -> StoredRun:
+    return kept
 
 
 def test_every_record_is_whole_and_gives_its_own_digest(run: StoredRun) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from accounts.audit import audit_verify
 from accounts.models import AuditEvent
+from tests.kept_rows import kept_rows
 from tests.trades.stored_run import StoredRun, market
 from trades.models import Analysis, Decision, Fill, Order
 from trades.records import milliseconds
@@ -18,11 +21,16 @@ pytestmark = pytest.mark.django_db
 EVERY_TENTH = Retention(holds_kept_days=0.02, holds_kept_one_in=10, batch=7, batches=100)
 
 
+@pytest.fixture(scope="module")
+def kept(django_db_setup: None, django_db_blocker: Any) -> Iterator[StoredRun]:
+    with kept_rows(django_db_blocker):
+        yield StoredRun(market("BTC/USDT", n_bars=620)).trade(200)
+
+
 @pytest.fixture
-def stored() -> StoredRun:
-    stored = StoredRun(market("BTC/USDT", n_bars=620)).trade(200)
-    stored.run.refresh_from_db()
-    return stored
+def stored(kept: StoredRun, db: None) -> StoredRun:
+    kept.run.refresh_from_db()
+    return kept
 
 
 def holds(stored: StoredRun) -> set[int]:

@@ -16,6 +16,7 @@ from engine.types.bars import BarColumns, Instrument
 from engine.window import VISIBLE_BARS, WINDOW_BARS
 from market.models import Candle
 from market.models import Instrument as InstrumentRow
+from market.selectors import instrument_value
 from strategies.core.registry import RULES, rule_sources
 from trades.core.decision_replay import replay_decision
 from trades.core.operating_limits import OperatingLimits
@@ -97,19 +98,7 @@ def _limits(run: TradingRun) -> dict[str, object]:
 
 def _instrument(run: TradingRun, symbol: str) -> Instrument:
     """Return the instrument as its row is now; decisions on a proposal carry that of then."""
-    row = InstrumentRow.objects.get(venue=run.venue, symbol=symbol)
-    return Instrument(
-        symbol=symbol,
-        base=row.base,
-        quote=row.quote,
-        tick_size=row.tick_size,
-        lot_size=row.lot_size,
-        min_notional_quote=row.min_notional_quote,
-        min_quantity_base=row.min_quantity_base,
-        maker_fee_fraction=row.maker_fee_fraction,
-        taker_fee_fraction=row.taker_fee_fraction,
-        shortable=row.is_shortable,
-    )
+    return instrument_value(InstrumentRow.objects.get(venue=run.venue, symbol=symbol))
 
 
 def _window(decision: Decision, history: BarColumns, first_ms: object) -> BarColumns:

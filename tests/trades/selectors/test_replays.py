@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from engine.policy import BasePolicy
 from engine.ports import Assessment
 from engine.types.opinions import Proposal
 from market.models import Candle
+from tests.kept_rows import kept_rows
 from tests.trades.stored_run import StoredRun, market
 from trades.models import Analysis, Decision
 from trades.selectors import decision_get, decision_replay
@@ -22,9 +24,16 @@ from trades.stored import analysis_document, decision_document
 pytestmark = pytest.mark.django_db
 
 
+@pytest.fixture(scope="module")
+def kept(django_db_setup: None, django_db_blocker: Any) -> Iterator[StoredRun]:
+    with kept_rows(django_db_blocker):
+        yield StoredRun(market("BTC/USDT", n_bars=620)).trade(200)
+
+
 @pytest.fixture
-def run() -> StoredRun:
-    return StoredRun(market("BTC/USDT", n_bars=620)).trade(200)
+def run(kept: StoredRun, db: None) -> StoredRun:
+    kept.run.refresh_from_db()
+    return kept
 
 
 def proposed() -> Decision:

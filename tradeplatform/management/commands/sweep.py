@@ -13,9 +13,10 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from accounts.errors import Refused
+from research.claims import claim_oldest
 from research.models import Sweep, SweepStatus
 from research.selectors import data_folders
-from research.sweep_services import sweep_change, sweep_claim, sweep_reap, sweep_start
+from research.sweep_services import sweep_change, sweep_reap, sweep_start
 from tradeplatform.configuration_errors import ConfigurationError
 from tradeplatform.sweep_jobs import sweep_run
 
@@ -103,7 +104,7 @@ class Command(BaseCommand):
 def _worked(sweep: Sweep) -> Sweep:
     """Work on it here; where a worker took it first, that one goes on."""
     sweep_reap()
-    claimed = sweep_claim()
+    claimed = claim_oldest(Sweep)
     if claimed is None or claimed.pk != sweep.pk:
         raise ConfigurationError(
             "another sweep is worked on or waits; `sweep start` queues this one"

@@ -1,7 +1,7 @@
-"""``python -m tests.crash.zygote FD``: one interpreter that has imported everything, and forks.
+"""``python -m tests.zygote FD MODULE ...``: one interpreter that has imported all that, and forks.
 
 A process of the platform spends its first seconds importing Django, numba and ccxt. Here that is
-done once; every process the harness kills is then a fork that becomes the program its command line
+done once; every process a test kills is then a fork that becomes the program its command line
 names, in a session of its own. From there on it is the real one: own connections, own threads, own
 death. A tool of the tests only; ``up`` starts each program from nothing.
 
@@ -19,6 +19,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -30,36 +31,8 @@ from django.db import connections
 
 from tradeplatform import kernel_cache
 
-# What the programs import before they do anything, themselves left out: each runs as a main module.
-PRELOADED = (
-    "ccxt",
-    "celery.apps.beat",
-    "celery.apps.worker",
-    "celery.bin.celery",
-    "celery.concurrency.prefork",
-    "celery.fixups.django",
-    "celery.worker.consumer.consumer",
-    "django.core.management.commands.migrate",
-    "django_celery_beat.schedulers",
-    "kombu.transport.redis",
-    "market.practice.admin",
-    "market.practice.server",
-    "market.practice.sockets",
-    "optimization.switches",
-    "psutil",
-    "tests.crash.arming",
-    "tests.crash.moments",
-    "tests.crash.mutants",
-    "tradeplatform.celery",
-    "tradeplatform.command_line",
-    "tradeplatform.invariants",
-    "tradeplatform.running",
-    "tradeplatform.scheduler",
-    "tradeplatform.tasks",
-    "tradeplatform.warm_up",
-    "trades.tasks",
-)
-ROOT = Path(__file__).resolve().parents[2]
+WARM_UP = "tradeplatform.warm_up"
+ROOT = Path(__file__).resolve().parents[1]
 MESSAGE_BYTES = 1 << 17
 STREAMS = 3
 
@@ -123,16 +96,17 @@ def _program(argv: Sequence[str]) -> None:
         runpy.run_path(argv[1], run_name="__main__")
 
 
-def preload() -> None:
-    """Import everything, compile every kernel into memory, and keep what is there for good."""
+def preload(names: Sequence[str]) -> None:
+    """Import these and keep what is there for good; with ``WARM_UP`` every kernel is compiled."""
     # before numba is loaded, which reads the folder's name once
     kernel_cache.choose_folder(settings.BASE_DIR, settings.VAR_DIR)
     django.setup()
-    for name in PRELOADED:
+    for name in names:
         import_module(name)
-    warm_up = import_module("tradeplatform.warm_up").warm_up
-    if not kernel_cache.fill(settings.BASE_DIR, warm_up):
-        warm_up()
+    if WARM_UP in names:
+        warm_up = import_module(WARM_UP).warm_up
+        if not kernel_cache.fill(settings.BASE_DIR, warm_up):
+            warm_up()
     gc.collect()
     gc.freeze()
 
@@ -167,8 +141,8 @@ def _target(entry: Path) -> str:
         return ""  # the descriptor that listed the folder
 
 
-def zygote_started(environment: Mapping[str, str], log: Path) -> Zygote:
-    """Start a zygote with the platform's variables and wait until it can fork.
+def zygote_started(environment: Mapping[str, str], log: Path, preloaded: Sequence[str]) -> Zygote:
+    """Start a zygote with these variables and modules and wait until it can fork.
 
     Raises:
         NotForkable: it ended instead; its log says why.
@@ -176,14 +150,14 @@ def zygote_started(environment: Mapping[str, str], log: Path) -> Zygote:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs, log.open("ab") as told:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.crash.zygote", str(theirs.fileno())],
+            [sys.executable, "-m", "tests.zygote", str(theirs.fileno()), *preloaded],
             cwd=ROOT,
             env=dict(environment),
             stdin=subprocess.DEVNULL,
             stdout=told,
             stderr=subprocess.STDOUT,
             pass_fds=(theirs.fileno(),),
-            # what interrupts the harness must not end the zygote before what it has forked
+            # what interrupts the test must not end the zygote before what it has forked
             start_new_session=True,
         )
     zygote = Zygote(ours, process)
@@ -205,10 +179,26 @@ class Forked:
             self.wait()
         return self._code
 
-    def wait(self) -> int:
+    def wait(self, timeout_s: float | None = None) -> int:
+        """Return the exit code; a limit is for a process that was asked to end.
+
+        Raises:
+            TimeoutError: it still runs.
+        """
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while deadline is not None and self.poll() is None:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"process {self.pid} still ran after {timeout_s} s")
+            time.sleep(0.01)
         if self._code is None:
             self._code = self._zygote.code(self.pid)
         return self._code
+
+    def terminate(self) -> None:
+        """SIGTERM; one that was gone already stays so."""
+        if self._code is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGTERM)
 
     def kill(self) -> None:
         """SIGKILL the whole group; one that was gone already stays so."""
@@ -221,7 +211,7 @@ class Forked:
 
 
 class Zygote:
-    """The harness's end: asks for processes, and for how they ended."""
+    """The test's end: asks for processes, and for how they ended."""
 
     def __init__(self, control: socket.socket, process: subprocess.Popen[bytes]) -> None:
         self._control = control
@@ -262,7 +252,7 @@ class Zygote:
 
 def main() -> int:
     control = socket.socket(fileno=int(sys.argv[1]))
-    preload()
+    preload(sys.argv[2:])
     assert_forkable({0, 1, 2, control.fileno()})
     control.send(json.dumps({"ready": True}).encode())
     program = serve(control)

@@ -1,0 +1,31 @@
+"""What the killed platform's zygote imports before its first fork."""
+
+# What the programs import before they do anything, themselves left out: each runs as a main module.
+PRELOADED = (
+    "ccxt",
+    "celery.apps.beat",
+    "celery.apps.worker",
+    "celery.bin.celery",
+    "celery.concurrency.prefork",
+    "celery.fixups.django",
+    "celery.worker.consumer.consumer",
+    "django.core.management.commands.migrate",
+    "django_celery_beat.schedulers",
+    "kombu.transport.redis",
+    "market.practice.admin",
+    "market.practice.server",
+    "market.practice.sockets",
+    "optimization.switches",
+    "psutil",
+    "tests.crash.arming",
+    "tests.crash.moments",
+    "tests.crash.mutants",
+    "tradeplatform.celery",
+    "tradeplatform.command_line",
+    "tradeplatform.invariants",
+    "tradeplatform.running",
+    "tradeplatform.scheduler",
+    "tradeplatform.tasks",
+    "tradeplatform.warm_up",
+    "trades.tasks",
+)
