@@ -17,9 +17,9 @@ CORE := engine/*,*/core/*
 CORE_COVERAGE := 85
 
 # The path of money, its branches in percent, and the tests that are there for it.
-MONEY := engine/ledger.py,engine/ledger_state.py,engine/lots.py,engine/risk.py,engine/limits.py,engine/breakers.py,engine/ceilings.py,engine/protection.py,engine/entry_orders.py,trades/core/order_state.py,trades/oms.py,trades/send_rules.py,trades/order_watch.py,trades/reconcile.py,trades/differences.py,trades/transfers.py,trades/ceilings.py,trades/ceiling_changes.py
+MONEY := engine/kill_switch.py,engine/ledger.py,engine/ledger_state.py,engine/lots.py,engine/risk.py,engine/limits.py,engine/breakers.py,engine/ceilings.py,engine/protection.py,engine/entry_orders.py,trades/core/order_state.py,trades/oms.py,trades/send_rules.py,trades/order_watch.py,trades/reconcile.py,trades/differences.py,trades/transfers.py,trades/ceilings.py,trades/ceiling_changes.py,trades/brokers/clearances.py
 MONEY_COVERAGE := 95
-MONEY_TESTS := $(addprefix tests/engine/,test_ledger.py test_ledger_machine.py test_limits.py test_ceilings.py test_outside.py \
+MONEY_TESTS := $(addprefix tests/engine/,test_kill_switch.py test_ledger.py test_ledger_machine.py test_limits.py test_ceilings.py test_outside.py \
   test_trading_book.py test_protection.py test_entry_orders.py test_standing.py test_account.py phases/test_caps_interplay.py) \
   $(addprefix tests/trades/,core test_oms.py test_reconcile.py test_differences.py test_transfers.py test_ceilings.py \
   test_gate.py test_books.py brokers/test_brakes.py brokers/test_ccxt_live.py brokers/test_stop_limits.py)

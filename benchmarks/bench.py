@@ -34,6 +34,7 @@ from benchmarks import (  # noqa: E402
     replays,
     resource_watch,
     sockets,
+    symbols50,
 )
 from benchmarks.figures import ROOT, Benchmark, BenchmarkFailed, Options, machine  # noqa: E402
 from tradeplatform.version import code_version  # noqa: E402
@@ -52,6 +53,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "layer-fuzz": layer_fuzz.layer_fuzz,
     "resource-watch": resource_watch.resource_watch,
     "sockets": sockets.sockets,
+    "symbols-50": symbols50.symbols50,
     "api-fuzz": api_fuzz.api_fuzz,
 }
 

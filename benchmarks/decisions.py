@@ -33,6 +33,7 @@ from engine.types.opinions import Missing
 from engine.window import WINDOW_BARS, RollingWindow
 from market.sources.history import HistorySource, load_history
 from research.core.journal import MemoryJournal
+from resources.core.config import OptimizerConfig
 from strategies.core.registry import control_sources, learned_sources
 from strategies.core.training.dataset import dataset_of
 from strategies.core.training.train import FAMILIES, train
@@ -85,32 +86,47 @@ def live_decision(options: Options) -> Sequence[Figure]:
     detail = (
         f"{len(elapsed_us):,} bars, window of {WINDOW_BARS:,}, {len(FEATURES)} features, "
         f"{len(STRATEGY_CODES)} strategies, order book on {journal.n_books / n_all:.0%}, asked "
-        f"{asked}; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+        f"{asked}; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores, niceness {os.nice(0)}"
     )
-    # of all threads together; on a machine that others use too it says more than the clock does
-    cpu = Figure(
-        name="one live decision, processor time, p50",
-        value=round(percentile(cpu_us, 0.5) / 1_000, 3),
-        unit="ms",
-        detail=detail,
-    )
+    return [*_processor_time(cpu_us, detail), *_clocked(elapsed_us, detail)]
+
+
+def _processor_time(cpu_us: Sequence[float], detail: str) -> list[Figure]:
+    """Of all threads together. On a machine that others use too it says more than the clock does,
+    so the promise is held against it; the clock's figure has the same target beside it."""
+    promised_ms = OptimizerConfig().slow_decision_ms
     return [
-        cpu,
-        *_clocked(elapsed_us, detail),
+        Figure(
+            name=f"one live decision, processor time, {name}",
+            value=round(percentile(cpu_us, fraction) / 1_000, 3),
+            unit="ms",
+            target=target,
+            ids=ids,
+            detail=detail,
+        )
+        for name, fraction, target, ids in (
+            ("p50", 0.5, None, ()),
+            ("p95", 0.95, promised_ms, ("ORC-77",)),
+        )
     ]
 
 
 def _clocked(elapsed_us: Sequence[float], detail: str) -> list[Figure]:
+    """p50 and p99 aim at what peers reach, p95 at what counts as slow."""
+    promised_ms = OptimizerConfig().slow_decision_ms
     return [
         Figure(
             name=f"one live decision, {name}",
             value=round(percentile(elapsed_us, fraction) / 1_000, 3),
             unit="ms",
             target=target,
-            ids=("ORC-77",) if fraction > 0.9 else (),
             detail=detail,
         )
-        for name, fraction, target in (("p50", 0.5, 0.5), ("p95", 0.95, 2.0), ("p99", 0.99, 2.0))
+        for name, fraction, target in (
+            ("p50", 0.5, 0.5),
+            ("p95", 0.95, promised_ms),
+            ("p99", 0.99, 2.0),
+        )
     ]
 
 

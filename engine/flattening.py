@@ -8,21 +8,28 @@ from decimal import Decimal
 from engine.lots import Position, is_dust
 from engine.ports import TradingState
 from engine.request_scene import Scene, on_its_way, refused
+from engine.types.decisions import Reason
 from engine.types.orders import OrderIntent, Purpose
 from engine.types.requests import Flatten, Settled, Verdict
 
 FLATTEN_REASON = "FLATTEN"
+# The alert where something could not be closed, and the reason code of its scope from then on.
+LEFT_OPEN = "FLATTEN_LEFT_OPEN"
+# How long an exit that took nothing is followed by none, by how many there were: a venue that
+# refuses for a minute is outlasted, and not asked each second.
+PAUSES_S = (2, 5, 15, 45)
 # A position whose exits ended this often without taking it is left to a person.
-MAX_LEGS = 5
+MAX_LEGS = len(PAUSES_S) + 1
 
 
 def flatten(asked: Flatten, scene: Scene) -> Settled:
     """Order what is still held; done once nothing is and nothing can fill any more.
 
     The scope was set to REDUCING when the flatten was asked for; who settles a flatten that is
-    done halts it. An exit that ends unfilled is
-    followed by another at the next event. What cannot be closed (its symbol is halted for a
-    reason of its own, the venue refuses) is named in the refusal, and the scope stays REDUCING.
+    done halts it. An exit that ends is followed by another at the next event, one that took nothing
+    after a pause that grows; meanwhile the position's stop rests again. What cannot be closed (its
+    symbol is halted for a reason of its own, the venue refuses) is named in the refusal and in an
+    alert, and the scope stays REDUCING.
     """
     if scene.gatekeeper.trading_state(*asked.judged_as) is TradingState.ACTIVE:
         return refused(asked.request_id, f"{asked.scope} was resumed before it was flat")
@@ -31,6 +38,7 @@ def flatten(asked: Flatten, scene: Scene) -> Settled:
     intents: list[OrderIntent] = []
     stuck: list[str] = []
     dust: list[str] = []
+    pauses: list[str] = []
     for held in scene.ledger.positions():
         if not asked.covers(held.strategy, held.symbol):
             continue
@@ -46,12 +54,21 @@ def flatten(asked: Flatten, scene: Scene) -> Settled:
         if why:
             stuck.append(f"{_named(held)}: {why}")
             continue
+        pause_s = _pause_s(asked, held, scene.event.now_ms)
+        if pause_s > 0:
+            pauses.append(f"{_named(held)}: the next exit in {pause_s:.0f} s")
+            continue
         intents.append(_order(asked, scene, held, free, price))
     if intents or _moves(pending):
         text = f"{len(intents) or len(pending)} order(s) on their way"
+        text = "; ".join((text, *pauses))
         return Settled(asked.request_id, Verdict.WORKING, text, tuple(intents))
+    if pauses:
+        return Settled(asked.request_id, Verdict.WORKING, "; ".join(pauses))
     if stuck:
-        return refused(asked.request_id, f"left open: {'; '.join(stuck)}")
+        text = f"left open: {'; '.join(stuck)}"
+        scene.outcome.alerts.append(Reason(LEFT_OPEN, f"flatten of {asked.scope} {text}"))
+        return refused(asked.request_id, text)
     left = f"; too small to sell: {', '.join(dust)}" if dust else ""
     return Settled(asked.request_id, Verdict.DONE, f"{asked.scope} is flat{left}")
 
@@ -69,7 +86,20 @@ def _stuck(asked: Flatten, scene: Scene, held: Position) -> str:
     if halted:
         return halted
     legs = asked.legs.get((held.strategy, held.symbol), 0)
-    return f"{legs} exits ended without taking it" if legs >= MAX_LEGS else ""
+    if legs < MAX_LEGS:
+        return ""
+    waited = ", ".join(f"{pause}" for pause in PAUSES_S)
+    return f"{legs} exits ended without taking it, at least {waited} s apart where one took nothing"
+
+
+def _pause_s(asked: Flatten, held: Position, now_ms: int) -> float:
+    """Return for how long the venue is left alone after an exit that took nothing, 0 where it is
+    time for the next."""
+    key = (held.strategy, held.symbol)
+    legs, missed_ms = asked.legs.get(key, 0), asked.missed_ms.get(key)
+    if legs == 0 or missed_ms is None:
+        return 0.0
+    return max(0.0, PAUSES_S[min(legs, len(PAUSES_S)) - 1] - (now_ms - missed_ms) / 1_000)
 
 
 def _order(

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from engine.kill_switch import Barred, nothing_barred
 from engine.matching import (
     FeeIn,
     fee_of,
@@ -86,9 +87,11 @@ class PaperBroker:
         slippage_bps: Decimal = ZERO,
         resting: Sequence[Resting] = (),
         due: Sequence[tuple[Fill, OrderIntent]] = (),
+        barred: Barred = nothing_barred,
     ) -> None:
         """``resting`` are orders accepted before a restart whose fills are not all booked; ``due``
-        are fills of before it that nobody was told of.
+        are fills of before it that nobody was told of. ``barred`` is the kill switch, asked right
+        before an order is taken.
 
         Raises:
             ValueError: the slippage is not finite or negative.
@@ -98,6 +101,7 @@ class PaperBroker:
         self._instruments = dict(instruments)
         self._fee_in = fee_in
         self._slippage_bps = slippage_bps
+        self._barred = barred
         self._orders: dict[str, _Order] = {}
         self._waiting: dict[str, list[_Order]] = {}
         self._due: list[tuple[Fill, OrderIntent]] = list(due)
@@ -118,7 +122,7 @@ class PaperBroker:
         known = self._orders.get(intent.client_order_id)
         if known is not None:
             return _state(known)
-        refused = self._refusal(intent)
+        refused = self._barred(intent) or self._refusal(intent)
         if refused is not None:
             return refused
         order = _Order(intent, OrderStatus.OPEN, event.ts_ms)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from math import sqrt
 
+from engine.ledger_state import DUST
 from engine.types.ledger import ZERO, Trade
 
 YEAR_MS = 365.25 * 86_400_000
@@ -21,6 +22,9 @@ _NO_SPREAD = 1e-12
 @dataclass(frozen=True, slots=True)
 class TradeStatistics:
     """Closed trades of one cut, in the order they were closed. PnL is net of fees, in quote.
+
+    Dust that was swept out of the books (F-019) is in ``pnl_quote`` and ``fees_quote`` and in
+    nothing else: its few cents would count as a win or a loss like any other.
 
     * ``wins`` / ``losses``: trades with PnL above / below 0; ``win_rate`` = wins / count.
     * ``expectancy_quote``: mean PnL. ``expectancy_r``: mean R over the ``count_r`` trades that
@@ -147,9 +151,11 @@ class TradeStats:
 
     def take(self, trade: Trade, pnl: float, notional: Decimal) -> None:
         """As ``add``, with PnL and entry notional converted once for all the cuts of a trade."""
-        first = self._quote.count == 0
         self._pnl += trade.pnl_quote
         self._fees += trade.fees_quote
+        if trade.exit_reason == DUST:
+            return
+        first = self._quote.count == 0
         self._quote.add(pnl)
         if trade.r_multiple is not None:
             self._r.add(trade.r_multiple)

@@ -314,8 +314,8 @@ def not_held_back(
     is_halted: Callable[[str, str], bool],
     waiting: Callable[[], Iterable[OrderIntent]],
 ) -> Sequence[OrderIntent]:
-    """Leave out exits that wait on disk where trading is halted, by this event's breakers too: they
-    will be denied, so no stop may give way to them."""
+    """Leave out exits that are not sent yet where trading is halted, by this event's breakers too:
+    they will be denied, so no stop may give way to them. ``waiting`` are those."""
     halted = {_key(o) for o in orders if o.purpose.reduces_risk and is_halted(o.symbol, o.strategy)}
     if not halted:
         return orders

@@ -20,6 +20,7 @@ from engine.ceilings import Ceilings, as_filed
 from engine.client_ids import RunIdentity
 from engine.entry_orders import EntryDesk, EntryRules
 from engine.failsafe import FailSafe, Failure
+from engine.kill_switch import barred_by
 from engine.ledger import Ledger
 from engine.ledger_state import LedgerState
 from engine.limits import RiskLimits
@@ -141,6 +142,7 @@ class SideBook:
             market.slippage_bps,
             resting=state.resting,
             due=state.due,
+            barred=barred_by(plan.gatekeeper),
         )
         self.account = Account(
             Ledger.restore(state.ledger, shortable=shortable),

@@ -220,10 +220,13 @@ class TradingBook:
         positions = self.account.ledger.positions()
         if not orders and not positions and not self._protection.is_telling:
             return
-        all_orders = _each_once((*orders, *_intents(decisions), *outcome.intents))
+        asked = (*_intents(decisions), *outcome.intents)
+        all_orders = _each_once((*orders, *asked))
         standing = Standing(
             positions=positions,
-            orders=not_held_back(all_orders, self._is_halted, self.broker.waiting),
+            orders=not_held_back(
+                all_orders, self._is_halted, lambda: (*self.broker.waiting(), *asked)
+            ),
             mark=self.account.ledger.mark_of,
             is_halted=self._is_halted,
             jumped=self.broker.jumped(),

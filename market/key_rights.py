@@ -8,12 +8,14 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """What a key may do, by the venue's own word."""
+    """What a key may do, by the venue's own word. ``account_id`` is the venue's name of the account
+    behind it, empty where this answer has none."""
 
     may_read: bool
     may_trade: bool
     may_withdraw: bool
     is_bound_to_addresses: bool
+    account_id: str = ""
 
 
 def _truth(value: object) -> bool:
@@ -38,6 +40,7 @@ def bybit_rights(answer: Any) -> Rights:
         may_trade="SpotTrade" in granted.get("Spot", []) and not _truth(result.get("readOnly")),
         may_withdraw="Withdraw" in granted.get("Wallet", []),
         is_bound_to_addresses=bool(addresses),
+        account_id=str(result.get("userID") or ""),
     )
 
 
@@ -49,6 +52,7 @@ def okx_rights(answer: Any) -> Rights:
         may_trade="trade" in granted,
         may_withdraw="withdraw" in granted,
         is_bound_to_addresses=bool(account.get("ip")),
+        account_id=str(account.get("uid") or ""),
     )
 
 

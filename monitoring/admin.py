@@ -3,7 +3,7 @@
 from django.contrib import admin
 
 from accounts.admin_tools import ReadOnlyAdmin
-from monitoring.models import Alert, Heartbeat, Incident
+from monitoring.models import Alert, Heartbeat, Incident, JobRun
 
 
 @admin.register(Alert)
@@ -24,3 +24,9 @@ class IncidentAdmin(ReadOnlyAdmin):
 class HeartbeatAdmin(ReadOnlyAdmin):
     list_display = ("component", "at", "expected_every_s", "code_version")
     search_fields = ("component",)
+
+
+@admin.register(JobRun)
+class JobRunAdmin(ReadOnlyAdmin):
+    list_display = ("task", "succeeded_at", "failed_at", "error", "code_version")
+    search_fields = ("task", "error")

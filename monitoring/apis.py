@@ -16,7 +16,8 @@ from rest_framework.response import Response
 from accounts.lists import ListOperation
 from accounts.operations import READ_PROBLEMS, Operation
 from accounts.paging import AllowedChoiceField, ListFilters, filters_of
-from monitoring.components import component_list
+from monitoring.components import STATES, component_list
+from monitoring.jobs import job_list
 from monitoring.models import Alert, Incident, Severity
 from monitoring.selectors import overview, run_shown
 from trades.apis.filters import RunFilter, run_of
@@ -129,15 +130,28 @@ class AlertListApi(ListOperation):
 
 class ComponentRow(serializers.Serializer):
     component = serializers.CharField()
-    at = serializers.DateTimeField()
-    age_s = serializers.FloatField()
-    expected_every_s = serializers.FloatField()
+    at = serializers.DateTimeField(allow_null=True)
+    age_s = serializers.FloatField(allow_null=True)
+    expected_every_s = serializers.FloatField(allow_null=True)
+    state = serializers.CharField(help_text=STATES)
+    reason = serializers.CharField()
     is_late = serializers.BooleanField()
     code_version = serializers.CharField()
 
 
+class JobRow(serializers.Serializer):
+    job = serializers.CharField()
+    task = serializers.CharField()
+    state = serializers.CharField(help_text=STATES)
+    last_success_at = serializers.DateTimeField(allow_null=True)
+    expected_every_s = serializers.FloatField()
+    code_version = serializers.CharField()
+    reason = serializers.CharField()
+
+
 class ComponentListOutput(serializers.Serializer):
     results = ComponentRow(many=True)
+    jobs = JobRow(many=True)
 
 
 class ComponentListApi(Operation):
@@ -145,5 +159,6 @@ class ComponentListApi(Operation):
         operation_id="component_list", responses={200: ComponentListOutput} | READ_PROBLEMS
     )
     def get(self, request: Request) -> Response:
-        rows = component_list(timezone.now())
-        return Response(ComponentListOutput({"results": rows}).data)
+        now = timezone.now()
+        found = {"results": component_list(now), "jobs": job_list(now)}
+        return Response(ComponentListOutput(found).data)

@@ -72,3 +72,23 @@ class Heartbeat(models.Model):
 
     def __str__(self) -> str:
         return self.component
+
+
+class JobRun(models.Model):
+    """How a job of the schedule last ended: written by the worker that ran it, judged by others.
+
+    ``known_at`` is when it was first seen on the schedule: until it ends, its age counts from it.
+    """
+
+    task = models.CharField(max_length=120, unique=True)
+    known_at = models.DateTimeField()
+    succeeded_at = models.DateTimeField(null=True, blank=True)
+    failed_at = models.DateTimeField(null=True, blank=True)
+    error = models.CharField(max_length=300, blank=True)
+    code_version = models.CharField(max_length=60, blank=True)
+
+    class Meta:
+        ordering = ["task"]
+
+    def __str__(self) -> str:
+        return self.task

@@ -20,7 +20,7 @@ from monitoring.charts import (
     positions,
     trade_spans,
 )
-from monitoring.components import component_list, state_of
+from monitoring.components import component_list
 from monitoring.decisions import decision_stream, funnel, why_no_trade
 from monitoring.layer import layer
 from monitoring.models import Alert
@@ -302,13 +302,15 @@ def alerts_open() -> list[dict[str, Any]]:
 
 
 def components(now: datetime | None = None) -> list[dict[str, Any]]:
-    """Return each component's state: up, late (three beats missed) or down (ten)."""
+    """Return each component's state: new, up, late (three beats missed), down (ten), paused or
+    idle, with the reason where there is one."""
     return [
         {
             "component": row.component,
-            "state": state_of(row),
-            "age_s": round(row.age_s, 1),
+            "state": row.state.value,
+            "age_s": None if row.age_s is None else round(row.age_s, 1),
             "expected_every_s": row.expected_every_s,
+            "reason": row.reason,
         }
         for row in component_list(now or timezone.now())
     ]

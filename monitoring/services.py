@@ -14,7 +14,7 @@ from django.utils import timezone
 from accounts.services import audit_record
 from engine.ports import Publisher, TradingState
 from engine.types.decisions import JsonValue
-from monitoring.models import Alert, Heartbeat, Incident, Severity
+from monitoring.models import Alert, Heartbeat, Incident, JobRun, Severity
 from monitoring.publish import StreamPublisher
 from trades.models import ControlState
 from trades.services import control_set
@@ -206,6 +206,24 @@ def heartbeat_forget(components: Iterable[str]) -> None:
     for component in components:
         Heartbeat.objects.filter(component=component).delete()
         alert_resolve(dedupe_key=f"heartbeat:{component}")
+
+
+def job_ended(*, task: str, error: str = "", code_version: str = "", at: datetime) -> None:
+    """Note how a job of the schedule ended; without an error it succeeded."""
+    ended = {"failed_at": at, "error": error[:300]} if error else {"succeeded_at": at}
+    fields = ended | {"code_version": code_version}
+    JobRun.objects.update_or_create(
+        task=task, defaults=fields, create_defaults=fields | {"known_at": at}
+    )
+
+
+def jobs_know(*, tasks: Iterable[str], at: datetime) -> None:
+    """Remember since when each job is on the schedule; one that is known stays as it is."""
+    known = set(JobRun.objects.values_list("task", flat=True))
+    JobRun.objects.bulk_create(
+        [JobRun(task=task, known_at=at) for task in sorted(set(tasks) - known)],
+        ignore_conflicts=True,
+    )
 
 
 def _alert_count_up(dedupe_key: str, severity: str, text: str, at: datetime) -> Alert | None:

@@ -9,16 +9,27 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.operations import READ_PROBLEMS, Operation
+from monitoring.components import STATES
 from monitoring.system import system_status
 
 
 class StatusComponent(serializers.Serializer):
     component = serializers.CharField()
-    state = serializers.CharField(help_text="up, late or down")
-    last_success_at = serializers.DateTimeField()
-    age_s = serializers.FloatField()
+    state = serializers.CharField(help_text=STATES)
+    last_success_at = serializers.DateTimeField(allow_null=True)
+    age_s = serializers.FloatField(allow_null=True)
+    expected_every_s = serializers.FloatField(allow_null=True)
+    version = serializers.CharField()
+    reason = serializers.CharField(help_text="why, where the state does not say it all")
+
+
+class StatusJob(serializers.Serializer):
+    job = serializers.CharField()
+    state = serializers.CharField(help_text=STATES)
+    last_success_at = serializers.DateTimeField(allow_null=True)
     expected_every_s = serializers.FloatField()
     version = serializers.CharField()
+    reason = serializers.CharField(help_text="the last error, or why it is paused")
 
 
 class StatusFinding(serializers.Serializer):
@@ -41,6 +52,7 @@ class SystemStatusOutput(serializers.Serializer):
     at = serializers.DateTimeField()
     state = serializers.CharField(help_text="healthy, unknown, warning or critical: the worst")
     components = StatusComponent(many=True)
+    jobs = StatusJob(many=True)
     resources = StatusResources()
     alerts_open = serializers.IntegerField()
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from monitoring.components import component_list, state_of
+from monitoring.components import State, component_list
+from monitoring.jobs import job_list
 from monitoring.models import Alert
 from monitoring.wording import measure_words
 from resources import selectors as resources
@@ -15,26 +16,41 @@ from resources.core.readings import metric_of
 
 
 def system_status(now: datetime) -> dict[str, Any]:
-    """Return the status document of all components (ORC-65): state, last success, version.
+    """Return the status document of all components and jobs (ORC-65): state, last success, version.
 
-    ``state`` is the worst of the components' and of the resources' health.
+    ``state`` is the worst of the components', of the jobs' and of the resources' health; a job is
+    at most a warning.
     """
     components = [
         {
             "component": row.component,
-            "state": state_of(row),
+            "state": row.state.value,
             "last_success_at": row.at,
             "age_s": row.age_s,
             "expected_every_s": row.expected_every_s,
             "version": row.code_version,
+            "reason": row.reason,
         }
         for row in component_list(now)
     ]
+    jobs = [
+        {
+            "job": row.job,
+            "state": row.state.value,
+            "last_success_at": row.last_success_at,
+            "expected_every_s": row.expected_every_s,
+            "version": row.code_version,
+            "reason": row.reason,
+        }
+        for row in job_list(now)
+    ]
     told = resources.status(now)
     states = {row["state"] for row in components}
-    if "down" in states or told["health"] == Health.CRITICAL:
+    late_jobs = {State.LATE.value, State.DOWN.value} & {row["state"] for row in jobs}
+    # trading that stands still is no milder for being no failure
+    if {State.DOWN.value, State.IDLE.value} & states or told["health"] == Health.CRITICAL:
         state = Health.CRITICAL
-    elif "late" in states or told["health"] == Health.WARNING:
+    elif State.LATE.value in states or late_jobs or told["health"] == Health.WARNING:
         state = Health.WARNING
     elif not components or told["health"] == Health.UNKNOWN:
         state = Health.UNKNOWN
@@ -44,6 +60,7 @@ def system_status(now: datetime) -> dict[str, Any]:
         "at": now,
         "state": state.value,
         "components": components,
+        "jobs": jobs,
         "resources": {
             "health": told["health"],
             "sampled_at": told["at"],

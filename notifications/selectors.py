@@ -9,8 +9,9 @@ from typing import Any
 
 from django.db.models import Case, Count, Q, QuerySet, When
 
+from engine.ledger_state import DUST
 from engine.types.decisions import Action
-from monitoring.components import component_list, state_of
+from monitoring.components import State, component_list
 from monitoring.models import Alert, Severity
 from monitoring.selectors import BADGES, control_status
 from notifications.core.pulse import AILING_CODES, why_unwell
@@ -86,7 +87,8 @@ def cursor_of(source: str) -> Cursor | None:
 
 def trading_unwell(now: datetime) -> str:
     """Return why the world outside should not be told that all is well; empty where it is."""
-    states = {row.component: state_of(row) for row in component_list(now)}
+    rows = component_list(now)
+    states = {row.component: row.state.value for row in rows if row.state is not State.NEW}
     is_open = Alert.objects.filter(resolved_at__isnull=True)
     unseen = Q(severity=Severity.CRITICAL, acknowledged_at__isnull=True)
     ailing = set(is_open.filter(unseen | Q(code__in=AILING_CODES)).values_list("code", flat=True))
@@ -101,9 +103,8 @@ def day_facts(*, after_trade_id: int, after_decision_id: int) -> list[DayFacts]:
 
 
 def _day_of(run: TradingRun, after_trade_id: int, after_decision_id: int) -> DayFacts:
-    results = list(
-        Trade.objects.filter(run=run, pk__gt=after_trade_id).values_list("pnl_quote", flat=True)
-    )
+    closed = Trade.objects.filter(run=run, pk__gt=after_trade_id)
+    results = list(closed.exclude(exit_reason=DUST).values_list("pnl_quote", flat=True))
     decided = Decision.objects.filter(run=run, pk__gt=after_decision_id)
     point = EquityPoint.objects.filter(run=run).order_by("-at").first()
     return DayFacts(
@@ -112,7 +113,7 @@ def _day_of(run: TradingRun, after_trade_id: int, after_decision_id: int) -> Day
         quote=run.quote,
         trades=len(results),
         wins=sum(pnl > 0 for pnl in results),
-        pnl=sum(results, Decimal(0)),
+        pnl=sum(closed.values_list("pnl_quote", flat=True), Decimal(0)),
         decisions=decided.exclude(action=Action.HOLD.value).count(),
         equity=point.equity_quote if point else None,
         drawdown_fraction=point.drawdown_fraction if point else None,

@@ -9,7 +9,7 @@ from typing import Any
 from django.utils import timezone
 
 from monitoring import charts, selectors
-from monitoring.components import component_list, state_of
+from monitoring.components import component_list
 from monitoring.models import Alert
 from notifications.core.wording import amount, percent, plain
 from trades.models import Decision, Mode, Trade, TradingRun
@@ -41,12 +41,16 @@ def status_words() -> str:
     lines = [_of_each(_run_words)]
     lines.append(f"{state}, {control['reason']}" if control["reason"] else state)
     lines += [f"{scope['scope']}: {scope['state']}" for scope in control["scopes"]]
-    late = [row for row in component_list(timezone.now()) if state_of(row) != "up"]
-    lines += [f"{row.component} is {state_of(row)} ({row.age_s:.0f} s)" for row in late]
+    late = [row for row in component_list(timezone.now()) if row.is_late]
+    lines += [f"{row.component} is {row.state} ({row.reason or _age(row.age_s)})" for row in late]
     alerts = Alert.objects.filter(resolved_at__isnull=True)
     lines.append(f"Open alerts: {alerts.count()}")
     lines += [f"[{row.severity}] {row.text}"[:200] for row in alerts.order_by("-last_at")[:3]]
     return "\n".join(lines)
+
+
+def _age(age_s: float | None) -> str:
+    return "never" if age_s is None else f"{age_s:.0f} s"
 
 
 def _run_words(run: TradingRun) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from heapq import merge
 from typing import Any
 
+from engine.ledger_state import DUST
 from engine.ports import StrategyStatus
 from optimization.books import shadow_trades_of, trades_of, venue_time
 from optimization.core.errors import StateError
@@ -52,8 +53,9 @@ def evidence(run: TradingRun, start: Cursor, as_of_sequence: int) -> Evidence:
     """Return everything new since ``start``: outcomes in order of closing, numbered on from
     ``as_of_sequence``, with where the strategies stand."""
     strategies = list(Strategy.objects.all())
-    own = trades_of(run).filter(pk__gt=start.trade)
-    side = shadow_trades_of(run).filter(pk__gt=start.side_trade)
+    # swept dust is nobody's result, and a policy that hears of trades does not hear of it either
+    own = trades_of(run).filter(pk__gt=start.trade).exclude(exit_reason=DUST)
+    side = shadow_trades_of(run).filter(pk__gt=start.side_trade).exclude(exit_reason=DUST)
     # a merge keeps each book's own order, so that what was taken in is a prefix of both
     rows: list[Trade | SideTrade] = list(merge(own, side, key=lambda row: row.closed_at))
     return Evidence(

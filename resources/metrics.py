@@ -1,23 +1,16 @@
-"""``/metrics`` in Prometheus' text format: the newest round, incidents and actions (ORC-63)."""
+"""What Prometheus is told of resources: the newest round, incidents and actions (ORC-63)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from django.http import HttpResponse
 from django.utils import timezone
-from drf_spectacular.utils import extend_schema
-from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from rest_framework.request import Request
 
-from accounts.operations import Operation
 from resources.core.health import Health
 from resources.core.readings import METRICS
 from resources.models import ResourceIncident
 from resources.selectors import action_list, health, sample_newest
-
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Rows:
@@ -70,11 +63,3 @@ def _actions() -> Metric:
     for (action, verdict), count in sorted(counts.items()):
         family.add_metric([action, verdict], count)
     return family
-
-
-class MetricsApi(Operation):
-    @extend_schema(exclude=True)
-    def get(self, request: Request) -> HttpResponse:
-        registry = CollectorRegistry(auto_describe=False)
-        registry.register(Rows())
-        return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE)

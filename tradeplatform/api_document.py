@@ -15,7 +15,8 @@ class KeptGenerator(SchemaGenerator):
 
     def get_schema(self, request: Any = None, public: bool = False) -> Any:
         if self.api_version not in _made:
-            _made[self.api_version] = super().get_schema(request, public=True)
+            made = super().get_schema(request, public=True)  # type: ignore[no-untyped-call]
+            _made[self.api_version] = made
         return _made[self.api_version]
 
 

@@ -21,6 +21,7 @@ from engine.client_ids import RunIdentity
 from engine.entry_orders import EntryDesk, EntryRules, EntryType
 from engine.executors import SerialExecutor
 from engine.failsafe import FailSafe, FailSafePolicy
+from engine.kill_switch import barred_by
 from engine.ledger import Ledger
 from engine.limits import RiskLimits
 from engine.matching import FeeIn
@@ -313,7 +314,7 @@ def replay(
         identity=identity,
         account=Account(Ledger(quote, {quote: cash_quote}, shortable=shortable)),
         limits=limits,
-        broker=PaperBroker(instruments, FeeIn.QUOTE, slippage_bps),
+        broker=PaperBroker(instruments, FeeIn.QUOTE, slippage_bps, barred=barred_by(operator)),
         journal=journal,
         gatekeeper=operator,
         policy=policy,

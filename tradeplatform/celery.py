@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from celery import Celery
-from celery.signals import beat_init, worker_ready
+from celery.signals import beat_init, worker_process_init, worker_ready
 from django.apps import apps
 from django.conf import settings
 from django.utils.module_loading import import_string
@@ -52,6 +52,12 @@ if _is_celery_program():
         settings.DATABASES  # noqa: B018
     if _LASTING & set(sys.argv) and (line := database_refusal()):
         refuse(line)
+
+
+@worker_process_init.connect
+def note_how_jobs_end(**_: Any) -> None:
+    """In each process of a pool; models can be imported there."""
+    import_string("tradeplatform.job_outcomes.JobOutcomes")().connect()
 
 
 @worker_ready.connect

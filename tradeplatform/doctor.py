@@ -29,7 +29,8 @@ from django.utils import timezone
 
 from accounts.services import audit_head
 from engine.failsafe import Failure, attempt
-from monitoring.components import component_list, state_of
+from monitoring.components import component_list
+from monitoring.jobs import job_list
 from monitoring.models import Alert, Heartbeat, Incident
 from monitoring.selectors import control_status
 from notifications.models import Message
@@ -171,7 +172,7 @@ def _process(pid: int | None) -> dict[str, Any]:
 
 
 def _components(now: datetime) -> list[dict[str, Any]]:
-    return [asdict(row) | {"state": state_of(row)} for row in component_list(now)]
+    return [*map(asdict, component_list(now)), *map(asdict, job_list(now))]
 
 
 def _database() -> dict[str, Any]:

@@ -19,6 +19,7 @@ from accounts.services import audit_record
 from engine.types.bars import Instrument as InstrumentValue
 from engine.types.orders import OrderType
 from market.errors import SourceUnavailable
+from market.key_rights import Rights
 from market.models import Instrument
 from market.preflight import rights_of
 from market.services import CHART_BARS, candles_backfill
@@ -29,6 +30,7 @@ from monitoring.layer import layer
 from strategies.core.registry import parameter_defaults
 from strategies.services import StrategyDefinition, strategies_ensure
 from tradeplatform.configuration import PRACTICE, STRATEGY_CODES, Configuration
+from tradeplatform.several_accounts import account_claimed
 from tradeplatform.venue import (
     credentials_of,
     key_name,
@@ -81,8 +83,8 @@ def run_ensure(
     Practice trades what the practice exchange lists, so that files decide the symbols.
 
     Raises:
-        RunRefused: live trading without the armed setting or keys, or with an order that the
-            venue would not let us follow.
+        RunRefused: live trading without the armed setting or keys, with an order that the venue
+            would not let us follow, or on the venue's account that another run trades on.
         SourceUnavailable, DataError: the venue did not answer, or lists no such symbol.
     """
     _check_mode(config)
@@ -91,8 +93,9 @@ def run_ensure(
         layer().adopt_file(msgspec.to_builtins(config.optimization))
     strategies_ensure(strategy_definitions(shared or config))
     client = venue_client(config)
+    account_id = ""
     if config.trading.mode == Mode.LIVE.value and not config.exchange.sandbox:
-        _refuse_withdrawing_key(config, client)
+        account_id = _refuse_withdrawing_key(config, client).account_id
     timeframe: str = config.trading.timeframe
     symbols = list(config.trading.symbols)
     budget = venue_budget(config)
@@ -114,8 +117,13 @@ def run_ensure(
         account = VenueClient(client, budget=budget)
         # what comes between the two is told of as a difference; the other way round it would be
         # booked twice
-        balances, read_at = account.balances(), moment(account.venue_ms())
+        (balances, named), read_at = account.account(), moment(account.venue_ms())
+        account_id = account_id or named
+    digest = account_claimed(config, account_id)
     run = _open(config, venue, symbols, timeframe_ms, quote, balances, read_at, actor)
+    if digest != run.account_digest:
+        run.account_digest = digest
+        run.save(update_fields=["account_digest"])
     lease_reserve(run=run, code_version=settings.CODE_VERSION)
     return run
 
@@ -153,8 +161,9 @@ def _check_mode(config: Configuration) -> None:
         raise RunRefused(f"trading.mode was live and {key_name(config)} was not set")
 
 
-def _refuse_withdrawing_key(config: Configuration, client: Any) -> None:
-    """A stolen key must not be able to take the money out (SEC-30); unknown rights are no right."""
+def _refuse_withdrawing_key(config: Configuration, client: Any) -> Rights:
+    """A stolen key must not be able to take the money out (SEC-30); unknown rights are no right.
+    Returns what the key may do."""
     venue = venue_of(config.exchange.id)
     rights = rights_of(client, venue, venue_budget(config))
     if rights is None:
@@ -167,6 +176,7 @@ def _refuse_withdrawing_key(config: Configuration, client: Any) -> None:
         raise RunRefused(
             f"{key_name(config)} may withdraw, allowed: a key that reads and trades only"
         )
+    return rights
 
 
 def _open(

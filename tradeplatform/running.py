@@ -32,6 +32,7 @@ from engine.standing import EntryCounts, WeekPnl
 from engine.trading_book import TradingBook
 from engine.types.bars import Instrument
 from engine.window import WINDOW_BARS, RollingWindow, with_references
+from market.errors import SourceUnavailable
 from market.models import Instrument as InstrumentRow
 from market.services import candles_backfill
 from market.sources.ccxt_poll import CcxtPollSource
@@ -114,10 +115,24 @@ class RunSeats:
 
 
 def running_session(run: TradingRun, fence: Fence) -> RunningSession:
-    """Build the session of a stored run under ``fence``; settings name this function."""
-    config = from_mapping(run.config, source=f"run {run.code}")
+    """Build the session of a stored run under ``fence``; settings name this function.
+
+    Raises:
+        SourceUnavailable: the venue did not answer; a person has been told, as by a running one.
+    """
     publisher = StreamPublisher(settings.REDIS_URL)
     watch = RunWatch(run, publisher)
+    try:
+        return _built(run, fence, publisher, watch)
+    except SourceUnavailable as error:
+        watch.source_failed(error)
+        raise
+
+
+def _built(
+    run: TradingRun, fence: Fence, publisher: StreamPublisher, watch: RunWatch
+) -> RunningSession:
+    config = from_mapping(run.config, source=f"run {run.code}")
     client = venue_client(config)
     budget = venue_budget(config)
     timeframe = timeframe_from_ms(run.timeframe_ms)
@@ -147,7 +162,7 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
         ),
     )
     for window in windows.values():
-        pipeline.warm_up(window.store())
+        _warm_up(pipeline, window, watch)
     stored = SessionState.objects.filter(run=run).first()
     state: dict[str, Any] = stored.payload if stored else {}
     if "pipeline" in state:
@@ -222,6 +237,14 @@ def running_session(run: TradingRun, fence: Fence) -> RunningSession:
         watch=watch,
         between_events=between_events,
     )
+
+
+def _warm_up(pipeline: Pipeline, window: RollingWindow, watch: RunWatch) -> None:
+    """Let the phases run once. What is broken is told now and is a HOLD on each bar that needs it:
+    a session that did not start for it would lock its positions in (ORC-17)."""
+    failure = attempt(lambda: pipeline.warm_up(window.store()), "warm-up of the phases")
+    if isinstance(failure, Failure):
+        watch.incident(failure.where, failure.error)
 
 
 def _restore(pipeline: Pipeline, state: Any, watch: RunWatch) -> None:

@@ -76,8 +76,33 @@ def _key_digest(config: Configuration) -> str:
     key = credentials_of(config).key
     if not key or config.trading.mode == Mode.PAPER.value:
         return ""
-    named = f"{venue_code(config)} {key}"
-    return salted_hmac("tradeplatform.exchange-key", named, algorithm="sha256").hexdigest()
+    return _digest("tradeplatform.exchange-key", config, key)
+
+
+def account_claimed(config: Configuration, account_id: str) -> str:
+    """Return the digest of the venue's name of the account behind a live account's key, empty where
+    the venue tells none or nothing real is traded.
+
+    Raises:
+        RunRefused: another account's open run trades on that very account, by whatever key: both
+            books would count one balance.
+    """
+    if not account_id or config.trading.mode != Mode.LIVE.value:
+        return ""
+    digest = _digest("tradeplatform.venue-account", config, account_id)
+    others = TradingRun.objects.filter(ended_at__isnull=True, account_digest=digest)
+    other = others.exclude(account=config.exchange.account).exclude(mode=Mode.REPLAY).first()
+    if other is not None:
+        raise RunRefused(
+            f"accounts {other.account} and {config.exchange.account} had keys of one and the same"
+            f" account of {venue_code(config)}, allowed: a sub-account of the venue for each"
+        )
+    return digest
+
+
+def _digest(salt: str, config: Configuration, secret: str) -> str:
+    named = f"{venue_code(config)} {secret}"
+    return salted_hmac(salt, named, algorithm="sha256").hexdigest()
 
 
 def end_removed_accounts(accounts: Iterable[Configuration], *, actor: str) -> list[TradingRun]:

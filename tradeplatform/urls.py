@@ -5,7 +5,7 @@ from django.views.generic import RedirectView
 
 from accounts.views import admin_login
 from monitoring.layer import layer
-from resources.metrics import MetricsApi
+from monitoring.metrics import MetricsApi
 from tradeplatform import views
 from tradeplatform.compat.urls import compat_patterns
 

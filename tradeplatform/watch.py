@@ -13,6 +13,7 @@ from engine.ports import Publisher, TradingState
 from engine.protection import Key
 from engine.types.decisions import JsonValue, PhaseStatus
 from market.errors import SourceUnavailable
+from monitoring.components import loop_name
 from monitoring.models import Alert as AlertRow
 from monitoring.models import Severity
 from monitoring.publish import StreamPublisher
@@ -85,7 +86,7 @@ class LayerWatch:
 
 def loop_component(run: TradingRun) -> str:
     """Return the name of a run's heartbeat: an account with a worker of its own has its own."""
-    return f"loop.{run.account}" if is_apart(run.config) else "loop"
+    return loop_name(run.account, apart=is_apart(run.config))
 
 
 class RunWatch:

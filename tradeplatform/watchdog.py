@@ -22,13 +22,17 @@ from pathlib import Path
 import psutil
 from django.conf import settings
 
-from monitoring.models import Heartbeat, Severity
-from monitoring.services import alert_raise, alert_resolve, heartbeat
+from monitoring.components import State, loops_standing
+from monitoring.jobs import job_list
+from monitoring.models import Alert, Heartbeat, Severity
+from monitoring.services import alert_raise, alert_resolve, heartbeat, jobs_know
 from tradeplatform.configuration import Monitoring
 
 EVERY_S = 5.0
 HEARTBEAT_EVERY_S = 10.0
 COMPONENT = "watchdog"
+JOB_DOWN = "JOB_DOWN"
+RUN_IDLE = "RUN_IDLE"
 # What the others may need to come up beside us before their silence counts.
 STARTING_S = 30.0
 # Only these are ended when silent; for the others an alert is all that helps.
@@ -112,13 +116,19 @@ class Watchdog:
         rows = Heartbeat.objects.exclude(component=COMPONENT)
         beats = [Beat(row.component, row.at, row.expected_every_s) for row in rows]
         late = {beat.component for beat in beats if self._overdue_s(self._judged(beat), now) > 0}
+        standing = loops_standing(now) if late else {}
+        late -= {name for name, (state, _) in standing.items() if state is State.PAUSED}
         for beat in beats:
             if beat.component in late:
-                self._silent(self._judged(beat), now)
+                _, idle = standing.get(beat.component, (State.LATE, ""))
+                self._silent(self._judged(beat), now, idle)
+            elif beat.component in standing:
+                alert_resolve(dedupe_key=f"heartbeat:{beat.component}", at=now)
             elif self._overdue_s(beat, now) == 0:
                 # also after a restart of this process, which has forgotten what it said
                 alert_resolve(dedupe_key=f"heartbeat:{beat.component}", at=now)
         self._silence.late = late
+        self._jobs(now)
         heartbeat(
             component=COMPONENT,
             expected_every_s=EVERY_S,
@@ -128,6 +138,34 @@ class Watchdog:
         )
         return sorted(late)
 
+    def _jobs(self, now: datetime) -> None:
+        """Tell of jobs of the schedule that have not ended well for long, and take back what
+        was told of others."""
+        told = set(
+            Alert.objects.filter(code=JOB_DOWN, resolved_at__isnull=True).values_list(
+                "dedupe_key", flat=True
+            )
+        )
+        jobs = job_list(now, judged_from=self._judged_from)
+        jobs_know(tasks=[job.task for job in jobs], at=now)
+        for job in jobs:
+            key = f"job:{job.task}"[:160]
+            if job.state is not State.DOWN:
+                if key in told:
+                    alert_resolve(dedupe_key=key, at=now)
+            elif key not in told:
+                last = job.last_success_at
+                since = f"since {last:%Y-%m-%d %H:%M:%S} UTC" if last else "yet"
+                why = f"; {job.reason}" if job.reason else ""
+                alert_raise(
+                    code=JOB_DOWN,
+                    severity=Severity.WARNING,
+                    text=f'the job "{job.job}" did not end well {since}, expected every'
+                    f" {job.expected_every_s:g} s{why}",
+                    dedupe_key=key,
+                    at=now,
+                )
+
     def _judged(self, beat: Beat) -> Beat:
         """Return the beat with the time from which its silence counts."""
         return replace(beat, at=max(beat.at, self._judged_from))
@@ -135,12 +173,15 @@ class Watchdog:
     def _overdue_s(self, beat: Beat, now: datetime) -> float:
         return overdue_s(beat, now, self._limits.heartbeat_grace_seconds)
 
-    def _silent(self, beat: Beat, now: datetime) -> None:
+    def _silent(self, beat: Beat, now: datetime, idle: str) -> None:
+        """Tell of a silence; ``idle`` is why a loop may not work, empty where it could."""
         age_s = (now - beat.at).total_seconds()
         text = (
             f"{beat.component} was silent for {age_s:.0f} s, expected every"
             f" {beat.expected_every_s:g} s"
         )
+        if idle:
+            text = f"{beat.component} stands idle: {idle}"
         may_end = self._may_end(beat.component, age_s)
         limit_s = self._limits.restart_silent_after_seconds
         if may_end and (pids := self._end(beat.component, limit_s)):
@@ -149,7 +190,7 @@ class Watchdog:
         elif beat.component in self._silence.late:
             return
         alert_raise(
-            code="HEARTBEAT_LATE",
+            code=RUN_IDLE if idle else "HEARTBEAT_LATE",
             severity=Severity.CRITICAL,
             text=text,
             dedupe_key=f"heartbeat:{beat.component}",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from decimal import Decimal
 
 from engine.ports import TradingState
-from engine.types.bars import Instrument
+from engine.types.opinions import Side
 from market.models import Candle
 from trades import models
 from trades.alerts import Alert
@@ -14,37 +15,83 @@ from trades.core.operating_limits import OperatingLimits
 CODE = "BALANCE_DIFFERENCE"
 
 
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One asset as the venue and as our books have it; ``symbol`` is the market that values it,
+    empty for the quote."""
+
+    asset: str
+    held: Decimal
+    expected: Decimal
+    symbol: str = ""
+
+    @property
+    def amount(self) -> Decimal:
+        """What the venue holds more than our books."""
+        return self.held - self.expected
+
+
 def judged_difference(
-    run: models.TradingRun,
-    instrument: Instrument,
-    difference_base: Decimal,
-    limits: OperatingLimits,
+    run: models.TradingRun, found: Difference, limits: OperatingLimits
 ) -> Alert | None:
     """Return the alert a difference calls for, with a brake where it is too large to trade on.
 
     None where it is below what is told. One that cannot be valued brakes: what cannot be evaluated
     denies (D-03).
     """
-    text = f"the venue holds {difference_base:+f} {instrument.base} more than our books"
-    share = _share_of_equity(run, instrument.symbol, difference_base)
+    asset = found.asset
+    text = (
+        f"the venue holds {found.held:f} {asset}, our books {found.expected:f}: "
+        f"{found.amount:+f} {asset}"
+    )
+    share = share_of_equity(run, found)
     if share is None:
         unknown = f"{text}; what that is worth is not known"
-        return Alert(CODE, instrument.base, unknown, brake=TradingState.REDUCING)
+        return Alert(CODE, asset, unknown, brake=TradingState.REDUCING)
     if share <= limits.difference_alert:
         return None
     text = f"{text}, {share:.4%} of equity"
     if share <= limits.difference_reduce:
-        return Alert(CODE, instrument.base, f"{text}, alert above {limits.difference_alert:.2%}")
+        return Alert(CODE, asset, f"{text}, alert above {limits.difference_alert:.2%}")
     text = f"{text}, no entries above {limits.difference_reduce:.2%}"
-    return Alert(CODE, instrument.base, text, brake=TradingState.REDUCING)
+    return Alert(CODE, asset, text, brake=TradingState.REDUCING)
 
 
-def _share_of_equity(run: models.TradingRun, symbol: str, difference_base: Decimal) -> float | None:
-    price = _price(run, symbol)
+def share_of_equity(run: models.TradingRun, found: Difference) -> float | None:
+    """Return what a difference is worth as a fraction of equity >= 0, None where nobody knows."""
+    price = _price(run, found.symbol) if found.symbol else Decimal(1)
     point = models.EquityPoint.objects.filter(run=run).order_by("-at").first()
     if price is None or point is None or point.equity_quote <= 0:
         return None
-    return float(abs(difference_base) * price / point.equity_quote)
+    return float(abs(found.amount) * price / point.equity_quote)
+
+
+class QuoteFlows:
+    """What trades have added to the account's quote since the run began: of orders of ours, and by
+    other hands. Exact; fees count where they were taken in the quote.
+
+    What a venue rounds in each cost stays far below what is told. Fills are only ever added, so
+    each is read once a session.
+    """
+
+    def __init__(self, run: models.TradingRun) -> None:
+        self._run = run
+        self._of_fills = Decimal(0)
+        self._newest_fill_id = 0
+
+    def total(self) -> Decimal:
+        """Return the sum as of now, in quote."""
+        fresh = models.Fill.objects.filter(run=self._run, pk__gt=self._newest_fill_id)
+        for fill in fresh.order_by("pk").iterator(chunk_size=2000):
+            self._of_fills += self._flow(fill)
+            self._newest_fill_id = fill.pk
+        # what closed lots is among our fills already; what did not may still be found to have
+        others = models.ExternalFill.objects.filter(run=self._run, closed_lots=False)
+        return sum((self._flow(fill) for fill in others), self._of_fills)
+
+    def _flow(self, fill: models.Fill | models.ExternalFill) -> Decimal:
+        paid: Decimal = Side(fill.side).sign * fill.price * fill.quantity_base
+        return -paid - (fill.fee if fill.fee_asset == self._run.quote else Decimal(0))
 
 
 def _price(run: models.TradingRun, symbol: str) -> Decimal | None:

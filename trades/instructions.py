@@ -9,6 +9,7 @@ from typing import Any
 from django.db.models import Q
 from django.utils import timezone
 
+from engine.flattening import LEFT_OPEN
 from engine.ports import TradingState
 from engine.types.ledger import ZERO
 from engine.types.opinions import Side
@@ -26,12 +27,12 @@ from engine.types.requests import (
 from trades import models
 from trades.errors import RequestSettled
 from trades.models import RequestKind, RequestStatus
-from trades.records import moment
+from trades.records import milliseconds, moment
 from trades.services import control_set
 
 OPEN = (RequestStatus.WAITING, RequestStatus.WORKING)
 # The reason codes of a scope while it is being flattened, once it is flat, and where it is not.
-FLATTENING, FLATTENED, LEFT_OPEN = "FLATTENING", "FLATTENED", "FLATTEN_LEFT_OPEN"
+FLATTENING, FLATTENED = "FLATTENING", "FLATTENED"
 
 
 class StoredInstructions:
@@ -161,9 +162,14 @@ def _move_exits(row: models.OperatorRequest) -> Instruction:
 
 def _flatten(row: models.OperatorRequest) -> Instruction:
     legs: dict[tuple[str, str], int] = {}
-    for strategy, symbol in row.orders.values_list("strategy", "symbol"):
-        legs[strategy, symbol] = legs.get((strategy, symbol), 0) + 1
-    return Flatten(str(row.pk), row.payload["scope"], row.actor, row.reason, legs)
+    missed_ms: dict[tuple[str, str], int] = {}
+    for order in row.orders.order_by("pk"):
+        key = order.strategy, order.symbol
+        legs[key] = legs.get(key, 0) + 1
+        missed_ms.pop(key, None)
+        if not order.filled_base:
+            missed_ms[key] = milliseconds(order.decided_at)
+    return Flatten(str(row.pk), row.payload["scope"], row.actor, row.reason, legs, missed_ms)
 
 
 def _adjust(row: models.OperatorRequest) -> Instruction:

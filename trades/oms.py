@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from types import MappingProxyType
 
@@ -17,7 +17,6 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from engine.types.orders import (
-    Cause,
     Fill,
     OrderIntent,
     OrderState,
@@ -31,14 +30,22 @@ from trades.core.order_state import OrderEvent as E
 from trades.core.order_state import is_late_fill, next_status
 from trades.errors import IllegalTransition
 from trades.lease import Fence
-from trades.send_rules import NOT_REDUCING, guards_in_a_halt, own_refusal, reducible, refusal_of
+from trades.send_rules import (
+    NOT_REDUCING,
+    Clearance,
+    clearance_of,
+    control_epoch,
+    guards_in_a_halt,
+    own_refusal,
+    reducible,
+    refusal_of,
+)
 
 ZERO = Decimal(0)
 PRICE_STEP = Decimal("1e-12")
 # Why we ended an order that the venue twice did not know; sweeps go on looking for its fills.
 ABSENT = "ABSENT"
 NO_FIELDS: Mapping[str, object] = MappingProxyType({})
-PRESUMED_ABSENT_FOR = timedelta(hours=1)
 IN_FLIGHT = (
     OrderStatus.INTENT,
     OrderStatus.SENDING,
@@ -62,6 +69,14 @@ class Claim:
 
     order_id: int
     control_epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelling:
+    """An order that is about to be cancelled, and what its end clears the way for."""
+
+    order: models.Order
+    clearance: Clearance | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +104,12 @@ def waiting(run_id: int) -> tuple[OrderIntent, ...]:
 
 
 def claim_for_send(
-    client_order_id: str, fence: Fence, *, entries_held: str = "", resend: bool = False
+    client_order_id: str,
+    fence: Fence,
+    *,
+    entries_held: str = "",
+    resend: bool = False,
+    clearance: Clearance | None = None,
 ) -> Claim | Rejection | OrderState:
     """Take the right to send: INTENT -> SENDING, or DENIED where the kill switch forbids it.
 
@@ -102,6 +122,8 @@ def claim_for_send(
 
     Args:
         entries_held: why no entry may leave now, empty where it may (I-19).
+        clearance: what the position's stop was taken away for goes by the kill switch as it was
+            read then: a halt in between finds either the stop or the exit.
 
     Raises:
         LeaseLost: somebody else runs this run now; nothing was changed.
@@ -113,8 +135,10 @@ def claim_for_send(
         before = OrderStatus.UNKNOWN if resend else OrderStatus.INTENT
         if order.status != before:
             return order_state(order)
-        epoch = sum(models.ControlState.objects.values_list("epoch", flat=True))
-        refusal = refusal_of(order, entries_held)
+        if clearance is not None and clearance.covers(order) and not resend:
+            epoch, refusal, said = clearance.epoch, None, clearance.said
+        else:
+            epoch, refusal, said = control_epoch(), refusal_of(order, entries_held), {}
         if refusal is None and order.purpose == Purpose.EXIT:
             held, promised = reducible(order)
             left = order.quantity_base - order.filled_base
@@ -129,18 +153,9 @@ def claim_for_send(
             fields = {**_refused_as(refusal), "control_epoch": epoch}
             _move(order, event, now, _detail(refusal), fields)
             return refusal
-        _move(
-            order,
-            E.SEND,
-            now,
-            {"epoch": epoch, "token": fence.token},
-            {
-                "sent_at": now,
-                "fence_token": fence.token,
-                "control_epoch": epoch,
-                "missed_queries": 0,
-            },
-        )
+        stamp: dict[str, object] = {"sent_at": now, "fence_token": fence.token, "missed_queries": 0}
+        stamp["control_epoch"] = epoch
+        _move(order, E.SEND, now, {"epoch": epoch, "token": fence.token, **said}, stamp)
     return Claim(order.pk, epoch)
 
 
@@ -218,7 +233,7 @@ def expire(client_order_id: str, fence: Fence, *, code: str, text: str) -> model
     return order
 
 
-def request_cancel(client_order_id: str, fence: Fence, reason: str = "") -> models.Order | None:
+def request_cancel(client_order_id: str, fence: Fence, reason: str = "") -> Cancelling | None:
     """Note that we are about to cancel and why; the venue's word ends it, fills first (F-004).
 
     None where the venue is not asked: an intent that was never sent ends here, an order on its
@@ -237,7 +252,8 @@ def request_cancel(client_order_id: str, fence: Fence, reason: str = "") -> mode
             return None
         fields = {"refusal_text": reason} if reason else NO_FIELDS
         _move(order, event, now, {"reason": reason}, fields)
-    return order
+        clearance = clearance_of(order, now)
+    return Cancelling(order, clearance)
 
 
 def book_fill(order: models.Order, fill: Fill, at: datetime) -> Booked:
@@ -291,23 +307,6 @@ def adopt(client_order_id: str, venue_order_id: str, fence: Fence) -> models.Ord
     return order
 
 
-def presumed_absent(run_id: int, symbol: str) -> QuerySet[models.Order]:
-    """Return orders that we ended because the venue did not know them, while that is fresh."""
-    since = timezone.now() - PRESUMED_ABSENT_FOR
-    return models.Order.objects.filter(
-        run_id=run_id, symbol=symbol, refusal_code=ABSENT, updated_at__gte=since
-    )
-
-
-def rejected_in_a_row(run_id: int, count: int) -> bool:
-    """True where the last ``count`` orders that were sent were all refused, stops left out."""
-    sent = models.Order.objects.filter(run_id=run_id, sent_at__isnull=False).order_by("-pk")
-    # a venue that will not hold our stops is told of on its own; orders that trade are judged here
-    sent = sent.exclude(cause=Cause.PROTECTION)
-    last = list(sent.values_list("status", flat=True)[:count])
-    return len(last) == count and set(last) == {OrderStatus.REJECTED}
-
-
 def order_state(order: models.Order) -> OrderState:
     """Return our own word on an order."""
     return OrderState(
@@ -323,11 +322,6 @@ def order_state(order: models.Order) -> OrderState:
 def order_state_of(client_order_id: str) -> OrderState:
     """Return our own word on the order of that name."""
     return order_state(models.Order.objects.get(client_order_id=client_order_id))
-
-
-def sends(order: models.Order) -> int:
-    """Return how often the order was sent."""
-    return order.events.filter(to_status=OrderStatus.SENDING).count()
 
 
 def _accept(order: models.Order, word: OrderState, now: datetime) -> None:

@@ -21,16 +21,17 @@ from engine.ledger_state import DUST
 from engine.types.bars import Instrument
 from engine.types.orders import OrderState, OrderStatus, OrderType, Purpose
 from market.errors import SourceUnavailable
-from trades import models, oms, records
+from trades import models, oms, order_watch, records
 from trades.alerts import Alarm, Alert
 from trades.brokers.ccxt_live import VenueBroker
 from trades.brokers.venue_client import VenueClient
 from trades.core.operating_limits import DEFAULTS, OperatingLimits
-from trades.differences import judged_difference
+from trades.differences import Difference, QuoteFlows, judged_difference, share_of_equity
 from trades.errors import VenueRefused
 from trades.failpoints import failpoint
 from trades.instructions import declared_amounts
 from trades.lease import Fence
+from trades.send_rules import guards_in_a_halt
 from trades.transfers import TransferWatch
 from trades.venue_rules import check_rules
 
@@ -117,6 +118,7 @@ class RunReconciler:
         self._limits = limits
         self._due_at_s = monotonic()
         self._suspects: dict[str, Decimal] = {}
+        self._quote_flows = QuoteFlows(run)
         self._transfers = TransferWatch(run, client, fence, alarm, monotonic=monotonic)
 
     def run_if_due(self) -> None:
@@ -202,7 +204,9 @@ class RunReconciler:
         if OrderStatus(order.status) in _UNCERTAIN:
             report.adopted.append(order.client_order_id)
         order = oms.apply_word(order.client_order_id, word, self._fence)
-        if order.status == OrderStatus.PENDING_CANCEL and not word.status.is_terminal:
+        if order.status != OrderStatus.PENDING_CANCEL or word.status.is_terminal:
+            return
+        if not guards_in_a_halt(order):
             # the request was lost, or the venue had no time yet: asking again does no harm
             self._client.cancel(order.symbol, order.client_order_id, is_stop=is_stop)
 
@@ -259,7 +263,8 @@ class RunReconciler:
 
     def _compare_balances(self, report: ReconcileReport) -> None:
         """Compare what our books hold with the venue; told at the second equal reading (F-061), and
-        not while a transfer that was seen waits to be booked."""
+        not while a transfer that was seen waits to be booked. The quote waits for every market to
+        be quiet."""
         # a stop that rests moves nothing; what it did unnoticed is booked before a second look
         moving = {
             order.symbol
@@ -269,24 +274,39 @@ class RunReconciler:
         held = self._client.balances()
         expected = self._expected()
         quiet = [i for s, i in self._instruments.items() if s not in moving]
+        compared = [
+            Difference(i.base, held.get(i.base, oms.ZERO), expected[i.base], i.symbol)
+            for i in quiet
+            if abs(held.get(i.base, oms.ZERO) - expected[i.base]) > i.lot_size
+        ]
+        compared.extend([] if moving else self._of_quote(held, expected))
         seen: dict[str, Decimal] = {}
         unsettled = self._transfers.unsettled_assets()
-        for instrument in quiet:
-            asset = instrument.base
-            if asset in unsettled:
+        for found in compared:
+            if found.asset in unsettled:
                 continue
-            difference = held.get(asset, oms.ZERO) - expected[asset]
-            if abs(difference) <= instrument.lot_size:
-                continue
-            seen[asset] = difference
-            if self._suspects.get(asset) != difference:
-                self._transfers.soon(came=difference > 0)
+            seen[found.asset] = found.amount
+            if self._suspects.get(found.asset) != found.amount:
+                self._transfers.soon(came=found.amount > 0)
             else:
-                report.differences[asset] = difference
-                alert = judged_difference(self._run, instrument, difference, self._limits)
+                report.differences[found.asset] = found.amount
+                alert = judged_difference(self._run, found, self._limits)
                 if alert is not None:
                     self._alarm(alert)
         self._suspects = seen
+
+    def _of_quote(
+        self, held: Mapping[str, Decimal], expected: Mapping[str, Decimal]
+    ) -> list[Difference]:
+        """Return the quote where it differs by more than is told: costs that the venue rounds add
+        up below that. A run that began before its balances were noted has nothing to compare."""
+        asset = self._run.quote
+        if asset not in self._baseline:
+            return []
+        found = Difference(asset, held.get(asset, oms.ZERO), expected[asset])
+        share = share_of_equity(self._run, found)
+        is_told = bool(found.amount) and (share is None or share > self._limits.difference_alert)
+        return [found] if is_told else []
 
     def _expected(self) -> defaultdict[str, Decimal]:
         expected: defaultdict[str, Decimal] = defaultdict(Decimal, self._baseline)
@@ -305,6 +325,7 @@ class RunReconciler:
                 expected[base] -= fill.fee
         for asset, amount in declared_amounts(self._run):
             expected[asset] += amount
+        expected[self._run.quote] += self._quote_flows.total()
         return expected
 
     def _stamp(self, at: datetime | None) -> None:
@@ -329,7 +350,7 @@ def entries_held(run: models.TradingRun, booted_at: datetime) -> str:
 
 def _may_be_resent(order: models.Order) -> bool:
     """An exit is sent once more with its own id; a missed entry is cheap, a doubled one is not."""
-    return order.purpose == Purpose.EXIT and oms.sends(order) < 2
+    return order.purpose == Purpose.EXIT and order_watch.sends(order) < 2
 
 
 def _looks_like_ours(client_order_id: str) -> bool:

@@ -16,6 +16,7 @@ from typing import Protocol
 from django.conf import settings
 from django.utils.module_loading import import_string
 
+from market.errors import SourceUnavailable
 from trades import halt_file
 from trades.errors import LeaseLost, RulesChanged
 from trades.failpoints import failpoint
@@ -92,6 +93,11 @@ class Runner:
             logger.warning("run=%s is built anew: %s", run_id, error)
             self._drop(run_id)
             return AdvanceSummary(run_id, "rules changed")
+        except SourceUnavailable as error:
+            # at the start, which has no session yet; the next knock tries again
+            logger.warning("run=%s could not start, the venue did not answer: %s", run_id, error)
+            self._drop(run_id)
+            return AdvanceSummary(run_id, "venue unavailable")
         except BaseException:
             # what the session holds in memory may be ahead of what was committed
             self._drop(run_id)

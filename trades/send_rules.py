@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 
 from engine.ports import StrategyStatus, TradingState
@@ -21,6 +23,54 @@ AT_THE_VENUE = (
     OrderStatus.PARTIAL,
     OrderStatus.PENDING_CANCEL,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Clearance:
+    """The right of what a position's stop was taken away for, read in the transaction that took it.
+
+    ``epoch`` is the kill switch's at that time ``at``, which allowed exits; ``newest_order_id`` the
+    newest order on disk: what was written down later is no reason the stop gave way for.
+    """
+
+    run_id: int
+    strategy: str
+    symbol: str
+    epoch: int
+    newest_order_id: int
+    at: datetime
+
+    @property
+    def said(self) -> dict[str, str]:
+        """What the history of a send by this right says of it."""
+        return {"cleared_at": self.at.isoformat()}
+
+    def covers(self, order: models.Order) -> bool:
+        """True for an exit or stop of the same position that was on disk by then."""
+        position = (order.run_id, order.strategy, order.symbol)
+        is_of_it = position == (self.run_id, self.strategy, self.symbol)
+        return is_of_it and order.purpose == Purpose.EXIT and order.pk <= self.newest_order_id
+
+
+def clearance_of(order: models.Order, at: datetime) -> Clearance | None:
+    """Return what the end of this order clears the way for; None unless it guards a position and
+    exits may leave. Call in the transaction that cancels."""
+    if not _guards(order) or _is_halted(order):
+        return None
+    newest = models.Order.objects.order_by("-pk").values_list("pk", flat=True).first()
+    return Clearance(
+        run_id=order.run_id,
+        strategy=order.strategy,
+        symbol=order.symbol,
+        epoch=control_epoch(),
+        newest_order_id=newest or order.pk,
+        at=at,
+    )
+
+
+def control_epoch() -> int:
+    """Return the number of changes of the kill switch so far."""
+    return sum(models.ControlState.objects.values_list("epoch", flat=True))
 
 
 def refusal_of(order: models.Order, entries_held: str) -> Rejection | None:
@@ -74,15 +124,21 @@ def reducible(order: models.Order) -> tuple[Decimal, Decimal]:
 def guards_in_a_halt(order: models.Order) -> bool:
     """True for a stop or target that must stay while trading is halted, because what it makes room
     for would be denied: it takes no more than is held and not leaving. Call in the transaction that
-    cancels."""
-    if order.cause != Cause.PROTECTION or not OrderType(order.order_type).has_trigger:
-        return False
-    rows = models.ControlState.objects.filter(scope__in=scopes_of(order))
-    if not halt_file.reason() and not rows.filter(state=TradingState.HALTED).exists():
+    cancels; before asking again for a cancel that was lost, it need not be."""
+    if not _guards(order) or not _is_halted(order):
         return False
     held, promised = reducible(order)
     left: Decimal = order.quantity_base - order.filled_base
     return left <= held - promised
+
+
+def _guards(order: models.Order) -> bool:
+    return order.cause == Cause.PROTECTION and OrderType(order.order_type).has_trigger
+
+
+def _is_halted(order: models.Order) -> bool:
+    rows = models.ControlState.objects.filter(scope__in=scopes_of(order))
+    return bool(halt_file.reason()) or rows.filter(state=TradingState.HALTED).exists()
 
 
 def own_refusal(code: str, text: str) -> Rejection:

@@ -37,7 +37,7 @@ class Kind(StrEnum):
 # The threshold of severity is asked of these; the others are switched by their kind alone.
 ALERT_KINDS = frozenset({Kind.ALERT_OPENED, Kind.ALERT_CLOSED, Kind.PROCESS_SILENT})
 # Codes of alerts that tell of a process: a kind of its own, so that it can be switched by itself.
-PROCESS_CODES = frozenset({"HEARTBEAT_LATE", "PROCESS_RESTARTED"})
+PROCESS_CODES = frozenset({"HEARTBEAT_LATE", "PROCESS_RESTARTED", "RUN_IDLE"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ EXPECTED = ("trading", "watchdog")
 OF_AN_ACCOUNT = "trading."
 # Alerts that trading is not what it should be, below the ones that are critical anyway.
 AILING_CODES = frozenset(
-    {"VENUE_UNAVAILABLE", "FILLS_UNAVAILABLE", "UNPROTECTED", "HEARTBEAT_LATE"}
+    {"VENUE_UNAVAILABLE", "FILLS_UNAVAILABLE", "UNPROTECTED", "HEARTBEAT_LATE", "RUN_IDLE"}
 )
 
 
@@ -23,7 +23,7 @@ def why_unwell(
     """Return why no ping should leave; empty where trading is healthy.
 
     Args:
-        states: component to up, late or down, by heartbeats.
+        states: component to up, late, down, paused or idle, by heartbeats.
         ailing: codes of open alerts that are critical and unseen, or among ``AILING_CODES``.
         has_open_run: whether anything is to be traded at all.
 

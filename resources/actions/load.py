@@ -67,6 +67,9 @@ class _Resize(Plain):
         for worker in _names(parameters):
             context.workers.resize(worker, self.by)
         after = context.workers.pools(GENERAL)
+        if after == before:
+            # a worker lists a new process a moment after it has said yes
+            after = context.workers.pools(GENERAL)
         return Outcome(before=_sizes(before), after=_sizes(after))
 
     def revert(self, context: Context, parameters: Parameters) -> str:

@@ -230,7 +230,7 @@
     byId("components").hidden = !state.components.length;
     byId("components").replaceChildren(
       ...state.components.map((row) =>
-        el("span", { class: "dot " + row.state, title: "expected every " + row.expected_every_s + " s" }, " " + row.component + (row.state === "up" ? "" : ", " + row.state + " " + format.age(1000 * row.age_s)))
+        el("span", { class: "dot " + row.state, title: row.reason || "expected every " + row.expected_every_s + " s" }, " " + row.component + (row.state === "up" ? "" : ", " + row.state + (row.age_s === null ? "" : " " + format.age(1000 * row.age_s))))
       )
     );
   }

@@ -6,6 +6,7 @@ happened at any time after its beginning, so nothing is concluded from it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -44,7 +45,8 @@ class Act:
 
 @dataclass(frozen=True)
 class Send:
-    """One order on its way to the venue: ``at`` is when the right to send it was asked for."""
+    """One order on its way to the venue: ``at`` is when the right to send it was taken, which is
+    when its position's stop was taken away for it, where that was."""
 
     client_order_id: str
     purpose: str
@@ -63,13 +65,13 @@ class Rows:
 def read_rows(query: Query) -> Rows:
     """Read the database of a harness run."""
     sends = query(
-        "SELECT o.client_order_id, o.purpose, e.at FROM trades_orderevent e "
+        "SELECT o.client_order_id, o.purpose, e.at, e.detail FROM trades_orderevent e "
         "JOIN trades_order o ON o.id = e.order_id WHERE e.to_status = 'SENDING'"
     )
     control = query("SELECT epoch, to_state FROM trades_controlevent WHERE scope = 'global'")
     versions = query("SELECT version FROM accounts_settingsversion WHERE section = 'optimization'")
     return Rows(
-        sends=[Send(name, purpose, _utc(at)) for name, purpose, at in sends],
+        sends=[Send(name, purpose, _right_taken(at, said)) for name, purpose, at, said in sends],
         control=frozenset((epoch, state) for epoch, state in control),
         versions=frozenset(version for (version,) in versions),
     )
@@ -106,6 +108,13 @@ def _forgotten(acts: Sequence[Act], rows: Rows) -> Iterator[str]:
             yield f"{act.do} acknowledged at {act.done} with epoch {act.epoch} is in no row"
         if not act.sets_state and act.version not in rows.versions:
             yield f"{act.do} acknowledged at {act.done} as version {act.version} is in no row"
+
+
+def _right_taken(sent_at: str, detail: str | dict[str, Any]) -> datetime:
+    """SQLite gives the event's detail as text, PostgreSQL as what it says."""
+    said = json.loads(detail) if isinstance(detail, str) else detail
+    cleared = said.get("cleared_at")
+    return datetime.fromisoformat(cleared) if cleared else _utc(sent_at)
 
 
 def _utc(text: str) -> datetime:

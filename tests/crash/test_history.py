@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
-from tests.crash.history import Act, Rows, Send, judge_history
+from tests.crash.history import Act, Rows, Send, judge_history, read_rows
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
@@ -35,6 +37,21 @@ def test_send_begun_after_an_acknowledged_halt_is_named(purpose: str) -> None:
 def test_send_before_during_or_after_the_halt_is_fine(second: float) -> None:
     """Between beginning and acknowledgement either order of the two is right."""
     assert judged(Send("a", "entry", at(second))) == []
+
+
+def test_a_right_that_was_taken_with_the_stop_counts_from_then() -> None:
+    """I-9, I-20: sent after the halt, cleared before it; one that was not cleared is named."""
+
+    def query(sql: str) -> list[tuple[Any, ...]]:
+        if "trades_orderevent" not in sql:
+            return []
+        cleared = {"cleared_at": at(9).isoformat()}
+        late = at(12).replace(tzinfo=None).isoformat(" ")
+        rows = [("a", json.dumps(cleared)), ("b", cleared), ("c", "{}")]
+        return [(name, "exit", late, detail) for name, detail in rows]
+
+    (line,) = judged(*read_rows(query).sends)
+    assert line.startswith("exit c was sent")
 
 
 def test_reducing_bars_entries_alone() -> None:

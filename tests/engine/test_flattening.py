@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
+from engine.flattening import PAUSES_S
 from engine.ports import TradingState
-from engine.types.orders import OrderIntent
+from engine.types.orders import OrderIntent, OrderType
 from engine.types.requests import Flatten, Verdict
 from tests.engine.asking import Desk, desk, entry_on_its_way
 from tests.engine.books import BTC, D
@@ -67,6 +69,40 @@ def test_an_exit_that_ends_unfilled_is_followed_by_the_next_leg_five_times_at_mo
     assert sent(room.tick()) == []
     assert room.verdict()[0] is Verdict.REFUSED
     assert "left open: 1 BTC/USDT of ema-trend: 5 exits ended" in room.verdict()[1]
+
+
+def test_a_venue_that_refuses_is_asked_again_after_pauses_that_grow() -> None:
+    """CTL-13, D-28: five exits within five seconds outlast nothing; the last word is an alert."""
+    room = room_with(("ema-trend", BTC, "1"))
+    at_s: list[float] = []
+    legs: dict[tuple[str, str], int] = {}
+    missed: dict[tuple[str, str], int] = {}
+    while not at_s or room.verdict()[0] is Verdict.WORKING:
+        room.asked.asked = [replace(ALL, legs=dict(legs), missed_ms=dict(missed))]
+        outcome = room.tick()
+        for order in sent(outcome):
+            at_s.append(room.now_ms / 1_000)
+            legs["ema-trend", BTC], missed["ema-trend", BTC] = len(at_s), room.now_ms
+            room.end(order)
+    waits = [after - before for before, after in pairwise(at_s)]
+    assert waits == list(PAUSES_S)
+    assert waits == sorted(waits) and waits[0] > 1, "they grow, and no event is the next at once"
+    text = room.verdict()[1]
+    assert "5 exits ended without taking it, at least 2, 5, 15, 45 s apart" in text
+    (alert,) = outcome.alerts
+    assert alert.code == "FLATTEN_LEFT_OPEN" and text in alert.text
+    assert any("the next exit in 44 s" in settled.text for settled in room.asked.settled)
+
+
+def test_a_position_that_waits_for_its_next_exit_has_its_stop_again() -> None:
+    """I-20: the pause is no moment without a stop."""
+    room = desk(protected=True)
+    room.gate.state = TradingState.REDUCING
+    room.hold("1")
+    room.scene.account.ledger.mark(BTC, 99.0)
+    missed = {("ema-trend", BTC): room.now_ms}
+    (stop,) = sent(room.tick(replace(ALL, legs={("ema-trend", BTC): 4}, missed_ms=missed)))
+    assert (stop.order_type, stop.quantity_base) == (OrderType.STOP, D("1"))
 
 
 def test_a_part_fill_is_followed_by_the_rest_only() -> None:

@@ -1,6 +1,7 @@
 """Statistics: the constant-time accumulators against a recomputation from all the data."""
 
 import math
+from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
@@ -64,6 +65,16 @@ def test_a_known_set_of_trades_has_its_known_figures() -> None:
     assert (stats.best_quote, stats.worst_quote) == (30.0, -10.0)
     assert stats.average_holding_ms == 1000.0
     assert stats.max_notional_quote == D("100")
+
+
+def test_swept_dust_is_in_the_profit_and_in_nothing_else() -> None:
+    """OPT-78: neither a win nor a loss, and it ends no streak."""
+    real = [trade("30", 3.0), trade("10", 1.0)]
+    dust = trade("-0.02", -1.0, exit_reason="dust", fees_quote=D("0.02"))
+    told, without = trade_statistics([real[0], dust, real[1]]), trade_statistics(real)
+    assert (told.pnl_quote, told.fees_quote) == (D("39.98"), D("0.22"))
+    assert replace(told, pnl_quote=D("40"), fees_quote=D("0.2")) == without
+    assert trade_statistics([dust, *real]).worst_quote == 10.0
 
 
 def test_no_trades_have_no_figures_rather_than_zeros() -> None:

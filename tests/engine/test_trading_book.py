@@ -11,6 +11,7 @@ import pytest
 
 from engine.announce import EventOutcome
 from engine.client_ids import RunIdentity
+from engine.kill_switch import barred_by
 from engine.limits import RiskLimits
 from engine.matching import FeeIn
 from engine.paper import PaperBroker
@@ -21,13 +22,14 @@ from engine.ports import StrategyStatus, TradingState
 from engine.protection import Guard, Protection
 from engine.side_books import COUNTERFACTUAL, SideBooks, SideMarket, SidePlan
 from engine.side_gates import CounterfactualGate
+from engine.simulated_operator import SimulatedOperator
 from engine.types.bars import EventKind, MarketEvent
-from engine.types.orders import Cause, OrderIntent, OrderType, Purpose
+from engine.types.orders import Cause, OrderIntent, OrderType, Purpose, Rejection
 from engine.types.requests import Adjustment
 from tests.bar_factory import random_walk
 from tests.engine.books import BTC, instrument
 from tests.engine.phases.scene import CONFIG, Gate, Incidents, Rule, book_at, fail_safe, pipeline
-from tests.engine.sessions import Scene, event_at, scene
+from tests.engine.sessions import MANY_ENTRIES, Scene, event_at, scene
 from trades.side_book_state import JsonCodec
 
 BARS = random_walk(7, 900)
@@ -149,6 +151,57 @@ def test_a_breaker_that_halts_after_an_exit_was_decided_leaves_the_stop() -> Non
         outcome.intents.append(way_out)
         of.session._book.protect((), event, outcome)
         assert [order for order, _ in outcome.cancels] == cancelled
+
+
+class Patient(SimulatedOperator):
+    """Looks away while it has patience."""
+
+    has_patience = True
+
+    def escalate(self, *breach: Any, **scope: Any) -> None:
+        if not self.has_patience:
+            super().escalate(*breach, **scope)
+
+
+def test_the_exit_of_a_bar_that_halts_leaves_neither_in_replay_nor_in_a_side_book() -> None:
+    """CTL-13, D-60: as in a live run, where the claim denies it; the stop stays."""
+    operator = Patient({"one": StrategyStatus.ACTIVE}, resume_after_days=2)
+    market = SideMarket(
+        identity=IDENTITY, instruments={BTC: instrument()}, limits=MANY_ENTRIES, guard=Guard()
+    )
+    plan = SidePlan(
+        name=COUNTERFACTUAL,
+        wanted=lambda: True,
+        may_enter=lambda code: True,
+        copies_account=True,
+        gatekeeper=CounterfactualGate(operator, lambda code: StrategyStatus.ACTIVE),
+        policy=BasePolicy(),
+    )
+    of = room(
+        phases=phases(max_holding_bars=1),
+        broker=PaperBroker({BTC: instrument()}, barred=barred_by(operator)),
+        gatekeeper=operator,
+        limits=replace(MANY_ENTRIES, max_drawdown=D("0.00001")),
+        side_books=SideBooks([plan], market, fail_safe(Incidents()), JsonCodec(), None),
+    )
+    walk(of, range(ROWS.start, ROWS.start + 1))
+    assert len(resting(of)) == 1
+    operator.has_patience = False
+    outcome = of.session.on_event(event_at(BARS, ROWS.start + 1, book_at))
+    (halt,) = operator.interventions
+    assert halt.reason_code == "MAX_DRAWDOWN"
+    (exit_,) = (d.intent for d in outcome.decisions if d.intent is not None)
+    assert exit_.purpose is Purpose.EXIT, "decided before the breaker looked"
+    assert [(i, r.code) for i, r in outcome.submitted if isinstance(r, Rejection)] == [
+        (exit_, "HALTED")
+    ]
+    (held,) = of.account.ledger.positions()
+    (stop,) = resting(of)
+    assert stop.quantity_base == held.quantity_base and not outcome.cancels
+    side: Any = of.session.state()["side_books"]
+    (waiting,) = side[COUNTERFACTUAL]["resting"]
+    assert waiting["intent"]["cause"] == Cause.PROTECTION.value
+    assert not side[COUNTERFACTUAL]["due"], "the side book's exit has not filled either"
 
 
 def test_the_stop_goes_on_after_a_restart() -> None:

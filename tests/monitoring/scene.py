@@ -145,5 +145,5 @@ def _surroundings(run: TradingRun) -> None:
         last_at=now,
         count=3,
     )
-    for component in ("trading loop", "beat", "practice exchange", "web"):
+    for component in ("loop", "beat", "practice exchange", "web"):
         Heartbeat.objects.create(component=component, at=now, expected_every_s=60.0)

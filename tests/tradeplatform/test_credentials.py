@@ -10,7 +10,7 @@ from accounts.exchange_keys import Credentials, exchange_key_set
 from tests.trades.rows import make_run
 from tradeplatform.configuration import Configuration, Exchange, Trading
 from tradeplatform.credentials import exchange_credentials
-from tradeplatform.several_accounts import key_keep, refuse_shared_keys
+from tradeplatform.several_accounts import account_claimed, key_keep, refuse_shared_keys
 from trades.errors import RunRefused
 from trades.models import TradingRun
 
@@ -114,6 +114,22 @@ def test_a_key_is_known_again_where_no_process_sees_both(
     monkeypatch.delenv("TRADEPLATFORM_EXCHANGE_KEY")
     TradingRun.objects.update(ended_at=run.started_at)
     refuse_shared_keys(both)
+
+
+def test_two_keys_of_one_account_of_the_venue_are_refused() -> None:
+    """D-59: both books would count one balance; the venue's name of it is kept nowhere."""
+    first = account_claimed(account("main"), "354937868")
+    assert len(first) == 64 and "354937868" not in first
+    run = make_run(venue="binance", mode="live", account="main", account_digest=first)
+    assert account_claimed(account("main"), "354937868") == first, "its own start goes on"
+    with pytest.raises(RunRefused, match="main and second had keys of one and the same account of"):
+        account_claimed(account("second"), "354937868")
+    assert account_claimed(account("second"), "1") not in ("", first)
+    assert account_claimed(account("second", venue="kraken"), "354937868") != first
+    assert account_claimed(account("second", mode="paper"), "354937868") == ""
+    assert account_claimed(account("second"), "") == "", "a venue that names none refuses nobody"
+    TradingRun.objects.filter(pk=run.pk).update(ended_at=run.started_at)
+    assert account_claimed(account("second"), "354937868") == first
 
 
 def test_a_sealed_key_cannot_be_kept_for_two_accounts_of_one_exchange(master: str) -> None:

@@ -156,16 +156,16 @@ def test_siblings_of_that_name_are_ended_and_no_others(tmp_path: Path) -> None:
     that came up a moment ago is not ended for its predecessor's silence."""
     code = f"""
 import json, os, subprocess, sys, time
-sleepers = {{n: subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+sleepers = {{n: subprocess.Popen([sys.executable, "-c", "import time; time.sleep(900)"])
             for n in ("trading1", "trading2", "web")}}
 pids = {{name: p.pid for name, p in sleepers.items()}} | {{"beat": None}}
 open({str(tmp_path / "children.json")!r}, "w").write(json.dumps(pids))
 look = "import django; django.setup(); from pathlib import Path\\n"
 look += "from tradeplatform.watchdog import end_child\\n"
-look += "young = end_child(Path({str(tmp_path)!r}), 'trading', 60.0)\\n"
+look += "young = end_child(Path({str(tmp_path)!r}), 'trading', 900.0)\\n"
 look += "print(young, end_child(Path({str(tmp_path)!r}), 'trading'))"
 said = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True).stdout
-time.sleep(0.3)
+[sleepers[name].wait(60) for name in ("trading1", "trading2")]
 alive = sorted(name for name, p in sleepers.items() if p.poll() is None)
 [p.kill() for p in sleepers.values()]
 print(json.dumps([said.strip() == f"[] {{[pids['trading1'], pids['trading2']]}}", alive]))

@@ -7,10 +7,12 @@ from decimal import Decimal
 import pytest
 
 from engine.ports import TradingState
+from engine.types.requests import Flatten
 from tests.trades.asked_run import BTC, STRATEGY, AskedRun
 from trades import models
 from trades.errors import PreviewStale, RequestRefused
 from trades.flatten import flatten_confirm, flatten_preview
+from trades.instructions import StoredInstructions
 from trades.models import ControlState, OperatorRequest, RequestStatus
 from trades.services import control_set
 
@@ -112,6 +114,25 @@ def test_what_cannot_be_closed_keeps_the_scope_reducing_and_is_named() -> None:
     assert "BTC/USDT is halted: by hand" in row.outcome
     assert state_of() == ("REDUCING", "FLATTEN_LEFT_OPEN")
     assert models.Order.objects.filter(purpose="exit").count() == 0
+
+
+def test_rows_tell_when_the_last_exit_took_nothing() -> None:
+    """CTL-13: the pauses between exits hold over a restart."""
+    asked = AskedRun()
+    asked.hold("0.01")
+    confirmed()
+    asked.tick()
+    instructions = StoredInstructions(asked.run)
+    order = models.Order.objects.get(purpose="exit")
+    key = (order.strategy, order.symbol)
+    (due,) = instructions.due(asked.now_ms)
+    assert isinstance(due, Flatten)
+    assert (due.legs, due.missed_ms) == ({key: 1}, {key: round(order.decided_at.timestamp() * 1e3)})
+    order.pk, order.client_order_id, order.filled_base = None, "0" * 32, Decimal("0.001")
+    order.save(force_insert=True)
+    (due,) = instructions.due(asked.now_ms)
+    assert isinstance(due, Flatten)
+    assert (due.legs, due.missed_ms) == ({key: 2}, {}), "what went on is not held up"
 
 
 def test_a_person_who_sets_the_scope_meanwhile_has_the_last_word() -> None:

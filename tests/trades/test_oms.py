@@ -35,8 +35,9 @@ from tests.trades.order_factory import (
     statuses,
     write_intent,
 )
-from trades import models, oms, records
+from trades import models, oms, order_watch, records
 from trades.errors import IllegalTransition, LeaseLost
+from trades.invariants.controls import nothing_was_sent_against_the_kill_switch
 from trades.lease import Fence, lease_acquire
 from trades.services import control_set
 
@@ -327,6 +328,58 @@ def test_a_stop_is_not_given_up_in_a_halt_that_denies_what_it_would_make_room_fo
     assert order_of(stop).status == OrderStatus.PENDING_CANCEL
 
 
+def test_a_halt_between_a_stops_end_and_its_exit_finds_the_exits_right_taken(
+    run: models.TradingRun, fence: Fence
+) -> None:
+    """I-9, I-20: the right to leave was read when the stop was taken away, so that no moment is
+    without either; what was written down later, and entries, hear the halt."""
+    stop, intent = protected(run, fence), leaving(run)
+    entry = make_intent()
+    write_intent(run, entry)
+    cancelling = oms.request_cancel(stop.client_order_id, fence)
+    assert cancelling is not None
+    oms.apply_word(stop.client_order_id, word(stop, OrderStatus.CANCELED), fence)
+    control_set(scope="global", state=TradingState.HALTED, actor="ann", reason="crash")
+    later, clearance = leaving(run), cancelling.clearance
+    for other in (later, entry):
+        denied = oms.claim_for_send(other.client_order_id, fence, clearance=clearance)
+        assert isinstance(denied, Rejection) and denied.code == "HALTED"
+    claim = oms.claim_for_send(intent.client_order_id, fence, clearance=clearance)
+    assert isinstance(claim, oms.Claim) and claim.control_epoch == 0
+    send = order_of(intent).events.get(to_status=OrderStatus.SENDING)
+    assert (send.detail["epoch"], "cleared_at" in send.detail) == (0, True)
+    assert list(nothing_was_sent_against_the_kill_switch()) == []
+
+
+def test_a_stop_that_ends_in_a_halt_clears_the_way_for_nothing(
+    run: models.TradingRun, fence: Fence
+) -> None:
+    """I-9: one of more than is held goes; what would have followed it stays."""
+    stop, intent = protected(run, fence), leaving(run, quantity="0.00100")
+    control_set(scope="global", state=TradingState.HALTED, actor="ann", reason="crash")
+    models.Lot.objects.update(quantity_base=Decimal("0.001"))
+    cancelling = oms.request_cancel(stop.client_order_id, fence)
+    assert cancelling is not None and cancelling.clearance is None
+    oms.apply_word(stop.client_order_id, word(stop, OrderStatus.CANCELED), fence)
+    assert isinstance(oms.claim_for_send(intent.client_order_id, fence), Rejection)
+
+
+def test_a_cleared_exit_that_vanished_is_not_sent_again_in_a_halt(
+    run: models.TradingRun, fence: Fence
+) -> None:
+    """I-9: the clearance was for one send."""
+    stop, intent = protected(run, fence), leaving(run)
+    cancelling = oms.request_cancel(stop.client_order_id, fence)
+    assert cancelling is not None
+    oms.apply_word(stop.client_order_id, word(stop, OrderStatus.CANCELED), fence)
+    oms.claim_for_send(intent.client_order_id, fence, clearance=cancelling.clearance)
+    oms.record_answer(intent.client_order_id, Unanswered("timeout"), fence)
+    control_set(scope="global", state=TradingState.HALTED, actor="ann", reason="crash")
+    name, clearance = intent.client_order_id, cancelling.clearance
+    answer = oms.claim_for_send(name, fence, resend=True, clearance=clearance)
+    assert isinstance(answer, Rejection) and answer.code == "HALTED"
+
+
 def test_an_intent_that_is_cancelled_before_it_was_sent_is_denied(
     run: models.TradingRun, fence: Fence
 ) -> None:
@@ -348,7 +401,7 @@ def test_refused_stops_do_not_halt_what_still_trades(run: models.TradingRun, fen
         )
         oms.claim_for_send(stop.client_order_id, fence)
         oms.record_answer(stop.client_order_id, Rejection("-2010", "would trigger"), fence)
-    assert not oms.rejected_in_a_row(run.pk, 3)
+    assert not order_watch.rejected_in_a_row(run.pk, 3)
 
 
 def test_halt_between_two_misses_ends_an_exit_instead_of_resending_it(
@@ -374,9 +427,9 @@ def test_presumed_absent_orders_are_looked_for_while_fresh(
     oms.record_answer(intent.client_order_id, Unanswered("timeout"), fence)
     age(order_of(intent), 20)
     oms.expire(intent.client_order_id, fence, code=oms.ABSENT, text="not there")
-    assert [o.client_order_id for o in oms.presumed_absent(run.pk, "BTC/USDT")] == [
+    assert [o.client_order_id for o in order_watch.presumed_absent(run.pk, "BTC/USDT")] == [
         intent.client_order_id
     ]
-    long_ago = timezone.now() - oms.PRESUMED_ABSENT_FOR * 2
+    long_ago = timezone.now() - order_watch.PRESUMED_ABSENT_FOR * 2
     models.Order.objects.filter(run=run).update(updated_at=long_ago)
-    assert not oms.presumed_absent(run.pk, "BTC/USDT").exists()
+    assert not order_watch.presumed_absent(run.pk, "BTC/USDT").exists()

@@ -9,6 +9,7 @@ from decimal import Decimal
 import pytest
 from django.utils import timezone
 
+from engine.ports import TradingState
 from engine.types.opinions import Side
 from engine.types.orders import OrderStatus, OrderType, Purpose, Rejection
 from engine.types.requests import Adjust
@@ -173,6 +174,31 @@ def test_balance_difference_is_told_at_the_second_reading_only(
     assert world.reconciler.reconcile().differences == {"BTC": Decimal("0.5")}
     assert world.codes() == ["BALANCE_DIFFERENCE"]
     practice.admin("POST", "/balance", {"asset": "BTC", "delta": "-0.5"})
+
+
+def test_money_that_left_unseen_is_told_at_the_second_reading_while_all_is_quiet(
+    world: World,  # noqa: F811
+    practice: PracticeProcess,  # noqa: F811
+) -> None:
+    """I-6, F-061, CTL-16: the quote is compared as the coins are; trading explains what it moved,
+    an order on its way puts the comparison off."""
+    world.reconciler._baseline = dict(world.client.balances())
+    for _ in range(2):
+        world.broker.submit(world.intend(quantity="0.00200"), world.event)
+        world.book()
+        assert world.reconciler.reconcile().differences == {}
+    practice.admin("POST", "/balance", {"asset": "USDT", "delta": "-100"})
+    resting = world.intend(kind=OrderType.LIMIT, limit="1000.00", quantity="0.02000")
+    world.broker.submit(resting, world.event)
+    for _ in range(2):
+        assert world.reconciler.reconcile().differences == {}
+    world.broker.cancel(resting.client_order_id, world.event)
+    assert world.reconciler.reconcile().differences == {}
+    assert world.reconciler.reconcile().differences == {"USDT": Decimal(-100)}
+    (alert,) = world.alerts
+    assert (alert.code, alert.brake) == ("BALANCE_DIFFERENCE", TradingState.REDUCING)
+    practice.admin("POST", "/balance", {"asset": "USDT", "delta": "100"})
+    assert world.reconciler.reconcile().differences == {}
 
 
 def test_a_deposit_explains_a_difference_and_waits_to_be_booked(

@@ -101,6 +101,10 @@ class UsedRow(serializers.Serializer):
     stored = serializers.IntegerField()
 
 
+class TradesRow(UsedRow):
+    dust = serializers.IntegerField(help_text="swept out of the books; in the profit alone")
+
+
 class AccountPerformanceOutput(serializers.Serializer):
     """What follows ``empty`` is there only where it is empty."""
 
@@ -116,7 +120,7 @@ class AccountPerformanceOutput(serializers.Serializer):
     since_ms = serializers.IntegerField(required=False)
     until_ms = serializers.IntegerField(required=False)
     points = UsedRow(required=False)
-    trades = UsedRow(required=False)
+    trades = TradesRow(required=False)
     figures = FigureRow(many=True, required=False)
     curve = CurveColumns(required=False)
     drawdowns = DrawdownRow(many=True, required=False)

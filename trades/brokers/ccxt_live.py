@@ -25,6 +25,7 @@ from market.errors import SourceUnavailable
 from trades import models, oms, order_watch, records
 from trades.alerts import Alarm, Alert
 from trades.brokers.ccxt_values import VenueTrade
+from trades.brokers.clearances import Clearances
 from trades.brokers.send_checks import Check, no_checks
 from trades.brokers.stop_limits import StopLimits
 from trades.brokers.venue_client import Hold, VenueClient, refuses_keys
@@ -88,6 +89,7 @@ class VenueBroker:
         self._foreign: dict[str, str] = {}
         self._was_refused = False
         self._withdrawn = Withdrawn(run, alarm)
+        self._clearances = Clearances(monotonic)
         self._stop_limits = StopLimits(client.prices)
 
     def submit(self, intent: OrderIntent, event: MarketEvent) -> SubmitResult:
@@ -113,6 +115,7 @@ class VenueBroker:
             self._fence,
             entries_held=self._entries_held(),
             resend=resend,
+            clearance=self._clearances.of(intent),
         )
         if not isinstance(claim, oms.Claim):
             return claim
@@ -137,9 +140,11 @@ class VenueBroker:
         return self._cancel(client_order_id, reason)
 
     def _cancel(self, client_order_id: str, reason: str = "") -> SubmitResult:
-        order = oms.request_cancel(client_order_id, self._fence, reason)
-        if order is None:
+        cancelling = oms.request_cancel(client_order_id, self._fence, reason)
+        if cancelling is None:
             return oms.order_state_of(client_order_id)
+        self._clearances.keep(cancelling.clearance)
+        order = cancelling.order
         failpoint("cancel.before_send")
         is_stop = OrderType(order.order_type).has_trigger
         answer = self._client.cancel(order.symbol, client_order_id, is_stop=is_stop)
@@ -261,7 +266,7 @@ class VenueBroker:
         if self._monotonic() >= self._sweep_at_s:
             starts.extend(
                 records.milliseconds(order.decided_at) - ORDER_MARGIN_MS
-                for order in oms.presumed_absent(self._run.pk, symbol)
+                for order in order_watch.presumed_absent(self._run.pk, symbol)
             )
             starts.extend(self._sweep_start(symbol))
         return max(0, min(starts)) if starts else None

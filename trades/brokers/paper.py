@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 
@@ -19,6 +20,7 @@ from engine.types.orders import (
 )
 from market.models import Candle
 from trades import models, oms, records
+from trades.brokers.clearances import Clearances
 from trades.failpoints import failpoint
 from trades.lease import Fence
 
@@ -38,6 +40,7 @@ class StoredPaperBroker:
     ) -> None:
         self._fence = fence
         self._run_id = run.pk
+        self._clearances = Clearances(time.monotonic)
         waiting = oms.in_flight(run.pk).exclude(status=OrderStatus.INTENT)
         self._paper = PaperBroker(
             instruments, FeeIn.QUOTE, slippage_bps, [_resting(order) for order in waiting]
@@ -50,7 +53,8 @@ class StoredPaperBroker:
         return self._paper.fills_at(event)
 
     def submit(self, intent: OrderIntent, event: MarketEvent) -> SubmitResult:
-        claim = oms.claim_for_send(intent.client_order_id, self._fence)
+        clearance = self._clearances.of(intent)
+        claim = oms.claim_for_send(intent.client_order_id, self._fence, clearance=clearance)
         if not isinstance(claim, oms.Claim):
             return claim
         answer = self._paper.submit(intent, event)
@@ -58,8 +62,10 @@ class StoredPaperBroker:
         return answer
 
     def cancel(self, client_order_id: str, event: MarketEvent, reason: str = "") -> SubmitResult:
-        if not oms.request_cancel(client_order_id, self._fence, reason):
+        cancelling = oms.request_cancel(client_order_id, self._fence, reason)
+        if cancelling is None:
             return oms.order_state_of(client_order_id)
+        self._clearances.keep(cancelling.clearance)
         word = self._paper.cancel(client_order_id, event)
         failpoint("cancel.after_send")
         if isinstance(word, OrderState):

@@ -240,8 +240,15 @@ class VenueClient:
 
     def balances(self) -> dict[str, Decimal]:
         """Return what the account holds of each asset, free and locked together."""
+        return self.account()[0]
+
+    def account(self) -> tuple[dict[str, Decimal], str]:
+        """Return the balances and the venue's name of the account, empty where the answer to a
+        question for balances has none."""
         answer = self._read("fetch_balance", self._client.fetch_balance)
-        return {asset: exact(total) for asset, total in answer["total"].items() if total}
+        held = {asset: exact(total) for asset, total in answer["total"].items() if total}
+        said = answer.get("info")
+        return held, str(said.get("uid") or "") if isinstance(said, Mapping) else ""
 
     @property
     def credits_trading_wallet(self) -> bool:

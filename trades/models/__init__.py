@@ -52,6 +52,8 @@ class TradingRun(models.Model):
     # keyed digest of what signs its orders, so that two accounts with one key are found where no
     # process sees both; empty where none was seen
     key_digest = models.CharField(max_length=64, blank=True, default="")
+    # the same of the venue's own name of the account, where it tells one: two keys may lead to it
+    account_digest = models.CharField(max_length=64, blank=True, default="")
     code_version = models.CharField(max_length=60)
     started_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True, blank=True)

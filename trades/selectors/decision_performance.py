@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.ledger_state import DUST
 from engine.phases.final_decision import PLATFORM
 from engine.types.decisions import PHASES, Action
 from trades.models import Decision, Trade, TradingRun
@@ -51,7 +52,7 @@ def decision_performance(
 ) -> DecisionPerformance:
     """Return latency by phase, counts, fallbacks, mean confidence and hit rate of one run."""
     rows = Decision.objects.filter(run=run)
-    trades = Trade.objects.filter(run=run)
+    trades = Trade.objects.filter(run=run).exclude(exit_reason=DUST)
     if since is not None:
         rows, trades = rows.filter(bar_close_at__gte=since), trades.filter(closed_at__gte=since)
     if until is not None:

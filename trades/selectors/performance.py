@@ -15,6 +15,7 @@ import numpy as np
 from django.db.models import F, FloatField, Max, Min, Q, QuerySet, Sum, Window
 from django.db.models.functions import Cast, RowNumber
 
+from engine.ledger_state import DUST
 from engine.performance import TradeStatistics, TradeStats
 from engine.types.ledger import Trade as ClosedTrade
 from market.models import Candle
@@ -90,7 +91,7 @@ def performance_document(*, run: TradingRun | None, quote: str = "") -> dict[str
         "since_ms": int(curve.ts_ms[0]),
         "until_ms": int(curve.ts_ms[-1]),
         "points": {"used": int(curve.ts_ms.size), "stored": curve.stored},
-        "trades": {"used": len(trades.closed), "stored": trades.stored},
+        "trades": {"used": len(trades.closed), "stored": trades.stored, "dust": trades.dust},
         "figures": [asdict(f) for f in _figures(run, curve, index, trades, told)],
         "curve": _drawn(run, curve, index),
         "drawdowns": [asdict(fall) for fall in core.drawdowns(curve.ts_ms, index)],
@@ -255,6 +256,11 @@ class _Trades:
             stats.add(trade)
         return stats.statistics()
 
+    @property
+    def dust(self) -> int:
+        """How many of them were swept out of the books: no figure but the profit counts them."""
+        return sum(trade.exit_reason == DUST for trade in self.closed)
+
     def table(self, name: str, rate: float) -> list[dict[str, Any]]:
         if name == "entry_tag":
             found = core.groups(self.closed, lambda place, _: self.tags[place])
@@ -268,8 +274,9 @@ class _Trades:
         return [group_row(group, rate) for group in found]
 
     def distributions(self) -> dict[str, Any]:
-        r = [trade.r_multiple for trade in self.closed if trade.r_multiple is not None]
-        quote = [float(trade.pnl_quote) for trade in self.closed]
+        told = [trade for trade in self.closed if trade.exit_reason != DUST]
+        r = [trade.r_multiple for trade in told if trade.r_multiple is not None]
+        quote = [float(trade.pnl_quote) for trade in told]
         return {
             "r": {**asdict(core.histogram(r)), "n": len(r), "left_out": len(quote) - len(r)},
             "quote": {**asdict(core.histogram(quote)), "n": len(quote), "left_out": 0},

@@ -12,7 +12,15 @@ from django.utils import timezone
 
 from engine.ports import TradingState
 from engine.types.opinions import Side
-from engine.types.orders import OrderState, OrderStatus, OrderType, Purpose
+from engine.types.orders import (
+    Cause,
+    OrderState,
+    OrderStatus,
+    OrderType,
+    Purpose,
+    Rejection,
+    Unanswered,
+)
 from tests.practice_process import PracticeProcess
 from tests.trades.order_factory import BTC, World, make_intent, write_intent
 from trades import models
@@ -132,3 +140,58 @@ def test_the_file_cancels_resting_entries_too(world: World, tmp_path: Path, sett
     assert world.broker.cancel_resting_entries() == 1
     assert world.order(entry).status == OrderStatus.CANCELED
     assert world.broker.cancel_resting_entries() == 0, "asked once"
+
+
+def guarded(world: World) -> Any:
+    """As ``protect``, and the order says what it is for."""
+    stop = protect(world)
+    models.Order.objects.filter(pk=world.order(stop).pk).update(cause=Cause.PROTECTION)
+    return stop
+
+
+def status_there(practice: PracticeProcess, intent: Any) -> str:
+    """Return the exchange's own word on an order."""
+    words = {o["client_id"]: o["status"] for o in practice.ledger()["orders"]}
+    return str(words[intent.client_order_id])
+
+
+def test_a_halt_while_the_stop_gives_way_leaves_no_position_without_either(
+    world: World, practice: PracticeProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I-9, I-20, CTL-13: at the named place between the stop's end and the exit's claim."""
+    stop = guarded(world)
+    intent = world.intend(side=Side.SELL, purpose=Purpose.EXIT)
+    halted: list[str] = []
+
+    def halt(place: str) -> None:
+        if place == "stop.between":
+            halted.append(place)
+            control_set(scope="global", state=TradingState.HALTED, actor="ann", reason="crash")
+
+    monkeypatch.setattr("trades.brokers.ccxt_live.failpoint", halt)
+    ended = world.broker.cancel(stop.client_order_id, world.event)
+    assert isinstance(ended, OrderState) and ended.status is OrderStatus.CANCELED
+    assert halted, "the halt came in between"
+    world.broker.submit(intent, world.event)
+    world.book()
+    assert world.order(intent).status == OrderStatus.FILLED
+    assert not world.ledger.lots
+    late = world.intend(side=Side.SELL, purpose=Purpose.EXIT)
+    refused = world.broker.submit(late, world.event)
+    assert isinstance(refused, Rejection) and refused.code == "HALTED"
+
+
+def test_a_lost_cancel_of_a_stop_is_not_asked_again_in_a_halt(
+    world: World, practice: PracticeProcess
+) -> None:
+    """CTL-13, I-20: what the stop would give way to could not leave; after the halt it is."""
+    stop = guarded(world)
+    practice.fault("order.cancel", "drop", nth=1, hold_s=2)
+    assert isinstance(world.broker.cancel(stop.client_order_id, world.event), Unanswered)
+    control_set(scope="global", state=TradingState.HALTED, actor="ann", reason="crash")
+    world.reconciler.reconcile()
+    assert status_there(practice, stop) == "NEW"
+    control_set(scope="global", state=TradingState.ACTIVE, actor="ann", reason="over")
+    world.reconciler.reconcile()
+    assert status_there(practice, stop) == "CANCELED"
+    world.broker.cancel(stop.client_order_id, world.event)

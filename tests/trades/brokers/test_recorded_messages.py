@@ -182,6 +182,17 @@ def test_bybit_key_is_read_as_what_it_may_do(message: Messages) -> None:
         False,
         True,
     )
+    assert rights.account_id == str(answer["result"]["userID"]), "two keys of one account are told"
     answer["result"]["readOnly"] = 0
     answer["result"]["permissions"]["Wallet"].append("Withdraw")
     assert (read(answer).may_trade, read(answer).may_withdraw) == (True, True)
+
+
+def test_binance_names_the_account_behind_a_key_with_its_balances(message: Messages) -> None:
+    """D-59: two keys of one account are told by it."""
+    answer = message("binance", "spot/http_json/account_response")
+    with venue_stub("binance", api__v3__account=answer) as stub:
+        client = stub.client("binance")
+        client.fetch_balance = lambda: client.parse_balance_custom(answer, "spot", None, False)
+        _, account_id = VenueClient(client).account()
+    assert account_id == "354937868"

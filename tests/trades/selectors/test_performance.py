@@ -19,7 +19,7 @@ from tests.trades.rows import (
     make_trade,
 )
 from trades.models import LedgerAdjustment, OperatorRequest
-from trades.selectors import performance, trade_list
+from trades.selectors import decision_performance, performance, trade_list
 from trades.selectors.performance import performance_document, trade_tables
 from trades.selectors.requests import growth
 
@@ -208,5 +208,19 @@ def test_the_newest_trades_are_looked_at_and_the_rest_is_counted(monkeypatch):
     for minute, pnl in enumerate((9, -1, 2)):
         make_trade(run, pnl, minute=minute)
     found = performance_document(run=run)
-    assert found["trades"] == {"used": 2, "stored": 3}
+    assert found["trades"] == {"used": 2, "stored": 3, "dust": 0}
     assert found["groups"]["strategy"][0]["pnl"] == 1.0
+
+
+def test_swept_dust_is_in_the_profit_and_in_no_rate_and_the_page_is_told():
+    """No win, no loss, no R, nothing in a distribution."""
+    run = make_run()
+    make_equity(run)
+    for minute, (pnl, reason) in enumerate([(9, "TARGET"), ("-0.01", "dust"), (2, "TARGET")]):
+        make_trade(run, pnl, minute=minute, exit_reason=reason)
+    found = performance_document(run=run)
+    assert found["trades"] == {"used": 3, "stored": 3, "dust": 1}
+    (row,) = found["groups"]["strategy"]
+    assert (row["trades"], row["wins"], row["pnl"]) == (2, 2, 10.99)
+    assert [found["distributions"][what]["n"] for what in ("r", "quote")] == [2, 2]
+    assert decision_performance(run=run).hit_rate_fraction == 1.0
