@@ -10,7 +10,7 @@ import pytest
 from tests.mutation.rows import Break, breaks, page, planted, read
 from tests.mutation.trees import ROOT
 
-# The rows of the contract "decisions".
+# The rows of the contract "decisions"; those of other contracts may have breaks too.
 ROWS = {1, *range(3, 22), 55, 56, 58, 59, 64, 66, 67, 71, 73, 74, *range(81, 87), 89}
 
 
@@ -38,12 +38,13 @@ def test_a_break_still_applies(one: Break) -> None:
     assert ast.dump(ast.parse(broken)) != right(one.file)
     for test in one.tests:
         name, _, function = test.partition("::")
-        assert function in functions_of(name), test
+        # one case of a test may be named alone
+        assert function.partition("[")[0] in functions_of(name), test
 
 
 def test_every_row_of_decisions_and_of_the_layer_has_a_break() -> None:
     layer = {f"OPT-{row:02d}" for row in range(1, 97)}
-    assert {one.row for one in breaks()} == layer | {f"ORC-{row:02d}" for row in ROWS}
+    assert layer | {f"ORC-{row:02d}" for row in ROWS} <= {one.row for one in breaks()}
 
 
 def test_what_was_broken_is_named_once_a_row() -> None:
