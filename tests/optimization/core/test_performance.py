@@ -358,7 +358,9 @@ def test_cents_are_not_lost_beside_a_fortune() -> None:
     """OPT-29: what an addition rounds away is kept, whichever of the two is the larger."""
     for pnls in (["1e16", *["0.01"] * 500, "-1e16"], ["0.01", "1e16", *["0.01"] * 499, "-1e16"]):
         book = book_of([closed(n, None, pnl=pnl) for n, pnl in enumerate(pnls, 1)])
-        assert book.lifetime(Cut()).pnl_quote == pytest.approx(5.0, abs=1e-9)
+        found = book.lifetime(Cut())
+        assert found.pnl_quote == pytest.approx(5.0, abs=1e-9)
+        assert found.expectancy_quote == pytest.approx(5.0 / found.count, abs=1e-9)
 
 
 def test_the_last_results_are_those_with_a_stop_oldest_first() -> None:

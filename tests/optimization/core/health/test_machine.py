@@ -226,9 +226,10 @@ def test_each_edge_of_a_window_is_where_it_is_said_to_be() -> None:
     assert opened_then.trade.opened_at_ms == since
     assert machine.observe(suspended, opened_then, SETTINGS).shadow == ((NOW, 1.0),)
     first_ms = NOW - 48 * HOUR_MS
-    seen = replace(suspended, since_ms=0, shadow=((first_ms - 1, 1.0), (first_ms, 1.0)))
+    at_once = ((first_ms - 1, 1.0), (first_ms, 1.0), (first_ms, 1.0))
+    seen = replace(suspended, since_ms=0, shadow=at_once)
     least_one = replace(SETTINGS, recovery_min_trades=1)
-    assert machine.shadow_window(seen, NOW, least_one).trades == 1
+    assert machine.shadow_window(seen, NOW, least_one).trades == 2
 
 
 def test_on_slow_bars_the_shadow_is_judged_by_its_trades_and_not_by_two_days_of_them() -> None:

@@ -138,6 +138,8 @@ def test_what_history_says_fades_with_time() -> None:
         history_score(lost, at, SETTINGS) for at in (0, half_life_ms, 20 * half_life_ms)
     )
     assert now < later < much_later
+    moved = [(half_life_ms, -1.0)] * 30
+    assert history_score(moved, 2 * half_life_ms, SETTINGS) == later, "by its age alone"
     assert much_later == pytest.approx(0.5, abs=1e-3)
 
 
