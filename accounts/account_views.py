@@ -11,8 +11,10 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts import second_factor, totp
-from accounts.errors import SecondFactorRefused
+from accounts.errors import PreferenceRefused, SecondFactorRefused
+from accounts.models import Palette, Theme
 from accounts.pages import is_same_person, needs_login
+from accounts.preferences import FIELDS, PAGE_SIZES, preference_save, zone_names
 from accounts.sessions import session_end, session_list, session_rekey, session_row
 from accounts.users import password_set
 
@@ -23,6 +25,20 @@ WRONG = "Nothing was changed: the password or the code was wrong."
 @needs_login
 def account_page(request: HttpRequest) -> HttpResponse:
     return _page(request)
+
+
+@require_POST
+@needs_login
+def preferences_change(request: HttpRequest) -> HttpResponse:
+    """Set how one's own pages look; holds from the next page on."""
+    given = {name: request.POST[name] for name in FIELDS if name in request.POST}
+    try:
+        preference_save(user=request.user, values=given, actor=request.user.get_username())
+    except PreferenceRefused as refused:
+        messages.error(request, f"Nothing was changed: {refused}")
+    else:
+        messages.success(request, "Your pages look so from now on.")
+    return redirect("account")
 
 
 @sensitive_post_parameters("password", "code", "new", "repeat")
@@ -126,5 +142,9 @@ def _page(request: HttpRequest, codes: list[str] | None = None) -> HttpResponse:
         "uri": totp.enrolment_uri(secret, user.get_username()) if secret else "",
         "sessions": session_list(user),
         "here": here.pk if here else 0,
+        "zones": zone_names(),
+        "themes": Theme.choices,
+        "palettes": Palette.choices,
+        "page_sizes": PAGE_SIZES,
     }
     return render(request, "accounts/account.html", context)

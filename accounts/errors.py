@@ -31,6 +31,13 @@ class TokenRefused(Refused):
     reason_code = "token_refused"
 
 
+class PreferenceRefused(Refused):
+    """A way to show pages that there is not."""
+
+    status = 400
+    reason_code = "preference_refused"
+
+
 class SettingsRefused(Refused):
     """Settings that are not changed as asked: a bad value, no reason, or somebody was faster."""
 

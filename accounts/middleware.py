@@ -9,13 +9,16 @@ from django.conf import settings
 from django.contrib.auth import logout
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
+from django.utils import timezone
 
 from accounts.context import CallContext, call_context
+from accounts.preferences import zone_of_pages
 from accounts.second_factor import is_enrolled
 from accounts.sessions import session_row, session_touch
 
 # What pages ask for by themselves; a screen left open is not a person at it.
 _UNATTENDED_PREFIX = "/data/"
+_IN_UTC = ("/api/", "/data/", "/admin/", "/metrics", "/freqtrade/", "/static/")
 # What a person without the demanded second step may still do.
 _BEFORE_ENROLMENT = ("/account/", "/logout/", "/static/")
 
@@ -35,6 +38,22 @@ class CallContextMiddleware:
             call_context.reset(reset)
         response["X-Request-Id"] = call.request_id
         return response
+
+
+class PersonalZone:
+    """Shows times on pages in the person's own zone, and reads those typed there likewise.
+
+    What programs read stays UTC: the API, the data of charts, files and the admin.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.path.startswith(_IN_UTC) or not request.user.is_authenticated:
+            return self._get_response(request)
+        with timezone.override(zone_of_pages(request.user)):
+            return self._get_response(request)
 
 
 class LoginAge:

@@ -213,3 +213,27 @@ class SettingsVersion(models.Model):
 
     def __str__(self) -> str:
         return f"{self.section} version {self.version}"
+
+
+class Theme(models.TextChoices):
+    SYSTEM = "system", "as the system has it"
+    DARK = "dark", "dark"
+    LIGHT = "light", "light"
+
+
+class Palette(models.TextChoices):
+    STANDARD = "standard", "green and red"
+    OKABE_ITO = "okabe-ito", "blue and orange, told apart by every eye (Okabe-Ito)"
+
+
+class Preference(models.Model):
+    """How one person's pages look and which clock they show; nothing here reaches trading."""
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="preference"
+    )
+    time_zone = models.CharField(max_length=64, default="UTC")
+    theme = models.CharField(max_length=10, choices=Theme.choices, default=Theme.SYSTEM)
+    palette = models.CharField(max_length=20, choices=Palette.choices, default=Palette.STANDARD)
+    page_size = models.PositiveSmallIntegerField(default=50)
+    changed_at = models.DateTimeField(null=True)

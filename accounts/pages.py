@@ -16,12 +16,12 @@ from django.utils.http import url_has_allowed_host_and_scheme
 
 from accounts.backends import login_succeeded
 from accounts.models import Scope
+from accounts.preferences import preference_of
 from accounts.roles import reaches, user_scope
 from accounts.second_factor import code_accept, is_enrolled
 from accounts.sessions import session_confirm
 
 View = Callable[..., HttpResponse]
-PAGE_SIZE = 50
 
 
 def needs(scope: Scope, *, is_data: bool = False) -> Callable[[View], View]:
@@ -56,7 +56,9 @@ def needs_login(view: View) -> View:
 
 
 def page_of(request: HttpRequest, rows: Any) -> Any:
-    return Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
+    """Return the page of rows that the address names, as long as the person wants pages."""
+    size = preference_of(request.user).page_size
+    return Paginator(rows, size).get_page(request.GET.get("page"))
 
 
 def query_of(request: HttpRequest) -> str:

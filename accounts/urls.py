@@ -11,6 +11,7 @@ urlpatterns = [
     path("login/link/<str:token>/", views.login_link, name="login-link"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("account/", account_views.account_page, name="account"),
+    path("account/preferences/", account_views.preferences_change, name="account-preferences"),
     path("account/password/", account_views.password_change, name="account-password"),
     path("account/totp/start/", account_views.totp_start, name="totp-start"),
     path("account/totp/finish/", account_views.totp_finish, name="totp-finish"),

@@ -113,7 +113,8 @@ def _filters(request: HttpRequest) -> dict[str, str]:
 
 
 def moment_asked(text: str) -> datetime | None:
-    """Return venue time of an address's text, UTC where it names no zone; None where it is none."""
+    """Return venue time of an address's text, in the page's zone where it names none; None where it
+    is no time."""
     try:
         at = parse_datetime(text)
         if at is None:

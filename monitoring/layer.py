@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from django.conf import settings
 
+from accounts.settings_sections import Section
 from engine.announce import Announcer
 from engine.failsafe import FailSafe, Failure, attempt
 from engine.policy import BasePolicy
@@ -33,6 +34,9 @@ class Layer(Protocol):
     def api_patterns(self) -> Sequence[Any]: ...
 
     def page_patterns(self) -> Sequence[Any]: ...
+
+    def settings_section(self) -> Section | None:
+        """Return its settings as the page of settings changes them; None where there are none."""
 
     def adopt_file(self, values: Mapping[str, Any]) -> None:
         """Take the configuration file's section over where it changed (D-31)."""
@@ -95,6 +99,9 @@ class AbsentLayer:
 
     def page_patterns(self) -> Sequence[Any]:
         return ()
+
+    def settings_section(self) -> Section | None:
+        return None
 
     def adopt_file(self, values: Mapping[str, Any]) -> None:
         return None

@@ -40,6 +40,37 @@ class Alert(models.Model):
         return f"[{self.severity}] {self.text}"
 
 
+class AlertSilence(models.Model):
+    """Somebody knows of alerts of one code: until it ends they are not told and not on the
+    overview. A critical alert is never silenced. Ended early or by its time, the row stays."""
+
+    code = models.CharField(max_length=60)
+    # empty: every alert of the code
+    dedupe_key = models.CharField(max_length=160, blank=True)
+    reason = models.CharField(max_length=500)
+    created_by = models.CharField(max_length=120)
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, blank=True)
+    ended_by = models.CharField(max_length=120, blank=True)
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        indexes = [
+            # which hold now: asked with each look at open alerts
+            models.Index(fields=["expires_at"], name="silence_by_end")
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(expires_at__gt=models.F("created_at")),
+                name="silence_ends_after_it_began",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.code} until {self.expires_at:%Y-%m-%d %H:%M} UTC"
+
+
 class Incident(models.Model):
     """A failure that was survived: where, what, how often."""
 

@@ -249,4 +249,4 @@ def _is_number(text: str) -> bool:
 
 
 def _in_utc(at: Any) -> Any:
-    return at if timezone.is_aware(at) else timezone.make_aware(at, timezone.get_default_timezone())
+    return at if timezone.is_aware(at) else timezone.make_aware(at)

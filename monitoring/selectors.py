@@ -24,6 +24,7 @@ from monitoring.components import component_list
 from monitoring.decisions import decision_stream, funnel, why_no_trade
 from monitoring.layer import layer
 from monitoring.models import Alert
+from monitoring.silences import silence_of, silences_holding
 from strategies.models import Strategy
 from trades.models import (
     Analysis,
@@ -282,9 +283,12 @@ def trade_row(row: Trade) -> dict[str, Any]:
 
 
 def alerts_open() -> list[dict[str, Any]]:
+    """Return what needs a person, those nobody has seen first; what is silenced is left out."""
     rows = Alert.objects.filter(resolved_at__isnull=True).order_by(
         F("acknowledged_at").asc(nulls_first=True), "-last_at"
     )
+    silences = silences_holding(timezone.now())
+    told = [row for row in rows if silence_of(row, silences) is None] if silences else rows
     return [
         {
             "id": row.pk,
@@ -297,7 +301,7 @@ def alerts_open() -> list[dict[str, Any]]:
             "is_acknowledged": row.acknowledged_at is not None,
             "is_resolved": False,
         }
-        for row in rows[:ALERTS_SHOWN]
+        for row in told[:ALERTS_SHOWN]
     ]
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from engine.phases.ensemble import ENSEMBLE
 from engine.scoreboard import Scoreboard
 from engine.seats import BASE
 from monitoring.charts import as_ms
@@ -39,6 +40,7 @@ GROUPS = {
     "rule": "Rules, they vote",
     "shadow": "Beside the champion: asked and scored, no vote",
     "former": "No longer seated",
+    "together": "All that vote, combined: what the ensemble trades on, no source of its own",
     "control": "Control group: naive baselines, no vote",
 }
 _SHADOW_STAGES = {Stage.CHALLENGER: "challenger in shadow", Stage.GUARD: "guard"}
@@ -139,6 +141,8 @@ def _models_by_name(run: TradingRun) -> dict[str, PredictorModel]:
 def _seat_of(source: str, model: PredictorModel | None) -> tuple[str, str]:
     if source in CONTROLS:
         return "control", "control"
+    if source == ENSEMBLE:
+        return "together", "the consensus"
     if source in RULES:
         return "rule", "rule"
     if source in PREDICTORS:

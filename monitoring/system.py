@@ -76,7 +76,6 @@ CHARTS: dict[str, tuple[str, ...]] = {
     "processors": ("host.cpu",),
     "memory": ("host.memory_used", "volume:data.disk_used"),
     "latency": ("work:decision.p50", "work:decision.p95", "work:http.p95", "work:venue.p95"),
-    "queues": ("queue:trading.age", "queue:io.age", "queue:optimization.age", "queue:research.age"),
 }
 PROCESS_METRICS = ("cpu", "rss", "threads", "open_files")
 SHOWN = 15
@@ -86,8 +85,11 @@ def system_charts(now: datetime, *, hours: float) -> dict[str, Any]:
     """Return the lines of each chart and the actions that fall on them."""
     newest = resources.sample_newest()
     known = newest.values if newest else {}
-    of_processes = tuple(k for k in known if k.startswith("process:") and k.endswith(".rss"))
-    charts = CHARTS | {"processes": of_processes}
+    charts = CHARTS | {
+        # an account apart has a queue of its own, so the queues are those that were sampled
+        "queues": _keys_of(known, "queue:", ".age"),
+        "processes": _keys_of(known, "process:", ".rss"),
+    }
     keys = [key for chart in charts.values() for key in chart]
     series = resources.series(keys, now=now, hours=hours)
     actions = resources.action_list().filter(
@@ -116,6 +118,10 @@ def system_charts(now: datetime, *, hours: float) -> dict[str, Any]:
             for row in actions
         ],
     }
+
+
+def _keys_of(known: Mapping[str, Any], prefix: str, suffix: str) -> tuple[str, ...]:
+    return tuple(sorted(k for k in known if k.startswith(prefix) and k.endswith(suffix)))
 
 
 def _line_name(chart: str, key: str) -> str:

@@ -3,6 +3,7 @@
 from django.urls import path
 
 from monitoring import (
+    alert_views,
     ceiling_views,
     decision_views,
     learning_views,
@@ -46,6 +47,9 @@ urlpatterns = [
     path("data/system/", system_views.system_data, name="system-data"),
     path("control/", views.control, name="control"),
     path("account-shown/", views.account_choose, name="account-choose"),
+    path("alerts/", alert_views.alert_page, name="alerts"),
+    path("alerts/<int:alert_id>/silence/", alert_views.silence_add, name="alert-silence"),
+    path("alerts/silences/<int:silence_id>/end/", alert_views.silence_stop, name="silence-end"),
     path("alerts/<int:alert_id>/acknowledge/", views.acknowledge, name="alert-acknowledge"),
     path("data/overview/", views.overview_data, name="overview-data"),
     path("data/strip/", views.strip_data, name="strip-data"),

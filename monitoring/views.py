@@ -7,12 +7,14 @@ import uuid
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.models import Scope
 from accounts.pages import back_to, is_same_person, needs
 from engine.ports import TradingState
 from monitoring import decisions, selectors
+from monitoring.first_steps import first_steps, is_new_here
 from monitoring.models import Alert
 from monitoring.services import alert_acknowledge, control_change
 from monitoring.shown import CHOSEN, run_of_page
@@ -27,11 +29,10 @@ from trades.scopes import GLOBAL_SCOPE, split
 def overview(request: HttpRequest) -> HttpResponse:
     run = run_asked(request)
     data = selectors.overview(run, request.GET.get("symbol"))
-    return render(
-        request,
-        "monitoring/overview.html",
-        {"page": "overview", "data": data, "run": run, "runs": selectors.run_choices()},
-    )
+    context = {"page": "overview", "data": data, "run": run, "runs": selectors.run_choices()}
+    if is_new_here(request.user.date_joined, timezone.now()):
+        context["steps"] = first_steps(run)
+    return render(request, "monitoring/overview.html", context)
 
 
 @require_GET

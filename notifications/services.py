@@ -21,7 +21,7 @@ from notifications.core.routing import HOUR, Outcome, Recent, judge
 from notifications.core.wording import subject_of
 from notifications.errors import NotificationRefused
 from notifications.models import Channel, ChannelKind, Cursor, FollowedAlert, Message, MessageState
-from notifications.sources import CHANNEL_ALERT, Read, floors
+from notifications.sources import CHANNEL_ALERT, NOT_TOLD, Read, floors
 
 COMPONENT = "notifier"
 # The bot answers and the ping says nothing: neither takes messages.
@@ -168,7 +168,8 @@ def _follow(event: Event) -> None:
         FollowedAlert.objects.filter(alert_id=alert_id).delete()
         return
     FollowedAlert.objects.update_or_create(
-        alert_id=alert_id, defaults={"severity": event.severity.value}
+        alert_id=alert_id,
+        defaults={"severity": NOT_TOLD if event.silenced else event.severity.value},
     )
 
 

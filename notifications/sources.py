@@ -8,16 +8,18 @@ known by its key. Rows that stood there before anybody listened are never told.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from django.db.models import Max, Model, QuerySet
+from django.utils import timezone
 
 from engine.ports import TradingState
 from engine.types.orders import OrderStatus, OrderType, Purpose
 from monitoring.models import Alert
 from monitoring.selectors import BADGES
+from monitoring.silences import silence_of, silence_words, silences_holding
 from notifications.core import wording
 from notifications.core.events import PROCESS_CODES, Event, Kind, Severity
 from notifications.models import Cursor, FollowedAlert, Message
@@ -29,6 +31,8 @@ OVERLAP = 200
 MOST_ROWS = 500
 BREAKER = "breaker"
 CHANNEL_ALERT = "NOTIFICATIONS_FAILING"
+# Stands where the severity that was told stands, for an alert that was not told.
+NOT_TOLD = "silenced"
 _ENDED = [status.value for status in OrderStatus if status.is_terminal]
 _CONTROL = {
     TradingState.HALTED.value: Severity.CRITICAL,
@@ -98,15 +102,32 @@ def floors(before: datetime) -> dict[str, int]:
 
 
 def followed_alerts() -> list[Event]:
-    """Return what became of alerts that were told as open: closed, or worse than was told."""
+    """Return what became of alerts that were told as open: closed, or worse than was told; and
+    those that were silenced, once nothing silences them any more."""
     told = dict(FollowedAlert.objects.values_list("alert_id", "severity"))
     events = []
     for alert in Alert.objects.filter(pk__in=list(told)):
-        if alert.resolved_at is not None:
+        if told[alert.pk] == NOT_TOLD:
+            if (event := _after_silence(alert)) is not None:
+                events.append(event)
+        elif alert.resolved_at is not None:
             events.append(alert_closed(alert))
         elif Severity(alert.severity).rank > Severity(told[alert.pk]).rank:
             events.append(alert_opened(alert, key=f"alert:{alert.pk}:{alert.severity}"))
     return list(_untold(events))
+
+
+def _after_silence(alert: Alert) -> Event | None:
+    if alert.resolved_at is not None:
+        # nobody heard of its beginning
+        return replace(alert_closed(alert), silenced="its beginning was silenced")
+    event = alert_opened(alert, key=f"alert:{alert.pk}:after-silence:{alert.severity}")
+    return None if event.silenced else event
+
+
+def _silenced(alert: Alert) -> str:
+    silence = silence_of(alert, silences_holding(timezone.now()))
+    return "" if silence is None else silence_words(silence)
 
 
 def _untold(events: list[Event]) -> Iterator[Event]:
@@ -127,8 +148,9 @@ def alert_opened(alert: Alert, key: str = "") -> Event:
         dedupe_key=f"alert:{alert.dedupe_key}:{alert.severity}",
         # what still stands is no history, however long ago it began
         at=alert.last_at if alert.resolved_at else None,
-        path="/",
+        path="/alerts/",
         about_channel=about,
+        silenced=_silenced(alert),
     )
 
 
@@ -143,8 +165,9 @@ def alert_closed(alert: Alert) -> Event:
         text=alert.text,
         dedupe_key=f"alert:{alert.dedupe_key}:closed",
         at=alert.resolved_at,
-        path="/",
+        path="/alerts/",
         about_channel=alert.dedupe_key.partition(":")[2] if alert.code == CHANNEL_ALERT else "",
+        silenced=_silenced(alert),
     )
 
 

@@ -158,9 +158,9 @@ def _until(request: HttpRequest) -> datetime | None:
         at = datetime.fromisoformat(text)
     except ValueError:
         raise StrategyRefused(
-            f"the override's end was {text[:40]!r}, allowed: a date and time, UTC"
+            f"the override's end was {text[:40]!r}, allowed: a date and time"
         ) from None
-    return at if timezone.is_aware(at) else at.replace(tzinfo=timezone.get_default_timezone())
+    return at if timezone.is_aware(at) else timezone.make_aware(at)
 
 
 def _reaches(request: HttpRequest, scope: Scope) -> bool:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from accounts.settings_sections import Section
 from accounts.versioned_settings import settings_adopt_file
 from engine.announce import Announcer
 from engine.executors import ThreadedExecutor
@@ -28,6 +29,7 @@ from optimization.live import (
 )
 from optimization.selectors import get_optimization_status
 from optimization.services import final_report_record, layer_settings
+from optimization.settings_section import LayerSection
 from optimization.switches import SECTION, Effective, effective, layer_is_on
 from optimization.urls import api_patterns, page_patterns
 from trades.models import TradingRun
@@ -53,6 +55,9 @@ class Wiring:
 
     def page_patterns(self) -> Sequence[Any]:
         return page_patterns
+
+    def settings_section(self) -> Section:
+        return LayerSection()
 
     def adopt_file(self, values: Mapping[str, Any]) -> None:
         settings_adopt_file(section=SECTION, values=values)

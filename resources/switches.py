@@ -35,17 +35,28 @@ def file_adopt(values: Mapping[str, Any]) -> None:
 
 
 def config_change(
-    *, values: Mapping[str, Any], actor: str, reason: str, source: str = SettingsSource.API
+    *,
+    values: Mapping[str, Any],
+    actor: str,
+    reason: str,
+    source: str = SettingsSource.API,
+    expected_version: int | None = None,
 ) -> SettingsVersion:
     """Change single settings for a person, audited, with a reason.
 
     Raises:
-        SettingsRefused: an unknown name, a value outside its range, or no reason.
+        SettingsRefused: an unknown name, a value outside its range, no reason, or a
+            version that is not the newest any more.
     """
     try:
         changed = OptimizerConfig.of({**config_holding().values(), **values})
     except ValueError as error:
         raise SettingsRefused(str(error)) from error
     return settings_change(
-        section=SECTION, values=changed.values(), actor=actor, reason=reason, source=source
+        section=SECTION,
+        values=changed.values(),
+        actor=actor,
+        reason=reason,
+        source=source,
+        expected_version=expected_version,
     )

@@ -47,6 +47,7 @@ PLUGS = (
     "status",
     "api_patterns",
     "page_patterns",
+    "settings_section",
     "adopt_file",
     "settings",
     "replay_layer",

@@ -10,7 +10,9 @@ from kombu.exceptions import OperationalError
 
 from accounts.models import Scope
 from accounts.pages import needs
+from monitoring.first_steps import first_steps
 from monitoring.selectors import account_choices
+from monitoring.shown import run_of_page
 from tradeplatform.configuration_accounts import MAIN
 from tradeplatform.preflight import preflight_last
 from tradeplatform.tasks import preflight
@@ -28,6 +30,7 @@ def preflight_page(request: HttpRequest) -> HttpResponse:
     accounts = [choice["account"] for choice in account_choices()] or [MAIN]
     reports = [(account, preflight_last(account)) for account in accounts]
     context = {"page": "preflight", "reports": reports, "is_several": len(accounts) > 1}
+    context["steps"] = first_steps(run_of_page(request))
     return render(request, "tradeplatform/preflight.html", context)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django import template
+from django.utils.timezone import localtime
 
 from monitoring.charts import datetime_of
 from monitoring.limit_words import limit_figure
@@ -24,8 +25,8 @@ def figure(value: float | None, key: str) -> str:
 
 @register.filter
 def moment_of(ts_ms: int | None) -> str:
-    """Return venue time of milliseconds, UTC, to the minute; a dash where there is none."""
-    return NOTHING if ts_ms is None else f"{datetime_of(ts_ms):%Y-%m-%d %H:%M}"
+    """Return venue time of milliseconds in the page's zone, to the minute; a dash for none."""
+    return NOTHING if ts_ms is None else f"{localtime(datetime_of(ts_ms)):%Y-%m-%d %H:%M}"
 
 
 @register.filter

@@ -48,6 +48,7 @@ class Event:
     names what it is about: the same thing said again soon is a repetition. ``at`` is wall time,
     None where only the venue's clock knows. ``path`` is the page that tells more, empty where none
     does. ``about_channel`` is the channel an alert is about: it is not told of its own failure.
+    ``silenced`` says who wants to hear nothing of it and why, empty where nobody said so.
     """
 
     key: str
@@ -59,3 +60,4 @@ class Event:
     at: datetime | None = None
     path: str = ""
     about_channel: str = ""
+    silenced: str = ""

@@ -50,8 +50,9 @@ def judge(
 ) -> Verdict:
     """Return what becomes of an event on one channel.
 
-    In this order: switched off, too mild, about the channel itself, history, a repetition; what is
-    critical then leaves at once; then quiet hours, the digest and the cap of an hour.
+    In this order: switched off, too mild, silenced, about the channel itself, history, a
+    repetition; what is critical then leaves at once; then quiet hours, the digest and the cap of
+    an hour.
     """
     if event.kind is Kind.TEST:
         return Verdict(Outcome.SEND, "", now)
@@ -82,6 +83,8 @@ def _suppressed(
     threshold = rules.threshold(channel)
     if event.kind in ALERT_KINDS and event.severity.rank < threshold.rank:
         return f"severity was {event.severity}, told from {threshold} on"
+    if event.silenced and event.severity is not Severity.CRITICAL:
+        return event.silenced
     if event.about_channel == channel:
         return "it is about this channel"
     if event.at is not None and now - event.at > STALE_AFTER:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from engine.digest import RunDigest, decision_line, fill_line
-from engine.performance import EquityStats, TradeBook
+from engine.equity_performance import EquityStats
+from engine.performance import TradeBook
 from engine.risk import RiskLimits
 from engine.types.bars import MarketEvent
 from engine.types.decisions import (

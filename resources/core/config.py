@@ -103,6 +103,17 @@ _RANGES = {
 }
 
 
+def allowed_of(name: str) -> str:
+    """Return in words what a setting may be."""
+    if name in _SWITCHES:
+        return "true or false"
+    if name in _LISTS:
+        return "codes, with commas between them; empty for none"
+    low, high = _WHOLE.get(name) or _RANGES[name]
+    kind = "a whole number" if name in _WHOLE else "a number"
+    return f"{kind} from {low:g} to {high:g}"
+
+
 def _checked(name: str, value: object) -> object:
     if name in _SWITCHES:
         if not isinstance(value, bool):

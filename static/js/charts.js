@@ -56,7 +56,7 @@
     ];
   }
 
-  const dates = (column) => column.map((ms) => new Date(ms));
+  const dates = (column) => column.map(format.onAxis);
 
   /* --- price ------------------------------------------------------------------------------ */
 
@@ -66,14 +66,14 @@
     const sells = view.fills.filter((fill) => fill.side === "SELL");
     const lines = { x: [], y: [] };
     for (const trade of view.trades) {
-      lines.x.push(new Date(trade.opened_ms), new Date(trade.closed_ms), null);
+      lines.x.push(format.onAxis(trade.opened_ms), format.onAxis(trade.closed_ms), null);
       lines.y.push(trade.entry_price, trade.exit_price, null);
     }
     const marker = (fills, name, color, symbol) => ({
       type: "scatter",
       mode: "markers",
       name,
-      x: fills.map((fill) => new Date(fill.ts_ms)),
+      x: fills.map((fill) => format.onAxis(fill.ts_ms)),
       y: fills.map((fill) => fill.price),
       text: fills.map((fill) => fill.strategy + " " + fill.purpose + " " + format.quantity(fill.quantity)),
       hovertemplate: "%{text} at %{y}<extra></extra>",

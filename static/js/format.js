@@ -46,17 +46,47 @@
 
   const two = (part) => String(part).padStart(2, "0");
 
-  /* Venue time, UTC like every other time of the platform. */
+  /* Every time is shown in the zone the person chose, whatever the browser's own is. */
+  const zone = document.documentElement.dataset.zone || "UTC";
+  const wall = zone === "UTC" ? null : zoned(zone);
+
+  function zoned(name) {
+    const parts = { year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit" };
+    try {
+      return new Intl.DateTimeFormat("en-US", { timeZone: name, hourCycle: "h23", calendar: "gregory", numberingSystem: "latn", ...parts });
+    } catch (unknown) {
+      return null; // a zone this browser does not know: UTC, and the offset shown says so
+    }
+  }
+
+  /* What a clock in the zone shows at a moment, as the milliseconds UTC would have for the same
+     figures: what charts, which know no zones, are given. */
+  function onAxis(ms) {
+    const at = Number(ms);
+    if (!wall) return at;
+    const found = {};
+    for (const part of wall.formatToParts(at)) found[part.type] = Number(part.value);
+    const whole = Date.UTC(found.year, found.month - 1, found.day, found.hour, found.minute, found.second);
+    return whole + (((at % 1000) + 1000) % 1000);
+  }
+
+  /* And back. Of an hour that the clocks repeat, the first. */
+  function offAxis(value) {
+    const shown = typeof value === "number" ? value : Date.parse(String(value).replace(" ", "T").replace(/Z?$/, "Z"));
+    const guess = shown - (onAxis(shown) - shown);
+    return shown - (onAxis(guess) - guess);
+  }
+
   function clock(ms, withSeconds) {
     if (!isNumber(ms)) return NONE;
-    const at = new Date(Number(ms));
+    const at = new Date(onAxis(ms));
     const text = two(at.getUTCHours()) + ":" + two(at.getUTCMinutes());
     return withSeconds ? text + ":" + two(at.getUTCSeconds()) : text;
   }
 
   function moment(ms) {
     if (!isNumber(ms)) return NONE;
-    const at = new Date(Number(ms));
+    const at = new Date(onAxis(ms));
     return at.getUTCFullYear() + "-" + two(at.getUTCMonth() + 1) + "-" + two(at.getUTCDate()) + " " + clock(ms, true);
   }
 
@@ -113,7 +143,7 @@
   }
 
   TP.NONE = NONE;
-  TP.format = { number, price, quantity, signed, percent, signedPercent, tone, clock, moment, age, isNumber };
+  TP.format = { number, price, quantity, signed, percent, signedPercent, tone, clock, moment, age, isNumber, onAxis, offAxis, zone: wall ? zone : "UTC" };
   TP.el = el;
   TP.data = data;
   TP.fetchJson = fetchJson;

@@ -269,8 +269,7 @@
       isDragged = false;
       const [low, high] = [change["xaxis.range[0]"], change["xaxis.range[1]"]];
       if (low === undefined || high === undefined) return;
-      const ms = (value) => (typeof value === "number" ? value : Date.parse(String(value).replace(" ", "T") + "Z"));
-      goSafe([ms(low), ms(high)]);
+      goSafe([format.offAxis(low), format.offAxis(high)]);
     });
     node.on("plotly_doubleclick", () => move("last"));
     node.on("plotly_click", (event) => {

@@ -11,7 +11,7 @@
   const GAP_PX = 14;
   const BOTTOM_PX = 34;
 
-  const at = (ms) => new Date(ms);
+  const at = format.onAxis;
   const column = (rows, name) => rows.map((row) => row[name]);
 
   /* Heights in pixels become shares of the whole, from the bottom up. */

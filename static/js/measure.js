@@ -13,11 +13,9 @@
     return { within, ms: xaxis.p2r(x), price: yaxis.p2r(y) };
   }
 
-  const msOf = (value) => (typeof value === "number" ? value : Date.parse(String(value).replace(" ", "T") + (String(value).endsWith("Z") ? "" : "Z")));
-
   function words(from, to, barMs) {
     const change = to.price - from.price;
-    const span = Math.abs(msOf(to.ms) - msOf(from.ms));
+    const span = Math.abs(format.offAxis(to.ms) - format.offAxis(from.ms));
     const bars = Math.round(span / barMs);
     return format.signedPercent(change / from.price) + ", " + (change > 0 ? "+" : "") + format.price(change) + ", " + bars + (bars === 1 ? " bar, " : " bars, ") + format.age(span);
   }

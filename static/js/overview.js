@@ -219,7 +219,7 @@
       el("span", { class: "status " + row.severity }, row.severity),
       el("span", null, row.text),
       button,
-      el("small", { title: format.moment(row.last_at_ms) + " UTC" }, times + format.clock(row.last_at_ms) + " UTC, " + format.age(Date.now() - row.last_at_ms) + " ago" + seen)
+      el("small", { title: format.moment(row.last_at_ms) + " " + format.zone }, times + format.clock(row.last_at_ms) + " " + format.zone + ", " + format.age(Date.now() - row.last_at_ms) + " ago" + seen)
     );
   }
 

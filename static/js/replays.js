@@ -5,7 +5,7 @@
   const EVERY_MS = 2000;
   const config = { displayModeBar: false, responsive: true, scrollZoom: false, doubleClick: "reset" };
   const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  const dates = (column) => column.map((ms) => new Date(ms));
+  const dates = (column) => column.map(format.onAxis);
 
   /* --- progress ---------------------------------------------------------------------------- */
 

@@ -70,9 +70,9 @@
       const ends = [Math.min(...said), Math.max(...said)];
       bins.push({ type: "scatter", mode: "lines", name: "as often as said", x: ends, y: ends, line: { color: token("--faint"), width: 1, dash: "dot" } });
     }
-    const time = series.map((s) => line(s, s.over_time, (b) => new Date(b.at_ms), (b) => b.brier));
+    const time = series.map((s) => line(s, s.over_time, (b) => window.TP.format.onAxis(b.at_ms), (b) => b.brier));
     show("calibration", bins, layout(["probability said", { tickformat: ".2f" }], ["share that rose", { tickformat: ".0%", rangemode: "tozero" }]));
-    show("brier", time, layout(["venue time, UTC", {}], ["Brier score", { tickformat: ".3f" }]));
+    show("brier", time, layout(["venue time, " + window.TP.format.zone, { type: "date" }], ["Brier score", { tickformat: ".3f" }]));
   }
 
   legend();

@@ -3,6 +3,7 @@
   "use strict";
   const grid = document.querySelector("[data-system]");
   const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const { onAxis } = window.TP.format;
   const scale = { bytes: 1 / 1048576 };
   const LABELLED = 4;
   const APART_SHARE = 0.03; // of the span shown: closer names would lie on one another
@@ -46,8 +47,8 @@
       hoverlabel: { bgcolor: token("--surface-3"), bordercolor: token("--line-strong"), font: { size: 12, color: token("--text") } },
       xaxis: { ...axis, type: "date" },
       yaxis: { ...axis, rangemode: "tozero", tickformat: formats[name] || "" },
-      shapes: actions.map((a) => ({ type: "line", x0: new Date(a.at_ms), x1: new Date(a.at_ms), yref: "paper", y0: 0, y1: 1, line: { color: a.verdict === "success" ? token("--up") : token("--faint"), width: 1, dash: "dot" } })),
-      annotations: apart(actions).map((a) => ({ x: new Date(a.at_ms), yref: "paper", y: 1, yanchor: "top", text: a.action, textangle: -90, xanchor: "right", showarrow: false, font: { size: 10, color: token("--muted") } })),
+      shapes: actions.map((a) => ({ type: "line", x0: onAxis(a.at_ms), x1: onAxis(a.at_ms), yref: "paper", y0: 0, y1: 1, line: { color: a.verdict === "success" ? token("--up") : token("--faint"), width: 1, dash: "dot" } })),
+      annotations: apart(actions).map((a) => ({ x: onAxis(a.at_ms), yref: "paper", y: 1, yanchor: "top", text: a.action, textangle: -90, xanchor: "right", showarrow: false, font: { size: 10, color: token("--muted") } })),
     };
   }
 
@@ -59,7 +60,7 @@
         type: "scatter",
         mode: "lines",
         name: l.name,
-        x: l.at_ms.map((at) => new Date(at)),
+        x: l.at_ms.map(onAxis),
         y: l.values.map((v) => (v === null ? null : v * (scale[l.unit] || 1))),
         line: { color: token("--c" + ((i % 6) + 1)), width: 1.6, dash: i < 6 ? "solid" : "dash" },
       }));

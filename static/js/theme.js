@@ -4,6 +4,12 @@
   const root = document.documentElement;
   const light = window.matchMedia("(prefers-color-scheme: light)");
 
+  /* What was switched here and now goes before what the person chose for all browsers. */
+  function chosen() {
+    const saved = root.dataset.themeChoice;
+    return stored() || (saved === "dark" || saved === "light" ? saved : null);
+  }
+
   function stored() {
     try {
       return window.localStorage.getItem("theme");
@@ -12,16 +18,26 @@
     }
   }
 
+  function forget() {
+    try {
+      window.localStorage.removeItem("theme");
+    } catch (refused) {
+      /* nothing was kept */
+    }
+  }
+
   function apply(theme) {
     root.dataset.theme = theme;
     root.dispatchEvent(new CustomEvent("themechange"));
   }
 
-  apply(stored() || (light.matches ? "light" : "dark"));
+  apply(chosen() || (light.matches ? "light" : "dark"));
   light.addEventListener("change", () => {
-    if (!stored()) apply(light.matches ? "light" : "dark");
+    if (!chosen()) apply(light.matches ? "light" : "dark");
   });
   document.addEventListener("DOMContentLoaded", () => {
+    const form = document.getElementById("preferences");
+    if (form) form.addEventListener("submit", forget);
     const button = document.getElementById("theme");
     if (!button) return;
     button.addEventListener("click", () => {

@@ -9,11 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.equity_performance import YEAR_MS, EquityStatistics, EquityStats
 from engine.performance import (
-    YEAR_MS,
     Cut,
-    EquityStatistics,
-    EquityStats,
     TradeBook,
     TradeStatistics,
     trade_statistics,

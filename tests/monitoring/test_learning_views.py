@@ -41,6 +41,15 @@ def rows_of(run):
     }
 
 
+def test_what_all_said_together_is_no_source_that_lost_its_seat(monkeypatch):
+    """ORC-85: the consensus is scored, and stands apart from sources, seated or former."""
+    monkeypatch.setitem(scene.SKILL, "ensemble", 0.55)
+    run = make.make_run(last_event_at=make.START)
+    scene.settle(run, 40, 3)
+    kind, row = rows_of(run)["ensemble"]
+    assert (kind, row.seat) == ("together", "the consensus")
+
+
 def test_each_source_stands_in_its_group_with_its_seat_and_model(run):
     """ORC-85: champion, challenger in the shadow and control group, each with its model."""
     rows = rows_of(run)

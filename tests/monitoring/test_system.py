@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from monitoring.models import Heartbeat
-from monitoring.system import system_status
+from monitoring.system import system_charts, system_status
 from resources.models import Sample
 from tests.accounts.callers import by_token
 
@@ -76,3 +76,11 @@ def test_the_status_is_served_to_users():
     told = by_token("viewer").get("/api/v1/monitoring/status").json()
     assert told["components"][0]["component"] == "trading"
     assert told["resources"]["health"] == "healthy"
+
+
+def test_the_queues_that_are_drawn_are_those_that_were_sampled():
+    """ORC-65: an account apart has a queue of its own, and no line is drawn of one nobody has."""
+    now = timezone.now()
+    sample(now, {"queue:trading.age": 0.5, "queue:trading-second.age": 1.5, "queue:io.depth": 3.0})
+    drawn = system_charts(now, hours=1)["charts"]["queues"]
+    assert [line["key"] for line in drawn] == ["queue:trading-second.age", "queue:trading.age"]

@@ -29,7 +29,7 @@ def operator(client):
 
 
 def address(pattern) -> str:
-    values = {"code": uuid.uuid4(), "alert_id": 1, "model_id": 1}
+    values = {"code": uuid.uuid4(), "alert_id": 1, "silence_id": 1, "model_id": 1}
     return reverse(pattern.name, kwargs={name: values[name] for name in pattern.pattern.converters})
 
 

@@ -15,7 +15,8 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from engine.performance import YEAR_MS, EquityStats, TradeStatistics, TradeStats
+from engine.equity_performance import YEAR_MS, EquityStats
+from engine.performance import TradeStatistics, TradeStats
 from engine.types.ledger import Trade
 
 Column = npt.NDArray[np.float64]

@@ -39,7 +39,7 @@
   /* One stepped line a strategy; a mark where that strategy itself changed, with its reason. */
   function drawAllocation(node, series, kind) {
     /* what was changed last holds until now */
-    const at = [...series.ts_ms.map((ms) => new Date(ms)), new Date()];
+    const at = [...series.ts_ms, Date.now()].map(TP.format.onAxis);
     const narrow = node.clientWidth < 520;
     const traces = series.strategies.map((code, index) => {
       const values = [...series[kind][code], series[kind][code][series.ts_ms.length - 1]];
@@ -94,7 +94,7 @@
 
   /* Both books began with the same money: what lies between the lines is the layer's doing. */
   function drawEquity(node, curve, quote) {
-    const at = curve.ts_ms.map((ms) => new Date(ms));
+    const at = curve.ts_ms.map(TP.format.onAxis);
     const trace = (name, y, color, dash) => ({
       type: "scatter",
       mode: "lines",

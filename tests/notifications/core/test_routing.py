@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -173,3 +174,13 @@ def test_a_channel_is_not_told_of_its_own_failure_and_a_test_always_leaves() -> 
 def test_a_summary_is_due_once_a_day_at_its_time(now: str, last: str, is_due: bool) -> None:
     at, before = (datetime.fromisoformat(text).replace(tzinfo=UTC) for text in (now, last))
     assert summary_due(at, at="07:00", time_zone="UTC", last=before) == is_due
+
+
+def test_what_is_silenced_is_not_told_unless_it_is_critical() -> None:
+    words = "silenced until 2026-11-20 13:00 UTC by olga: known, the venue repairs it"
+    for severity in Severity:
+        what = replace(event(Kind.ALERT_OPENED, severity), silenced=words)
+        verdict = judged(what, rules(minimum_severity="info"))
+        told = Verdict(Outcome.SEND, "", NOON)
+        kept = Verdict(Outcome.SUPPRESS, words, NOON)
+        assert verdict == (told if severity is Severity.CRITICAL else kept)
