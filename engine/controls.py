@@ -12,7 +12,7 @@ from math import fsum, inf, isfinite
 
 from engine.book import middle
 from engine.risk import RiskLimits
-from engine.types.bars import Book, Instrument, Snapshot
+from engine.types.bars import BarColumns, Book, Instrument, Snapshot
 from engine.types.decisions import Reason
 from engine.types.ledger import ZERO
 from engine.types.opinions import Side
@@ -93,21 +93,33 @@ def jump_denial(snapshot: Snapshot, limits: RiskLimits) -> Reason | None:
 
 def _moves(snapshot: Snapshot, limits: RiskLimits) -> Iterator[tuple[float, float]]:
     bars, row = snapshot.store.bars, snapshot.row
-    timeframe_ms = bars.timeframe_ms
-    pause_ms = limits.jump_pause_minutes * MINUTE_MS
+    first = max(_first_within(bars, row, limits.jump_pause_minutes * MINUTE_MS), 1)
+    one_minute, five_minutes = float(limits.max_jump_1m), float(limits.max_jump_5m)
+    reaches = [
+        (minutes * MINUTE_MS // bars.timeframe_ms, most)
+        for minutes, most in ((1, one_minute), (5, five_minutes))
+        if minutes * MINUTE_MS >= bars.timeframe_ms
+    ]
+    # as numbers of Python, once: each is compared several times
+    start = max(0, first - max((back for back, _ in reaches), default=1))
+    opens, highs, lows, closes = (
+        column[start : row + 1].tolist() for column in (bars.open, bars.high, bars.low, bars.close)
+    )
+    for at in range(row - start, first - start - 1, -1):
+        yield abs(opens[at] / closes[at - 1] - 1.0), one_minute
+        for back, most in reaches:
+            if back <= at + start:
+                before = closes[at - back]
+                yield max(highs[at] / before - 1.0, 1.0 - lows[at] / before), most
+
+
+def _first_within(bars: BarColumns, row: int, pause_ms: int) -> int:
+    """Return the first row up to ``row`` that opened less than ``pause_ms`` before it."""
     now_ms = int(bars.ts_ms[row])
-    for at in range(row, 0, -1):
-        if at < row and now_ms - int(bars.ts_ms[at]) >= pause_ms:
-            return
-        opened, before = float(bars.open[at]), float(bars.close[at - 1])
-        yield abs(opened / before - 1.0), float(limits.max_jump_1m)
-        high, low = float(bars.high[at]), float(bars.low[at])
-        for minutes, most in ((1, limits.max_jump_1m), (5, limits.max_jump_5m)):
-            back = minutes * MINUTE_MS // timeframe_ms
-            if back < 1 or back > at:
-                continue
-            start = float(bars.close[at - back])
-            yield max(high / start - 1.0, 1.0 - low / start), float(most)
+    first = row
+    while first > 0 and now_ms - int(bars.ts_ms[first - 1]) < pause_ms:
+        first -= 1
+    return first
 
 
 # -- what an order may take (CTL-2) ---------------------------------------------------------------

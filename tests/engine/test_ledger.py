@@ -339,6 +339,20 @@ def test_exposure_by_symbol_and_strategy_sum_to_the_gross() -> None:
     assert [p.strategy for p in books.positions()] == ["breakout", "ema-trend", "ema-trend"]
 
 
+def test_an_entry_is_booked_from_its_fill_and_not_from_its_signal() -> None:
+    """OPT-25: symbol, strategy, side, price, quantity, time and regime of what was done."""
+    order = intent(Side.BUY, "2", reference_price=D("100"), decided_at_ms=5)
+    done = fill(order, "101.5", "1.25", ts_ms=77)
+    (lot,) = ledger().apply_fill(done, order, "VOLATILE").opened
+    assert (lot.symbol, lot.strategy, lot.side) == (BTC, order.strategy, Side.BUY)
+    assert (lot.entry_price, lot.quantity_base) == (D("101.5"), D("1.25"))
+    assert (lot.opened_at_ms, lot.regime, lot.entry_order_id) == (
+        77,
+        "VOLATILE",
+        order.client_order_id,
+    )
+
+
 def test_without_a_regime_the_fill_has_that_of_its_intent() -> None:
     """OPT-25"""
     books = ledger()

@@ -1,9 +1,10 @@
 """Runs tests in forks of one process that has loaded before what no mutant touches.
 
-``python -m tests.mutation.forks cold|warm``: a line of JSON in (the module that is wrong, and the
-arguments of pytest), a line out: pytest's exit status, ``late`` where it took longer than it
-may, ``loaded`` where the module was loaded already, so that its mutant would not be seen.
-``cold`` has loaded libraries only; ``warm`` has loaded Django and the engine too.
+``python -m tests.mutation.forks cold|warm [database]``: a line of JSON in (the module that is
+wrong, and the arguments of pytest), a line out: pytest's exit status, ``late`` where it took longer
+than it may, ``loaded`` where the module was loaded already, so that its mutant would not be seen.
+``cold`` has loaded libraries only; ``warm`` has loaded Django and the engine too. With ``database``
+what is warm migrates a database once, of which every run gets a copy: SQLite only.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ import json
 import os
 import pkgutil
 import resource
+import shutil
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import numba
 
@@ -54,6 +57,30 @@ def status_of(arguments: Sequence[str]) -> str:
     return "late" if os.WIFSIGNALED(ended) else str(os.WEXITSTATUS(ended))
 
 
+class Database:
+    """The migrated database of the tests, as a file that is copied before each run."""
+
+    def __init__(self) -> None:
+        settings = importlib.import_module("django.conf").settings
+        self._used = Path(settings.DATABASES["default"]["TEST"]["NAME"])
+        self._kept = self._used.with_name("migrated.sqlite3")
+        child = os.fork()
+        if child == 0:
+            setup = importlib.import_module("django.test.utils").setup_databases
+            setup(verbosity=0, interactive=False, keepdb=True)
+            importlib.import_module("django.db").connections.close_all()
+            os._exit(0)
+        os.waitpid(child, 0)
+        self._used.rename(self._kept)
+
+    def renew(self) -> list[str]:
+        """Put a copy in place; return the argument that makes pytest take it as it is."""
+        for left in self._used.parent.glob(f"{self._used.name}*"):
+            left.unlink()
+        shutil.copyfile(self._kept, self._used)
+        return ["--reuse-db"]
+
+
 def load(temperature: str) -> None:
     for name in LIBRARIES:
         importlib.import_module(name)
@@ -69,9 +96,14 @@ def load(temperature: str) -> None:
 
 def main() -> None:
     load(sys.argv[1])
+    database = Database() if sys.argv[1:] == ["warm", "database"] else None
     for line in sys.stdin:
         wrong, arguments = json.loads(line)
-        print("loaded" if wrong in sys.modules else status_of(arguments), flush=True)
+        if wrong in sys.modules:
+            print("loaded", flush=True)
+        else:
+            kept = database.renew() if database else []
+            print(status_of([*arguments, *kept]), flush=True)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ import coverage
 ROOT = Path(__file__).resolve().parent.parent.parent
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "var", "__pycache__", ".*_cache")
 MEASURED = "engine,optimization"
+# Tests that one process runs on the right code: few enough to end within a fork's limit.
+TOGETHER = 10
 
 
 @dataclass(slots=True)
@@ -58,12 +60,14 @@ def _parsed(name: str) -> ast.Module:
 
 
 class TestTree:
-    """One copy; ``is_noticed`` may be called from one thread at a time."""
+    """One copy; ``is_noticed`` may be called from one thread at a time. With ``database`` the tests
+    that need one share its migration, which takes longer than most of them."""
 
     __test__ = False
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, database: bool = False) -> None:
         self._folder = folder
+        self._more = ["database"] if database else []
         shutil.copytree(ROOT, folder, ignore=LEFT_OUT, symlinks=True)
         compileall.compile_dir(folder, quiet=2, maxlevels=20)
         # what is wrong for a while must not be kept as if it were right
@@ -72,7 +76,7 @@ class TestTree:
 
     def _started(self, temperature: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "tests.mutation.forks", temperature],
+            [sys.executable, "-m", "tests.mutation.forks", temperature, *self._more],
             cwd=self._folder,
             env=self._environment,
             stdin=subprocess.PIPE,
@@ -122,14 +126,41 @@ class TestTree:
         Raises:
             RuntimeError: the tests could not be run, which is no test that failed.
         """
-        report = self._folder / "failed.xml"
-        told = ["-q", f"--junit-xml={report}", "-o", "junit_family=xunit1", *tests]
-        status = self._planted(name, text, told)
+        status = self._planted(name, text, self._reported(tests))
         if status == "late":
             return ("never ended",)
         if status not in ("0", "1"):
             raise RuntimeError(f"tests of {name} could not be run, pytest's status was {status}")
-        return _failures(report)
+        return _failures(self._report)
+
+    def failing(self, tests: Sequence[str]) -> tuple[str, ...]:
+        """Run the tests on the right code, some at a time, and return those that fail.
+
+        Raises:
+            RuntimeError: some could not be run.
+        """
+        found: tuple[str, ...] = ()
+        for first in range(0, len(tests), TOGETHER):
+            found += self._failing(tests[first : first + TOGETHER])
+        return found
+
+    def _failing(self, tests: Sequence[str]) -> tuple[str, ...]:
+        status = self._status("", self._reported(tests))
+        if status in ("0", "1"):
+            return _failures(self._report)
+        if status != "late":
+            raise RuntimeError(f"pytest's status was {status}, not 0 or 1: {', '.join(tests)}")
+        if len(tests) == 1:
+            return tuple(tests)
+        # too much for one run, which says nothing of any of them
+        return tuple(name for test in tests for name in self._failing([test]))
+
+    @property
+    def _report(self) -> Path:
+        return self._folder / "failed.xml"
+
+    def _reported(self, tests: Sequence[str]) -> list[str]:
+        return ["-q", f"--junit-xml={self._report}", "-o", "junit_family=xunit1", *tests]
 
     def _planted(self, name: str, text: str, arguments: Sequence[str]) -> str:
         target = self._folder / name

@@ -158,13 +158,15 @@ def test_the_document_says_which_values_hold_since_when_and_from_where() -> None
 
 @pytest.mark.django_db
 def test_callable_command_and_endpoint_give_one_document() -> None:
-    """OPT-61, OPT-94"""
+    """OPT-61, OPT-94: with an alert that stands, for an empty list is like any other."""
     make_book()
+    Strategy.objects.filter(code="ema-trend").update(status=Status.SUSPENDED)
     told = io.StringIO()
     call_command("optimization_status", stdout=told)
     by_command = json.loads(told.getvalue().splitlines()[-1])
     by_endpoint = by_token("viewer").get("/api/v1/optimization/status").json()
     assert get_optimization_status() == by_command == by_endpoint
+    assert by_endpoint["alerts"] == ["warning: suspended: ema-trend"]
 
 
 def test_the_documented_import_works_in_a_fresh_process() -> None:

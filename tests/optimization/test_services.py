@@ -354,13 +354,15 @@ def test_an_alert_is_told_when_it_comes_and_when_it_goes(caplog):
     with caplog.at_level(logging.INFO, logger="optimization"):
         update(watch)
         assert watch.standing == ["SUSPENDED"]
+        later(run)
+        update(watch)
         strategy_unsuspend(code="ema-trend", actor="olga", reason="over")
         later(run)
         update(watch)
     assert watch.standing == []
     said = [r.getMessage() for r in caplog.records]
-    assert any("Alert raised: suspended: ema-trend" in line for line in said)
-    assert any("Alert cleared: suspended: ema-trend" in line for line in said)
+    for words in ("Alert raised: suspended: ema-trend", "Alert cleared: suspended: ema-trend"):
+        assert sum(words in line for line in said) == 1, words
 
 
 def test_the_final_report_is_logged_and_kept(caplog):

@@ -29,9 +29,10 @@ from engine.types.opinions import REGIMES, Level, MarketView, Missing, Proposal,
 from optimization.core.bounds import HeldWeight
 from optimization.core.config import LayerSettings
 from optimization.core.layer import AdaptivePolicy
+from optimization.core.performance import Decomposition
 from optimization.core.state import LayerState
 from optimization.core.weighting import WeightBook
-from tests.bar_factory import random_walk
+from tests.bar_factory import MINUTE_MS, random_walk
 from tests.engine.books import BTC
 from tests.engine.phases.scene import (
     RELIABLE,
@@ -151,6 +152,7 @@ class Harm:
             read=lambda version: LayerState(
                 version=(version or 0) + 1,
                 book=WeightBook("t", {STRATEGY: HeldWeight(self.weight)}),
+                performance=NO_TRADES,
             ),
         )
 
@@ -249,6 +251,8 @@ def _question(draw: tuple[Any, ...], harm: Harm) -> tuple[Question, Any]:
 
 
 CONFIG = PipelineConfig()
+# rows and rings of no trades, which nothing here reads: made anew they cost more than the question
+NO_TRADES = Decomposition()
 
 
 def _ignore(failure: object) -> None:
@@ -384,7 +388,10 @@ def _limits(rng: np.random.Generator) -> RiskLimits:
 
 def _markets() -> Iterator[Snapshot]:
     """Coins from a hundredth of a cent to sixty thousand, on coarse and on fine grids."""
-    bars = random_walk(11, 700)
+    # by the hour, with as much a minute as bars of a minute have: what looks back over the last
+    # minutes or the last day reads few of them
+    bars = random_walk(11, 700, timeframe_ms=60 * MINUTE_MS)
+    bars = replace(bars, volume=bars.volume * 60.0)
     for scale in (1e-6, 0.01, 1.0, 600.0):
         scaled = replace(
             bars, **{name: getattr(bars, name) * scale for name in ("open", "high", "low", "close")}

@@ -115,3 +115,22 @@ def test_without_a_consensus_the_policy_hears_of_no_confluence() -> None:
     answer = ask(seen={"consensus": None})
     assert answer.policy is not None and answer.policy["confluence"] == 0
     assert answer.sizing.quantity_base > 0
+
+
+def test_the_multiplier_is_asked_once_for_what_may_be_entered_and_for_nothing_else() -> None:
+    """OPT-17: after the gates and the filter, and never for what either of them stopped."""
+    asked: list[str] = []
+
+    def counted(what: str, answer: Any) -> Callable[[], Any]:
+        return lambda: (asked.append(what), answer)[1]
+
+    def of(accepted: bool, **changes: Any) -> list[str]:
+        asked.clear()
+        said = Assessment(accepted, 0.7, "QUALITY", "scored")
+        layer = Layer(counted("size", 1.5), counted("score", said))
+        assert (ask(policy=layer, **changes).sizing.quantity_base > 0) is (asked[-1:] == ["size"])
+        return list(asked)
+
+    assert of(True) == ["score", "size"]
+    assert of(False) == ["score"]
+    assert of(True, gatekeeper=Gate(status=StrategyStatus.SUSPENDED)) == []

@@ -16,6 +16,7 @@ from optimization.core.config import LayerSettings
 from optimization.core.layer import AdaptivePolicy
 from optimization.core.state import LayerState
 from optimization.core.weighting import WeightBook
+from tests.engine.books import BTC
 from tests.engine.phases.scene import (
     STRATEGY,
     Gate,
@@ -48,7 +49,10 @@ class Reached:
 
 def fuzz(steps: int, seed: int) -> Reached:
     """Judge and size ``steps`` random entries; count what lay outside any bound."""
-    rng, limits, found = np.random.default_rng(seed), RiskLimits(), Reached()
+    rng, found = np.random.default_rng(seed), Reached()
+    # tighter than the shipped one, which twice the base size just reaches: a cap that never cuts
+    # could be missing
+    limits = RiskLimits(max_risk_per_trade=Decimal("0.012"))
     incidents, close = Incidents(), snapshot().close
     weight = [1.0]
     policy = FailSafePolicy(
@@ -70,6 +74,7 @@ def fuzz(steps: int, seed: int) -> Reached:
         shares = rng.dirichlet(np.full(4, 0.5)).tolist()
         equity = Decimal(str(round(float(10 ** rng.uniform(2.5, 7.0)), 2)))
         stop = float(10 ** rng.uniform(-3.5, -0.3))
+        held = equity * Decimal(str(round(float(rng.choice([0.0, rng.uniform(0.0, 0.1)])), 4)))
         answer = ask(
             entry(confidence=float(rng.random()), stop_price=close * (1.0 - stop)),
             policy,
@@ -80,7 +85,8 @@ def fuzz(steps: int, seed: int) -> Reached:
                 "consensus": consensus(confluence_up=int(rng.integers(0, 5))),
             },
             gatekeeper=Gate(status=STATUSES[int(rng.integers(0, 2))]),
-            risk=risk(str(equity)),
+            risk=risk(str(equity), exposure_by_symbol={BTC: held}),
+            limits=limits,
         )
         sizing = answer.sizing
         if sizing.quantity_base == 0:
@@ -92,7 +98,7 @@ def fuzz(steps: int, seed: int) -> Reached:
         found.clipped += not 0.1 <= sizing.multiplier_raw <= 2.0
         found.breaches += not (
             0.1 <= m <= 2.0
-            and sizing.notional_quote <= limits.max_position_size * equity
+            and held + sizing.notional_quote <= limits.max_position_size * equity
             and sizing.stop_risk_quote <= limits.max_risk_per_trade * equity
             and sizing.quantity_base > 0
         )

@@ -231,3 +231,39 @@ def test_shares_of_nothing_are_none_and_zero_weights_share_equally() -> None:
     assert normalised_shares({"a": 0.0, "b": 0.0}, {"a", "b"}) == {"a": 0.5, "b": 0.5}
     with pytest.raises(WeightingError, match="weight of a must be 0 or more, was -1"):
         normalised_shares({"a": -1.0}, {"a"})
+
+
+def test_a_target_exactly_at_a_limit_is_reached_and_nothing_held_it_back() -> None:
+    """OPT-74, OPT-75: step, day and both ends of the range are allowed themselves."""
+    eighth = WeightLimits(max_step_fraction=0.125, max_day_fraction=0.125, min_new_trades=1)
+    for begin, target, limits in (
+        (1.0, 1.125, eighth),
+        (1.0, 0.875, eighth),
+        (1.9, 2.0, LIMITS),
+        (0.11, 0.1, LIMITS),
+    ):
+        held, why = move_towards(
+            HeldWeight(begin), target, now_ms=0, closed_trades=5, total_r=0.0, limits=limits
+        )
+        assert (held.weight, why) == (target, None)
+
+
+def test_a_move_counts_for_exactly_a_day() -> None:
+    """D-17: any 24 hours include both of their ends, and not a millisecond more."""
+    spent = HeldWeight(1.0, (Move(0, 1.15, 1.0), Move(0, 1.0, 1.15), Move(0, 1.15, 1.0)))
+    for later_ms, is_free in ((0, False), (1, True)):
+        held, why = move_towards(
+            spent, 1.1, now_ms=DAY_MS + later_ms, closed_trades=5, total_r=2.5, limits=LIMITS
+        )
+        assert (held.weight, why) == ((1.1, None) if is_free else (1.0, Bound.DAY))
+    assert DAY_MS == 24 * HOUR_MS
+    assert (held.moves, held.total_r_seen) == ((Move(DAY_MS + 1, 1.0, 1.1),), 2.5)
+
+
+def test_a_day_without_any_movement_is_no_limit_and_infinite_weights_have_no_share() -> None:
+    with pytest.raises(WeightingError, match="max day must be in"):
+        WeightLimits(max_day_fraction=0.0)
+    assert WeightLimits(max_day_fraction=1.0).min_new_trades == 5
+    with pytest.raises(WeightingError, match="weight of a must be 0 or more, was inf"):
+        normalised_shares({"a": math.inf}, {"a"})
+    assert normalised_shares({"a": 0.25, "b": 0.75}, {"a", "b"}) == {"a": 0.25, "b": 0.75}

@@ -56,12 +56,17 @@ def test_evidence_from_the_future_is_refused() -> None:
 
 
 def test_regime_effectiveness_is_the_same_store_as_the_cuts() -> None:
-    """OPT-82"""
-    performance = book(closed(1, 1.0), closed(2, -1.0, regime="QUIET", symbol="ETH/USDT"))
+    """OPT-82: of all symbols a strategy was in that regime with."""
+    performance = book(
+        closed(1, 1.0),
+        closed(2, -1.0, regime="QUIET", symbol="ETH/USDT"),
+        closed(3, 0.5, regime="QUIET"),
+    )
     found = regime_effectiveness(performance)
     assert set(found) == {("ema-trend", "TRENDING"), ("ema-trend", "QUIET")}
     cut = Cut(strategy="ema-trend", regime="QUIET")
     assert found["ema-trend", "QUIET"] == performance.lifetime(cut)
+    assert found["ema-trend", "QUIET"].count == 2
 
 
 def test_the_best_and_the_worst_are_strategies_and_never_a_sum() -> None:

@@ -136,6 +136,11 @@ def test_weight_quality_and_regime_move_the_multiplier() -> None:
     assert m(0.5) < m(1.0) < m(1.5)
     assert m(confidence=0.6) < m(confidence=0.9)
     assert m(view=RANGE) < m(view=TREND)
+    # the regime's own part, beside what it does to the quality
+    policy, proposal = layer(weighing(1.0)), entry(confidence=0.8)
+    scored = policy.assess(proposal, TREND, 3)
+    away, home = (policy.size_multiplier(proposal, scored, view) for view in (RANGE, TREND))
+    assert away < home
     assert m(1.5, 0.9) > 1.0
 
 

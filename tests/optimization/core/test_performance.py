@@ -128,6 +128,10 @@ def assert_figures(found: Figures, trades: list[Trade]) -> None:
     held = [t.closed_at_ms - t.opened_at_ms for t in trades]
     assert found.average_holding_ms == pytest.approx(np.mean(held))
     assert found.total_r == pytest.approx(sum(r), abs=1e-9)
+    assert found.gained_r == pytest.approx(sum(one for one in r if one > 0), abs=1e-9)
+    assert found.lost_r == pytest.approx(-sum(one for one in r if one < 0), abs=1e-9)
+    spread = pytest.approx(np.std(r, ddof=1), abs=1e-6) if len(r) > 1 else None
+    assert found.deviation_r == spread
 
 
 def _assert_series(
@@ -334,3 +338,53 @@ def test_a_window_of_one_trade_and_a_state_of_another_version_are_refused() -> N
         Decomposition(1)
     with pytest.raises(EvidenceError, match="must be 1, was 9"):
         Decomposition.from_state({"version": 9})
+
+
+def test_a_cut_beyond_the_first_rows_is_kept_like_the_others() -> None:
+    """OPT-78: forty symbols are more cuts than rows were made for."""
+    trades = [
+        closed(n, 0.5 if n % 3 else -1.0, symbol=f"C{n % 40}/USDT", regime=REGIMES[n % 3])
+        for n in range(1, 241)
+    ]
+    book = book_of(trades, window=3)
+    for cut in book.cuts():
+        assert_figures(book.lifetime(cut), [t for t in trades if belongs(t, cut)])
+    again = Decomposition.from_state(json.loads(json.dumps(book.state())))
+    assert again.state() == book.state() and book.nbytes() == again.nbytes()
+    assert (len(book.cuts()), book.nbytes()) == (328, 512 * (28 + 3 * 5) * 8)
+
+
+def test_cents_are_not_lost_beside_a_fortune() -> None:
+    """OPT-29: what an addition rounds away is kept, whichever of the two is the larger."""
+    for pnls in (["1e16", *["0.01"] * 500, "-1e16"], ["0.01", "1e16", *["0.01"] * 499, "-1e16"]):
+        book = book_of([closed(n, None, pnl=pnl) for n, pnl in enumerate(pnls, 1)])
+        found = book.lifetime(Cut())
+        assert found.pnl_quote == pytest.approx(5.0, abs=1e-9)
+        assert found.expectancy_quote == pytest.approx(5.0 / found.count, abs=1e-9)
+
+
+def test_the_last_results_are_those_with_a_stop_oldest_first() -> None:
+    """OPT-33: of the window's trades; a cut without trades has none."""
+    book = book_of([closed(1, 9.0), closed(2, 1.0), closed(3, None), closed(4, -1.0)], window=3)
+    assert book.recent_r(Cut()) == (1.0, -1.0)
+    assert book.recent_r(Cut(strategy="nobody")) == ()
+
+
+def test_the_latest_close_is_known_whatever_the_order() -> None:
+    """OPT-89: evidence from the future is told by it."""
+    book = Decomposition()
+    assert book.last_closed_at_ms == 0
+    for n, at_ms in enumerate((5, 9, 7), 1):
+        book.add(closed(n, 1.0, closed_at_ms=at_ms))
+    assert book.last_closed_at_ms == 9
+
+
+def test_no_spread_is_no_sharpe_even_where_nothing_was_earned() -> None:
+    """OPT-78"""
+    found = book_of(every([0.0, 0.0])).lifetime(Cut())
+    assert (found.sharpe, found.sharpe_r, found.sortino_r, found.deviation_r) == (
+        None,
+        None,
+        None,
+        0.0,
+    )

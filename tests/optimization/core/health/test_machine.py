@@ -49,6 +49,7 @@ def look(given: HealthState, standing: Standing | None = None) -> tuple[HealthSt
     ("given", "to_status", "code"),
     [
         (state(ACTIVE, BAD, hours=7), DEGRADED, "UNDERPERFORMS"),
+        (state(ACTIVE, BAD[:20], hours=7), DEGRADED, "UNDERPERFORMS"),
         (state(ACTIVE, [-1.0] * 19, hours=7), None, "too few trades"),
         (state(ACTIVE, BAD, hours=5), None, "recovered a moment ago"),
         (state(ACTIVE, GOOD, hours=7), None, "healthy"),
@@ -225,9 +226,10 @@ def test_each_edge_of_a_window_is_where_it_is_said_to_be() -> None:
     assert opened_then.trade.opened_at_ms == since
     assert machine.observe(suspended, opened_then, SETTINGS).shadow == ((NOW, 1.0),)
     first_ms = NOW - 48 * HOUR_MS
-    seen = replace(suspended, since_ms=0, shadow=((first_ms - 1, 1.0), (first_ms, 1.0)))
+    at_once = ((first_ms - 1, 1.0), (first_ms, 1.0), (first_ms, 1.0))
+    seen = replace(suspended, since_ms=0, shadow=at_once)
     least_one = replace(SETTINGS, recovery_min_trades=1)
-    assert machine.shadow_window(seen, NOW, least_one).trades == 1
+    assert machine.shadow_window(seen, NOW, least_one).trades == 2
 
 
 def test_on_slow_bars_the_shadow_is_judged_by_its_trades_and_not_by_two_days_of_them() -> None:
@@ -277,3 +279,38 @@ def test_an_expectancy_exactly_at_the_needed_improvement_recovers() -> None:
         given = state(SUSPENDED, hours=50, shadow=shadow, before=-0.4)
         _, edge = machine.judge("one", given, Standing(SUSPENDED, 0), NOW, lenient)
         assert (edge is not None) is due
+
+
+def test_the_sequential_test_rings_exactly_at_its_threshold() -> None:
+    """OPT-35: a trade of 0 R adds one unit to every capital."""
+    strict = replace(SETTINGS, false_alarm_trades=50.0)
+    nothing = outcomes([0.0], from_ms=NOW)[0]
+    for capital, rings in ((48.5, False), (49.0, True)):
+        given = replace(state(ACTIVE), capitals=(capital,) * 5)
+        assert machine.observe(given, nothing, strict).alarmed is rings
+    for capital, to_status in ((999.0, ACTIVE), (1_000.0, SUSPENDED)):
+        _, edge = look(replace(state(DEGRADED, GOOD, hours=24), capitals=(capital,) * 5))
+        assert edge is not None and edge.to_status is to_status
+
+
+@pytest.mark.parametrize(("fresh", "is_back"), [(4, False), (5, True)])
+def test_the_way_back_needs_five_trades_since_it_was_degraded(fresh: int, is_back: bool) -> None:
+    """OPT-35: one that closes at that very moment is of them; twenty are enough in all."""
+    since = NOW - 24 * HOUR_MS
+    times = [since - 1] * (20 - fresh) + [since] * fresh
+    recent = tuple(zip(times, [1.0, -0.5] * 10, strict=True))
+    _, edge = look(HealthState(status=DEGRADED, since_ms=since, recent=recent))
+    assert (edge is not None and edge.to_status is ACTIVE) is is_back
+
+
+def test_reasons_say_how_long_it_lasted_and_how_long_it_may() -> None:
+    """OPT-35: in hours, with what was seen."""
+    _, edge = look(state(DEGRADED, BAD, hours=24))
+    assert edge is not None
+    assert edge.reason.startswith("degraded for 24.0 h, limit was 24 h; expectancy was -0.250 R")
+    _, edge = look(state(SUSPENDED, hours=72, shadow=BAD, before=-0.5))
+    assert edge is not None
+    assert edge.reason == (
+        "suspended for 72.0 h without recovery, limit was 72 h; shadow trades were 30, needed were"
+        " 10, their expectancy was -0.250 R"
+    )

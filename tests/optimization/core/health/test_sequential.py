@@ -84,3 +84,16 @@ def test_the_test_is_the_configured_one() -> None:
     """OPT-81"""
     settings = HealthSettings(reference_r=0.05, win_cap_r=4.0, loss_cap_r=2.0)
     assert betting(settings) == Betting(0.05, 4.0, 2.0)
+
+
+def test_the_capitals_by_hand() -> None:
+    """OPT-81: (capital + 1) (1 + share (reference - R) / (win cap - reference)), R within caps."""
+    shares = (0.05, 0.15, 0.35, 0.65, 0.95)
+    first = BETS.update(START, -1.0)
+    assert first == pytest.approx([1.0 + 0.2 * share for share in shares])
+    second = BETS.update(first, 9.0)
+    expected = [(c + 1.0) * (1.0 - share) for c, share in zip(first, shares, strict=True)]
+    assert second == pytest.approx(expected)
+    other = Betting(reference_r=0.5, win_cap_r=4.0, loss_cap_r=2.0)
+    assert other.update(START, -9.0) == pytest.approx([1 + s * 2.5 / 3.5 for s in shares])
+    assert value(first) == pytest.approx(1.0 + 0.2 * sum(shares) / 5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import exp, log
 
 import numpy as np
 import pytest
@@ -137,6 +138,8 @@ def test_what_history_says_fades_with_time() -> None:
         history_score(lost, at, SETTINGS) for at in (0, half_life_ms, 20 * half_life_ms)
     )
     assert now < later < much_later
+    moved = [(half_life_ms, -1.0)] * 30
+    assert history_score(moved, 2 * half_life_ms, SETTINGS) == later, "by its age alone"
     assert much_later == pytest.approx(0.5, abs=1e-3)
 
 
@@ -302,3 +305,73 @@ def test_the_test_turns_at_its_stated_error_and_says_on_how_many_outcomes() -> N
     assert verdict.evidence == pytest.approx(21.0)
     assert verdict.brier_formula == pytest.approx(12.25 / 50)
     assert verdict.brier_learned == pytest.approx(9.25 / 50)
+
+
+def logit(p: float) -> float:
+    return log(p / (1.0 - p))
+
+
+def sigmoid(x: float) -> float:
+    return 1.0 / (1.0 + exp(-x))
+
+
+@pytest.mark.parametrize(("outcomes", "rate"), [(0, 2.0**-0.6), (10_000, SETTINGS.learned_rate)])
+@pytest.mark.parametrize(("r", "won"), [(2.0, 1.0), (0.0, 0.0), (-1.0, 0.0)])
+def test_one_lesson_by_hand(outcomes: int, rate: float, r: float, won: float) -> None:
+    """OPT-80: the gradient of the log loss around the middle of each input, shrunk a little."""
+    start, calibration = (0.2, 0.8, 0.01, 0.5, 0.3), (0.1, 0.9)
+    state = LearnedState(outcomes=outcomes, weights=start, calibration=calibration)
+    row = QualityInputs(0.9, 0.2, 0.8, 0.4)
+    after, _ = learn(state, row, 0.64, r, SETTINGS)
+    values = (1.0, 0.4, -0.3, 0.3, -0.1)
+    miss = sigmoid(sum(w * v for w, v in zip(start, values, strict=True))) - won
+    moved = [w - rate * (miss * v + 0.001 * w) for w, v in zip(start, values, strict=True)]
+    assert after.weights == pytest.approx([moved[0], *(max(w, 0.0) for w in moved[1:])])
+    off = sigmoid(0.1 + 0.9 * logit(0.64)) - won
+    bias, slope = 0.1 - rate * off, 0.9 - rate * off * logit(0.64)
+    assert after.calibration == pytest.approx((bias, slope))
+    assert after.outcomes == outcomes + 1
+
+
+@pytest.mark.parametrize("champion", [False, True])
+def test_the_bets_of_the_paired_test_by_hand(champion: bool) -> None:
+    """OPT-80: shares of 10, 30, 60 and 90 % on whoever is not in place, from the 101st on."""
+    row = QualityInputs(0.9, 0.5, 0.5, 0.5)
+    state = LearnedState(outcomes=99, weights=(1.0, 0.0, 0.0, 0.0, 0.0), champion=champion)
+    untested, _ = learn(state, row, 0.3, 1.0, SETTINGS)
+    assert (untested.outcomes, untested.loss_formula, untested.loss_learned) == (100, 0.0, 0.0)
+    assert untested.capitals == LearnedState().capitals == (1.0, 1.0, 1.0, 1.0)
+    after, _ = learn(replace(state, outcomes=100), row, 0.3, 1.0, SETTINGS)
+    by_formula, by_model = (0.3 - 1.0) ** 2, (sigmoid(1.0) - 1.0) ** 2
+    better = (by_model - by_formula) if champion else (by_formula - by_model)
+    assert after.capitals == pytest.approx([1.0 + bet * better for bet in (0.1, 0.3, 0.6, 0.9)])
+    assert (after.loss_formula, after.loss_learned) == pytest.approx((by_formula, by_model))
+
+
+def test_whoever_takes_over_begins_with_even_capitals() -> None:
+    """OPT-80: what proved one side is no evidence for the other."""
+    state = LearnedState(outcomes=149, capitals=(25.0,) * 4)
+    after, verdict = learn(state, QualityInputs(0.5, 0.5, 0.5, 0.5), 0.5, 1.0, SETTINGS)
+    assert verdict is not None and after.capitals == (1.0, 1.0, 1.0, 1.0)
+
+
+def test_no_probability_is_surer_than_it_may_be() -> None:
+    """OPT-80: weights that ran away, scores at the ends, wins without a loss."""
+    middle = QualityInputs(0.5, 0.5, 0.5, 0.5)
+    for bias, capped in ((100.0, 30.0), (-100.0, -30.0)):
+        state = LearnedState(weights=(bias, 0.0, 0.0, 0.0, 0.0))
+        assert win_probability(state, middle) == pytest.approx(sigmoid(capped), rel=1e-9)
+    assert formula_probability(LearnedState(), 0.0) == pytest.approx(0.02)
+    assert formula_probability(LearnedState(), 1.0) == pytest.approx(0.98)
+    assert break_even_probability(LearnedState(lost_r=1e6), SETTINGS) == 0.95
+    assert break_even_probability(LearnedState(gained_r=1e6), SETTINGS) == 0.05
+    mixed = LearnedState(wins=10, losses=30, gained_r=50.0, lost_r=10.0)
+    assert break_even_probability(mixed, SETTINGS) == pytest.approx(0.5 / 3.5)
+
+
+def test_a_trade_that_earned_nothing_is_no_hit_and_probabilities_are_at_most_one() -> None:
+    """OPT-80, OPT-09"""
+    even = history_score([(0, 0.0)] * 10, 0, SETTINGS)
+    assert even == pytest.approx(0.5 * 0.25 + 0.25)
+    shares = (0.5, 0.3, 0.2, 0.1)
+    assert alignment(market(regime_probabilities=shares), set(REGIMES)) == 1.0
