@@ -38,6 +38,7 @@ LEADS: dict[str, tuple[str, str, str]] = {
     "CLOCK": ("system", "", "System"),
     "HEARTBEAT": ("system", "#components", "Components"),
     "INVARIANT": ("risk", "", "Risk"),
+    "JOB": ("system", "", "System"),
     "LAYER_": ("optimization", "", "Optimization"),
     "NEVER_SENT": ("orders", "", "Orders"),
     "NO_RESTING_STOPS": ("orders", "", "Orders"),

@@ -16,7 +16,7 @@
   const filters = document.getElementById("filters");
   if (filters) filters.addEventListener("change", () => filters.requestSubmit());
 
-  /* j and k walk the rows, Enter opens the page, space peeks, / goes to the filters. */
+  /* j and k walk the rows, Enter opens the page, space peeks, f goes to the filters. */
   document.addEventListener("keydown", (event) => {
     const busy = event.target.closest("input, select, textarea, dialog[open]");
     if (busy || event.metaKey || event.ctrlKey || event.altKey) return;
@@ -30,7 +30,7 @@
     } else if (event.key === " " && here >= 0) {
       event.preventDefault();
       peek(links[here]);
-    } else if (event.key === "/" && filters) {
+    } else if (event.key === "f" && filters) {
       event.preventDefault();
       filters.querySelector("select").focus();
     }

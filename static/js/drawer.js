@@ -148,7 +148,7 @@
     return el(
       "dl",
       { class: "facts" },
-      fact("Bar close, venue time", format.moment(detail.at_ms)),
+      fact("Bar close, venue time " + format.zone, format.moment(detail.at_ms)),
       fact("Price", format.price(detail.price)),
       detail.action === "EXIT" || detail.action === "HOLD"
         ? fact("Code", detail.reason_code.replaceAll("_", " "))

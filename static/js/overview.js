@@ -74,51 +74,15 @@
 
   const cell = (content, className) => el("td", { class: className }, content);
 
-  /* Where the price must go, from where it is: "109,900.00 −0.52 %". */
-  function levelCell(level, mark) {
-    if (!format.isNumber(level)) return cell(TP.NONE, "num");
-    return el("td", { class: "num" }, format.price(level), el("small", null, format.isNumber(mark) ? format.signedPercent(level / mark - 1) : ""));
-  }
-
-  /* The stop's level, and whether an order of it rests or the bar's close judges it. */
-  function stopCell(row) {
-    const stop = levelCell(row.stop_price, row.mark_price);
-    if (!format.isNumber(row.stop_price)) return stop;
-    const rests = row.resting_stop_quantity > 0;
-    stop.append(el("small", null, rests ? "resting" : "at close"));
-    stop.title = rests ? "a stop order of " + format.quantity(row.resting_stop_quantity) + " rests at the broker" : "no stop order rests: the bar's close judges it";
-    return stop;
-  }
-
-  function positionRow(row) {
-    const r = row.r_so_far;
-    return el(
-      "tr",
-      null,
-      cell(row.strategy),
-      cell(row.symbol),
-      el("td", { class: "num", title: "opened " + format.moment(row.opened_at_ms) }, format.age(state.run.last_event_at_ms - row.opened_at_ms)),
-      cell(format.quantity(row.quantity), "num"),
-      cell(format.price(row.entry_price), "num"),
-      cell(format.price(row.mark_price), "num"),
-      stopCell(row),
-      levelCell(row.target_price, row.mark_price),
-      cell(format.isNumber(r) ? format.signed(r, 2) + " R" : TP.NONE, "num " + format.tone(r)),
-      cell(format.signed(row.unrealised_pnl_quote, 2), "num " + format.tone(row.unrealised_pnl_quote)),
-      TP.positionActions && !state.run.ended_at_ms ? TP.positionActions(row) : ""
-    );
-  }
-
   function speed() {
     const n = state.pace.bars_per_s;
     return format.isNumber(n) ? "Bars arrive at " + format.number(n, 1) + " a second. " : "";
   }
 
   function showPositions() {
-    const heads = [["Strategy"], ["Symbol"], ["Age", "num"], ["Quantity", "num"], ["Entry", "num"], ["Mark", "num"], ["Stop", "num"], ["Target", "num"], ["So far", "num"], ["Open PnL", "num"], ...(TP.positionActions ? [["Act", "acts"]] : [])];
     const seen = state.pace.bars_seen === 1 ? "1 bar" : format.number(state.pace.bars_seen, 0) + " bars";
     const why = state.pace.bars_seen ? speed() + seen + " seen; a position opens when a proposal passes all phases." : "The first bar is on its way; a position opens when a proposal passes all phases.";
-    byId("positions").replaceChildren(table(heads, state.positions.map(positionRow), ["No open position", why]));
+    TP.positionTable.show(byId("positions"), state.positions, { atMs: state.run.last_event_at_ms, mayAct: !state.run.ended_at_ms, empty: ["No open position", why] });
   }
 
   /* A bar moves the marks at once; the rows are read again when something is filled. */

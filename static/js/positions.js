@@ -39,14 +39,15 @@
     (act === "exits" ? fields.stop_price : fields.reason).focus();
   }
 
-  function button(act, words, row) {
+  function button(act, words, row, current) {
     const node = el("button", { type: "button", class: "button small", "aria-label": ACTS[act][0] + " " + row.symbol + " of " + row.strategy }, words);
-    node.addEventListener("click", () => open(act, row));
+    node.addEventListener("click", () => open(act, current()));
     return node;
   }
 
-  TP.positionActions = (row) =>
-    el("td", { class: "acts" }, button("close", "Close", row), button("half", "Half", row), button("exits", "Stop", row));
+  /* `current` gives the row as it stands when a button is pressed: marks and exits move. */
+  TP.positionActions = (row, current) =>
+    el("td", { class: "acts" }, button("close", "Close", row, current), button("half", "Half", row, current), button("exits", "Stop", row, current));
   part("cancel").addEventListener("click", () => dialog.close());
   form.addEventListener("submit", () => {
     part("confirm").disabled = true;

@@ -252,6 +252,9 @@ def test_an_open_position_is_marked_by_the_next_bar(desk, publisher, platform):
     desk.log_in()
     page = desk.page
     held = page.evaluate("TP.data('overview-data').positions[0]")
+    close = page.get_by_role("button", name=f"Close {held['symbol']} of {held['strategy']}")
+    close.focus()
+    kept = close.element_handle()
     publisher.publish(
         "bars",
         {
@@ -269,3 +272,8 @@ def test_an_open_position_is_marked_by_the_next_bar(desk, publisher, platform):
     row = page.locator("#positions tbody tr").first.inner_text()
     assert "7 d" in row
     assert " R" in row
+    # a bar rewrites cells, never the button that a finger or the focus is on
+    assert kept.evaluate("node => node.isConnected && node === document.activeElement")
+    kept.press("Enter")
+    page.wait_for_selector("#position-dialog[open]")
+    assert held["symbol"] in page.locator("#position-title").inner_text()
