@@ -21,9 +21,11 @@ from monitoring.silences import (
     alert_silence,
     silence_end,
     silence_list,
+    silence_made,
     silence_of,
     silences_holding,
 )
+from monitoring.system import system_status
 
 PAGE = "alerts"
 STATES = {"": "Open", "unseen": "Open, not acknowledged", "closed": "Over", "all": "All"}
@@ -55,10 +57,14 @@ LEADS: dict[str, tuple[str, str, str]] = {
 
 
 class AlertLine(NamedTuple):
-    """An alert with what silences it now, and where one looks further."""
+    """An alert with the silence it falls under, and where one looks further.
+
+    ``is_silent`` is False for a critical one, which is told in spite of its silence.
+    """
 
     alert: Alert
     silence: AlertSilence | None
+    is_silent: bool
     address: str
     leads_to: str
 
@@ -76,6 +82,7 @@ def alert_page(request: HttpRequest) -> HttpResponse:
     shown = page_of(request, _rows(chosen))
     context = {
         "page": PAGE,
+        "system_state": "" if shown else system_status(now)["state"],
         "rows": shown,
         "lines": [_line(alert, silences) for alert in shown],
         "query": query_of(request),
@@ -145,10 +152,11 @@ def _rows(chosen: dict[str, str]) -> QuerySet[Alert]:
 
 
 def _line(alert: Alert, silences: list[AlertSilence]) -> AlertLine:
-    silence = silence_of(alert, silences) if alert.resolved_at is None else None
+    silence = silence_made(alert, silences) if alert.resolved_at is None else None
+    is_silent = silence is not None and silence_of(alert, [silence]) is not None
     known = max((start for start in LEADS if alert.code.startswith(start)), key=len)
     name, rest, title = LEADS[known]
-    return AlertLine(alert, silence, _address(name, rest, alert), title)
+    return AlertLine(alert, silence, is_silent, _address(name, rest, alert), title)
 
 
 def _address(name: str, rest: str, alert: Alert) -> str:

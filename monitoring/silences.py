@@ -27,8 +27,11 @@ def silence_list() -> QuerySet[AlertSilence]:
 
 def silence_of(alert: Alert, silences: Iterable[AlertSilence]) -> AlertSilence | None:
     """Return what silences an alert; None for a critical one, whatever anybody asked for."""
-    if alert.severity == Severity.CRITICAL:
-        return None
+    return None if alert.severity == Severity.CRITICAL else silence_made(alert, silences)
+
+
+def silence_made(alert: Alert, silences: Iterable[AlertSilence]) -> AlertSilence | None:
+    """Return the silence somebody made that an alert falls under, critical or not."""
     for silence in silences:
         if silence.code == alert.code and silence.dedupe_key in ("", alert.dedupe_key):
             return silence

@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import AuditEvent
+from monitoring import alert_views
 from monitoring.errors import SilenceRefused
 from monitoring.models import Alert, AlertSilence
 from monitoring.selectors import alerts_open
@@ -117,3 +118,30 @@ def test_an_operator_silences_and_ends_from_the_page_and_a_viewer_may_not():
     assert silences_holding(timezone.now()) == []
     assert operator.post(reverse("alert-silence", args=[999]), given).status_code == 404
     assert Alert.objects.count() == 1
+
+
+def test_a_critical_alert_says_that_it_is_told_in_spite_of_its_silence():
+    """ORC-78: the silence is seen, so nobody makes it twice; nobody takes it for silent."""
+    operator, alert = by_session("operator"), raised(severity="critical")
+    before = operator.get(reverse("alerts")).content.decode()
+    add = reverse("alert-silence", args=[alert.pk])
+    assert add in before and "in spite of" not in before
+    silence(alert)
+    after = operator.get(reverse("alerts")).content.decode()
+    assert "<b>open</b>" in after and "told in spite of a silence until" in after
+    assert add not in after and ">silenced<" not in after
+
+
+def test_an_empty_page_claims_nothing_about_a_system_that_is_not_healthy(monkeypatch):
+    client = by_session("viewer")
+    for state, words in (("critical", "None is raised, but"), ("healthy", "Nothing needs")):
+        monkeypatch.setattr(alert_views, "system_status", lambda now, state=state: {"state": state})
+        page = client.get(reverse("alerts")).content.decode()
+        assert words in page and "passes now" not in page
+        assert (f"System</a> says {state}" in page) == (state == "critical")
+
+
+def test_a_job_that_stands_still_leads_to_the_system_page():
+    raised("JOB_DOWN", key="job")
+    page = by_session("viewer").get(reverse("alerts")).content.decode()
+    assert f'<a href="{reverse("system")}">System</a>' in page
