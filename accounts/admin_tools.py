@@ -152,7 +152,9 @@ def asked_with_reason(
             except Refused as refused:
                 model_admin.message_user(request, str(refused), messages.ERROR)
             else:
-                model_admin.message_user(request, f"{named(row)}: {verb} done.", messages.SUCCESS)
+                model_admin.message_user(
+                    request, f"Done for {named(row)}: {verb}.", messages.SUCCESS
+                )
         return HttpResponseRedirect(back)
     context = {
         **model_admin.admin_site.each_context(request),

@@ -1,4 +1,4 @@
-"""The hard ceilings in words: what a limit is about and the unit of its number."""
+"""Ceilings and operating limits in words: what one is about and the unit of its number."""
 
 from __future__ import annotations
 
@@ -35,6 +35,21 @@ _WORDS: dict[str, tuple[str, str]] = {
     "max_entries_per_15m": ("Entries of a strategy and symbol in 15 minutes", COUNT),
     "max_entries_per_day": ("Entries of a strategy and symbol in a day", COUNT),
     "max_group_exposure": ("One group of correlated assets", EQUITY),
+    "correlated_groups": ("Groups of correlated assets", ""),
+    "max_slippage": ("Market from the decision's price, then no market entry", "of the price"),
+    "duplicate_window_s": ("Same entry again within, denied", "seconds"),
+    "clock_alert_ms": ("Our clock from the venue's, then an alert", "ms"),
+    "clock_stop_ms": ("Our clock from the venue's, then no entries", "ms"),
+    "difference_alert": ("Balance from the venue's, then an alert", "of the balance"),
+    "difference_reduce": ("Balance from the venue's, then only exits", "of the balance"),
+    "rejections_in_a_row": ("Refusals in a row, then only exits", COUNT),
+    "rejections_in_10_minutes": ("Refusals within ten minutes, then only exits", COUNT),
+    "allowed_symbols": ("Symbols that may be traded", ""),
+    "allowed_sides": ("Sides that may be sent", ""),
+    "allowed_order_types": ("Order types that may be sent", ""),
+    "paper_days": ("Days on paper before full caps", "days"),
+    "paper_trades": ("Trades on paper before full caps", COUNT),
+    "first_week_share": ("Share of the caps in the first week", "of the caps"),
 }
 
 

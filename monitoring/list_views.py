@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlencode
 
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
@@ -18,7 +19,7 @@ from monitoring.results import GROUP_FILTERS, GROUP_TITLES
 from monitoring.views import run_asked
 from strategies.models import Strategy
 from trades.apis.exports import ROWS_IN_A_FILE
-from trades.models import Trade, TradingRun
+from trades.models import Order, Trade, TradingRun
 from trades.selectors import order_list, trade_list
 from trades.selectors.performance import trade_tables
 
@@ -77,7 +78,7 @@ def order_page(request: HttpRequest) -> HttpResponse:
     run = run_asked(request)
     filters, period = _asked(request, ORDER_FILTERS)
     given = {name: filters[asked] or None for asked, name in ORDER_FILTERS.items()}
-    shown = page_of(request, order_list(run=run, **given, **period))
+    shown = page_of(request, _by_decision(run, given | period))
     context = {
         **_shared(request, run, filters, shown),
         "page": "orders",
@@ -134,3 +135,8 @@ def _exports(
 def _distinct(run: TradingRun | None, name: str) -> list[str]:
     rows = trade_list(run=run) if name == "entry_tag" else Trade.objects.filter(run=run)
     return sorted(set(rows.order_by().values_list(name, flat=True).distinct()))
+
+
+def _by_decision(run: TradingRun | None, given: dict[str, Any]) -> QuerySet[Order]:
+    """Return orders by what the page's first column shows, newest first."""
+    return order_list(run=run, **given).order_by("-decided_at", "-id")

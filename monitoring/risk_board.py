@@ -41,7 +41,7 @@ def control_row(found: ControlUse) -> dict[str, Any]:
         "name": found.control.name,
         "what": found.control.what,
         "uses": [use_row(use) for use in found.uses],
-        "settings": [(limit_words(key)[0], _setting(key, value)) for key, value in found.settings],
+        "settings": [_setting_row(key, value) for key, value in found.settings],
         "struck_day": found.struck_day,
         "struck_week": found.struck_week,
     }
@@ -119,6 +119,13 @@ def _amount(value: float | None, unit: str) -> str:
     if value is None:
         return NOTHING
     return percent_words(value, 2) if unit.startswith("fraction") else f"{value:,.6g}"
+
+
+def _setting_row(key: str, value: Any) -> tuple[str, str]:
+    """Return a threshold in words and as it is configured, with the unit of a time."""
+    words, unit = limit_words(key)
+    told = _setting(key, value)
+    return words, f"{told} {unit}" if unit in ("seconds", "ms", "minutes", "days") else told
 
 
 def _setting(key: str, value: Any) -> str:

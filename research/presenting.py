@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any
 
+from django.utils import timezone
+
 from research.core.report_html import phase_words, report_html
 from research.models import ReplayJob, ReplayStatus
 
@@ -75,14 +77,15 @@ def request_lines(job: ReplayJob) -> list[tuple[str, str]]:
 
 
 def span_words(report: Mapping[str, Any] | None) -> str:
-    """Return the first and the last moment of a report, empty where it has none."""
+    """Return the first and the last moment of a report in the person's zone, empty where it has
+    none."""
     if not report or report["from_ms"] is None:
         return ""
     first, last = (
-        f"{datetime.fromtimestamp(report[end] / 1000, UTC):%Y-%m-%d %H:%M}"
+        f"{timezone.localtime(datetime.fromtimestamp(report[end] / 1000, UTC)):%Y-%m-%d %H:%M}"
         for end in ("from_ms", "to_ms")
     )
-    return f"{first} to {last} UTC"
+    return f"{first} to {last} {timezone.get_current_timezone_name()}"
 
 
 def funnel_rows(report: Mapping[str, Any]) -> list[dict[str, Any]]:

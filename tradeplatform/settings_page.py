@@ -6,10 +6,12 @@ variables that hold none.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +115,13 @@ def environment_rows() -> list[SettingRow]:
             SettingRow(name, shown if given else "", "", ENVIRONMENT if given else DEFAULT, None)
         )
     return rows
+
+
+def plain_digits(value: float) -> str:
+    """Return a number as one writes it: every digit, no power of ten; "inf" and "nan" as such."""
+    if not math.isfinite(value):
+        return str(value)
+    return f"{Decimal(repr(float(value))):f}".removesuffix(".0")
 
 
 def _said(path: Path) -> dict[str, Any]:
@@ -236,4 +245,4 @@ def _text(value: Any) -> str:
         return ", ".join(_text(one) for one in value) or "empty"
     if isinstance(value, Mapping):
         return ", ".join(f"{key}: {_text(one)}" for key, one in value.items()) or "empty"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return plain_digits(value) if isinstance(value, float) else str(value)

@@ -24,7 +24,7 @@ from accounts.settings_sections import (
 )
 from monitoring.shown import run_of_page
 from tradeplatform.configuration_errors import ConfigurationError
-from tradeplatform.settings_page import changeable, environment_rows, setting_groups
+from tradeplatform.settings_page import changeable, environment_rows, plain_digits, setting_groups
 
 PAGE = "settings"
 
@@ -45,18 +45,7 @@ def settings_page(request: HttpRequest) -> HttpResponse:
 @needs(Scope.READ)
 def section_page(request: HttpRequest, name: str) -> HttpResponse:
     """One section that is changed here: its form for an administrator, and its history."""
-    section = _section(name)
-    holding = section.holding()
-    context = {
-        "page": PAGE,
-        "section": section,
-        "fields": [
-            (field, _entry(holding[field.name]), _entry(field.default))
-            for field in section.fields()
-        ],
-        "versions": versions_of(name),
-    }
-    return render(request, "tradeplatform/settings_section.html", context)
+    return _form_page(request, _section(name), entered={})
 
 
 @require_POST
@@ -73,7 +62,9 @@ def section_review(request: HttpRequest, name: str) -> HttpResponse:
             found = review(section, _posted(section, request.POST), actor=actor)
     except Refused as refused:
         messages.error(request, f"Nothing was changed: {refused}")
-        return redirect("settings-section", name)
+        if version:
+            return redirect("settings-section", name)
+        return _form_page(request, section, entered=request.POST, status=400)
     context = {
         "page": PAGE,
         "section": section,
@@ -106,6 +97,24 @@ def section_save(request: HttpRequest, name: str) -> HttpResponse:
     else:
         messages.success(request, f"Changed: {', '.join(names)}.")
     return redirect("settings-section", name)
+
+
+def _form_page(
+    request: HttpRequest, section: Section, *, entered: Mapping[str, str], status: int = 200
+) -> HttpResponse:
+    """Return the form; what was entered stays in it, right or wrong."""
+    holding = section.holding()
+    fields = [
+        (field, entered.get(field.name, _entry(holding[field.name])), _entry(field.default))
+        for field in section.fields()
+    ]
+    context = {
+        "page": PAGE,
+        "section": section,
+        "fields": fields,
+        "versions": versions_of(section.name),
+    }
+    return render(request, "tradeplatform/settings_section.html", context, status=status)
 
 
 def _section(name: str) -> Section:
@@ -145,4 +154,4 @@ def _entry(value: Any) -> str:
     """Return a value as its form field has it."""
     if isinstance(value, bool):
         return str(value).lower()
-    return ", ".join(value) if isinstance(value, list) else f"{value:.10g}"
+    return ", ".join(value) if isinstance(value, list) else plain_digits(value)

@@ -147,3 +147,15 @@ def test_trades_of_the_api_name_their_entry_tag(viewer):
     answer = viewer.get(f"{reverse('api:trades')}?entry_tag=TAG_breakout").json()
     assert [row["entry_tag"] for row in answer["results"]] == ["TAG_breakout"]
     assert Trade.objects.count() == 2
+
+
+def test_orders_stand_by_the_moment_their_first_column_shows(viewer):
+    """A row written later for an earlier bar stands where its time says."""
+    run = make.make_run()
+    moments = [make.START + timedelta(hours=hours) for hours in (2, 3, 1)]
+    for at in moments:
+        decision = make.make_decision(run, action="BUY", quantity="0.01", at=at)
+        order = make.make_order(run, decision)
+        type(order).objects.filter(pk=order.pk).update(decided_at=at)
+    rows = viewer.get(reverse("orders")).context["rows"]
+    assert [row.decided_at for row in rows] == sorted(moments, reverse=True)

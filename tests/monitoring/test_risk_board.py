@@ -47,7 +47,7 @@ def test_groups_of_assets_are_named_and_their_denials_counted():
     run = make.make_run(config={"risk": {"correlated_groups": groups}}, last_event_at=at)
     make.make_decision(run, at=at, reason_code="MAX_GROUP_MAJORS", blocking_phase=7)
     row = next(r for r in risk_board(run)["controls"] if r["id"] == "CTL-4")
-    assert dict(row["settings"])["correlated groups"] == "majors: BTC ETH"
+    assert dict(row["settings"])["Groups of correlated assets"] == "majors: BTC ETH"
     assert row["struck_day"] == 1
 
 
@@ -165,3 +165,9 @@ def test_the_page_tells_who_stopped_what_and_changes_nothing(client):
     assert "odd prices" in page and "olga" in page and "CTL-26" in page
     assert client.post(reverse("risk")).status_code == 405
     assert str(run.code) in client.get(f"{reverse('risk')}?run={run.code}").content.decode()
+
+
+def test_no_control_is_shown_by_the_name_of_its_key():
+    keys = [key for control in CONTROLS for key in control.keys]
+    raw = [key for key in keys if limit_words(key) == (key.replace("_", " "), "")]
+    assert keys and raw == []

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import re
 import uuid
+from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.urls import reverse
 
 from accounts.models import AuditEvent
@@ -217,3 +220,30 @@ def test_price_data_is_only_for_symbols_of_the_run(viewer):
     make.make_candles("ETH/USDT", 5)
     assert len(viewer.get("/data/price/?symbol=ETH/USDT").json()["bars"]["close"]) == 5
     assert viewer.get("/data/price/?symbol=DOGE/USDT").status_code == 404
+
+
+@pytest.mark.parametrize("name", ["alerts", "ceilings", "decisions", "orders", "sources"])
+def test_a_card_of_a_narrow_list_names_each_of_its_values(name):
+    """Below 720 px the heads are hidden, so a value without its name is a bare figure."""
+    text = Path(settings.BASE_DIR, f"templates/monitoring/{name}.html").read_text()
+    body = text[text.index("stacks") :].split("<tbody", 1)[1].split("</tbody>", 1)[0]
+    cells = re.findall(r"<td[^>]*>", re.sub(r"{%.*?%}", "", body))
+    bare = [c for c in cells if "data-label" not in c and "colspan" not in c and "acts" not in c]
+    assert cells and bare == []
+
+
+def test_the_keys_of_a_list_are_on_the_help_sheet_and_are_no_key_of_every_page():
+    own = set(
+        re.findall(
+            r'event\.key === "(.+?)"',
+            Path(settings.BASE_DIR, "static/js/decision_page.js").read_text(),
+        )
+    )
+    general = set(
+        re.findall(
+            r'event\.key === "(.+?)"', Path(settings.BASE_DIR, "static/js/palette.js").read_text()
+        )
+    )
+    sheet = Path(settings.BASE_DIR, "templates/palette.html").read_text()
+    assert own and all(f"<kbd>{key.replace(' ', 'space')}</kbd>" in sheet for key in own)
+    assert not (own - {"Enter"}) & general

@@ -6,9 +6,11 @@ import json
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from research.claims import claim_oldest
 from research.models import ReplayJob
+from research.presenting import span_words
 from tests.monitoring.factories import make_user
 from tests.research.core.test_report import FIGURES, document
 from tests.research.scene import FILE, candle_folder, make_job
@@ -71,6 +73,12 @@ def test_one_replay_shows_figures_beside_buy_and_hold_costs_and_assumptions(oper
     for said in ("hold 20.0", "1.50", "No peeking.", "no deposits", "Report as HTML"):
         assert said in page, said
     assert "<script>x" not in page, "SEC-39: a symbol is text"
+
+
+def test_the_span_of_a_replay_is_in_the_zone_of_its_trades():
+    with timezone.override("Asia/Kolkata"):
+        told = span_words({"from_ms": 0, "to_ms": 3_600_000})
+    assert told == "1970-01-01 05:30 to 1970-01-01 06:30 Asia/Kolkata"
 
 
 def test_a_failed_replay_says_why_and_a_running_one_can_be_aborted(operator, folder):

@@ -14,7 +14,7 @@ from resources.switches import config_change, config_holding
 from tests.accounts.callers import PASSWORD, by_session
 from tests.monitoring.factories import make_run
 from tradeplatform.configuration import Configuration
-from tradeplatform.settings_page import changeable, environment_rows, setting_groups
+from tradeplatform.settings_page import changeable, environment_rows, plain_digits, setting_groups
 
 pytestmark = pytest.mark.django_db
 SECRET = "f3a0c1d2" * 8
@@ -123,6 +123,23 @@ def test_a_bad_value_is_refused_in_one_line_before_anything_is_shown():
         )
         told = re.search(r"Nothing was changed: .*allowed.*", answer.content.decode())
         assert told and name in told[0]
+
+
+def test_a_refused_form_keeps_everything_that_was_entered():
+    given = {"cpu_limit": "7", "disk_limit": "0.83", "observe_only": "true"}
+    answer = review(by_session("admin"), **given)
+    entries = {field.name: entry for field, entry, _ in answer.context["fields"]}
+    assert answer.status_code == 400
+    assert {name: entries[name] for name in given} == given
+    assert not SettingsVersion.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(1_073_741_824.0, "1073741824"), (0.05, "0.05"), (1e-5, "0.00001"), (3e10, "30000000000")],
+)
+def test_a_number_is_written_with_its_digits(value, words):
+    assert plain_digits(value) == words
 
 
 def test_what_was_looked_at_is_what_is_made_or_nothing():
