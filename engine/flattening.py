@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
+from engine.announce import Finding
 from engine.lots import Position, is_dust
 from engine.ports import TradingState
 from engine.request_scene import Scene, on_its_way, refused
-from engine.types.decisions import Reason
 from engine.types.orders import OrderIntent, Purpose
 from engine.types.requests import Flatten, Settled, Verdict
 
@@ -67,7 +67,8 @@ def flatten(asked: Flatten, scene: Scene) -> Settled:
         return Settled(asked.request_id, Verdict.WORKING, "; ".join(pauses))
     if stuck:
         text = f"left open: {'; '.join(stuck)}"
-        scene.outcome.alerts.append(Reason(LEFT_OPEN, f"flatten of {asked.scope} {text}"))
+        found = f"flatten of {asked.scope} {text}"
+        scene.outcome.alerts.append(Finding(LEFT_OPEN, found, subject=asked.request_id))
         return refused(asked.request_id, text)
     left = f"; too small to sell: {', '.join(dust)}" if dust else ""
     return Settled(asked.request_id, Verdict.DONE, f"{asked.scope} is flat{left}")

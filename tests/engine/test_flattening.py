@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 
+from engine.announce import Finding
 from engine.flattening import PAUSES_S
 from engine.ports import TradingState
 from engine.types.orders import OrderIntent, OrderType
@@ -91,6 +92,7 @@ def test_a_venue_that_refuses_is_asked_again_after_pauses_that_grow() -> None:
     assert "5 exits ended without taking it, at least 2, 5, 15, 45 s apart" in text
     (alert,) = outcome.alerts
     assert alert.code == "FLATTEN_LEFT_OPEN" and text in alert.text
+    assert isinstance(alert, Finding) and alert.subject == ALL.request_id
     assert any("the next exit in 44 s" in settled.text for settled in room.asked.settled)
 
 
