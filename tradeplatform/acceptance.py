@@ -43,6 +43,20 @@ def results_path(root: Path) -> Path:
     return Path(named) if named else root / "var" / "test-results.json"
 
 
+def postgres_results_path(root: Path) -> Path:
+    """Return where the run of the database tests on PostgreSQL leaves its outcomes."""
+    return root / "var" / "test-results-postgres.json"
+
+
+def both_runs(run: Mapping[str, Any], on_postgres: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the tests of both; those on PostgreSQL only where they are of the same code."""
+    tests: list[Mapping[str, Any]] = list(run["tests"])
+    if on_postgres.get("commit") == run["commit"]:
+        named = on_postgres["tests"]
+        tests += [{**test, "test": f"postgres:{test['test']}"} for test in named]
+    return tests
+
+
 def row_id(kind: str, number: int | str) -> str:
     """Return the id as the contract prints it: ``OPT-07``, ``F-045``, ``I-3``."""
     return f"{kind}-{int(number):0{_DIGITS[kind]}d}"

@@ -24,7 +24,7 @@ def folder() -> Iterator[Path]:
 
 
 def test_twenty_kills_double_no_order_and_lose_no_fill(folder: Path) -> None:
-    """F-002, F-009, F-011, F-021, F-022, I-2, I-3, I-5: two workers, real processes, seed 1.
+    """ORC-76, F-002, F-009, F-011, F-021, F-022, I-2, I-3, I-5: two workers, real processes.
 
     The workers, their pool processes, the broker, beat and the exchange are killed, frozen and
     made to die at named places, while the venue answers late, wrongly or not at all, the disk is
@@ -37,4 +37,6 @@ def test_twenty_kills_double_no_order_and_lose_no_fill(folder: Path) -> None:
     assert document["details"] == []
     assert document["breaches"] == []
     assert (document["doubled"], document["lost_fills"]) == (0, 0)
+    # no intent is left hanging, and the venue has no order that no row intended
+    assert (document["unsettled"], document["unknown_orders"]) == (0, 0)
     assert document["equity_error"] == "0"

@@ -40,7 +40,7 @@ def outcome(*statuses):
 
 def test_a_bar_that_was_decided_on_is_counted_with_its_time_and_its_errors(counted):
     """ORC-27, ORC-29"""
-    watch = RunWatch(SimpleNamespace(code="x", pk=1, config={}), publisher=None)
+    watch = RunWatch(SimpleNamespace(code="x", pk=1, account="main", config={}), publisher=None)
     watch.took(outcome(PhaseStatus.PASSED), 0.120)
     watch.took(outcome(PhaseStatus.PASSED, PhaseStatus.ERROR), 0.080)
     watch.took(EventOutcome(event=None), 0.001)

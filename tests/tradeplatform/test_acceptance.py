@@ -12,7 +12,7 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from tradeplatform.acceptance import contract_ids, ids_in, matrix, results_path
+from tradeplatform.acceptance import both_runs, contract_ids, ids_in, matrix, results_path
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -61,7 +61,8 @@ def test_the_command_prints_one_json_object_and_fails_while_rows_are_open(tmp_pa
     ids = tmp_path / "ids.txt"
     ids.write_text("F-001\nF-002\n")
     out = StringIO()
-    options = {"results": results, "ids": ids, "bench": tmp_path / "none.json"}
+    absent = tmp_path / "none.json"
+    options = {"results": results, "ids": ids, "bench": absent, "postgres": absent}
     with pytest.raises(SystemExit) as stop:
         call_command("acceptance", json=True, stdout=out, **options)
     document = json.loads(out.getvalue().splitlines()[-1])
@@ -71,6 +72,18 @@ def test_the_command_prints_one_json_object_and_fails_while_rows_are_open(tmp_pa
     ids.write_text("F-001\n")
     call_command("acceptance", stdout=out, **options)
     assert "1 of 1 rows" in out.getvalue()
+
+
+def test_a_row_of_one_database_is_proven_by_the_run_on_it_if_it_is_of_the_same_code() -> None:
+    """ORC-87: skipped on SQLite, passed on PostgreSQL; yesterday's run of it proves nothing."""
+    skipped = {"test": "t", "ids": ["F-041"], "outcome": "skipped"}
+    run = {"commit": "abc", "tests": [skipped]}
+    there = [{**skipped, "outcome": "passed"}]
+    (row,) = matrix(["F-041"], both_runs(run, {"commit": "abc", "tests": there}), ())
+    assert row.passed and row.tests == ("postgres:t", "t")
+    for other in ({}, {"commit": "abd", "tests": there}):
+        (row,) = matrix(["F-041"], both_runs(run, other), ())
+        assert not row.passed
 
 
 def test_without_a_test_run_the_command_says_what_to_do(tmp_path: Path) -> None:

@@ -351,9 +351,9 @@ WIDE = limited(max_jump_1m=D("0.99"), max_jump_5m=D("0.99"))
 # -- nothing is left out ---------------------------------------------------------------------------
 
 REACHED = {UNFILTERED, *HOLDS, *MADE, *NOTES, *SIZES, *test_every_fault.TOLD}
-# What orders are called that no decision asked for: ``test_outside``, ``test_flattening``,
-# ``test_requests`` and ``test_protection``.
-UNASKED = {"EXTERNAL", "FLATTEN", "MANUAL_CLOSE", "STOP_JUMPED"}
+# What orders and alerts are called that no decision asked for: ``test_outside``,
+# ``test_flattening``, ``test_requests`` and ``test_protection``.
+UNASKED = {"EXTERNAL", "FLATTEN", "FLATTEN_LEFT_OPEN", "MANUAL_CLOSE", "STOP_JUMPED"}
 WORDS = {"BTC", "ETH"}
 
 

@@ -12,8 +12,10 @@ from django.core.management.base import BaseCommand, CommandError
 
 from tradeplatform.acceptance import (
     AcceptanceInputError,
+    both_runs,
     contract_ids,
     matrix,
+    postgres_results_path,
     read_results,
     results_path,
 )
@@ -27,17 +29,19 @@ class Command(BaseCommand):
         root = Path(settings.BASE_DIR)
         parser.add_argument("--json", action="store_true", help="one JSON object on the last line")
         parser.add_argument("--results", type=Path, default=results_path(root))
+        parser.add_argument("--postgres", type=Path, default=postgres_results_path(root))
         parser.add_argument("--bench", type=Path, default=root / "benchmarks" / "results.json")
         parser.add_argument("--ids", type=Path, default=root / "docs" / "contract-ids.txt")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             run = read_results(options["results"])
+            more = read_results(options["postgres"]) if options["postgres"].exists() else {}
             bench = read_results(options["bench"]) if options["bench"].exists() else {}
         except AcceptanceInputError as error:
             raise CommandError(str(error), returncode=2) from error
         ids = contract_ids(options["ids"])
-        rows = matrix(ids, run["tests"], bench.get("benchmarks", ()))
+        rows = matrix(ids, both_runs(run, more), bench.get("benchmarks", ()))
         passed = sum(row.passed for row in rows)
         if options["json"]:
             document = {
