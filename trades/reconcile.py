@@ -31,7 +31,6 @@ from trades.errors import VenueRefused
 from trades.failpoints import failpoint
 from trades.instructions import declared_amounts
 from trades.lease import Fence
-from trades.send_rules import guards_in_a_halt
 from trades.transfers import TransferWatch
 from trades.venue_rules import check_rules
 
@@ -204,9 +203,10 @@ class RunReconciler:
         if OrderStatus(order.status) in _UNCERTAIN:
             report.adopted.append(order.client_order_id)
         order = oms.apply_word(order.client_order_id, word, self._fence)
+        self._broker.clearances.seen(order)
         if order.status != OrderStatus.PENDING_CANCEL or word.status.is_terminal:
             return
-        if not guards_in_a_halt(order):
+        if self._broker.clearances.may_ask_again(order):
             # the request was lost, or the venue had no time yet: asking again does no harm
             self._client.cancel(order.symbol, order.client_order_id, is_stop=is_stop)
 
@@ -227,7 +227,8 @@ class RunReconciler:
             return
         text = f"the venue did not know the order in {order.missed_queries} queries"
         was = order.status
-        oms.expire(order.client_order_id, self._fence, code=oms.ABSENT, text=text)
+        order = oms.expire(order.client_order_id, self._fence, code=oms.ABSENT, text=text)
+        self._broker.clearances.seen(order)
         report.expired.append(order.client_order_id)
         if was != OrderStatus.UNKNOWN or order.purpose == Purpose.EXIT:
             self._alarm(Alert("ORDER_VANISHED", order.client_order_id, f"{text}; it was {was}"))
