@@ -19,6 +19,7 @@ from monitoring.layer import layer
 from monitoring.models import Alert, AlertSilence, Severity
 from monitoring.silences import (
     alert_silence,
+    may_silence,
     silence_end,
     silence_list,
     silence_of,
@@ -58,6 +59,7 @@ class AlertLine(NamedTuple):
 
     alert: Alert
     silence: AlertSilence | None
+    may_silence: bool
     address: str
     leads_to: str
 
@@ -147,7 +149,7 @@ def _line(alert: Alert, silences: list[AlertSilence]) -> AlertLine:
     silence = silence_of(alert, silences) if alert.resolved_at is None else None
     known = max((start for start in LEADS if alert.code.startswith(start)), key=len)
     name, rest, title = LEADS[known]
-    return AlertLine(alert, silence, _address(name, rest, alert), title)
+    return AlertLine(alert, silence, may_silence(alert), _address(name, rest, alert), title)
 
 
 def _address(name: str, rest: str, alert: Alert) -> str:

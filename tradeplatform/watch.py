@@ -19,7 +19,7 @@ from monitoring.models import Severity
 from monitoring.publish import StreamPublisher
 from monitoring.services import alert_raise, alert_resolve, heartbeat, incident_record
 from resources.counters import work
-from trades.alerts import UNPROTECTED
+from trades.alerts import STOP_REFUSED, UNPROTECTED
 from trades.alerts import Alert as TradeAlert
 from trades.differences import CODE as BALANCE_DIFFERENCE
 from trades.models import ControlState, TradingRun
@@ -192,9 +192,9 @@ class RunWatch:
         for key in set(rows.values_list("dedupe_key", flat=True)) - texts.keys():
             alert_resolve(dedupe_key=key)
         refused = AlertRow.objects.filter(
-            code="STOP_REFUSED", run_code=self._run_code, resolved_at__isnull=True
+            code=STOP_REFUSED, run_code=self._run_code, resolved_at__isnull=True
         )
-        bare = {self._key("STOP_REFUSED", f"{strategy} {symbol}") for strategy, symbol in found}
+        bare = {self._key(STOP_REFUSED, f"{strategy} {symbol}") for strategy, symbol in found}
         for key in set(refused.values_list("dedupe_key", flat=True)) - bare:
             alert_resolve(dedupe_key=key)
         for key, text in texts.items():

@@ -23,7 +23,7 @@ from engine.types.orders import (
 )
 from market.errors import SourceUnavailable
 from trades import models, oms, order_watch, records
-from trades.alerts import Alarm, Alert
+from trades.alerts import STOP_REFUSED, Alarm, Alert
 from trades.brokers.ccxt_values import VenueTrade
 from trades.brokers.clearances import Clearances
 from trades.brokers.send_checks import Check, no_checks
@@ -386,7 +386,7 @@ class VenueBroker:
         if intent.is_resting_protection:
             subject = f"{intent.strategy} {intent.symbol}"
             text = f"the venue refused the stop of {subject}: {answer.message}"
-            self._alarm(Alert("STOP_REFUSED", subject, text))
+            self._alarm(Alert(STOP_REFUSED, subject, text))
             return
         alert = order_watch.judged_refusal(self._run.pk, answer.message, self._limits)
         if alert is not None:
