@@ -24,6 +24,13 @@ from engine.types.orders import (
 from engine.types.requests import Adjustment
 
 
+@dataclass(frozen=True, slots=True)
+class Finding(Reason):
+    """What a person must hear of anew for each ``subject``, though another of its kind was told."""
+
+    subject: str = ""
+
+
 @dataclass(slots=True)
 class EventOutcome:
     """Everything one event caused, in the order it happened."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
+from engine.announce import Finding
 from engine.lots import Position, is_dust
 from engine.ports import TradingState
 from engine.request_scene import Scene, on_its_way, refused
-from engine.types.decisions import Reason
 from engine.types.orders import OrderIntent, Purpose
 from engine.types.requests import Flatten, Settled, Verdict
 
@@ -18,8 +18,8 @@ LEFT_OPEN = "FLATTEN_LEFT_OPEN"
 # How long an exit that took nothing is followed by none, by how many there were: a venue that
 # refuses for a minute is outlasted, and not asked each second.
 PAUSES_S = (2, 5, 15, 45)
-# A position whose exits ended this often without taking it is left to a person.
-MAX_LEGS = len(PAUSES_S) + 1
+# A position of which this many exits in a row took nothing is left to a person.
+MAX_MISSES = len(PAUSES_S) + 1
 
 
 def flatten(asked: Flatten, scene: Scene) -> Settled:
@@ -30,6 +30,9 @@ def flatten(asked: Flatten, scene: Scene) -> Settled:
     after a pause that grows; meanwhile the position's stop rests again. What cannot be closed (its
     symbol is halted for a reason of its own, the venue refuses) is named in the refusal and in an
     alert, and the scope stays REDUCING.
+
+    It ends: nothing enters the scope, an exit that takes something takes a step of the lot size at
+    least, and between two of those lie less than ``MAX_MISSES`` that took nothing.
     """
     if scene.gatekeeper.trading_state(*asked.judged_as) is TradingState.ACTIVE:
         return refused(asked.request_id, f"{asked.scope} was resumed before it was flat")
@@ -67,7 +70,8 @@ def flatten(asked: Flatten, scene: Scene) -> Settled:
         return Settled(asked.request_id, Verdict.WORKING, "; ".join(pauses))
     if stuck:
         text = f"left open: {'; '.join(stuck)}"
-        scene.outcome.alerts.append(Reason(LEFT_OPEN, f"flatten of {asked.scope} {text}"))
+        found = f"flatten of {asked.scope} {text}"
+        scene.outcome.alerts.append(Finding(LEFT_OPEN, found, subject=asked.request_id))
         return refused(asked.request_id, text)
     left = f"; too small to sell: {', '.join(dust)}" if dust else ""
     return Settled(asked.request_id, Verdict.DONE, f"{asked.scope} is flat{left}")
@@ -85,21 +89,21 @@ def _stuck(asked: Flatten, scene: Scene, held: Position) -> str:
     halted = scene.halted(held.strategy, held.symbol)
     if halted:
         return halted
-    legs = asked.legs.get((held.strategy, held.symbol), 0)
-    if legs < MAX_LEGS:
+    misses = asked.misses.get((held.strategy, held.symbol), 0)
+    if misses < MAX_MISSES:
         return ""
     waited = ", ".join(f"{pause}" for pause in PAUSES_S)
-    return f"{legs} exits ended without taking it, at least {waited} s apart where one took nothing"
+    return f"{misses} exits in a row took nothing, at least {waited} s apart"
 
 
 def _pause_s(asked: Flatten, held: Position, now_ms: int) -> float:
     """Return for how long the venue is left alone after an exit that took nothing, 0 where it is
     time for the next."""
     key = (held.strategy, held.symbol)
-    legs, missed_ms = asked.legs.get(key, 0), asked.missed_ms.get(key)
-    if legs == 0 or missed_ms is None:
+    misses, missed_ms = asked.misses.get(key, 0), asked.missed_ms.get(key)
+    if misses == 0 or missed_ms is None:
         return 0.0
-    return max(0.0, PAUSES_S[min(legs, len(PAUSES_S)) - 1] - (now_ms - missed_ms) / 1_000)
+    return max(0.0, PAUSES_S[min(misses, len(PAUSES_S)) - 1] - (now_ms - missed_ms) / 1_000)
 
 
 def _order(

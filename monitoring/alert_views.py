@@ -19,6 +19,7 @@ from monitoring.layer import layer
 from monitoring.models import Alert, AlertSilence, Severity
 from monitoring.silences import (
     alert_silence,
+    may_silence,
     silence_end,
     silence_list,
     silence_made,
@@ -59,12 +60,13 @@ LEADS: dict[str, tuple[str, str, str]] = {
 class AlertLine(NamedTuple):
     """An alert with the silence it falls under, and where one looks further.
 
-    ``is_silent`` is False for a critical one, which is told in spite of its silence.
+    ``is_silent`` is False where the alert is told in spite of it.
     """
 
     alert: Alert
     silence: AlertSilence | None
     is_silent: bool
+    may_silence: bool
     address: str
     leads_to: str
 
@@ -156,7 +158,9 @@ def _line(alert: Alert, silences: list[AlertSilence]) -> AlertLine:
     is_silent = silence is not None and silence_of(alert, [silence]) is not None
     known = max((start for start in LEADS if alert.code.startswith(start)), key=len)
     name, rest, title = LEADS[known]
-    return AlertLine(alert, silence, is_silent, _address(name, rest, alert), title)
+    return AlertLine(
+        alert, silence, is_silent, may_silence(alert), _address(name, rest, alert), title
+    )
 
 
 def _address(name: str, rest: str, alert: Alert) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.conf import settings
 from django_celery_beat.models import PeriodicTask
 
 from monitoring.components import State
@@ -31,17 +32,26 @@ class JobState:
     reason: str
 
 
+def tasks_on_schedule() -> set[str]:
+    """Return the tasks the product itself has on its schedule: whose ends are written down.
+
+    Beat keeps the row of a job that was renamed or taken away, and has those that somebody added
+    in the admin: of their tasks nobody writes how they end.
+    """
+    return {str(entry["task"]) for entry in settings.CELERY_BEAT_SCHEDULE.values()}
+
+
 def job_list(now: datetime, *, judged_from: datetime | None = None) -> list[JobState]:
-    """Return the state of every job of the schedule that comes at an interval, by name.
+    """Return the state of every job of our own schedule that comes at an interval, by name.
 
     ``judged_from`` is when whoever asks began to look: an installation that was away for days has
     no late jobs from before.
     """
     ended = {row.task: row for row in JobRun.objects.all()}
-    rows = PeriodicTask.objects.filter(interval__isnull=False).select_related("interval")
+    rows = PeriodicTask.objects.filter(interval__isnull=False, task__in=tasks_on_schedule())
     return [
         _state(row, ended.get(row.task), now, judged_from)
-        for row in rows.exclude(task__startswith="celery.").order_by("name")
+        for row in rows.select_related("interval").order_by("name")
     ]
 
 

@@ -26,9 +26,11 @@ EVENT_CODES = frozenset(
         "EXTERNAL_FILL",
         "EXTERNAL_ORDER",
         "FILLS_UNAVAILABLE",
+        "FLATTEN_LEFT_OPEN",
         "LATE_FILL",
         "ORDER_VANISHED",
         "REJECTIONS",
+        "TRANSFER",
     }
 )
 _NUMBERS = re.compile(r"0x[0-9a-f]+|[0-9a-f]{8}-[0-9a-f-]{27}|\d+", re.IGNORECASE)

@@ -1,4 +1,5 @@
-"""Silences: what somebody knows of already is not told for a while, unless it is critical."""
+"""Silences: what somebody knows of already is not told for a while, unless it is critical or tells
+of money without protection."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from django.utils import timezone
 from accounts.services import audit_record
 from monitoring.errors import SilenceRefused
 from monitoring.models import Alert, AlertSilence, Severity
+from trades.alerts import WITHOUT_PROTECTION
 
 SHORTEST, LONGEST = timedelta(minutes=5), timedelta(days=7)
 
@@ -26,16 +28,25 @@ def silence_list() -> QuerySet[AlertSilence]:
 
 
 def silence_of(alert: Alert, silences: Iterable[AlertSilence]) -> AlertSilence | None:
-    """Return what silences an alert; None for a critical one, whatever anybody asked for."""
-    return None if alert.severity == Severity.CRITICAL else silence_made(alert, silences)
+    """Return what silences an alert; None for a critical one and for one of a code that is never
+    silenced, whatever anybody asked for."""
+    if alert.severity == Severity.CRITICAL or not may_silence(alert):
+        return None
+    return silence_made(alert, silences)
 
 
 def silence_made(alert: Alert, silences: Iterable[AlertSilence]) -> AlertSilence | None:
-    """Return the silence somebody made that an alert falls under, critical or not."""
+    """Return the silence somebody made that an alert falls under, told in spite of it or not."""
     for silence in silences:
         if silence.code == alert.code and silence.dedupe_key in ("", alert.dedupe_key):
             return silence
     return None
+
+
+def may_silence(alert: Alert) -> bool:
+    """Return whether an alert's code may be silenced: the next position without its stop would be
+    kept back as well, be it by that position's own silence from before."""
+    return alert.code not in WITHOUT_PROTECTION
 
 
 def silence_words(silence: AlertSilence) -> str:
@@ -59,7 +70,8 @@ def alert_silence(
     shown and told itself.
 
     Raises:
-        SilenceRefused: no reason, or a span outside of five minutes to seven days.
+        SilenceRefused: no reason, a span outside of five minutes to seven days, or a code that is
+            never silenced.
         Alert.DoesNotExist: no such alert.
     """
     at, reason = at or timezone.now(), reason.strip()
@@ -72,6 +84,11 @@ def alert_silence(
         raise SilenceRefused(f"a silence was {minutes} minutes, allowed: 5 to 10080")
     with transaction.atomic():
         alert = Alert.objects.get(pk=alert_id)
+        if not may_silence(alert):
+            raise SilenceRefused(
+                f"the code was {alert.code}, allowed: any that does not tell of money without"
+                " protection, as this one does"
+            )
         silence = AlertSilence.objects.create(
             code=alert.code,
             dedupe_key="" if whole_code else alert.dedupe_key,

@@ -28,7 +28,12 @@ NO_PREDICTORS = "none"
 @require_GET
 @needs(Scope.READ)
 def replay_page(request: HttpRequest) -> HttpResponse:
-    return _list_page(request, entered={"predictors": NO_PREDICTORS, "seed": "1"}, errors=[])
+    entered = {"predictors": NO_PREDICTORS, "seed": "1"}
+    choices = source_choices()
+    if not choices["files"] and choices["venues"]:
+        # what a run has stored is all that a newcomer can replay
+        entered["venue"] = next(iter(choices["venues"]))
+    return _list_page(request, entered=entered, errors=[])
 
 
 @require_POST

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from pathlib import Path
 from typing import Any
 
 from celery.signals import task_postrun
@@ -15,11 +16,20 @@ from django.conf import settings
 from django.db import DatabaseError
 from django.utils import timezone
 
-from monitoring.jobs import LEAST_EVERY_S
+from monitoring.jobs import LEAST_EVERY_S, tasks_on_schedule
 from monitoring.services import job_ended
+from tradeplatform.configuration_errors import ConfigurationError
 
 logger = logging.getLogger(__name__)
 SUCCESS, FAILURE = "SUCCESS", "FAILURE"
+
+
+def _words(error: object) -> str:
+    """Return what every reader may see of an error: not what stands in a broken file, be it a
+    secret in the wrong place; the page of settings tells administrators."""
+    if isinstance(error, ConfigurationError):
+        return f"ConfigurationError: {Path(settings.CONFIG_FILE).name} cannot be used"
+    return f"{type(error).__name__}: {error}"
 
 
 class JobOutcomes:
@@ -30,14 +40,13 @@ class JobOutcomes:
         self._told_s: dict[str, float] = {}
 
     def ended(self, *, task: Any, state: str, retval: Any, **_: Any) -> None:
-        jobs = {str(entry["task"]) for entry in settings.CELERY_BEAT_SCHEDULE.values()}
-        if task.name not in jobs or state not in (SUCCESS, FAILURE):
+        if task.name not in tasks_on_schedule() or state not in (SUCCESS, FAILURE):
             return
         now_s = time.monotonic()
         told_s = self._told_s.get(task.name)
         if state == SUCCESS and told_s is not None and now_s - told_s < LEAST_EVERY_S / 2:
             return
-        error = f"{type(retval).__name__}: {retval}" if state == FAILURE else ""
+        error = _words(retval) if state == FAILURE else ""
         try:
             job_ended(
                 task=task.name, error=error, code_version=settings.CODE_VERSION, at=timezone.now()

@@ -81,6 +81,7 @@ def order_path(
         installation=settings.INSTALLATION_ID,
         booted_at=booted_at,
         alarm=watch.alarm,
+        agreed=watch.balances_agree,
         baseline={asset: Decimal(held) for asset, held in run.opening_balances.items()},
         limits=operating,
     )

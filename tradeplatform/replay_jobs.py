@@ -8,6 +8,7 @@ import resource
 import signal
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -33,6 +34,7 @@ from research.services import (
     replay_stopped,
 )
 from strategies.core.errors import StrategyError
+from tradeplatform.configuration import load
 from tradeplatform.configuration_errors import ConfigurationError
 from tradeplatform.replay_request import Progress, ReplayRequest, read_request
 
@@ -120,6 +122,7 @@ def replayed(
 
 def request_of(request: Mapping[str, Any]) -> ReplayRequest:
     """Read what a checked request names: its files, or the candles that are kept."""
+    _refuse_broken_file()
     if request["venue"]:
         history: History | None = stored_history(
             request["venue"], request["symbols"], timeframe_to_ms(request["timeframe"])
@@ -132,3 +135,17 @@ def request_of(request: Mapping[str, Any]) -> ReplayRequest:
             raise DataError(f"{name}: no such file in the data folders any more")
     known = [path for path in paths if path is not None]
     return read_request(options_of(request, known), symbols=request["symbols"])
+
+
+def _refuse_broken_file() -> None:
+    """Refuse without the value that is wrong: every reader sees a job's reason, and a secret may
+    stand in the wrong place. The page of settings tells administrators.
+
+    Raises:
+        ConfigurationError: the file was broken since the platform started.
+    """
+    try:
+        load(settings.CONFIG_FILE)
+    except ConfigurationError as error:
+        name = Path(settings.CONFIG_FILE).name
+        raise ConfigurationError(f"{name} cannot be used") from error

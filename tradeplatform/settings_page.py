@@ -30,9 +30,12 @@ from tradeplatform.configuration import (
     Configuration,
     PredictorSettings,
     StrategySettings,
-    load,
+    load_accounts,
 )
+from tradeplatform.configuration_accounts import MAIN, each_account
+from tradeplatform.configuration_errors import ConfigurationError
 from tradeplatform.configuration_file import read_yaml
+from tradeplatform.several_accounts import account_named
 from trades.ceilings import standing
 from trades.models import TradingRun
 
@@ -47,6 +50,10 @@ _PER_CODE = {
     "strategies": (STRATEGY_CODES, StrategySettings),
     "predictors": (PREDICTOR_CODES, PredictorSettings),
 }
+
+
+class AccountGone(ConfigurationError):
+    """The file does not name a run's account any more; the message says so and nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +93,16 @@ def changeable() -> dict[str, Section]:
 
 
 def setting_groups(run: TradingRun | None) -> list[SettingGroup]:
-    """Return every section of the configuration and those that live in the database.
+    """Return every section of the configuration a run's account goes by, without a run those of
+    ``main``, and the sections that live in the database.
 
     Raises:
+        AccountGone: the file does not name that account any more.
         ConfigurationError: the file was broken since the platform started.
     """
     path = Path(settings.CONFIG_FILE)
-    config, said = load(path), _said(path)
+    config = _configuration(path, MAIN if run is None else run.account)
+    said = _said(path, config.exchange.account)
     at = datetime.fromtimestamp(path.stat().st_mtime, tz=UTC) if path.is_file() else None
     stored = changeable()
     groups = [
@@ -124,9 +134,22 @@ def plain_digits(value: float) -> str:
     return f"{Decimal(repr(float(value))):f}".removesuffix(".0")
 
 
-def _said(path: Path) -> dict[str, Any]:
+def _configuration(path: Path, account: str) -> Configuration:
+    accounts = load_accounts(path)
+    try:
+        return account_named(accounts, account)
+    except ConfigurationError as error:
+        raise AccountGone(f"account {account} is not in {path.name} any more") from error
+
+
+def _said(path: Path, account: str) -> dict[str, Any]:
+    """Return what the file says of an account, its own keys laid over the file's."""
     raw = read_yaml(path) if path.is_file() else {}
-    return raw if isinstance(raw, dict) else {}
+    if not isinstance(raw, dict):
+        return {}
+    if raw.get("accounts") is None:
+        return raw
+    return each_account(raw, source=str(path))[account]
 
 
 def _of_file(

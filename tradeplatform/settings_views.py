@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -14,6 +16,7 @@ from django.views.decorators.http import require_GET, require_POST
 from accounts.errors import Refused, SettingsRefused
 from accounts.models import Scope, SettingsSource
 from accounts.pages import is_same_person, needs
+from accounts.roles import reaches, user_scope
 from accounts.settings_sections import (
     Field,
     Section,
@@ -24,7 +27,13 @@ from accounts.settings_sections import (
 )
 from monitoring.shown import run_of_page
 from tradeplatform.configuration_errors import ConfigurationError
-from tradeplatform.settings_page import changeable, environment_rows, plain_digits, setting_groups
+from tradeplatform.settings_page import (
+    AccountGone,
+    changeable,
+    environment_rows,
+    plain_digits,
+    setting_groups,
+)
 
 PAGE = "settings"
 
@@ -35,8 +44,12 @@ def settings_page(request: HttpRequest) -> HttpResponse:
     groups, fault = [], ""
     try:
         groups = setting_groups(run_of_page(request))
-    except ConfigurationError as error:
+    except AccountGone as error:
         fault = str(error)
+    except ConfigurationError as error:
+        # the line repeats what stands in the file, be it a secret in the wrong place
+        may_know = reaches(user_scope(request.user), Scope.ADMIN)
+        fault = str(error) if may_know else f"{Path(settings.CONFIG_FILE).name} cannot be read"
     context = {"page": PAGE, "groups": groups, "fault": fault, "environment": environment_rows()}
     return render(request, "tradeplatform/settings.html", context)
 

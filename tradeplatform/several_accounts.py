@@ -106,7 +106,10 @@ def _digest(salt: str, config: Configuration, secret: str) -> str:
 
 
 def end_removed_accounts(accounts: Iterable[Configuration], *, actor: str) -> list[TradingRun]:
-    """End the runs of accounts beside ``main`` that the file does not have any more.
+    """End the runs of accounts that the file does not have any more.
+
+    Of ``main`` and of an only account that is where the file trades on the run's venue under
+    another name: it was renamed. Where it trades elsewhere now, the run stays as it is.
 
     A practice account that is in the file is left to the start of its run, which ends that of
     another market.
@@ -117,11 +120,12 @@ def end_removed_accounts(accounts: Iterable[Configuration], *, actor: str) -> li
     """
     accounts = tuple(accounts)
     kept = {(venue_code(config), config.exchange.account) for config in accounts}
+    venues = {venue for venue, _ in kept}
     practice = {config.exchange.account for config in practice_of(accounts)}
     removed = [
         run
         for run in TradingRun.objects.filter(ended_at__isnull=True).exclude(mode=Mode.REPLAY)
-        if is_apart(run.config)
+        if (is_apart(run.config) or run.venue in venues)
         and (run.venue, run.account) not in kept
         and not (run.mode == Mode.PRACTICE and run.account in practice)
     ]
@@ -131,7 +135,8 @@ def end_removed_accounts(accounts: Iterable[Configuration], *, actor: str) -> li
     with transaction.atomic():
         for run in removed:
             run_end(run=run, actor=actor, reason="its account is not in the configuration any more")
-            heartbeat_forget((loop_component(run), queue_of(run.account, run.config)))
+            if is_apart(run.config):
+                heartbeat_forget((loop_component(run), queue_of(run.account, run.config)))
     return removed
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from django.conf import settings
 
-from engine.announce import EventOutcome
+from engine.announce import EventOutcome, Finding
 from engine.ports import Publisher, TradingState
 from engine.protection import Key
 from engine.types.decisions import JsonValue, PhaseStatus
@@ -19,12 +19,13 @@ from monitoring.models import Severity
 from monitoring.publish import StreamPublisher
 from monitoring.services import alert_raise, alert_resolve, heartbeat, incident_record
 from resources.counters import work
-from trades.alerts import UNPROTECTED
+from trades.alerts import STOP_REFUSED, UNPROTECTED
 from trades.alerts import Alert as TradeAlert
-from trades.models import TradingRun
+from trades.differences import CODE as BALANCE_DIFFERENCE
+from trades.models import ControlState, TradingRun
 from trades.queues import is_apart
 from trades.runner import AdvanceSummary
-from trades.scopes import breaker_scope
+from trades.scopes import GLOBAL_SCOPE, breaker_scope
 from trades.services import control_set
 
 logger = logging.getLogger(__name__)
@@ -115,7 +116,8 @@ class RunWatch:
         what booking found odd: a fee nobody can value, dust; breakers were told already."""
         for found in outcome.alerts if outcome is not None else ():
             if found.code not in BREAKER_CODES:
-                self.alarm(TradeAlert(found.code, self._run_code, found.text))
+                whose = f" {found.subject}" if isinstance(found, Finding) else ""
+                self.alarm(TradeAlert(found.code, f"{self._run_code}{whose}", found.text))
         if outcome is not None and not outcome.decisions:
             return
         erred = outcome is None or any(
@@ -143,6 +145,22 @@ class RunWatch:
         if self._fills_failed:
             alert_resolve(dedupe_key=self._key(FILLS_UNAVAILABLE, str(self._run.pk)))
             self._fills_failed = False
+
+    def balances_agree(self, assets: Collection[str]) -> None:
+        """Close what was told of balances that agree again; what stopped entries stays open until
+        a person has let them go on."""
+        keys = [self._key(BALANCE_DIFFERENCE, asset) for asset in assets]
+        rows = AlertRow.objects.filter(dedupe_key__in=keys, resolved_at__isnull=True)
+        told = list(rows.values_list("dedupe_key", "severity"))
+        if not told:
+            return
+        brakes = ControlState.objects.filter(
+            scope=breaker_scope(self._run, GLOBAL_SCOPE), reason_code=BALANCE_DIFFERENCE
+        )
+        is_stopped = brakes.exclude(state=TradingState.ACTIVE).exists()
+        for key, severity in told:
+            if severity != Severity.CRITICAL or not is_stopped:
+                alert_resolve(dedupe_key=key)
 
     def stops_can_rest(self, can: bool, venue: str) -> None:
         """Say as long as it lasts that this venue takes no stop orders from us."""
@@ -174,9 +192,9 @@ class RunWatch:
         for key in set(rows.values_list("dedupe_key", flat=True)) - texts.keys():
             alert_resolve(dedupe_key=key)
         refused = AlertRow.objects.filter(
-            code="STOP_REFUSED", run_code=self._run_code, resolved_at__isnull=True
+            code=STOP_REFUSED, run_code=self._run_code, resolved_at__isnull=True
         )
-        bare = {self._key("STOP_REFUSED", f"{strategy} {symbol}") for strategy, symbol in found}
+        bare = {self._key(STOP_REFUSED, f"{strategy} {symbol}") for strategy, symbol in found}
         for key in set(refused.values_list("dedupe_key", flat=True)) - bare:
             alert_resolve(dedupe_key=key)
         for key, text in texts.items():

@@ -6,7 +6,8 @@ alert; a worker that stays silent is ended, and the supervisor starts it again (
 
 What was written before this process started says nothing of those that run now: after a pause of
 hours every heartbeat is old. So silence counts from the heartbeat or from our own start, whichever
-is later, and nobody is ended before it has been up long enough to be called silent itself.
+is later, and nobody is ended before it has been up long enough to be called silent itself. Waking
+is a start as well: where our own last look is long past, the machine slept or was paused.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import psutil
 from django.conf import settings
 
 from monitoring.components import State, loops_standing
-from monitoring.jobs import job_list
+from monitoring.jobs import JobState, job_list
 from monitoring.models import Alert, Heartbeat, Severity
 from monitoring.services import alert_raise, alert_resolve, heartbeat, jobs_know
 from tradeplatform.configuration import Monitoring
@@ -35,6 +36,8 @@ JOB_DOWN = "JOB_DOWN"
 RUN_IDLE = "RUN_IDLE"
 # What the others may need to come up beside us before their silence counts.
 STARTING_S = 30.0
+# Looks come every few seconds: where none was made for so long, everybody was away, not one alone.
+AWAY_S = 60.0
 # Only these are ended when silent; for the others an alert is all that helps.
 RESTARTABLE = ("trading", "general", "notifier")
 # The workers of accounts beside ``main`` are named as their queues.
@@ -93,6 +96,10 @@ def end_child(run_dir: Path, prefix: str, up_for_s: float = 0.0) -> list[int]:
     return ended
 
 
+def _job_key(job: JobState) -> str:
+    return f"job:{job.task}"[:160]
+
+
 class Watchdog:
     """Looks at all heartbeats once per ``look``; remembers what it has already said."""
 
@@ -109,10 +116,13 @@ class Watchdog:
         self._end = end
         self._monotonic = monotonic
         self._judged_from = started_at + timedelta(seconds=STARTING_S)
+        self._looked_at: datetime | None = None
         self._silence = Silence()
 
     def look(self, now: datetime) -> list[str]:
         """Raise, repeat and resolve alerts; return the components that are late."""
+        if self._looked_at is not None and (now - self._looked_at).total_seconds() > AWAY_S:
+            self._judged_from = now + timedelta(seconds=STARTING_S)
         rows = Heartbeat.objects.exclude(component=COMPONENT)
         beats = [Beat(row.component, row.at, row.expected_every_s) for row in rows]
         late = {beat.component for beat in beats if self._overdue_s(self._judged(beat), now) > 0}
@@ -136,6 +146,8 @@ class Watchdog:
             code_version=settings.CODE_VERSION,
             at=now,
         )
+        # a look that failed was none: where the database was away, nobody could write to it either
+        self._looked_at = now
         return sorted(late)
 
     def _jobs(self, now: datetime) -> None:
@@ -148,8 +160,11 @@ class Watchdog:
         )
         jobs = job_list(now, judged_from=self._judged_from)
         jobs_know(tasks=[job.task for job in jobs], at=now)
+        for key in told - {_job_key(job) for job in jobs}:
+            # it was taken off the schedule: nobody will tell of its end any more
+            alert_resolve(dedupe_key=key, at=now)
         for job in jobs:
-            key = f"job:{job.task}"[:160]
+            key = _job_key(job)
             if job.state is not State.DOWN:
                 if key in told:
                     alert_resolve(dedupe_key=key, at=now)

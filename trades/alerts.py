@@ -6,10 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from engine.flattening import LEFT_OPEN
 from engine.ports import TradingState
 
 # A position without its stop at the venue; one alert a position.
 UNPROTECTED = "UNPROTECTED"
+STOP_REFUSED = "STOP_REFUSED"
+# Money without protection: what is told of one position must not hide the next one.
+WITHOUT_PROTECTION = frozenset({UNPROTECTED, STOP_REFUSED, LEFT_OPEN})
 
 
 @dataclass(frozen=True, slots=True)

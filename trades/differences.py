@@ -18,17 +18,18 @@ CODE = "BALANCE_DIFFERENCE"
 @dataclass(frozen=True, slots=True)
 class Difference:
     """One asset as the venue and as our books have it; ``symbol`` is the market that values it,
-    empty for the quote."""
+    empty for the quote. ``on_its_way`` is what transfers that are not done explain of it."""
 
     asset: str
     held: Decimal
     expected: Decimal
     symbol: str = ""
+    on_its_way: Decimal = Decimal(0)
 
     @property
     def amount(self) -> Decimal:
-        """What the venue holds more than our books."""
-        return self.held - self.expected
+        """What the venue holds more than our books and what is on its way."""
+        return self.held - self.expected - self.on_its_way
 
 
 def judged_difference(
@@ -44,6 +45,8 @@ def judged_difference(
         f"the venue holds {found.held:f} {asset}, our books {found.expected:f}: "
         f"{found.amount:+f} {asset}"
     )
+    if found.on_its_way:
+        text += f" besides {found.on_its_way:+f} that is on its way"
     share = share_of_equity(run, found)
     if share is None:
         unknown = f"{text}; what that is worth is not known"

@@ -162,14 +162,26 @@ def _move_exits(row: models.OperatorRequest) -> Instruction:
 
 def _flatten(row: models.OperatorRequest) -> Instruction:
     legs: dict[tuple[str, str], int] = {}
+    misses: dict[tuple[str, str], int] = {}
     missed_ms: dict[tuple[str, str], int] = {}
     for order in row.orders.order_by("pk"):
         key = order.strategy, order.symbol
         legs[key] = legs.get(key, 0) + 1
-        missed_ms.pop(key, None)
-        if not order.filled_base:
+        if order.filled_base:
+            misses.pop(key, None)
+            missed_ms.pop(key, None)
+        else:
+            misses[key] = misses.get(key, 0) + 1
             missed_ms[key] = milliseconds(order.decided_at)
-    return Flatten(str(row.pk), row.payload["scope"], row.actor, row.reason, legs, missed_ms)
+    return Flatten(
+        request_id=str(row.pk),
+        scope=row.payload["scope"],
+        actor=row.actor,
+        reason=row.reason,
+        legs=legs,
+        misses=misses,
+        missed_ms=missed_ms,
+    )
 
 
 def _adjust(row: models.OperatorRequest) -> Instruction:

@@ -247,12 +247,12 @@ def request_cancel(client_order_id: str, fence: Fence, reason: str = "") -> Canc
             refusal = own_refusal("NOT_WANTED", reason or "not wanted before it was sent")
             _move(order, E.DENY, now, {"code": refusal.code}, _refused_as(refusal))
             return None
-        event = E.REQUEST_CANCEL
+        # before the halt is looked for: one that commits in between finds the stop still there
+        clearance, event = clearance_of(order, now), E.REQUEST_CANCEL
         if next_status(OrderStatus(order.status), event) is None or guards_in_a_halt(order):
             return None
         fields = {"refusal_text": reason} if reason else NO_FIELDS
         _move(order, event, now, {"reason": reason}, fields)
-        clearance = clearance_of(order, now)
     return Cancelling(order, clearance)
 
 

@@ -24,7 +24,8 @@ def judged_refusal(run_id: int, message: str, limits: OperatingLimits) -> Alert 
     """Return the brake that the refusals of lately call for, None where one more is no pattern
     (CTL-17); ``message`` is the newest one's."""
     if rejected_in_a_row(run_id, REJECTIONS_TO_HALT):
-        # REDUCING lets exits go on, and it is exits that are refused: only a halt ends this
+        # REDUCING lets exits go on, and it is exits that are refused: only a halt ends this, but
+        # for a flatten, whose exits have an end of their own (trades.services.control_set)
         text = f"{REJECTIONS_TO_HALT} orders in a row were refused, last: {message}"
         return Alert("REJECTIONS_HALT", str(run_id), text, brake=TradingState.HALTED)
     in_a_row, lately = limits.rejections_in_a_row, limits.rejections_in_10_minutes

@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -31,7 +31,6 @@ from trades.errors import VenueRefused
 from trades.failpoints import failpoint
 from trades.instructions import declared_amounts
 from trades.lease import Fence
-from trades.send_rules import guards_in_a_halt
 from trades.transfers import TransferWatch
 from trades.venue_rules import check_rules
 
@@ -46,13 +45,16 @@ class Patience:
     """How long an order may be unheard of before we conclude anything (F-046, F-047).
 
     ``grace_s`` counts from the send and must be longer than one request may take and than the
-    venue's reads lag; ``gap_s`` lies between the two queries that must both miss.
+    venue's reads lag; ``gap_s`` lies between the two queries that must both miss. Two readings of
+    a balance lie ``every_s`` apart at least, and its brake waits ``unread_s`` at most for the list
+    of transfers that may explain it.
     """
 
     grace_s: float = 10.0
     gap_s: float = 5.0
     every_s: float = 30.0
     unsettled_every_s: float = 1.0
+    unread_s: float = 300.0
 
 
 @dataclass(slots=True)
@@ -72,6 +74,14 @@ class ReconcileReport:
         return not self.undecided and not self.other_deployment
 
 
+@dataclass(frozen=True, slots=True)
+class _Suspect:
+    """A difference, and when it was first read, in seconds of the monotonic clock."""
+
+    amount: Decimal
+    since_s: float
+
+
 class RunReconciler:
     """Implements ``trades.loop.Reconciler`` for one session of one run.
 
@@ -89,12 +99,14 @@ class RunReconciler:
         installation: str,
         booted_at: datetime,
         alarm: Alarm,
+        agreed: Callable[[Collection[str]], None],
         patience: Patience = Patience(),
         monotonic: Callable[[], float] = time.monotonic,
         baseline: Mapping[str, Decimal] | None = None,
         limits: OperatingLimits = DEFAULTS,
     ) -> None:
-        """``baseline`` is what the account held of each base asset before the run.
+        """``baseline`` is what the account held of each base asset before the run; ``agreed`` hears
+        after each comparison which assets differ by nothing that is told.
 
         Raises:
             ValueError: the grace is not longer than one request may take.
@@ -112,12 +124,13 @@ class RunReconciler:
         self._installation = installation
         self._booted_at = booted_at
         self._alarm = alarm
+        self._agreed = agreed
         self._patience = patience
         self._monotonic = monotonic
         self._baseline = dict(baseline or {})
         self._limits = limits
         self._due_at_s = monotonic()
-        self._suspects: dict[str, Decimal] = {}
+        self._suspects: dict[str, _Suspect] = {}
         self._quote_flows = QuoteFlows(run)
         self._transfers = TransferWatch(run, client, fence, alarm, monotonic=monotonic)
 
@@ -204,9 +217,10 @@ class RunReconciler:
         if OrderStatus(order.status) in _UNCERTAIN:
             report.adopted.append(order.client_order_id)
         order = oms.apply_word(order.client_order_id, word, self._fence)
+        self._broker.clearances.seen(order)
         if order.status != OrderStatus.PENDING_CANCEL or word.status.is_terminal:
             return
-        if not guards_in_a_halt(order):
+        if self._broker.clearances.may_ask_again(order):
             # the request was lost, or the venue had no time yet: asking again does no harm
             self._client.cancel(order.symbol, order.client_order_id, is_stop=is_stop)
 
@@ -227,7 +241,8 @@ class RunReconciler:
             return
         text = f"the venue did not know the order in {order.missed_queries} queries"
         was = order.status
-        oms.expire(order.client_order_id, self._fence, code=oms.ABSENT, text=text)
+        order = oms.expire(order.client_order_id, self._fence, code=oms.ABSENT, text=text)
+        self._broker.clearances.seen(order)
         report.expired.append(order.client_order_id)
         if was != OrderStatus.UNKNOWN or order.purpose == Purpose.EXIT:
             self._alarm(Alert("ORDER_VANISHED", order.client_order_id, f"{text}; it was {was}"))
@@ -262,9 +277,9 @@ class RunReconciler:
             report.other_deployment = True
 
     def _compare_balances(self, report: ReconcileReport) -> None:
-        """Compare what our books hold with the venue; told at the second equal reading (F-061), and
-        not while a transfer that was seen waits to be booked. The quote waits for every market to
-        be quiet."""
+        """Compare what our books hold with the venue; told at an equal reading ``every_s`` after
+        the first (F-061), and not while a transfer that was seen waits to be booked. The quote
+        waits for every market to be quiet."""
         # a stop that rests moves nothing; what it did unnoticed is booked before a second look
         moving = {
             order.symbol
@@ -274,39 +289,59 @@ class RunReconciler:
         held = self._client.balances()
         expected = self._expected()
         quiet = [i for s, i in self._instruments.items() if s not in moving]
-        compared = [
-            Difference(i.base, held.get(i.base, oms.ZERO), expected[i.base], i.symbol)
-            for i in quiet
-            if abs(held.get(i.base, oms.ZERO) - expected[i.base]) > i.lot_size
-        ]
-        compared.extend([] if moving else self._of_quote(held, expected))
-        seen: dict[str, Decimal] = {}
+        pairs = [(self._difference(i.base, held, expected, i.symbol), i.lot_size) for i in quiet]
+        compared = [found for found, lot_size in pairs if abs(found.amount) > lot_size]
+        looked_at = {found.asset for found, _ in pairs}
+        # a run that began before its balances were noted has no quote to compare
+        if not moving and self._run.quote in self._baseline:
+            looked_at.add(self._run.quote)
+            quote = self._difference(self._run.quote, held, expected)
+            compared.extend([quote] if self._is_told(quote) else [])
+        seen: dict[str, _Suspect] = {}
         unsettled = self._transfers.unsettled_assets()
+        now_s = self._monotonic()
         for found in compared:
             if found.asset in unsettled:
                 continue
-            seen[found.asset] = found.amount
-            if self._suspects.get(found.asset) != found.amount:
+            first = self._suspects.get(found.asset)
+            if first is None or first.amount != found.amount:
+                first = _Suspect(found.amount, now_s)
                 self._transfers.soon(came=found.amount > 0)
-            else:
+            elif now_s - first.since_s >= self._patience.every_s:
                 report.differences[found.asset] = found.amount
-                alert = judged_difference(self._run, found, self._limits)
-                if alert is not None:
-                    self._alarm(alert)
+                self._tell(found, now_s, first.since_s)
+            seen[found.asset] = first
         self._suspects = seen
+        self._agreed(looked_at - {found.asset for found in compared if self._is_told(found)})
 
-    def _of_quote(
-        self, held: Mapping[str, Decimal], expected: Mapping[str, Decimal]
-    ) -> list[Difference]:
-        """Return the quote where it differs by more than is told: costs that the venue rounds add
-        up below that. A run that began before its balances were noted has nothing to compare."""
-        asset = self._run.quote
-        if asset not in self._baseline:
-            return []
-        found = Difference(asset, held.get(asset, oms.ZERO), expected[asset])
+    def _difference(
+        self,
+        asset: str,
+        held: Mapping[str, Decimal],
+        expected: Mapping[str, Decimal],
+        symbol: str = "",
+    ) -> Difference:
+        whole = Difference(asset, held.get(asset, oms.ZERO), expected[asset], symbol)
+        return replace(whole, on_its_way=self._transfers.on_its_way(asset, whole.amount))
+
+    def _is_told(self, found: Difference) -> bool:
+        """False for what is too small to tell: costs that the venue rounds add up below that."""
         share = share_of_equity(self._run, found)
-        is_told = bool(found.amount) and (share is None or share > self._limits.difference_alert)
-        return [found] if is_told else []
+        return bool(found.amount) and (share is None or share > self._limits.difference_alert)
+
+    def _tell(self, found: Difference, now_s: float, since_s: float) -> None:
+        """Tell of a difference; its brake is a person's to lift, so it waits for the list of the
+        transfers that may explain it, though not for ever (D-03)."""
+        alert = judged_difference(self._run, found, self._limits)
+        if alert is None:
+            return
+        came = found.amount > 0
+        is_unread = not self._transfers.has_answer_since(since_s, came=came)
+        if alert.brake is not None and is_unread and now_s - since_s < self._patience.unread_s:
+            which = "deposits" if came else "withdrawals"
+            text = f"{alert.text}; the list of {which} is yet to be read"
+            alert = replace(alert, text=text, brake=None)
+        self._alarm(alert)
 
     def _expected(self) -> defaultdict[str, Decimal]:
         expected: defaultdict[str, Decimal] = defaultdict(Decimal, self._baseline)

@@ -31,9 +31,11 @@ class Clearance:
 
     ``epoch`` is the kill switch's at that time ``at``, which allowed exits; ``newest_order_id`` the
     newest order on disk: what was written down later is no reason the stop gave way for.
+    ``stop_id`` is the stop that went.
     """
 
     run_id: int
+    stop_id: int
     strategy: str
     symbol: str
     epoch: int
@@ -60,6 +62,7 @@ def clearance_of(order: models.Order, at: datetime) -> Clearance | None:
     newest = models.Order.objects.order_by("-pk").values_list("pk", flat=True).first()
     return Clearance(
         run_id=order.run_id,
+        stop_id=order.pk,
         strategy=order.strategy,
         symbol=order.symbol,
         epoch=control_epoch(),
@@ -124,7 +127,7 @@ def reducible(order: models.Order) -> tuple[Decimal, Decimal]:
 def guards_in_a_halt(order: models.Order) -> bool:
     """True for a stop or target that must stay while trading is halted, because what it makes room
     for would be denied: it takes no more than is held and not leaving. Call in the transaction that
-    cancels; before asking again for a cancel that was lost, it need not be."""
+    cancels, or that reads anew what a cancel which was lost makes room for."""
     if not _guards(order) or not _is_halted(order):
         return False
     held, promised = reducible(order)

@@ -26,6 +26,8 @@ from trades.scopes import GLOBAL_SCOPE as GLOBAL_SCOPE  # named beside what sets
 from trades.scopes import overlap, split
 
 RELEASED = "released"
+# Halts that only reduce what is being flattened: they would keep it from getting out.
+_AFTER_A_FLATTEN = frozenset({"MAX_DRAWDOWN", "REJECTIONS_HALT"})
 
 
 def control_set(
@@ -42,8 +44,9 @@ def control_set(
 ) -> ControlState:
     """Set the trading state of one scope; latched in the database until somebody changes it.
 
-    A breaker may only raise the severity; a person may do both. A loss that halts only reduces
-    while what it would halt is being flattened; the book asks again once that is over.
+    A breaker may only raise the severity; a person may do both. A loss or a row of refusals that
+    halts only reduces while what it would halt is being flattened; once that is over the next bar,
+    or the next refusal, asks again.
     Works with the broker down, because workers read this row before each send (F-103).
 
     Args:
@@ -282,8 +285,12 @@ def _checked(scope: str, state: TradingState | str, reason: str) -> TradingState
 
 def _is_leaving(scope: str, reason_code: str) -> bool:
     """A loss that halts would keep a flatten from getting out, which ends in a halt (D-28): the
-    flatten of this scope, of what stands over it, or of a part of it."""
-    if reason_code != "MAX_DRAWDOWN":
+    flatten of this scope, of what stands over it, or of a part of it.
+
+    So would its own refused exits, of which several positions have ten within seconds, right after
+    the stops went: a flatten asks on after pauses that grow, and ends by itself.
+    """
+    if reason_code not in _AFTER_A_FLATTEN:
         return False
     flattening = ControlState.objects.filter(
         reason_code="FLATTENING", state=TradingState.REDUCING

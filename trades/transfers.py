@@ -2,7 +2,9 @@
 
 What came or went without a trade is neither gain nor loss. The venue is asked for its own lists;
 each entry becomes one request for an adjustment, under the venue's id, which the trading worker
-carries out like a person's. What no list explains stays a difference that people are told of.
+carries out like a person's. One on its way books nothing yet, but venues take a withdrawal off the
+balance hours before they call it done: until then it explains a difference of up to its amount.
+What no list explains stays a difference that people are told of.
 
 Nothing here may hold trading up: a list that cannot be read is told of and asked for later.
 """
@@ -71,6 +73,8 @@ class TransferWatch:
         # by list: True for deposits, False for withdrawals
         self._due_at_s = dict.fromkeys((True, False), monotonic())
         self._rests_until_s = dict.fromkeys((True, False), float("-inf"))
+        self._answered_at_s = dict.fromkeys((True, False), float("-inf"))
+        self._on_its_way: dict[bool, list[VenueTransfer]] = {True: [], False: []}
         self._first = True
         began = run.balances_at
         self._since_ms = None if began is None else milliseconds(began)
@@ -104,7 +108,9 @@ class TransferWatch:
         again_s = EVERY_S
         try:
             self._look(is_deposit)
+            self._answered_at_s[is_deposit] = self._monotonic()
         except VenueRefused as refused:
+            self._answered_at_s[is_deposit] = self._monotonic()
             self._tell_unread(is_deposit, str(refused))
         except SourceUnavailable as silent:
             again_s = RETRY_S
@@ -112,6 +118,18 @@ class TransferWatch:
             self._tell_unread(is_deposit, str(silent))
         self._due_at_s[is_deposit] = self._monotonic() + again_s
         self._first = not is_deposit
+
+    def has_answer_since(self, at_s: float, *, came: bool) -> bool:
+        """True where the list of what came, or of what went, was read since then, or refused: a
+        key that may not read it will not explain anything later either."""
+        return self._answered_at_s[came] >= at_s
+
+    def on_its_way(self, asset: str, difference: Decimal) -> Decimal:
+        """Return how much of what the venue holds more (> 0) or less (< 0) than our books may be
+        of transfers that are not done: nothing beyond their sum, 0 where there are none."""
+        listed = [t.amount for t in self._on_its_way[difference > 0] if t.asset == asset]
+        total = sum(listed, Decimal(0))
+        return min(total, difference) if difference > 0 else max(total, difference)
 
     def unsettled_assets(self) -> Collection[str]:
         """Return assets whose transfer was seen and is not in the books yet."""
@@ -125,14 +143,38 @@ class TransferWatch:
             self._since_ms = now_ms
         lead_ms = self._lead_ms if is_deposit else 0
         from_ms = max(self._since_ms - lead_ms, now_ms - LOOK_BACK_MS)
+        on_its_way = []
         for transfer in self._client.transfers_since(from_ms, is_deposit=is_deposit):
             # one of the very moment of the first reading is in that reading
             if not transfer.amount:
                 continue
-            if (transfer.credited_ms or transfer.ts_ms) > self._since_ms:
+            if not transfer.is_done:
+                if self._may_move_us(transfer, self._since_ms):
+                    on_its_way.append(transfer)
+            elif (transfer.credited_ms or transfer.ts_ms) > self._since_ms:
                 self._note(transfer, "" if self._client.credits_trading_wallet else _FUNDING)
             elif is_deposit and transfer.credited_ms is None and lead_ms:
                 self._note(transfer, _BEGAN_BEFORE)
+        self._remember(is_deposit, on_its_way)
+
+    def _may_move_us(self, transfer: VenueTransfer, since_ms: int) -> bool:
+        """True where one that is not done may change what the run's first reading found: a
+        withdrawal of before is off that reading, a deposit that is not done is not in it."""
+        is_after = transfer.is_deposit or transfer.ts_ms > since_ms
+        return is_after and self._client.credits_trading_wallet
+
+    def _remember(self, is_deposit: bool, listed: list[VenueTransfer]) -> None:
+        """Keep what is on its way, and tell of each once: was it you?"""
+        known = {transfer.venue_id for transfer in self._on_its_way[is_deposit]}
+        self._on_its_way[is_deposit] = listed
+        kind = "deposit" if is_deposit else "withdrawal"
+        for transfer in listed:
+            if transfer.venue_id in known:
+                continue
+            amount = f"{abs(transfer.amount).normalize():f} {transfer.asset}"
+            text = f"{kind} {transfer.venue_id} of {amount} is on its way; booked once it is done"
+            subject = f"{self._run.pk} {kind} {transfer.venue_id[:80]}"
+            self._alarm(Alert("TRANSFER", subject, text))
 
     def _tell_unread(self, is_deposit: bool, why: str) -> None:
         which = "deposits" if is_deposit else "withdrawals"

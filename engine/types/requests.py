@@ -41,8 +41,8 @@ class MoveExits:
 class Flatten:
     """Close every position in ``scope`` (``global``, ``strategy:CODE``, ``symbol:SYMBOL``, or one
     of them within this run's own account), then halt it (D-28). ``legs`` is how many orders each
-    (strategy, symbol) has had of it so far; ``missed_ms`` when its newest was sent, in venue time,
-    where that one took nothing.
+    (strategy, symbol) has had of it so far, ``misses`` how many of the newest took nothing, one
+    after the other; ``missed_ms`` when the last of those was decided, in venue time.
     """
 
     request_id: str
@@ -50,6 +50,7 @@ class Flatten:
     actor: str
     reason: str
     legs: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    misses: Mapping[tuple[str, str], int] = field(default_factory=dict)
     missed_ms: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     def covers(self, strategy: str, symbol: str) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 
-from engine.flattening import PAUSES_S
+from engine.announce import Finding
+from engine.flattening import MAX_MISSES, PAUSES_S
 from engine.ports import TradingState
 from engine.types.orders import OrderIntent, OrderType
 from engine.types.requests import Flatten, Verdict
@@ -21,6 +22,11 @@ def room_with(*positions: tuple[str, str, str]) -> Desk:
     for strategy, symbol, quantity in positions:
         room.hold(quantity, strategy=strategy, symbol=symbol)
     return room
+
+
+def _after(count: dict[tuple[str, str], int], missed: dict[tuple[str, str], int]) -> Flatten:
+    """The flatten once each position had so many exits, none of which took anything."""
+    return replace(ALL, legs=dict(count), misses=dict(count), missed_ms=dict(missed))
 
 
 def sent(outcome: object) -> list[OrderIntent]:
@@ -55,42 +61,43 @@ def test_flatten_of_one_strategy_or_symbol_leaves_the_others_alone() -> None:
 def test_an_exit_that_ends_unfilled_is_followed_by_the_next_leg_five_times_at_most() -> None:
     """I-21: never two at once, and a venue that keeps refusing is not asked for ever."""
     room = room_with(("ema-trend", BTC, "1"))
-    legs: dict[tuple[str, str], int] = {}
+    count: dict[tuple[str, str], int] = {}
     seen = set()
     for turn in range(5):
-        room.asked.asked = [replace(ALL, legs=dict(legs))]
+        room.asked.asked = [replace(ALL, legs=dict(count), misses=dict(count))]
         (order,) = sent(room.tick())
         assert order.leg == turn
         seen.add(order.client_order_id)
-        legs["ema-trend", BTC] = turn + 1
+        count["ema-trend", BTC] = turn + 1
         room.end(order)
     assert len(seen) == 5
-    room.asked.asked = [replace(ALL, legs=legs)]
+    room.asked.asked = [replace(ALL, legs=count, misses=count)]
     assert sent(room.tick()) == []
     assert room.verdict()[0] is Verdict.REFUSED
-    assert "left open: 1 BTC/USDT of ema-trend: 5 exits ended" in room.verdict()[1]
+    assert "left open: 1 BTC/USDT of ema-trend: 5 exits in a row" in room.verdict()[1]
 
 
 def test_a_venue_that_refuses_is_asked_again_after_pauses_that_grow() -> None:
     """CTL-13, D-28: five exits within five seconds outlast nothing; the last word is an alert."""
     room = room_with(("ema-trend", BTC, "1"))
     at_s: list[float] = []
-    legs: dict[tuple[str, str], int] = {}
+    count: dict[tuple[str, str], int] = {}
     missed: dict[tuple[str, str], int] = {}
     while not at_s or room.verdict()[0] is Verdict.WORKING:
-        room.asked.asked = [replace(ALL, legs=dict(legs), missed_ms=dict(missed))]
+        room.asked.asked = [_after(count, missed)]
         outcome = room.tick()
         for order in sent(outcome):
             at_s.append(room.now_ms / 1_000)
-            legs["ema-trend", BTC], missed["ema-trend", BTC] = len(at_s), room.now_ms
+            count["ema-trend", BTC], missed["ema-trend", BTC] = len(at_s), room.now_ms
             room.end(order)
     waits = [after - before for before, after in pairwise(at_s)]
     assert waits == list(PAUSES_S)
     assert waits == sorted(waits) and waits[0] > 1, "they grow, and no event is the next at once"
     text = room.verdict()[1]
-    assert "5 exits ended without taking it, at least 2, 5, 15, 45 s apart" in text
+    assert "5 exits in a row took nothing, at least 2, 5, 15, 45 s apart" in text
     (alert,) = outcome.alerts
     assert alert.code == "FLATTEN_LEFT_OPEN" and text in alert.text
+    assert isinstance(alert, Finding) and alert.subject == ALL.request_id
     assert any("the next exit in 44 s" in settled.text for settled in room.asked.settled)
 
 
@@ -101,7 +108,7 @@ def test_a_position_that_waits_for_its_next_exit_has_its_stop_again() -> None:
     room.hold("1")
     room.scene.account.ledger.mark(BTC, 99.0)
     missed = {("ema-trend", BTC): room.now_ms}
-    (stop,) = sent(room.tick(replace(ALL, legs={("ema-trend", BTC): 4}, missed_ms=missed)))
+    (stop,) = sent(room.tick(_after({("ema-trend", BTC): 4}, missed)))
     assert (stop.order_type, stop.quantity_base) == (OrderType.STOP, D("1"))
 
 
@@ -112,6 +119,25 @@ def test_a_part_fill_is_followed_by_the_rest_only() -> None:
     room.fill(order, "99", "0.4")
     (rest,) = sent(room.tick())
     assert rest.quantity_base == D("0.6")
+
+
+def test_a_flatten_that_makes_progress_goes_on_until_it_is_flat() -> None:
+    """CTL-13, D-28: a thin book takes 15 % an exit and the rest of each expires; no exit after one
+    that took something waits, and their number alone leaves nothing open."""
+    room = room_with(("ema-trend", BTC, "1"))
+    key, n_legs = ("ema-trend", BTC), 0
+    room.asked.asked = [ALL]
+    (order,) = sent(room.tick())
+    while order.quantity_base > D("0.1"):
+        n_legs += 1
+        room.fill(order, "99", str((order.quantity_base * D("0.15")).quantize(D("0.001"))))
+        room.asked.asked = [replace(ALL, legs={key: n_legs})]
+        (order,) = sent(room.tick())
+        assert order.leg == n_legs
+    assert n_legs > MAX_MISSES
+    room.fill(order, "99")
+    room.tick()
+    assert room.verdict() == (Verdict.DONE, "global is flat")
 
 
 def test_dust_does_not_keep_a_flatten_from_its_end() -> None:

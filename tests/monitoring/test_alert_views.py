@@ -64,6 +64,30 @@ def test_a_silence_has_a_reason_and_an_end_within_a_week(given):
     assert not AlertSilence.objects.exists()
 
 
+@pytest.mark.parametrize("code", ["UNPROTECTED", "STOP_REFUSED", "FLATTEN_LEFT_OPEN"])
+@pytest.mark.parametrize("whole_code", [False, True])
+def test_money_without_protection_is_never_silenced(code, whole_code):
+    """ORC-78: a silence made over dust would hide the next position without its stop."""
+    alert = raised(code)
+    with pytest.raises(SilenceRefused, match=f"the code was {code}, .*without protection"):
+        silence(alert, whole_code=whole_code)
+    assert not AlertSilence.objects.exists()
+    # nor does one hide it that was made before such silences were refused
+    now = timezone.now()
+    AlertSilence.objects.create(
+        code=code, created_at=now, expires_at=now + timedelta(days=7), created_by="olga"
+    )
+    assert [row["id"] for row in alerts_open()] == [alert.pk]
+
+
+def test_the_page_offers_no_silence_that_would_be_refused():
+    operator = by_session("operator")
+    raised("UNPROTECTED", key="bare")
+    assert "/silence/" not in operator.get(reverse("alerts")).content.decode()
+    raised()
+    assert "/silence/" in operator.get(reverse("alerts")).content.decode()
+
+
 def test_the_database_itself_refuses_a_silence_that_ends_before_it_began():
     now = timezone.now()
     with pytest.raises(IntegrityError), transaction.atomic():

@@ -63,6 +63,14 @@ def test_what_lies_before_the_judge_began_is_not_held_against_a_job(now):
     assert state(now, judged_from=now - timedelta(seconds=5)) == "up"
 
 
+def test_a_row_whose_task_is_not_on_the_schedule_is_no_job(now):
+    """ORC-65: beat keeps the rows of jobs that were taken away, and nobody writes how they end."""
+    every = IntervalSchedule.objects.get()
+    for name, task in (("a job that was renamed", "gone.tasks.due"), ("by hand", "trades.x")):
+        PeriodicTask.objects.create(name=name, task=task, interval=every)
+    assert [job.task for job in job_list(now)] == [TASK]
+
+
 def test_the_last_error_is_told_until_a_later_success(now):
     job_ended(task=TASK, at=now - timedelta(seconds=30))
     job_ended(task=TASK, error="OSError: disk full", at=now - timedelta(seconds=20))

@@ -12,6 +12,8 @@ from django.core.management import CommandError, call_command
 from research.selectors import source_choices
 from tests.practice_process import practice_process
 from tests.research.scene import FILE, candle_folder
+from tradeplatform.management.commands.candles import Command
+from tradeplatform.preparation import write_practice_addresses
 
 
 def candles(*words: str, **options: Any) -> list[dict[str, Any]]:
@@ -31,7 +33,9 @@ def var(tmp_path, settings):
 def test_a_download_from_the_practice_exchange_is_whole_and_offered_to_replays(var, settings):
     """D-36: the unmodified client, paged, and every closed bar once."""
     with practice_process(var / "practice") as practice:
-        settings.PRACTICE_URL = practice.url
+        # as a running platform tells commands beside it
+        settings.PRACTICE_URL = ""
+        write_practice_addresses(var / "run", {"TRADEPLATFORM_PRACTICE_URL": practice.url})
         asked = {"exchange": "practice", "symbol": "BTC/USDT", "timeframe": "1m"}
         (first,) = candles("download", since="2024-01-01", **asked)
         n_bars = practice.status()["bars"]["BTC/USDT"]
@@ -45,6 +49,13 @@ def test_a_download_from_the_practice_exchange_is_whole_and_offered_to_replays(v
     with pytest.raises(CommandError, match="the venue did not answer") as gone:
         candles("download", since="2024-01-01", **asked)
     assert gone.value.returncode == 1
+
+
+def test_files_stand_before_or_after_what_is_said_of_them():
+    parser = Command().create_parser("manage.py", "candles")
+    for words in (["x.csv", "--exchange", "binance"], ["--exchange", "binance", "x.csv"]):
+        read = parser.parse_args(["import", *words])
+        assert (read.act, read.files, read.exchange) == ("import", ["x.csv"], "binance")
 
 
 def test_a_file_is_imported_listed_and_its_gaps_are_named(var):

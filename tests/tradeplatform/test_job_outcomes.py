@@ -13,6 +13,7 @@ from monitoring.models import Alert, Heartbeat, JobRun
 from monitoring.services import heartbeat, job_ended
 from tests.trades.rows import make_run
 from tradeplatform.configuration import Monitoring
+from tradeplatform.configuration_errors import ConfigurationError
 from tradeplatform.job_outcomes import JobOutcomes
 from tradeplatform.watchdog import Watchdog
 from trades.lease import lease_reserve
@@ -35,6 +36,13 @@ def test_the_end_of_a_job_is_written_with_its_error_and_the_version():
     row.refresh_from_db()
     assert row.succeeded_at > row.failed_at
     assert row.code_version == settings.CODE_VERSION
+
+
+def test_what_stands_in_a_broken_file_is_not_written_to_a_job():
+    """SEC-28: every reader sees how jobs ended."""
+    error = ConfigurationError("config.yaml: exchange.secret was f3a0c1d2, allowed: the keys id")
+    ended(JobOutcomes(), state="FAILURE", retval=error)
+    assert JobRun.objects.get().error == "ConfigurationError: config.yaml cannot be used"
 
 
 def test_other_tasks_and_retries_are_nobodys_jobs():
@@ -96,11 +104,24 @@ def test_the_watchdog_remembers_since_when_a_job_is_expected():
     now = timezone.now()
     every = IntervalSchedule.objects.create(every=900, period="seconds")
     PeriodicTask.objects.create(name="thin old holds", task=TASK, interval=every)
+    watchdog(now).look(now)
+    assert not Alert.objects.exists()
+    watchdog(now).look(now + timedelta(hours=1))
+    assert Alert.objects.get().text.startswith('the job "thin old holds" did not end well yet')
+
+
+def test_what_was_told_of_a_job_is_over_when_the_job_is_taken_away(settings):
+    """ORC-65: its row stays with beat; no outcome will ever end the alert."""
+    now = timezone.now()
+    every = IntervalSchedule.objects.create(every=900, period="seconds")
+    PeriodicTask.objects.create(name="thin old holds", task=TASK, interval=every)
+    job_ended(task=TASK, at=now - timedelta(hours=2))
     judge = watchdog(now)
     judge.look(now)
-    assert not Alert.objects.exists()
-    judge.look(now + timedelta(hours=1))
-    assert Alert.objects.get().text.startswith('the job "thin old holds" did not end well yet')
+    assert Alert.objects.filter(resolved_at__isnull=True).count() == 1
+    settings.CELERY_BEAT_SCHEDULE = {}
+    judge.look(now)
+    assert Alert.objects.get().resolved_at == now
 
 
 def test_a_run_that_stands_idle_is_told_with_its_reason_and_not_as_a_late_heartbeat():

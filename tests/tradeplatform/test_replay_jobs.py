@@ -45,6 +45,16 @@ def run(job: ReplayJob) -> ReplayJob:
 
 
 @pytest.mark.django_db
+def test_what_stands_in_a_broken_file_is_no_job_s_reason(folder, settings):
+    """SEC-28: every reader sees why a replay failed."""
+    settings.CONFIG_FILE = folder / "config.yaml"
+    settings.CONFIG_FILE.write_text("exchange: {secret: f3a0c1d2}\n")
+    make_job(folder)
+    job = run(claim_oldest(ReplayJob))
+    assert (job.status, job.error) == ("FAILED", "config.yaml cannot be used")
+
+
+@pytest.mark.django_db
 def test_a_job_ends_with_the_result_of_the_command_and_touches_no_live_table(folder, tmp_path):
     """I-26: the same digest, whoever asks; and the report beside it is one of these bars."""
     make_job(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Iterator
 from decimal import Decimal
 from itertools import pairwise
@@ -23,7 +24,14 @@ from tradeplatform.configuration import Configuration
 from tradeplatform.run_setup import run_ensure
 from tradeplatform.running import running_session
 from trades.lease import lease_acquire
-from trades.models import Analysis, EvolutionEvent, SessionState, SymbolCursor, TradingRun
+from trades.models import (
+    Analysis,
+    ControlState,
+    EvolutionEvent,
+    SessionState,
+    SymbolCursor,
+    TradingRun,
+)
 from trades.runner import RunningSession
 from trades.stored import analysis_document
 
@@ -95,8 +103,14 @@ def test_coins_held_before_the_run_are_no_difference_later_ones_are(
         assert reconciler.reconcile().differences == {}
     venue.admin("POST", "/balance", {"asset": "BTC", "delta": "0.25"})
     reconciler.reconcile()
+    reconciler._monotonic = lambda: time.monotonic() + 30
     assert reconciler.reconcile().differences == {"BTC": Decimal("0.25")}
-    assert Alert.objects.get(code="BALANCE_DIFFERENCE").resolved_at is None
+    told = Alert.objects.filter(code="BALANCE_DIFFERENCE", resolved_at__isnull=True)
+    assert told.count() == 1
+    venue.admin("POST", "/balance", {"asset": "BTC", "delta": "-0.25"})
+    ControlState.objects.update(state="ACTIVE")
+    reconciler.reconcile()
+    assert told.count() == 0
 
 
 def test_a_promotion_is_taken_between_events_and_said_with_its_moment(

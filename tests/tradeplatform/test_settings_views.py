@@ -66,6 +66,31 @@ def test_a_file_that_was_changed_says_what_still_holds(file):
     assert rows_of(run)["trading.cash"].note == ""
 
 
+def test_another_account_s_page_lists_what_that_account_goes_by(file):
+    """D-59: its own keys over the file's, each said by the file where either says it."""
+    file.write_text(
+        "risk: {max_day_loss: 0.02, max_week_loss: 0.05}\n"
+        "accounts: {main: {}, b: {risk: {max_day_loss: 0.01}}}\n"
+    )
+    config = {"risk": {"max_day_loss": 0.01, "max_week_loss": 0.05}}
+    rows = rows_of(make_run(account="b", config=config))
+    found = rows["risk.max_day_loss"]
+    assert (found.value, found.source, found.note) == ("0.01", "file", "")
+    assert rows["risk.max_week_loss"].value == "0.05"
+    assert rows["exchange.account"].value == "b"
+    main = rows_of(make_run(config=config))["risk.max_day_loss"]
+    assert (main.value, main.note) == ("0.02", "until the next start: 0.01")
+
+
+def test_an_account_that_was_taken_out_of_the_file_has_no_settings_to_list(file):
+    run = make_run(account="gone")
+    page = by_session("viewer").get(reverse("settings"), {"run": str(run.code)})
+    assert page.status_code == 200
+    # the account's name is no secret, and the file itself can be read
+    assert "account gone is not in config.yaml" in page.content.decode()
+    assert "risk.max_day_loss" not in page.content.decode()
+
+
 def test_since_is_when_a_value_came_to_be_and_not_when_its_section_was_last_written():
     for values in ({"cpu_limit": 0.7}, {"disk_limit": 0.8}):
         config_change(values=values, actor="ada", reason="tests", source="page")
@@ -91,9 +116,18 @@ def test_no_secret_reaches_the_page(monkeypatch, file):
 
 def test_a_broken_file_is_one_line_on_the_page_and_no_error(file):
     file.write_text("risk: {max_day_loss: lots}\n")
-    answer = by_session("viewer").get(reverse("settings"))
+    answer = by_session("admin").get(reverse("settings"))
     assert answer.status_code == 200
     assert "max_day_loss was lots" in answer.content.decode()
+
+
+@pytest.mark.parametrize("role", ["viewer", "operator"])
+def test_what_a_broken_file_holds_is_told_to_administrators_only(role, file):
+    """SEC-28: whoever mistypes a secret into the file does not show it to every reader."""
+    file.write_text(f"exchange: {{id: {SECRET}}}\n")
+    page = by_session(role).get(reverse("settings")).content.decode()
+    assert SECRET not in page and "config.yaml cannot be read" in page
+    assert SECRET in by_session("admin").get(reverse("settings")).content.decode()
 
 
 def test_a_change_is_seen_before_it_is_made_and_needs_reason_and_password():

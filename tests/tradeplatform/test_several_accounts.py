@@ -20,7 +20,7 @@ from monitoring.models import Alert, Heartbeat
 from tests.local_venue import KEY, SECRET, LocalVenue
 from tests.trades.order_factory import make_intent, write_intent
 from tests.trades.rows import make_lot, make_run
-from tradeplatform.configuration import Configuration, Exchange, load_accounts
+from tradeplatform.configuration import Configuration, Exchange, Trading, load_accounts
 from tradeplatform.run_setup import run_ensure
 from tradeplatform.running import running_session
 from tradeplatform.several_accounts import end_removed_accounts
@@ -242,6 +242,28 @@ def test_a_removed_account_ends_unless_it_holds_something(holds: bool) -> None:
     main.refresh_from_db()
     assert (second.ended_at is None) is holds
     assert main.ended_at is None
+
+
+@pytest.mark.parametrize("holds", [False, True])
+def test_an_only_account_that_was_renamed_ends_unless_it_holds_something(holds: bool) -> None:
+    """D-59: the run of its old name would keep the venue's account from that of its new one."""
+    old, elsewhere = make_run(venue="kraken", mode="live"), make_run(venue="binance", mode="paper")
+    Heartbeat.objects.create(component="trading", at=old.started_at, expected_every_s=10.0)
+    renamed = Configuration(
+        exchange=Exchange(id="kraken", account="trend"), trading=Trading(mode="live")
+    )
+    if holds:
+        make_lot(old)
+        with pytest.raises(RunRefused, match=r"account main of kraken .* has 1 open lots"):
+            end_removed_accounts([renamed], actor="test")
+    else:
+        assert end_removed_accounts([renamed], actor="test") == [old]
+        # the worker of its queue goes on with the other's run
+        assert Heartbeat.objects.exists()
+    for run in (old, elsewhere):
+        run.refresh_from_db()
+    assert (old.ended_at is None) is holds
+    assert elsewhere.ended_at is None
 
 
 def test_another_practice_market_refuses_no_start() -> None:

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 
 import pytest
 
-from engine.announce import EventOutcome
+from engine.announce import EventOutcome, Finding
 from engine.ports import TradingState
 from engine.types.bars import EventKind, MarketEvent
 from engine.types.decisions import JsonValue, Reason
 from market.errors import SourceUnavailable
 from monitoring.models import Alert
+from monitoring.services import alert_acknowledge
 from tests.trades.order_factory import make_run
 from tradeplatform.watch import RunWatch
 from trades import alerts
@@ -123,6 +124,42 @@ def test_a_countdown_that_works_again_closes_its_alert(watch: RunWatch) -> None:
     assert still_open() == ["NO_COUNTDOWN"]
     watch.no_countdown("")
     assert still_open() == []
+
+
+def test_a_balance_that_agrees_again_ends_its_alert_and_the_next_one_is_new(
+    watch: RunWatch,
+) -> None:
+    """CTL-16, ORC-78: what was seen and mended must not swallow what comes weeks later."""
+    differs = [alerts.Alert("BALANCE_DIFFERENCE", asset, "-5") for asset in ("USDT", "BTC")]
+    for found in differs:
+        watch.alarm(found)
+    watch.balances_agree({"USDT", "ETH"})
+    assert [a.dedupe_key for a in Alert.objects.filter(resolved_at__isnull=True)] == [
+        "BALANCE_DIFFERENCE:BTC"
+    ]
+    watch.alarm(differs[0])
+    assert Alert.objects.filter(dedupe_key="BALANCE_DIFFERENCE:USDT").count() == 2
+
+
+def test_a_balance_that_stopped_entries_is_told_until_they_go_on(watch: RunWatch) -> None:
+    """CTL-16: agreement lifts no brake, so it does not take back the word of it either."""
+    watch.alarm(alerts.Alert("BALANCE_DIFFERENCE", "USDT", "-5", brake=TradingState.REDUCING))
+    watch.balances_agree({"USDT"})
+    assert still_open() == ["BALANCE_DIFFERENCE"]
+    ControlState.objects.update(state="ACTIVE")
+    watch.balances_agree({"USDT"})
+    assert still_open() == []
+
+
+def test_a_flatten_that_left_something_open_again_is_told_again(watch: RunWatch) -> None:
+    """CTL-13, ORC-78: another request is another alert, and an acknowledged one is over."""
+    outcome = EventOutcome(MarketEvent(EventKind.CLOCK, "", 0, 0))
+    for opened, request in ((1, "7"), (1, "7"), (2, "8")):
+        outcome.alerts = [Finding("FLATTEN_LEFT_OPEN", "left open: 1 BTC/USDT", subject=request)]
+        watch.took(outcome, 0.01)
+        assert Alert.objects.count() == opened
+    alert_acknowledge(alert_id=Alert.objects.latest("pk").pk, actor="ann")
+    assert Alert.objects.filter(resolved_at__isnull=True).count() == 1
 
 
 def test_a_venue_that_takes_no_stops_is_a_standing_alert(watch: RunWatch) -> None:

@@ -87,7 +87,7 @@ def test_a_worker_that_stays_silent_is_ended_once_in_each_period(
     for after_s in (30.0, 89.9):
         clock.look(watchdog, after_s)
     assert clock.ended == []
-    for after_s in (90.0, 95.0, 175.0):
+    for after_s in (90.0, 95.0, 135.0, 175.0):
         clock.look(watchdog, after_s)
     assert clock.ended == ["trading"]
     clock.look(watchdog, 180.0)
@@ -111,10 +111,26 @@ def test_heartbeats_of_an_earlier_start_are_no_silence_of_this_one(clock: Clock)
     assert (open_alerts(), clock.ended) == ([], [])
     # but whoever stays silent from our start on is as silent as any other
     assert clock.look(watchdog, 56.0) == ["trading"]
-    clock.look(watchdog, 119.0)
+    for after_s in (90.0, 119.0):
+        clock.look(watchdog, after_s)
     assert clock.ended == []
     clock.look(watchdog, 121.0)
     assert clock.ended == ["trading"]
+
+
+def test_a_machine_that_slept_wakes_to_no_alert_and_nobody_is_ended(clock: Clock) -> None:
+    """F-025: after two hours of sleep everything is old; it counts from the waking, as at a
+    start."""
+    watchdog = watching(clock)
+    for after_s in (0.0, 5.0):
+        heartbeat(component="trading", expected_every_s=10, at=NOW + timedelta(seconds=after_s))
+        clock.look(watchdog, after_s)
+    woke_s = 7_200.0
+    for after_s in (0.0, 5.0, 30.0, 54.0):
+        assert clock.look(watchdog, woke_s + after_s) == []
+    assert (open_alerts(), clock.ended) == ([], [])
+    # whoever did not wake is late then
+    assert clock.look(watchdog, woke_s + 56.0) == ["trading"]
 
 
 def test_an_alert_of_an_earlier_start_stays_until_the_component_speaks(clock: Clock) -> None:
@@ -136,7 +152,8 @@ def test_the_watchdog_leaves_its_own_heartbeat_and_never_judges_itself(
     own = Heartbeat.objects.get(component="watchdog")
     assert own.at == NOW + timedelta(seconds=30)
     assert own.detail == {"late": ["trading"]}
-    assert clock.look(watchdog, 5000.0) == ["trading"]
+    for after_s in (60.0, 90.0):
+        assert clock.look(watchdog, after_s) == ["trading"]
 
 
 def test_a_stranger_with_a_reused_process_id_is_left_alone(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -168,6 +168,7 @@ class World:
     now_ms: int
     fence: Fence = field(init=False)
     alerts: list[Alert] = field(default_factory=list)
+    agreed: list[Collection[str]] = field(default_factory=list)
     fills_answered: int = 0
     booted_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     monotonic_s: float = 1_000.0
@@ -217,6 +218,7 @@ class World:
             installation=INSTALLATION,
             booted_at=self.booted_at,
             alarm=self.alerts.append,
+            agreed=self.agreed.append,
             patience=QUICK,
             monotonic=lambda: self.monotonic_s,
         )

@@ -6,14 +6,21 @@ from decimal import Decimal
 
 import pytest
 
+from engine.flattening import PAUSES_S
 from engine.ports import TradingState
+from engine.types.bars import MarketEvent
+from engine.types.orders import OrderIntent, Rejection, SubmitResult
 from engine.types.requests import Flatten
 from tests.trades.asked_run import BTC, STRATEGY, AskedRun
-from trades import models
+from tests.trades.order_factory import make_intent, write_intent
+from trades import models, oms, order_watch
+from trades.brokers.paper import StoredPaperBroker
+from trades.core.operating_limits import DEFAULTS
 from trades.errors import PreviewStale, RequestRefused
 from trades.flatten import flatten_confirm, flatten_preview
 from trades.instructions import StoredInstructions
 from trades.models import ControlState, OperatorRequest, RequestStatus
+from trades.send_rules import refusal_of
 from trades.services import control_set
 
 pytestmark = pytest.mark.django_db
@@ -116,23 +123,102 @@ def test_what_cannot_be_closed_keeps_the_scope_reducing_and_is_named() -> None:
     assert models.Order.objects.filter(purpose="exit").count() == 0
 
 
-def test_rows_tell_when_the_last_exit_took_nothing() -> None:
-    """CTL-13: the pauses between exits hold over a restart."""
+def test_rows_tell_how_often_and_when_the_last_exits_took_nothing() -> None:
+    """CTL-13: pauses and patience hold over a restart; an exit that took something begins them
+    anew, and no name is used twice."""
     asked = AskedRun()
     asked.hold("0.01")
     confirmed()
     asked.tick()
     instructions = StoredInstructions(asked.run)
     order = models.Order.objects.get(purpose="exit")
-    key = (order.strategy, order.symbol)
-    (due,) = instructions.due(asked.now_ms)
-    assert isinstance(due, Flatten)
-    assert (due.legs, due.missed_ms) == ({key: 1}, {key: round(order.decided_at.timestamp() * 1e3)})
-    order.pk, order.client_order_id, order.filled_base = None, "0" * 32, Decimal("0.001")
-    order.save(force_insert=True)
-    (due,) = instructions.due(asked.now_ms)
-    assert isinstance(due, Flatten)
-    assert (due.legs, due.missed_ms) == ({key: 2}, {}), "what went on is not held up"
+    key, at_ms = (order.strategy, order.symbol), round(order.decided_at.timestamp() * 1e3)
+
+    def told() -> tuple[object, object, object]:
+        (due,) = instructions.due(asked.now_ms)
+        assert isinstance(due, Flatten)
+        return due.legs, due.misses, due.missed_ms
+
+    def another(filled: str) -> None:
+        order.pk, order.client_order_id = None, f"{models.Order.objects.count():032d}"
+        order.filled_base = Decimal(filled)
+        order.save(force_insert=True)
+
+    assert told() == ({key: 1}, {key: 1}, {key: at_ms})
+    another("0")
+    assert told() == ({key: 2}, {key: 2}, {key: at_ms})
+    another("0.001")
+    assert told() == ({key: 3}, {}, {}), "what went on is not held up"
+    another("0")
+    assert told() == ({key: 4}, {key: 1}, {key: at_ms})
+
+
+class Refusing(StoredPaperBroker):
+    """A venue that refuses every order, and the brakes that hear of it."""
+
+    def submit(self, intent: OrderIntent, event: MarketEvent) -> SubmitResult:
+        claim = oms.claim_for_send(intent.client_order_id, self._fence)
+        if not isinstance(claim, oms.Claim):
+            return claim
+        refusal = Rejection("-2010", "no market orders now")
+        oms.record_answer(intent.client_order_id, refusal, self._fence)
+        alert = order_watch.judged_refusal(self._run_id, refusal.message, DEFAULTS)
+        if alert is not None:
+            assert alert.brake is not None
+            braked(alert.brake, alert.code)
+        return refusal
+
+
+def braked(state: TradingState, code: str) -> None:
+    control_set(
+        scope="global",
+        state=state,
+        actor="breaker",
+        reason=f"{code} was told",
+        reason_code=code,
+        is_breaker=True,
+    )
+
+
+def test_refused_exits_of_several_positions_do_not_halt_the_flatten_they_belong_to() -> None:
+    """D-28, CTL-13, CTL-17: the second exits of three positions are five and six in a row, the
+    fourth are twelve; each has its five, and entries stay denied."""
+    asked = AskedRun()
+    asked.book.broker = Refusing(asked.run, asked.fence, asked.instruments)
+    entry = write_intent(asked.run, make_intent())
+    strategies = (STRATEGY, "breakout", "mean-reversion")
+    for strategy in strategies:
+        asked.hold("0.01", strategy=strategy)
+    (row,) = confirmed()
+    for _ in range(sum(PAUSES_S) + 10):
+        if row.status == RequestStatus.REFUSED:
+            break
+        assert state_of() == ("REDUCING", "FLATTENING")
+        asked.tick()
+        row.refresh_from_db()
+    exits = row.orders.filter(status="REJECTED")
+    assert {s: exits.filter(strategy=s).count() for s in strategies} == dict.fromkeys(strategies, 5)
+    assert (row.status, state_of()) == (
+        RequestStatus.REFUSED,
+        ("REDUCING", "FLATTEN_LEFT_OPEN"),
+    )
+    denied = refusal_of(entry, "")
+    assert denied is not None and denied.code == "REDUCING"
+    braked(TradingState.HALTED, "REJECTIONS_HALT")
+    assert state_of()[0] == "HALTED", "it is over, what goes on being refused halts"
+
+
+def test_a_person_halts_a_flatten_whatever_the_breakers_leave_alone() -> None:
+    """CTL-13: the softened halt is the breaker's own."""
+    asked = AskedRun()
+    asked.hold("0.01")
+    confirmed()
+    braked(TradingState.HALTED, "REJECTIONS_HALT")
+    assert state_of() == ("REDUCING", "FLATTENING")
+    control_set(scope="global", state=TradingState.HALTED, actor="bert", reason="stop it")
+    assert state_of() == ("HALTED", "manual")
+    asked.tick()
+    assert not models.Order.objects.filter(purpose="exit", sent_at__isnull=False).exists()
 
 
 def test_a_person_who_sets_the_scope_meanwhile_has_the_last_word() -> None:

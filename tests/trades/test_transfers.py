@@ -306,15 +306,18 @@ def test_a_worker_that_lost_its_lease_books_nothing() -> None:
         ({"amount": 1.5}, "1.5"),
         ({"amount": 1.5, "fee": {"cost": 0.1, "currency": "BTC"}}, "1.6"),
         ({"amount": 1.5, "fee": {"cost": 9, "currency": "BNB"}}, "1.5"),
-        ({"amount": 1.5, "status": "pending"}, None),
+        ({"amount": 1.5, "status": "pending"}, "1.5"),
+        ({"amount": 1.5, "status": "failed"}, None),
+        ({"amount": 1.5, "status": None}, None),
         ({"amount": 1.5, "id": None}, None),
     ],
 )
 def test_what_a_withdrawal_took_from_the_account(row: dict[str, Any], amount: str | None) -> None:
-    """The fee in its own coin goes besides; what is not finished has moved nothing."""
+    """The fee in its own coin goes besides; what is on its way may be off the balance already."""
     given = {"id": "x", "currency": "BTC", "status": "ok", "timestamp": 5, "fee": None, **row}
     value = transfer_value(given, is_deposit=False)
     assert (None if value is None else -value.amount) == (amount and Decimal(amount))
+    assert value is None or value.is_done == (given["status"] == "ok")
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from engine.types.orders import (
 )
 from market.errors import SourceUnavailable
 from trades import models, oms, order_watch, records
-from trades.alerts import Alarm, Alert
+from trades.alerts import STOP_REFUSED, Alarm, Alert
 from trades.brokers.ccxt_values import VenueTrade
 from trades.brokers.clearances import Clearances
 from trades.brokers.send_checks import Check, no_checks
@@ -89,7 +89,7 @@ class VenueBroker:
         self._foreign: dict[str, str] = {}
         self._was_refused = False
         self._withdrawn = Withdrawn(run, alarm)
-        self._clearances = Clearances(monotonic)
+        self.clearances = Clearances(monotonic)
         self._stop_limits = StopLimits(client.prices)
 
     def submit(self, intent: OrderIntent, event: MarketEvent) -> SubmitResult:
@@ -115,7 +115,7 @@ class VenueBroker:
             self._fence,
             entries_held=self._entries_held(),
             resend=resend,
-            clearance=self._clearances.of(intent),
+            clearance=self.clearances.of(intent),
         )
         if not isinstance(claim, oms.Claim):
             return claim
@@ -143,7 +143,7 @@ class VenueBroker:
         cancelling = oms.request_cancel(client_order_id, self._fence, reason)
         if cancelling is None:
             return oms.order_state_of(client_order_id)
-        self._clearances.keep(cancelling.clearance)
+        self.clearances.keep(cancelling.clearance)
         order = cancelling.order
         failpoint("cancel.before_send")
         is_stop = OrderType(order.order_type).has_trigger
@@ -157,6 +157,7 @@ class VenueBroker:
             return Unanswered(str(error))
         if word is not None:
             order = oms.apply_word(client_order_id, word, self._fence)
+            self.clearances.seen(order)
         failpoint("stop.between")
         return oms.order_state(order)
 
@@ -283,8 +284,7 @@ class VenueBroker:
             return [began_ms]
         return [max(began_ms, records.milliseconds(last.executed_at) - SWEEP_OVERLAP_MS)]
 
-    def _unbooked(self, symbol: str, trades: Iterable[VenueTrade]) -> list[VenueTrade]:
-        trades = list(trades)
+    def _unbooked(self, symbol: str, trades: Sequence[VenueTrade]) -> list[VenueTrade]:
         ids = [trade.trade_id for trade in trades]
         booked: set[str] = set()
         for model in (models.Fill, models.ExternalFill):
@@ -364,6 +364,7 @@ class VenueBroker:
         )
         if word is not None:
             order = oms.apply_word(order.client_order_id, word, self._fence)
+            self.clearances.seen(order)
         if kind is OrderType.STOP_LIMIT:
             self._stop_limits.look(order)
 
@@ -385,7 +386,7 @@ class VenueBroker:
         if intent.is_resting_protection:
             subject = f"{intent.strategy} {intent.symbol}"
             text = f"the venue refused the stop of {subject}: {answer.message}"
-            self._alarm(Alert("STOP_REFUSED", subject, text))
+            self._alarm(Alert(STOP_REFUSED, subject, text))
             return
         alert = order_watch.judged_refusal(self._run.pk, answer.message, self._limits)
         if alert is not None:

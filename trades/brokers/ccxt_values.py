@@ -19,6 +19,9 @@ _STATUS = {
     "expired": OrderStatus.EXPIRED,
     "rejected": OrderStatus.REJECTED,
 }
+# a transfer's; Bybit's withdrawals keep the venue's own word
+_DONE = "ok"
+_ON_ITS_WAY = ("pending", "processing")
 ZERO = Decimal(0)
 
 
@@ -63,9 +66,10 @@ class Prices:
 
 @dataclass(frozen=True, slots=True)
 class VenueTransfer:
-    """A finished deposit or withdrawal: ``amount`` is what it changed on the account, > 0 for what
-    came and < 0 for what went, the venue's fee included. ``credited_ms`` is when a deposit
-    reached the account, None where the venue does not tell."""
+    """A deposit or withdrawal: ``amount`` is what it changes on the account, > 0 for what comes
+    and < 0 for what goes, the venue's fee included. ``credited_ms`` is when a deposit reached the
+    account, None where the venue does not tell. One that is not ``is_done`` may have moved the
+    balance already, and may still come to nothing."""
 
     venue_id: str
     is_deposit: bool
@@ -74,6 +78,7 @@ class VenueTransfer:
     fee: Decimal
     ts_ms: int
     credited_ms: int | None = None
+    is_done: bool = True
 
 
 def client_id_out(exchange_id: str, client_order_id: str) -> str:
@@ -192,12 +197,13 @@ def trade_value(row: Mapping[str, Any], quote: str, exchange_id: str = "binance"
 
 
 def transfer_value(row: Mapping[str, Any], *, is_deposit: bool) -> VenueTransfer | None:
-    """Return a deposit or withdrawal, None for one that is not finished or was not a transfer.
+    """Return a deposit or withdrawal, None for one that came to nothing or was not a transfer.
 
     A fee in the same asset is taken besides what was withdrawn; one of a deposit never reached the
     account.
     """
-    if row.get("status") != "ok" or not row.get("id"):
+    status = row.get("status")
+    if status not in (_DONE, *_ON_ITS_WAY) or not row.get("id"):
         return None
     fee = row.get("fee") or {}
     own = exact(fee.get("cost")) if fee.get("currency") == row["currency"] else ZERO
@@ -210,6 +216,7 @@ def transfer_value(row: Mapping[str, Any], *, is_deposit: bool) -> VenueTransfer
         fee=own,
         ts_ms=int(row.get("timestamp") or 0),
         credited_ms=_credited_ms(row) if is_deposit else None,
+        is_done=status == _DONE,
     )
 
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from engine.types.orders import OrderIntent
-from trades.send_rules import Clearance
+from django.db import transaction
+from django.utils import timezone
 
-# A halt means nothing leaves: an exit that was cleared before it has so long.
+from engine.types.orders import OrderIntent, OrderStatus
+from trades import models
+from trades.send_rules import Clearance, clearance_of, guards_in_a_halt
+
+# A halt means nothing leaves: an exit that was cleared before it has so long, from when its stop
+# was asked to go, and again from when the stop is seen to have gone.
 GOOD_FOR_S = 10.0
 
 
 class Clearances:
-    """The clearances of one session, by position; a process that dies takes them along."""
+    """The clearances of one session, one a position; a process that dies takes them along."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
@@ -24,11 +29,30 @@ class Clearances:
             key = clearance.strategy, clearance.symbol
             self._given[key] = (self._monotonic(), clearance)
 
+    def seen(self, order: models.Order) -> None:
+        """Count the time anew where this order is the stop that went and has ended by now.
+
+        Until then the exit could not leave: a venue that takes its time over the cancel must not
+        spend the exit's.
+        """
+        _, clearance = self._given.get((order.strategy, order.symbol), (0.0, None))
+        has_ended = OrderStatus(order.status).is_terminal
+        if clearance is not None and has_ended and clearance.stop_id == order.pk:
+            self.keep(clearance)
+
+    def may_ask_again(self, order: models.Order) -> bool:
+        """True where a cancel that was lost may be repeated; what a stop makes room for by now is
+        cleared then. False for a stop that guards on in a halt."""
+        with transaction.atomic():
+            clearance = clearance_of(order, timezone.now())
+            if clearance is None and guards_in_a_halt(order):
+                return False
+        self.keep(clearance)
+        return True
+
     def of(self, intent: OrderIntent) -> Clearance | None:
         """Return the clearance of the intent's position while it is good, else None."""
         key = intent.strategy, intent.symbol
         at_s, clearance = self._given.get(key, (float("-inf"), None))
-        if self._monotonic() - at_s <= GOOD_FOR_S:
-            return clearance
-        self._given.pop(key, None)
-        return None
+        # one that is too old stays: its stop may not have ended yet
+        return clearance if self._monotonic() - at_s <= GOOD_FOR_S else None

@@ -261,8 +261,8 @@ class VenueClient:
         return self.silence_s() <= 0 and self._budget.wait_s(method, Urgency.POLL) <= 0
 
     def transfers_since(self, since_ms: int, *, is_deposit: bool) -> list[VenueTransfer]:
-        """Return finished deposits, or withdrawals, from ``since_ms`` on, oldest first; none where
-        the venue's client cannot ask for them. Asked once, behind everything else.
+        """Return deposits, or withdrawals, from ``since_ms`` on, oldest first, those on their way
+        among them; none where the venue's client cannot ask. Asked once, behind everything else.
 
         Raises:
             SourceUnavailable, VenueRefused: no answer, or a refusal.

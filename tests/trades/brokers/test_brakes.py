@@ -195,3 +195,53 @@ def test_a_lost_cancel_of_a_stop_is_not_asked_again_in_a_halt(
     world.reconciler.reconcile()
     assert status_there(practice, stop) == "CANCELED"
     world.broker.cancel(stop.client_order_id, world.event)
+
+
+@pytest.mark.parametrize("seen_by", ["the cancel itself", "the next event", "reconciliation"])
+def test_a_slow_cancel_does_not_spend_the_time_of_what_it_makes_room_for(
+    world: World, practice: PracticeProcess, monkeypatch: pytest.MonkeyPatch, seen_by: str
+) -> None:
+    """I-9, I-20, CTL-13: the exit's ten seconds count from when the stop is seen to have gone."""
+    stop = guarded(world)
+    intent = world.intend(side=Side.SELL, purpose=Purpose.EXIT)
+    cancel = world.client.cancel
+
+    def slow(*args: Any, **named: Any) -> Any:
+        answer = cancel(*args, **named)
+        world.monotonic_s += 11
+        return answer if seen_by == "the cancel itself" else Unanswered("timed out")
+
+    monkeypatch.setattr(world.client, "cancel", slow)
+    world.broker.cancel(stop.client_order_id, world.event)
+    if seen_by != "the cancel itself":
+        world.broker.submit(intent, world.event)
+        assert world.order(intent).status == OrderStatus.INTENT, "the stop may still sell"
+    control_set(scope="global", state=TradingState.HALTED, actor="ann", reason="crash")
+    if seen_by == "reconciliation":
+        world.reconciler.reconcile()
+    else:
+        world.book()
+        world.broker.submit(intent, world.event)
+    world.book()
+    assert world.order(stop).status == OrderStatus.CANCELED
+    assert world.order(intent).status == OrderStatus.FILLED
+    assert not world.ledger.lots
+
+
+def test_a_stop_that_is_asked_to_go_again_clears_the_way_again(
+    world: World, practice: PracticeProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """I-9, I-20: also after a restart, and for an exit that was written down since the first."""
+    stop = guarded(world)
+    monkeypatch.setattr(world.client, "cancel", lambda *_, **__: Unanswered("timed out"))
+    world.broker.cancel(stop.client_order_id, world.event)
+    monkeypatch.undo()
+    world.reboot()
+    intent = world.intend(side=Side.SELL, purpose=Purpose.EXIT)
+    world.reconciler.reconcile()
+    assert status_there(practice, stop) == "CANCELED"
+    control_set(scope="global", state=TradingState.HALTED, actor="ann", reason="crash")
+    world.book()
+    world.broker.submit(intent, world.event)
+    world.book()
+    assert world.order(intent).status == OrderStatus.FILLED

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from market.candle_download import SHARE_OF_RATE, candles_download
 from market.candle_store import Shelf, gaps_of, shelves
@@ -22,6 +22,7 @@ from market.sources.instruments import timeframe_from_ms, timeframe_to_ms
 from tradeplatform.arguments import moment_ms
 from tradeplatform.configuration import PRACTICE
 from tradeplatform.configuration_errors import ConfigurationError
+from tradeplatform.preflight import adopt_practice_address
 from tradeplatform.venue import PRACTICE_PROTOCOL
 
 TIMEOUT_S = 10.0
@@ -31,6 +32,12 @@ GAPS_SHOWN = 20
 class Command(BaseCommand):
     help = __doc__
     requires_system_checks: list[str] = []
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        parser: CommandParser = super().create_parser(prog_name, subcommand, **kwargs)
+        # files may stand before and after what is said of them
+        parser.parse_args = parser.parse_intermixed_args  # type: ignore[method-assign]
+        return parser
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("act", choices=["download", "import", "list", "gaps"])
@@ -98,9 +105,11 @@ def _client(exchange: str) -> Any:
         client = build_client(exchange, timeout_s=TIMEOUT_S)
         client.rateLimit /= SHARE_OF_RATE
         return client
+    adopt_practice_address(())
     if not settings.PRACTICE_URL:
         raise ConfigurationError(
-            "TRADEPLATFORM_PRACTICE_URL was not set; `make run` starts the practice exchange"
+            "no practice exchange was found: none runs here and TRADEPLATFORM_PRACTICE_URL was not"
+            " set; `make run` starts one"
         )
     return build_client(PRACTICE_PROTOCOL, practice_url=settings.PRACTICE_URL, timeout_s=TIMEOUT_S)
 
