@@ -89,9 +89,9 @@ def of_units(units: int, decimals: int) -> Decimal:
 
 
 def as_ratio(value: Decimal) -> tuple[int, int]:
-    """Return numerator and denominator of a limit, the denominator a power of ten."""
-    decimals = decimals_of(value)
-    return whole(value, decimals, "limit"), int(10**decimals)
+    """Return numerator and denominator of a limit in lowest terms."""
+    ratio = value.as_integer_ratio()
+    return int(ratio[0]), int(ratio[1])
 
 
 def fits(units: int, factor: int, what: str) -> None:
@@ -100,5 +100,5 @@ def fits(units: int, factor: int, what: str) -> None:
     Raises:
         NotCovered: it could not.
     """
-    if abs(units) * factor >= 2**61:
+    if abs(units) * factor >= 2**62:
         raise NotCovered(f"{what} is too large: about 1e{log10(abs(units) * factor):.0f} units")

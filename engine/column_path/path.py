@@ -37,10 +37,11 @@ from engine.ports import RuleSource
 from engine.quality import validate_columns
 from engine.risk import DAY_MS, RiskLimits
 from engine.scoreboard import Scoreboard
-from engine.types.bars import BarColumns, ColumnStore, Instrument
+from engine.types.bars import BarColumns, ColumnStore, Instrument, IntColumn
 from engine.types.opinions import RuleColumns
 
-_MOST_GROWTH = 1_000
+# Equity beyond so many times the cash is the session's to book.
+_MOST_GROWTH = 16
 _TRADES_AT_ONCE = 4_096
 
 
@@ -106,10 +107,11 @@ class ColumnTrade:
 
 @dataclass(frozen=True, slots=True)
 class ColumnRun:
-    """What a walk found. ``equity_quote`` (n_events,) is marked at each bar's close;
+    """What a walk found. ``equity_quote`` (n_events,) is marked at each bar's close, ``times_ms``;
     ``return_fraction`` is None below two bars; ``asked`` counts questions to phase 7."""
 
     rows: npt.NDArray[np.int64]
+    times_ms: IntColumn
     equity_quote: npt.NDArray[np.float64]
     return_fraction: float | None
     asked: int
@@ -175,6 +177,7 @@ def column_trades(history: History, rule: RuleSource, setting: Setting) -> Colum
     found = kept.trades[: kept.state[S.trades]].copy()
     return ColumnRun(
         found,
+        history.bars.ts_ms[first:last] + history.bars.timeframe_ms,
         kept.equity / terms.money_scale,
         float(kept.index[0] - 1.0) if last - first > 1 else None,
         desk.asked,
