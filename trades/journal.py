@@ -22,7 +22,8 @@ from engine.types.decisions import (
 from engine.types.learned import TradeCredit, Trial
 from engine.types.ledger import EquityPoint, Lot, Trade
 from engine.types.orders import Fill, OrderIntent, Purpose
-from market.models import Candle, Instrument
+from market.models import Instrument
+from market.services import candles_keep
 from strategies.scores import credit_record, settled_record
 from strategies.training import training_request
 from trades import models, oms, records
@@ -78,21 +79,8 @@ class DatabaseJournal:
         if bar is None:
             return
         # another run of the venue may have kept it: a candle that is there stays as it is
-        Candle.objects.bulk_create(
-            [
-                Candle(
-                    instrument=self._instruments[event.symbol],
-                    timeframe_ms=self._run.timeframe_ms,
-                    opened_at=records.moment(bar.ts_ms),
-                    open=bar.open,
-                    high=bar.high,
-                    low=bar.low,
-                    close=bar.close,
-                    volume=bar.volume,
-                )
-            ],
-            ignore_conflicts=True,
-        )
+        instrument = self._instruments[event.symbol]
+        candles_keep(instrument=instrument, timeframe_ms=self._run.timeframe_ms, bars=[bar])
 
     def record_fill(self, fill: Fill, intent: OrderIntent) -> None:
         failpoint("fills.before")
