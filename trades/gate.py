@@ -41,6 +41,7 @@ class DatabaseGatekeeper:
         self._watch = watch
         self._is_reconciled = is_reconciled
         self._states: dict[str, tuple[TradingState, str]] = {}
+        self._epochs: dict[str, int] = {}
         self._statuses: dict[str, StrategyStatus] = {}
         self._holds: list[str] = []
         self._stored = Standing()
@@ -56,10 +57,13 @@ class DatabaseGatekeeper:
         if announced and control_release_due(now, self._run):
             rows = list(ControlState.objects.all())
         states = {r.scope: (TradingState(r.state), r.reason) for r in rows}
+        epochs = {r.scope: r.epoch for r in rows}
         for scope, (state, reason) in states.items():
-            if self._states.get(scope, (TradingState.ACTIVE, ""))[0] is not state:
+            # by its epoch: what was stopped and resumed between two looks was changed as well, and
+            # what changed before this process was there nobody may have told
+            if self._epochs.get(scope, 0) != epochs[scope]:
                 self._watch.control_changed(scope, state, reason)
-        self._states = states
+        self._states, self._epochs = states, epochs
         epoch = sum(r.epoch for r in rows)
         if epoch != self._epoch:
             self._resets = of_account(_resets_by_scope(), self._run.account)
