@@ -193,11 +193,21 @@ WEEK = {"max_drawdown": 0.2, "max_day_loss": 0.0025, "max_week_loss": 0.004, "lo
     ("seed", "walk", "risk", "stopped_by"),
     [
         (6, {"sigma": 0.006}, {}, {"REPEATED_ENTRIES_DAY", "LOSS_STREAK"}),
-        (6, {"sigma": 0.008, "opens": 0.5}, OFTEN | TIGHT, {"LOSS_STREAK", "DAY_LOSS", "WEEK_LOSS"}),
-        (8, {"sigma": 0.006, "opens": 1.0, "drift": -0.0003}, OFTEN | WEEK, {"DAY_LOSS", "WEEK_LOSS"}),
+        (
+            6,
+            {"sigma": 0.008, "opens": 0.5},
+            OFTEN | TIGHT,
+            {"LOSS_STREAK", "DAY_LOSS", "WEEK_LOSS"},
+        ),
+        (
+            8,
+            {"sigma": 0.006, "opens": 1.0, "drift": -0.0003},
+            OFTEN | WEEK,
+            {"DAY_LOSS", "WEEK_LOSS"},
+        ),
     ],
     ids=["shipped limits", "tight limits", "bars that open anywhere"],
-)  # fmt: skip
+)
 def test_a_busy_rule_is_stopped_and_let_go_on_alike(seed, walk, risk, stopped_by):
     """D-56, CTL-7: what was entered of late is forgotten with a reset, by both."""
     bars = market(seed, n=1_500, **walk)
