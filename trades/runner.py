@@ -25,6 +25,9 @@ from trades.models import TradingRun
 
 logger = logging.getLogger(__name__)
 
+# the outcome of an advance that found no warm session and was not to build one
+COLD = "cold"
+
 
 @dataclass(frozen=True, slots=True)
 class AdvanceSummary:
@@ -73,8 +76,9 @@ class Runner:
         # whoever idles says why once, not at every knock
         self._told: set[int] = set()
 
-    def advance(self, run_id: int) -> AdvanceSummary:
-        """Advance one run if this process holds or can take its lease."""
+    def advance(self, run_id: int, *, may_build: bool = True) -> AdvanceSummary:
+        """Advance one run if this process holds or can take its lease; without ``may_build`` only
+        where its session is warm, else the outcome is ``COLD``."""
         halt_file.latch()
         run = TradingRun.objects.filter(pk=run_id, ended_at__isnull=True).first()
         if run is None:
@@ -85,6 +89,8 @@ class Runner:
             self._drop(run_id)
             return self._idle(run)
         failpoint("lease.after_take")
+        if not may_build and not self._is_warm(fence):
+            return AdvanceSummary(run_id, COLD)
         try:
             return self._session(run, fence).advance()
         except LeaseLost:
@@ -119,15 +125,18 @@ class Runner:
         return AdvanceSummary(run.pk, "other code version")
 
     def _session(self, run: TradingRun, fence: Fence) -> RunningSession:
-        warm = self._warm.get(run.pk)
-        if warm is not None and warm.fence.token == fence.token:
-            return warm
+        if self._is_warm(fence):
+            return self._warm[run.pk]
         self._drop(run.pk)
         # reading thousands of bars and models on a busy machine outlasts a lease
         with lease_kept(fence):
             session = self._factory(run, fence)
         self._warm[run.pk] = session
         return session
+
+    def _is_warm(self, fence: Fence) -> bool:
+        warm = self._warm.get(fence.run_id)
+        return warm is not None and warm.fence.token == fence.token
 
     def _drop(self, run_id: int) -> None:
         session = self._warm.pop(run_id, None)
