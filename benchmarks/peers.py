@@ -71,7 +71,8 @@ def round_trips(bars: BarColumns) -> int:
     entries = np.flatnonzero(above[1:] & ~above[:-1])
     exits = np.flatnonzero(~above[1:] & above[:-1])
     # the first position opens at a cross, and the last cross needs a bar to be filled on
-    return int(np.count_nonzero((exits > entries[0]) & (exits < len(above) - 2)))
+    opened = entries[0] if entries.size else len(above)
+    return int(np.count_nonzero((exits > opened) & (exits < len(above) - 2)))
 
 
 def crossed(close: FloatColumn) -> np.ndarray[Any, np.dtype[np.bool_]]:
