@@ -93,7 +93,7 @@ def _plain_file(folder: Path, bars: BarColumns) -> Path:
     path = folder / "peers.npz"
     if not path.exists():
         names = ("ts_ms", "open", "high", "low", "close", "volume")
-        np.savez(path, **{name: getattr(bars, name) for name in names})  # type: ignore[arg-type]
+        np.savez(path, **{name: getattr(bars, name) for name in names})
     return path
 
 
