@@ -17,7 +17,7 @@ from django.conf import settings
 from django.utils.module_loading import import_string
 
 from market.errors import SourceUnavailable
-from trades import halt_file
+from trades import database_file, halt_file
 from trades.errors import LeaseLost, RulesChanged
 from trades.failpoints import failpoint
 from trades.lease import Fence, lease_acquire, lease_kept, lease_reserved_for
@@ -73,6 +73,7 @@ class Runner:
         where = address or socket.gethostname()
         self._holder = f"{where}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._warm: dict[int, RunningSession] = {}
+        self._file = database_file.identity()
         # whoever idles says why once, not at every knock
         self._told: set[int] = set()
 
@@ -80,6 +81,7 @@ class Runner:
         """Advance one run if this process holds or can take its lease; without ``may_build`` only
         where its session is warm, else the outcome is ``COLD``."""
         halt_file.latch()
+        self._start_anew_where_replaced()
         run = TradingRun.objects.filter(pk=run_id, ended_at__isnull=True).first()
         if run is None:
             self._drop(run_id)
@@ -110,6 +112,15 @@ class Runner:
             # what the session holds in memory may be ahead of what was committed
             self._drop(run_id)
             raise
+
+    def _start_anew_where_replaced(self) -> None:
+        """What sessions hold in memory is of the file they were built from (F-036)."""
+        is_now = database_file.identity()
+        if is_now != self._file:
+            self._file = is_now
+            for run_id in [*self._warm]:
+                logger.warning("run=%s is built anew: the database file was replaced", run_id)
+                self._drop(run_id)
 
     def _idle(self, run: TradingRun) -> AdvanceSummary:
         reserved_for = lease_reserved_for(run)
