@@ -8,8 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from engine.market_columns import market_columns
 from engine.phases.config import PipelineConfig
 from engine.phases.pipeline import Pipeline
 from engine.phases.quiet import ReplayPipeline
@@ -203,6 +205,19 @@ def test_a_strong_opinion_downwards_is_quiet_only_where_nobody_can_go_short() ->
     phases = pipeline([Rule("three", 0.5)], down, kind=ReplayPipeline)
     assert phases.quiet(snapshot(650, shortable=True), [{}]) is None
     assert phases.quiet(snapshot(650), [{}]) is not None
+
+
+def test_a_change_of_regime_is_walked_through() -> None:
+    """I-26: the next fill is booked under the new one."""
+    bars = random_walk(8, 1_200, sigma=0.002)
+    store = ColumnStore(bars)
+    columns = market_columns(store)
+    changes = np.flatnonzero(columns.ready & (columns.dwell_bars == 0))[1:]
+    phases = pipeline([Rule("one", 0.5)], kind=ReplayPipeline)
+    assert len(changes) > 3
+    for row in changes.tolist():
+        bar = snapshot(row, bars=bars, store=store, book=None)
+        assert phases.quiet(bar, [{}]) is None
 
 
 def test_a_replay_asks_as_little_as_it_can() -> None:
