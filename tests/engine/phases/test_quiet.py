@@ -13,16 +13,17 @@ import pytest
 
 from engine.market_columns import market_columns
 from engine.phases.config import PipelineConfig
-from engine.phases.pipeline import Pipeline
+from engine.phases.learning import Learned, Lesson
+from engine.phases.pipeline import LearningResult, Pipeline
 from engine.phases.quiet import ReplayPipeline
 from engine.phases.recorder import CountingRecorder
-from engine.ports import StrategyStatus
+from engine.ports import SourceInput, StrategyStatus
 from engine.simulated_operator import SimulatedOperator
 from engine.types.bars import BarColumns, ColumnStore
 from engine.types.decisions import Action
 from strategies.core.registry import PARAMS, learned_sources, rule_sources
 from tests.bar_factory import labelled_regimes, random_walk, real_bars
-from tests.engine.books import D, instrument
+from tests.engine.books import BTC, D, instrument
 from tests.engine.phases.scene import (
     BARS,
     CONFIG,
@@ -151,6 +152,21 @@ def test_a_learned_source_that_reaches_the_threshold_is_heard() -> None:
         two = [Predictor(code=code, answer=lambda p=answer: p) for code in ("one", "two")]
         phases = pipeline([Rule("three", 0.5)], two, kind=ReplayPipeline)
         assert (phases.quiet(snapshot(650), [{}]) is not None) == is_quiet
+
+
+def test_what_was_foreseen_is_asked_again_once_something_was_learned() -> None:
+    """I-26, D-18: until then nobody is asked twice about one bar."""
+    said = [0.52]
+    two = [Predictor(code=code, answer=lambda: said[0]) for code in ("one", "two")]
+    phases = pipeline([Rule("three", 0.5)], two, kind=ReplayPipeline)
+    store = ColumnStore(BARS)
+    assert phases.quiet(snapshot(650, store=store), [{}]) is not None
+    asked, said[0] = two[0].asked, 0.56
+    assert phases.quiet(snapshot(651, store=store), [{}]) is not None
+    assert two[0].asked == asked
+    lesson = Lesson({SourceInput.FEATURES: np.zeros(3)}, 1)
+    phases.apply_learning(LearningResult((), (), (), Learned(BTC, 0, (), (lesson,), None)))
+    assert phases.quiet(snapshot(652, store=store), [{}]) is None
 
 
 def test_a_learned_source_that_fails_is_never_skipped_over() -> None:
