@@ -24,6 +24,7 @@ django.setup()
 
 from benchmarks import (  # noqa: E402
     api_fuzz,
+    columns,
     decisions,
     features,
     health_detectors,
@@ -45,6 +46,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "features": features.columns_and_rows,
     "live-decision": decisions.live_decision,
     "replay-speed": replays.speed,
+    "columns": columns.columns,
     "peers": peers.peers,
     "predictors": predictors.predictors,
     "trade-performance": performance.decomposition,

@@ -179,7 +179,7 @@ def column_trades(history: History, rule: RuleSource, setting: Setting) -> Colum
         found,
         history.bars.ts_ms[first:last] + history.bars.timeframe_ms,
         kept.equity / terms.money_scale,
-        float(kept.index[0] - 1.0) if last - first > 1 else None,
+        float(kept.growth[0] - 1.0) if last - first > 1 else None,
         desk.asked,
         grid,
     )
