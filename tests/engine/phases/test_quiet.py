@@ -8,19 +8,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from engine.market_columns import market_columns
 from engine.phases.config import PipelineConfig
-from engine.phases.pipeline import Pipeline
+from engine.phases.learning import Learned, Lesson
+from engine.phases.pipeline import LearningResult, Pipeline
 from engine.phases.quiet import ReplayPipeline
 from engine.phases.recorder import CountingRecorder
-from engine.ports import StrategyStatus
+from engine.ports import SourceInput, StrategyStatus
 from engine.simulated_operator import SimulatedOperator
 from engine.types.bars import BarColumns, ColumnStore
 from engine.types.decisions import Action
 from strategies.core.registry import PARAMS, learned_sources, rule_sources
 from tests.bar_factory import labelled_regimes, random_walk, real_bars
-from tests.engine.books import D, instrument
+from tests.engine.books import BTC, D, instrument
 from tests.engine.phases.scene import (
     BARS,
     CONFIG,
@@ -151,6 +154,21 @@ def test_a_learned_source_that_reaches_the_threshold_is_heard() -> None:
         assert (phases.quiet(snapshot(650), [{}]) is not None) == is_quiet
 
 
+def test_what_was_foreseen_is_asked_again_once_something_was_learned() -> None:
+    """I-26, D-18: until then nobody is asked twice about one bar."""
+    said = [0.52]
+    two = [Predictor(code=code, answer=lambda: said[0]) for code in ("one", "two")]
+    phases = pipeline([Rule("three", 0.5)], two, kind=ReplayPipeline)
+    store = ColumnStore(BARS)
+    assert phases.quiet(snapshot(650, store=store), [{}]) is not None
+    asked, said[0] = two[0].asked, 0.56
+    assert phases.quiet(snapshot(651, store=store), [{}]) is not None
+    assert two[0].asked == asked
+    lesson = Lesson({SourceInput.FEATURES: np.zeros(3)}, 1)
+    phases.apply_learning(LearningResult((), (), (), Learned(BTC, 0, (), (lesson,), None)))
+    assert phases.quiet(snapshot(652, store=store), [{}]) is None
+
+
 def test_a_learned_source_that_fails_is_never_skipped_over() -> None:
     """ORC-17: all ten phases run and say so."""
 
@@ -203,6 +221,19 @@ def test_a_strong_opinion_downwards_is_quiet_only_where_nobody_can_go_short() ->
     phases = pipeline([Rule("three", 0.5)], down, kind=ReplayPipeline)
     assert phases.quiet(snapshot(650, shortable=True), [{}]) is None
     assert phases.quiet(snapshot(650), [{}]) is not None
+
+
+def test_a_change_of_regime_is_walked_through() -> None:
+    """I-26: the next fill is booked under the new one."""
+    bars = random_walk(8, 1_200, sigma=0.002)
+    store = ColumnStore(bars)
+    columns = market_columns(store)
+    changes = np.flatnonzero(columns.ready & (columns.dwell_bars == 0))[1:]
+    phases = pipeline([Rule("one", 0.5)], kind=ReplayPipeline)
+    assert len(changes) > 3
+    for row in changes.tolist():
+        bar = snapshot(row, bars=bars, store=store, book=None)
+        assert phases.quiet(bar, [{}]) is None
 
 
 def test_a_replay_asks_as_little_as_it_can() -> None:
