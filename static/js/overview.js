@@ -113,7 +113,7 @@
     const stop = TP.strip.current().control.scopes.find((one) => one.scope.endsWith("strategy:" + row.strategy));
     if (stop) {
       const streak = /lost (\d+) trades in a row/.exec(stop.reason);
-      const why = streak ? streak[1] + " losses in a row" : stop.reason;
+      const why = streak ? streak[1] + " losses in a row" : stop.reason.replace(row.strategy + " ", "");
       node.append(el("small", { class: "stopped", title: stop.state + ": " + stop.reason }, "stopped: " + (why || stop.state)));
     }
     return node;

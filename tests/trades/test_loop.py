@@ -34,7 +34,6 @@ class Venue:
 def loop_at(venue: Venue) -> TradingLoop:
     nothing = SimpleNamespace(
         run_if_due=lambda: None,
-        renew=lambda: None,
         on_event=EventOutcome,
         advanced=lambda summary: None,
         took=lambda outcome, seconds: None,
@@ -45,6 +44,7 @@ def loop_at(venue: Venue) -> TradingLoop:
     return TradingLoop(
         run=run,
         source=venue,  # type: ignore[arg-type]
+        renew=lambda: None,
         has_news=lambda: False,
         monotonic=lambda: 0.0,
         sleep=lambda seconds: None,

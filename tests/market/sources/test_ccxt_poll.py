@@ -13,7 +13,7 @@ import pytest
 from engine.quality import validate_event
 from engine.types.bars import MarketEvent
 from market.errors import DataError, SourceUnavailable, SymbolRefused
-from market.sources.ccxt_poll import CcxtPollSource, flow_reader
+from market.sources.ccxt_poll import CcxtPollSource, flow_of_trades
 from market.sources.history import History, HistorySource, load_history
 from market.sources.instruments import instrument_for
 from market.sources.synthetic import synthetic_bars
@@ -202,9 +202,8 @@ def test_flow_can_be_summed_from_trades_where_candles_do_not_tell_it(
     list(source.events())
     practice.step()
     event = next(iter(source.events()))
-    client.id = "elsewhere"
     assert event.bar is not None and event.flow is not None
-    flow = flow_reader(client, "1m")(event.symbol, event.bar, event.ts_ms)
+    flow = flow_of_trades(client, event.symbol, event.bar, event.ts_ms)
     assert flow is not None
     assert flow.trade_count == event.flow.trade_count
     assert flow.buy_volume_base == pytest.approx(event.flow.buy_volume_base)
