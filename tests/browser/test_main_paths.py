@@ -70,6 +70,8 @@ def test_a_replay_is_asked_for_runs_and_shows_its_result(desk, platform):
     page = desk.page
     page.goto(f"{desk.address}/replays/")
     page.select_option("#replay-venue", index=1)
+    page.fill("#replay-symbols", "BTC/USDT")
+    page.fill("#replay-timeframe", "1m")
     page.get_by_role("button", name="Start replay").click()
     page.wait_for_selector("[data-status=QUEUED]")
     platform.command("-c", REPLAY)
