@@ -67,6 +67,8 @@ def candles_keep(*, instrument: Instrument, timeframe_ms: int, bars: Sequence[Ba
         )
         for bar in bars
     ]
+    if not rows:
+        return
     with transaction.atomic(savepoint=False), connection.cursor() as cursor:
         cursor.executemany(statement, rows)
 

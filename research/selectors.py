@@ -8,11 +8,11 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet
 
 from market.models import Instrument
 from research.data_files import data_file_list
-from research.models import ReplayJob, Sweep
+from research.models import ReplayJob, Sweep, SweepUnit
 
 
 def replay_list(*, status: str | None = None, actor: str | None = None) -> QuerySet[ReplayJob]:
@@ -41,6 +41,24 @@ def sweep_list(*, status: str | None = None) -> QuerySet[Sweep]:
 
 def sweep_get(code: UUID) -> Sweep | None:
     return Sweep.objects.filter(code=code).first()
+
+
+def sweep_paths(sweeps: Sequence[Sweep]) -> dict[int, dict[str, int]]:
+    """Return by sweep how many of its units took which path, most first.
+
+    A unit whose values were refused took none.
+    """
+    counted = (
+        SweepUnit.objects.filter(sweep__in=[sweep.pk for sweep in sweeps])
+        .order_by()
+        .values_list("sweep_id", "outcome__path")
+        .annotate(units=Count("id"))
+    )
+    found: dict[int, dict[str, int]] = {sweep.pk: {} for sweep in sweeps}
+    for sweep_id, path, units in sorted(counted, key=lambda row: (-row[2], str(row[1]))):
+        if path:
+            found[sweep_id][path] = units
+    return found
 
 
 def data_folders() -> list[Path]:

@@ -164,6 +164,7 @@ def unit_store(*, sweep: Sweep, outcome: Outcome) -> None:
                 "returns": list(outcome.returns),
                 "refused": outcome.refused,
                 "sharpe": outcome.sharpe,
+                "path": outcome.path,
             },
             finished_at=timezone.now(),
         )
@@ -178,6 +179,7 @@ def outcomes_of(sweep: Sweep) -> list[Outcome]:
             row.outcome["trades"],
             tuple(row.outcome["returns"]),
             row.outcome["refused"],
+            row.outcome.get("path", ""),
         )
         for row in SweepUnit.objects.filter(sweep=sweep)
     ]

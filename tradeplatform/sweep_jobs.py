@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 import numpy as np
 from django.conf import settings
 
+from engine.column_path.grid import NotCovered
 from engine.failsafe import Failure, attempt
+from engine.types.bars import FloatColumn, IntColumn
 from research.core.search import Range, ranges_of
 from research.core.sweep import IN_SAMPLE, Outcome, Unit, summary, unit_after
 from research.core.traced_journal import TracedJournal
@@ -30,12 +32,14 @@ from research.sweep_services import (
 from strategies.core.errors import StrategyError
 from strategies.core.registry import parameter_defaults, rule_sources
 from tradeplatform.bootstrap import with_strategies
+from tradeplatform.column_units import COLUMNS, SESSION, ColumnHistories, column_run
 from tradeplatform.configuration_errors import ConfigurationError
 from tradeplatform.replay_jobs import STOPPED_BY_PLATFORM, TOLD, request_of
 from tradeplatform.replay_request import Progress, ReplayRequest
 
 logger = logging.getLogger(__name__)
 Say = Callable[[str], None]
+OUT_OF_SAMPLE = "judged out of sample"
 
 
 def sweep_run(
@@ -73,7 +77,7 @@ def _work(sweep: Sweep, tell: Progress, say: Say) -> Mapping[str, Any]:
     windows = _windows(request, asked)
     period_ms = period_ms_of(windows)
     defaults = parameter_defaults()[asked["strategy"]]
-    done = outcomes_of(sweep)
+    done, histories = outcomes_of(sweep), ColumnHistories()
     while True:
         unit = unit_after(
             done, windows, ranges, defaults, trials=asked["trials"], seed=asked["seed"]
@@ -81,11 +85,12 @@ def _work(sweep: Sweep, tell: Progress, say: Say) -> Mapping[str, Any]:
         if unit is None:
             return summary(done, windows, period_ms)
         outcome = unit_outcome(
-            request, asked["strategy"], windows[unit.window], unit, period_ms, tell
+            request, asked["strategy"], windows[unit.window], unit, period_ms, tell, histories
         )
         unit_store(sweep=sweep, outcome=outcome)
         done.append(outcome)
-        say(f"{len(done)} of {sweep.units_total} units: window {unit.window} {unit.kind}")
+        taken = f" by {outcome.path}" if outcome.path else ""
+        say(f"{len(done)} of {sweep.units_total} units: window {unit.window} {unit.kind}{taken}")
 
 
 def _windows(request: ReplayRequest, asked: Mapping[str, Any]) -> tuple[Window, ...]:
@@ -112,11 +117,14 @@ def unit_outcome(
     unit: Unit,
     period_ms: int,
     tell: Progress,
+    histories: ColumnHistories | None = None,
 ) -> Outcome:
     """Replay one strategy with these parameters over its stretch of a window.
 
     Values that the rule refuses are an outcome too. The book begins flat; bars before the stretch
-    are only looked back on.
+    are only looked back on. Trials in sample are traced in columns where that gives the session's
+    trades; what is judged out of sample is always the session's own. Without ``histories`` every
+    unit is the session's.
     """
     is_in_sample = unit.kind == IN_SAMPLE
     start = window.in_from_ms if is_in_sample else window.out_from_ms
@@ -130,12 +138,44 @@ def unit_outcome(
         narrowed.strategy(strategy), parameters=dict(unit.parameters), enabled=True
     )
     config = msgspec.structs.replace(narrowed, strategies={**narrowed.strategies, strategy: chosen})
-    wiring, result = replace(request, config=config, from_ms=start, to_ms=end).run(
-        with_layer=False, journal=TracedJournal, progress=tell
+    asked = replace(request, config=config, from_ms=start, to_ms=end)
+    if histories is None or not is_in_sample:
+        traced = _by_session(asked, tell, "asked for" if histories is None else OUT_OF_SAMPLE)
+    else:
+        try:
+            traced = _by_columns(asked, tell, histories)
+        except NotCovered as reason:
+            traced = _by_session(asked, tell, str(reason))
+    returns = period_returns(traced.times_ms, traced.equity_quote, start, end, period_ms)
+    return Outcome(
+        unit, traced.return_fraction, traced.trades, tuple(returns.tolist()), "", traced.path
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Traced:
+    """Equity marked at the close of each bar, and what it came to."""
+
+    times_ms: IntColumn
+    equity_quote: FloatColumn
+    return_fraction: float | None
+    trades: int
+    path: str
+
+
+def _by_columns(request: ReplayRequest, tell: Progress, histories: ColumnHistories) -> _Traced:
+    bars = len(request.source())
+    tell(0, bars)
+    run = column_run(request, histories)
+    tell(bars, bars)
+    return _Traced(run.times_ms, run.equity_quote, run.return_fraction, run.n_trades, COLUMNS)
+
+
+def _by_session(request: ReplayRequest, tell: Progress, why: str) -> _Traced:
+    wiring, result = request.run(with_layer=False, journal=TracedJournal, progress=tell)
     journal = wiring.journal
     if not isinstance(journal, TracedJournal):
         raise TypeError(f"a unit needs its own journal, was {type(journal).__name__}")
     times = np.array(journal.equity_ms, dtype=np.int64)
-    returns = period_returns(times, np.array(journal.equity_quote), start, end, period_ms)
-    return Outcome(unit, result.return_fraction, result.trades, tuple(returns.tolist()))
+    equity = np.array(journal.equity_quote)
+    return _Traced(times, equity, result.return_fraction, result.trades, f"{SESSION}: {why}")

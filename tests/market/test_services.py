@@ -7,11 +7,13 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from engine.types.bars import BarColumns
+from engine.quality import bar_at
+from engine.types.bars import Bar, BarColumns
 from market.models import Candle, Instrument
-from market.services import candles_backfill
+from market.services import candles_backfill, candles_keep
 from tests.bar_factory import MINUTE_MS, random_walk
 
 pytestmark = pytest.mark.django_db
@@ -77,3 +79,20 @@ def test_a_bar_that_the_gate_refuses_is_left_out() -> None:
 def test_no_history_is_no_candle() -> None:
     assert candles_backfill(**WHERE, bars=rows(random_walk(1, 3), 0, 0)) == 0
     assert not Candle.objects.exists()
+
+
+def test_a_bar_that_no_candle_may_be_is_told_and_takes_the_others_with_it() -> None:
+    """OPT-63: the database's own word is the last one; a bar known already is left as it is."""
+    known, other = random_walk(1, 2), Bar(9 * MINUTE_MS, 5.0, 4.0, 6.0, 5.0, 1.0)
+    where = Instrument.objects.get(**WHERE)
+    candles_backfill(**WHERE, bars=known)
+    before = list(Candle.objects.order_by("opened_at").values_list("open", "close"))
+    changed = replace(bar_at(known, 0), open=bar_at(known, 0).close)
+    candles_keep(instrument=where, timeframe_ms=MINUTE_MS, bars=[changed])
+    with pytest.raises(IntegrityError), transaction.atomic():
+        candles_keep(
+            instrument=where,
+            timeframe_ms=MINUTE_MS,
+            bars=[replace(bar_at(known, 1), ts_ms=7 * MINUTE_MS), other],
+        )
+    assert list(Candle.objects.order_by("opened_at").values_list("open", "close")) == before

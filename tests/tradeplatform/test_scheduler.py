@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from celery import current_app
+from django.utils import timezone
 from django_celery_beat.schedulers import DatabaseScheduler
 
 from monitoring.models import Heartbeat
@@ -15,6 +19,7 @@ from trades.models import TradingRun
 
 pytestmark = pytest.mark.django_db
 Sent = list[tuple[Any, ...]]
+KNOCK = "advance due runs"
 
 
 @pytest.fixture
@@ -35,6 +40,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Sent:
             lambda args, name=name, **to: found.append((name, *args, to.get("queue"))),
         )
     monkeypatch.setattr(DatabaseScheduler, "tick", lambda self: 1.0)
+    monkeypatch.setattr(DatabaseScheduler, "schedule", {})
     monkeypatch.setattr(scheduler, "waiting", lambda queue: 0)
     return found
 
@@ -78,5 +84,36 @@ def test_a_broker_that_is_away_stops_no_beat(
     """D-59: the schedule goes on, and beat's own heartbeat with it."""
     monkeypatch.undo()
     monkeypatch.setattr(DatabaseScheduler, "tick", lambda self: 1.0)
+    monkeypatch.setattr(DatabaseScheduler, "schedule", {})
     assert beat().tick() == 1.0
     assert Heartbeat.objects.get().component == "beat"
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("jumped", [timedelta(hours=-2), timedelta(hours=2)], ids=["back", "on"])
+def test_a_clock_that_jumps_two_hours_neither_stops_beat_nor_makes_a_storm(
+    jumped: timedelta, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F-027: each job runs at most once for it, and goes on from there."""
+    knocking = scheduler.BeatScheduler(app=current_app)
+    sent: Counter[str] = Counter()
+    monkeypatch.setattr(knocking, "apply_async", lambda entry, **_: sent.update([entry.name]))
+    for entry in knocking.schedule.values():
+        # what ran just now by the clock before the jump
+        entry.last_run_at = entry.model.last_run_at = timezone.now() - jumped
+    many_ticks(knocking)
+    after_the_jump = Counter(sent)
+    assert not after_the_jump or max(after_the_jump.values()) == 1
+    if jumped > timedelta(0):
+        assert after_the_jump[KNOCK] == 1
+    for entry in knocking.schedule.values():
+        late = entry.schedule.run_every if entry.name == KNOCK else timedelta(0)
+        entry.last_run_at = entry.model.last_run_at = entry.last_run_at - late
+    knocking._heap = None
+    many_ticks(knocking)
+    assert sent[KNOCK] == after_the_jump[KNOCK] + 1, "a second later it knocks again"
+
+
+def many_ticks(beating: scheduler.BeatScheduler) -> None:
+    for _ in range(3 * len(beating.schedule)):
+        beating.tick()
