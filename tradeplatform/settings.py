@@ -379,6 +379,8 @@ SLOW_QUERY_MS = 200.0
 RESEARCH_DATA_FOLDERS = env.candle_folders(VAR_DIR)
 # What the process of a replay may allocate; above it the replay fails and nothing else does.
 RESEARCH_MEMORY_MB = 3_000
+# Whether sweeps go to research workers where their wish does not say; without one they wait.
+SWEEP_WORKERS = env.boolean("TRADEPLATFORM_SWEEP_WORKERS", False)
 
 # --- the optimization layer: without these three lines, and without its folder, the platform trades
 # as before (OPT-01)
