@@ -34,6 +34,7 @@ from benchmarks import (  # noqa: E402
     replays,
     resource_watch,
     sockets,
+    sweep_workers,
     symbols50,
 )
 from benchmarks.figures import ROOT, Benchmark, BenchmarkFailed, Options, machine  # noqa: E402
@@ -55,6 +56,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "sockets": sockets.sockets,
     "symbols-50": symbols50.symbols50,
     "api-fuzz": api_fuzz.api_fuzz,
+    "sweep-workers": sweep_workers.sweep_workers,
 }
 
 

@@ -180,3 +180,40 @@ class SweepUnit(models.Model):
 
     def __str__(self) -> str:
         return f"{self.sweep_id} window {self.window} {self.kind} {self.number}"
+
+
+class ParityDay(models.Model):
+    """One day of a run decided again: what came out differently, and why.
+
+    ``day`` is UTC by the venue's clock. ``counts`` is the number of differences by label,
+    ``differences`` the first of them. A row without ``finished_at`` is being worked on.
+    """
+
+    run = models.ForeignKey(
+        "trades.TradingRun", on_delete=models.CASCADE, related_name="parity_days"
+    )
+    day = models.DateField()
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+    attempts = models.PositiveIntegerField(default=1)
+    bars = models.PositiveIntegerField(default=0)
+    decisions = models.PositiveIntegerField(default=0)
+    redone = models.PositiveIntegerField(default=0)
+    same = models.PositiveIntegerField(default=0)
+    orders = models.PositiveIntegerField(default=0)
+    slippage_bps = models.FloatField(null=True)
+    counts = models.JSONField(default=dict)
+    unexplained = models.PositiveIntegerField(default=0)
+    differences = models.JSONField(default=list)
+    code_version = models.CharField(max_length=80, blank=True)
+
+    class Meta:
+        ordering = ["-day", "-id"]
+        constraints = [models.UniqueConstraint(fields=["run", "day"], name="parity_day_once")]
+        indexes = [
+            # the list, newest first
+            models.Index(fields=["-started_at", "-id"], name="parity_latest")
+        ]
+
+    def __str__(self) -> str:
+        return f"parity {self.run_id} {self.day}"

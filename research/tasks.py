@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from research.children import child_start
+from research.children import child_run, child_start
 from research.claims import claim_oldest
 from research.models import ReplayJob, Sweep, SweepStatus
+from research.parity_services import parity_claim
 from research.selectors import sweep_rests
 from research.services import replay_reap
 from research.spread import plan_send, units_send
@@ -50,3 +51,13 @@ def _tend(sweep: Sweep) -> None:
     units_send(units_tend(sweep=sweep))
     if sweep_rests(sweep):
         plan_send(sweep)
+
+
+@shared_task(acks_late=False, ignore_result=True, soft_time_limit=20, time_limit=30)
+def parity_due() -> str:
+    """Have the last whole day of a run judged, if it was not; losing a knock is free."""
+    row = parity_claim()
+    if row is None:
+        return "nothing to judge"
+    child_run("parity", "--run", str(row.run.code), "--day", str(row.day), "--quiet")
+    return f"started {row.run.code} {row.day}"

@@ -202,6 +202,7 @@ CELERY_BEAT_SCHEDULE = {
     "delete what is past its days": daily("tradeplatform.tasks.retention_due"),
     "start replays that wait": beat_every("research.tasks.replays_due", 3.0),
     "start sweeps that wait": beat_every("research.tasks.sweeps_due", 5.0),
+    "judge yesterday": beat_every("research.tasks.parity_due", 600.0),
     "train what is due": {
         "task": "strategies.tasks.train_due",
         "schedule": 15.0,
