@@ -125,8 +125,8 @@ bench: setup-dev ## benchmarks; writes benchmarks/results.json and prints a tabl
 crash: setup-dev ## kill processes at random while trading: KILLS=150 SEED=1
 	@$(PY) -m tests.crash.harness --kills '$(KILLS)' --seed '$(SEED)' $(if $(DATABASE),--database '$(DATABASE)')
 
-soak: setup-dev ## the long run: HOURS= (wall) or DAYS= (virtual; MINUTES= ends it early)
-	@$(PY) -m benchmarks.soak $(if $(HOURS),--hours '$(HOURS)') $(if $(DAYS),--days '$(DAYS)') $(if $(MINUTES),--minutes '$(MINUTES)') --seed '$(SEED)'
+soak: setup-dev ## the long run: HOURS= (wall) or DAYS= (virtual; TIMEFRAME=, MINUTES= ends it early)
+	@$(PY) -m benchmarks.soak $(if $(HOURS),--hours '$(HOURS)') $(if $(DAYS),--days '$(DAYS)') $(if $(MINUTES),--minutes '$(MINUTES)') $(if $(TIMEFRAME),--timeframe '$(TIMEFRAME)') --seed '$(SEED)'
 
 lock: setup-dev ## resolve requirements*.in into the hashed lock files
 	$(VENV)/bin/uv pip compile --universal --generate-hashes --quiet --python-version 3.11 requirements.in -o requirements.txt

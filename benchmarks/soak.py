@@ -110,13 +110,19 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--minutes", type=float, default=float("inf"), help="end DAYS early after so many of wall"
     )
+    parser.add_argument("--timeframe", default="1m", help="of DAYS")
     parser.add_argument("--every", type=float, default=30.0, help="seconds between samples")
     options = parser.parse_args(argv)
     if (options.hours is None) == (options.days is None):
         sys.stderr.write("make soak needs HOURS= (wall) or DAYS= (virtual), one of them\n")
         return 2
     if options.days is not None:
-        report = soak_days.launch(days=options.days, seed=options.seed, minutes=options.minutes)
+        report = soak_days.launch(
+            days=options.days,
+            seed=options.seed,
+            minutes=options.minutes,
+            timeframe=options.timeframe,
+        )
     else:
         report = run(hours=options.hours, seed=options.seed, every_s=options.every)
     print(json.dumps(report))

@@ -25,14 +25,14 @@ import psutil
 
 from benchmarks.figures import ROOT, percentile
 from benchmarks.slopes import Sample, slope_per_hour
+from market.sources.instruments import timeframe_to_ms
 
-DAY_BARS = 24 * 60
 BASES = ("BTC", "ETH", "SOL", "ADA", "XRP", "LTC", "DOT", "BCH", "ETC", "LINK")
 SYMBOLS = tuple(f"{base}/USDT" for base in BASES)
-UPDATE_EVERY_BARS = 60
+DAY_MS, HOUR_MS = 86_400_000, 3_600_000
 SAMPLE_EVERY_BARS = 60
 FAULT_EVERY_BARS = 120
-REBUILD_EVERY_BARS = 3_000
+REBUILD_EVERY_BARS = 1_000
 FAULTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("order.create", "accept_then_timeout", {"hold_s": 0.2}),
     ("order.create", "5xx", {"accept": True}),
@@ -54,8 +54,9 @@ class Soak:
     updates: int = 0
 
 
-def run(*, days: float, seed: int, minutes: float) -> dict[str, object]:
-    """Trade ``days`` of venue time, at most ``minutes`` of wall time; return the report.
+def run(*, days: float, seed: int, minutes: float, timeframe: str) -> dict[str, object]:
+    """Trade ``days`` of venue time in bars of ``timeframe``, at most ``minutes`` of wall time;
+    return the report.
 
     Django is set up here, on files that are gone afterwards.
     """
@@ -66,11 +67,14 @@ def run(*, days: float, seed: int, minutes: float) -> dict[str, object]:
 
     folder = Path(os.environ["TRADEPLATFORM_VAR"])
     arguments = ("--symbols", ",".join(SYMBOLS), "--seed", str(seed), "--warmup-bars", "3000")
-    with practice_process(folder / "practice", *arguments) as venue:
-        return _trade(venue, days, seed, minutes, folder)
+    with practice_process(folder / "practice", *arguments, "--timeframe", timeframe) as venue:
+        report = _trade(venue, days, seed, minutes, folder, timeframe_to_ms(timeframe))
+        return {"timeframe": timeframe, **report}
 
 
-def _trade(venue: Any, days: float, seed: int, minutes: float, folder: Path) -> dict[str, object]:
+def _trade(
+    venue: Any, days: float, seed: int, minutes: float, folder: Path, bar_ms: int
+) -> dict[str, object]:
     from django.conf import settings
     from django.core.management import call_command
     from django.utils import timezone
@@ -99,10 +103,11 @@ def _trade(venue: Any, days: float, seed: int, minutes: float, folder: Path) -> 
     fence = lease_acquire(run=trading, holder=holder, code_version=version)
     if fence is None:
         raise RuntimeError("the lease of a new run was held by another")
+    day_bars, update_every_bars = DAY_MS // bar_ms, max(1, HOUR_MS // bar_ms)
     rng, soak, samples, ticks_s = random.Random(seed), Soak(), [], []
     began = time.monotonic()
     session = running_session(trading, fence)
-    while soak.bars < days * DAY_BARS and time.monotonic() - began < 60 * minutes:
+    while soak.bars < days * day_bars and time.monotonic() - began < 60 * minutes:
         soak.bars += 1
         if soak.bars % FAULT_EVERY_BARS == 0:
             op, verb, given = rng.choice(FAULTS)
@@ -112,7 +117,7 @@ def _trade(venue: Any, days: float, seed: int, minutes: float, folder: Path) -> 
         before = time.monotonic()
         session.advance()
         ticks_s.append(time.monotonic() - before)
-        if soak.bars % UPDATE_EVERY_BARS == 0:
+        if soak.bars % update_every_bars == 0:
             soak.updates += optimization_update(now=timezone.now()).outcome == "done"
         if soak.bars % REBUILD_EVERY_BARS == 0:
             session.close()
@@ -132,7 +137,7 @@ def _trade(venue: Any, days: float, seed: int, minutes: float, folder: Path) -> 
     return {
         "seed": seed,
         "what": "one process, the real loop, practice exchange on loopback, nothing waited for",
-        "virtual_days": round(soak.bars / DAY_BARS, 3),
+        "virtual_days": round(soak.bars / day_bars, 3),
         "symbols": len(SYMBOLS),
         **asdict(soak),
         "wall_minutes": round(elapsed_s / 60, 1),
@@ -141,7 +146,7 @@ def _trade(venue: Any, days: float, seed: int, minutes: float, folder: Path) -> 
         "rss_mib": round(samples[-1].rss_mib) if samples else None,
         "rss_slope_mib_per_hour": slope_per_hour(samples, "rss_mib"),
         "open_files_slope_per_hour": slope_per_hour(samples, "open_files"),
-        "database_mib_per_virtual_day": _per_day(samples, soak.bars),
+        "database_mib_per_virtual_day": _per_day(samples, soak.bars, day_bars),
         "tick_p50_ms": _ms(ticks_s, 0.5),
         "tick_p99_ms": _ms(ticks_s, 0.99),
         "tick_p99_ms_first_half": _ms(ticks_s[: len(ticks_s) // 2], 0.99),
@@ -171,18 +176,18 @@ def _counts() -> dict[str, int]:
     }
 
 
-def _per_day(samples: Sequence[Sample], bars: int) -> float | None:
+def _per_day(samples: Sequence[Sample], bars: int, day_bars: int) -> float | None:
     if len(samples) < 2:
         return None
     grown = samples[-1].database_mib - samples[0].database_mib
-    return round(grown / (bars - SAMPLE_EVERY_BARS) * DAY_BARS, 2)
+    return round(grown / (bars - SAMPLE_EVERY_BARS) * day_bars, 2)
 
 
 def _ms(ticks_s: Sequence[float], fraction: float) -> float | None:
     return round(percentile(ticks_s, fraction) * 1000, 1) if ticks_s else None
 
 
-def launch(*, days: float, seed: int, minutes: float) -> dict[str, object]:
+def launch(*, days: float, seed: int, minutes: float, timeframe: str) -> dict[str, object]:
     """Run it in a process of its own, on a temporary folder with a Redis beside it."""
     from tests.crash.platform import redis_server
 
@@ -190,7 +195,8 @@ def launch(*, days: float, seed: int, minutes: float) -> dict[str, object]:
         folder = Path(name)
         config = folder / "config.yaml"
         config.write_text(
-            f"trading: {{symbols: [{', '.join(SYMBOLS)}]}}\noptimization: {{enabled: true}}\n"
+            f"trading: {{symbols: [{', '.join(SYMBOLS)}], timeframe: {timeframe}}}\n"
+            "optimization: {enabled: true}\n"
         )
         socket = folder / "redis.sock"
         server = [redis_server(), "--port", "0", "--unixsocket", str(socket), "--save", ""]
@@ -206,6 +212,7 @@ def launch(*, days: float, seed: int, minutes: float) -> dict[str, object]:
         redis = subprocess.Popen([*server, "--dir", name], stdout=subprocess.DEVNULL)
         try:
             command = [sys.executable, "-m", "benchmarks.soak_days", "--days", f"{days:g}"]
+            command += ["--timeframe", timeframe]
             done = subprocess.run(
                 [*command, "--seed", str(seed), "--minutes", f"{minutes:g}"],
                 cwd=ROOT,
@@ -226,8 +233,15 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--days", type=float, required=True)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=float("inf"))
+    parser.add_argument("--timeframe", default="1m")
     options = parser.parse_args(argv)
-    print(json.dumps(run(days=options.days, seed=options.seed, minutes=options.minutes)))
+    report = run(
+        days=options.days,
+        seed=options.seed,
+        minutes=options.minutes,
+        timeframe=options.timeframe,
+    )
+    print(json.dumps(report))
     return 0
 
 

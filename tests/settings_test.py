@@ -41,3 +41,5 @@ STORAGES = STORAGES | {
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
 }
 PASSWORD_HASHERS = ["tests.hashing.QuickArgon2"]
+# No lease runs out because a machine is slow; tests of leases say their own seconds.
+LEASE_SECONDS = 600

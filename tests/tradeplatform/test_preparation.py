@@ -11,6 +11,7 @@ import time
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -174,9 +175,10 @@ class OnePending(MigrationExecutor):
 @pytest.mark.django_db
 @pytest.mark.parametrize("is_renewed", [True, False])
 def test_a_schema_is_not_changed_under_a_living_worker(
-    monkeypatch: pytest.MonkeyPatch, is_renewed: bool
+    monkeypatch: pytest.MonkeyPatch, settings: Any, is_renewed: bool
 ) -> None:
     """F-089: a dead worker's lease runs out, one that is renewed belongs to somebody."""
+    settings.LEASE_SECONDS = 15
     held_fence(make_run())
     migrated, waited = [], []
 
