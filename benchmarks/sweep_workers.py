@@ -140,6 +140,8 @@ class _Scene:
         import django
 
         django.setup()
+        # how often this process looked whether the sweep has ended: no cost of a unit
+        self.looks = 0
 
     def prepare(self, n_bars: int) -> dict[str, Any]:
         from django.core.management import call_command
@@ -189,7 +191,7 @@ class _Scene:
             "units": sweep.units_done,
             "wall_s": wall_s,
             "cpu_s": cpu_s,
-            "commits": after["commits"] - before["commits"],
+            "commits": after["commits"] - before["commits"] - self.looks,
             "redis": after["redis"] - before["redis"],
             "digest": sweep_digest(sweep),
             "load": os.getloadavg()[0],
@@ -203,6 +205,7 @@ class _Scene:
         while time.monotonic() < deadline:
             sweeps_due()
             for _ in range(50):
+                self.looks += 1
                 sweep.refresh_from_db()
                 if sweep.status not in ("QUEUED", "RUNNING"):
                     return
@@ -252,7 +255,9 @@ class _Scene:
 
 
 def _worker(number: int) -> subprocess.Popen[bytes]:
-    words = f"-m celery --quiet -A tradeplatform worker -Q research-units -n r{number}@%h -P prefork"
+    words = (
+        f"-m celery --quiet -A tradeplatform worker -Q research-units -n r{number}@%h -P prefork"
+    )
     words += " -c 1 -Ofair --without-gossip --without-mingle --loglevel WARNING"
     words += " -I tradeplatform.sweep_tasks"
     ready = Path(os.environ["TRADEPLATFORM_MARKET_DATA"]) / f"ready{os.getpid()}-{number}"

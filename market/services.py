@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+
+from django.db.models import QuerySet
 
 from engine.quality import validate_columns
 from engine.types.bars import BarColumns
@@ -10,6 +12,9 @@ from market.models import Candle, Instrument
 
 # What a chart shows when it opens.
 CHART_BARS = 400
+# More than a session looks back on: the window of its columns, and what is shown of them.
+KEPT_BARS = 10_000
+_BATCH = 500
 
 
 def candles_backfill(*, venue: str, symbol: str, bars: BarColumns, limit: int = CHART_BARS) -> int:
@@ -51,6 +56,34 @@ def candles_backfill(*, venue: str, symbol: str, bars: BarColumns, limit: int = 
         ignore_conflicts=True,
     )
     return len(rows)
+
+
+def candles_prune(*, days: float, keep: int = KEPT_BARS, dry_run: bool = False) -> int:
+    """Delete candles older than so many days before the newest of their kind; return how many.
+
+    ``keep`` bars of each instrument and length stay whatever their age: columns remember them.
+    """
+    kinds = Candle.objects.order_by("instrument_id", "timeframe_ms")
+    done = 0
+    for instrument_id, timeframe_ms in kinds.values_list(
+        "instrument_id", "timeframe_ms"
+    ).distinct():
+        rows = Candle.objects.filter(instrument_id=instrument_id, timeframe_ms=timeframe_ms)
+        times = rows.order_by("-opened_at").values_list("opened_at", flat=True)
+        newest, oldest_kept = times.first(), times[keep - 1 : keep].first()
+        if newest is None or oldest_kept is None:
+            continue
+        old = rows.filter(opened_at__lt=min(newest - timedelta(days=days), oldest_kept))
+        done += old.count() if dry_run else _delete(old)
+    return done
+
+
+def _delete(rows: QuerySet[Candle]) -> int:
+    """Delete in small transactions, so that trading never waits long for the database."""
+    done = 0
+    while keys := list(rows.order_by("opened_at").values_list("pk", flat=True)[:_BATCH]):
+        done += Candle.objects.filter(pk__in=keys).delete()[0]
+    return done
 
 
 def _opened_at(bars: BarColumns, row: int) -> datetime:

@@ -1,4 +1,4 @@
-"""Yesterday judged: decided again, stored, and a person told where nothing explains a difference."""
+"""Yesterday judged: decided again, stored; a person is told of what nothing explains."""
 
 from __future__ import annotations
 

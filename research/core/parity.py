@@ -90,9 +90,7 @@ def of_decision(decided: Decided, replay: DecisionReplay, timeframe_ms: int) -> 
     return found
 
 
-def _relabelled(
-    decided: Decided, one: ReplayDifference, replay: DecisionReplay
-) -> Difference:
+def _relabelled(decided: Decided, one: ReplayDifference, replay: DecisionReplay) -> Difference:
     where = one.what if one.phase is None else f"{one.what} (phase {one.phase})"
     is_gone = one.label == PRICE and any(_is_missing(other) for other in replay.differences)
     label = DATA if is_gone or one.label == STATE else one.label
