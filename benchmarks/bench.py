@@ -28,6 +28,7 @@ from benchmarks import (  # noqa: E402
     features,
     health_detectors,
     layer_fuzz,
+    million_bars,
     performance,
     platform_run,
     predictors,
@@ -57,6 +58,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "symbols-50": symbols50.symbols50,
     "api-fuzz": api_fuzz.api_fuzz,
     "sweep-workers": sweep_workers.sweep_workers,
+    "million-bars": million_bars.million_bars,
 }
 
 

@@ -31,7 +31,7 @@ PROCESSES_A_HOST = 8
 
 def sweep_workers(options: Options) -> Sequence[Figure]:
     """Run the same sweep alone, over one worker and over two; the digests must be equal."""
-    trials, bars = (12, 4_000) if options.quick else (36, 12_000)
+    trials, bars = (12, 2_500) if options.quick else (24, 4_000)
     with _stores(options.folder) as environment:
         _drive(environment, "prepare", bars)
         found = {name: _drive(environment, name, trials) for name in ("alone", "1", "2")}
