@@ -140,6 +140,23 @@ class Bench:
             over.set()
             thread.join()
 
+    @contextlib.contextmanager
+    def refused_writes(self, table: str) -> Iterator[None]:
+        """Let the database refuse every new row of a table."""
+        self._database(
+            f"create trigger benchmark before insert on {table}"
+            " begin select raise(abort, 'refused by the benchmark'); end"
+        )
+        try:
+            yield
+        finally:
+            self._database("drop trigger benchmark")
+
+    def _database(self, statement: str) -> None:
+        path = self.var_dir / "tradeplatform.sqlite3"
+        with contextlib.closing(sqlite3.connect(path, timeout=60, isolation_level=None)) as db:
+            db.execute(statement)
+
     def _call(self, *argv: str) -> None:
         done = subprocess.run(
             argv, cwd=ROOT, env=self._environment, capture_output=True, text=True, check=False
@@ -198,12 +215,31 @@ def slow_queries(bench: Bench) -> None:
     bench.allow("statements are fast again")
 
 
+def failing_decisions(bench: Bench) -> None:
+    """The database refuses every analysis, so that no bar can be decided on: new connections to the
+    venue help nothing, then entries are held until a person looks."""
+    bench.allow("no bar can be written", "errors-decision", least_calls=1)
+    with bench.refused_writes("trades_analysis"):
+        bench.wait_for("reconnect", "fail-over-to-hold", within_s=400.0)
+    bench.allow("bars are written again")
+    bench.manage("resume", "--reason", "bars are written again")
+
+
+def database_by_hand(bench: Bench) -> None:
+    """What has a rule of its own among slow statements, asked for by a person."""
+    bench.allow("nothing is wrong")
+    bench.by_hand("database-connections")
+    bench.by_hand("smaller-batches")
+
+
 SCENARIOS: dict[str, Callable[[Bench], None]] = {
     "venue-errors": venue_errors,
     "flooded-queue": flooded_queue,
     "full-cache": full_cache,
     "little-memory": little_memory,
     "slow-queries": slow_queries,
+    "failing-decisions": failing_decisions,
+    "database-by-hand": database_by_hand,
 }
 
 

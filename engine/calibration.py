@@ -9,11 +9,11 @@ from engine.types.decisions import JsonValue
 
 # Prior of the slope: normal around 0 with this deviation. A source is heard as far as its own
 # outcomes bear it out, and not before there are any.
-_PRIOR_SD = 0.5
+PRIOR_SD = 0.5
 # Settled opinions of neighbouring bars share about half of their outcome.
-_EVIDENCE = 0.5
+EVIDENCE = 0.5
 # The variance of an outcome of even chances.
-_OUTCOME_VARIANCE = 0.25
+OUTCOME_VARIANCE = 0.25
 # Evidence fades with this memory: longer than a regime, shorter than a market's career.
 MEMORY_SETTLED = 4_000.0
 
@@ -40,8 +40,8 @@ class Calibration:
         The posterior mean: 1 where the frequencies were as said and there is much evidence, 0
         where the lean told nothing or the contrary.
         """
-        weight = _EVIDENCE / _OUTCOME_VARIANCE
-        precision = 1.0 / _PRIOR_SD**2 + weight * self.leaned
+        weight = EVIDENCE / OUTCOME_VARIANCE
+        precision = 1.0 / PRIOR_SD**2 + weight * self.leaned
         return min(1.0, max(0.0, weight * self.agreed / precision))
 
     def state(self) -> dict[str, JsonValue]:

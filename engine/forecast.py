@@ -13,7 +13,7 @@ from engine.types.decisions import JsonValue
 
 BLOCK_SETTLED = 20
 MIN_BLOCKS = 8
-_SMOOTHING = 0.3
+SMOOTHING = 0.3
 
 
 @dataclass(slots=True)
@@ -47,7 +47,7 @@ class BrierForecast:
             self.scored += 1
             self.squared_error += (self.level - mean) ** 2
             self.baseline_squared_error += (self._baseline - mean) ** 2
-        self.level += _SMOOTHING * (mean - self.level)
+        self.level += SMOOTHING * (mean - self.level)
 
     @property
     def is_judged(self) -> bool:

@@ -13,7 +13,7 @@ from engine.types.decisions import JsonValue, Settlement
 
 # Brier scores are kept as integers of this fraction: sums over a rolling window are then exact
 # and a restored board equals the one that was stored.
-_SCALE = 10**12
+SCORE_SCALE = 10**12
 # A constant 0.5 scores 0.25: the score of knowing nothing.
 UNINFORMED_BRIER = 0.25
 # Evidence of this many settlements counts as much as the prior (score 0.25).
@@ -44,14 +44,14 @@ class _Ring:
 
     @property
     def mean(self) -> float | None:
-        return self.score_sum / (_SCALE * len(self.scores)) if self.scores else None
+        return self.score_sum / (SCORE_SCALE * len(self.scores)) if self.scores else None
 
     @property
     def expected_sum(self) -> float:
         """The window's scores added up, or what the forecast expects of as many."""
         level = self.forecast.level
         if level is None or not self.forecast.wins:
-            return self.score_sum / _SCALE
+            return self.score_sum / SCORE_SCALE
         return level * len(self.scores)
 
 
@@ -86,7 +86,7 @@ class Scoreboard:
             raise ValueError(f"Brier score of {settlement.source} must be in [0, 1], was {brier}")
         known = self._calibrations.setdefault(settlement.source, Calibration())
         known.record(settlement.probability_up, settlement.outcome_up)
-        score = round(brier * _SCALE)
+        score = round(brier * SCORE_SCALE)
         # 0.5 takes no side; it is half a hit, so that silence is neither praised nor blamed.
         probability = settlement.probability_up
         if probability == 0.5:
@@ -223,7 +223,7 @@ def _restored(row: JsonValue, window: int) -> tuple[tuple[str, str], _Ring]:
     if not isinstance(row, dict):
         raise ValueError(f"scoreboard ring must be a mapping, was {row!r}")
     source, regime, total = row.get("source"), row.get("regime"), row.get("total")
-    scores, hits = _integers(row.get("scores"), _SCALE), _integers(row.get("hits"), 2)
+    scores, hits = _integers(row.get("scores"), SCORE_SCALE), _integers(row.get("hits"), 2)
     if not isinstance(source, str) or not isinstance(regime, str) or not isinstance(total, int):
         raise ValueError(f"scoreboard ring must name source, regime and total, was {row!r}")
     if len(scores) != len(hits) or not scores or total < len(scores):

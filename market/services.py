@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+from django.db import connection, transaction
 from django.db.models import QuerySet
 
-from engine.quality import validate_columns
-from engine.types.bars import BarColumns
+from engine.quality import bar_at, validate_columns
+from engine.types.bars import Bar, BarColumns
 from market.models import Candle, Instrument
 
 # What a chart shows when it opens.
@@ -38,23 +40,8 @@ def candles_backfill(*, venue: str, symbol: str, bars: BarColumns, limit: int = 
             opened_at__gte=min(opened_at.values(), default=datetime.max.replace(tzinfo=UTC)),
         ).values_list("opened_at", flat=True)
     )
-    Candle.objects.bulk_create(
-        [
-            Candle(
-                instrument=instrument,
-                timeframe_ms=bars.timeframe_ms,
-                opened_at=opened_at[row],
-                open=float(bars.open[row]),
-                high=float(bars.high[row]),
-                low=float(bars.low[row]),
-                close=float(bars.close[row]),
-                volume=float(bars.volume[row]),
-            )
-            for row in rows
-            if opened_at[row] not in kept
-        ],
-        ignore_conflicts=True,
-    )
+    missing = [bar_at(bars, row) for row in rows if opened_at[row] not in kept]
+    candles_keep(instrument=instrument, timeframe_ms=bars.timeframe_ms, bars=missing)
     return len(rows)
 
 
@@ -84,6 +71,38 @@ def _delete(rows: QuerySet[Candle]) -> int:
     while keys := list(rows.order_by("opened_at").values_list("pk", flat=True)[:_BATCH]):
         done += Candle.objects.filter(pk__in=keys).delete()[0]
     return done
+
+
+def candles_keep(*, instrument: Instrument, timeframe_ms: int, bars: Sequence[Bar]) -> None:
+    """Write bars that passed the gate; one that is there already stays as it is.
+
+    A run of fifty symbols begins with 125,000 of them: as model instances they cost three times
+    the processor time.
+
+    Raises:
+        IntegrityError: a bar that no candle may be; nothing of the call is written.
+    """
+    names = ("instrument", "timeframe_ms", "opened_at", "open", "high", "low", "close", "volume")
+    quote, as_time = connection.ops.quote_name, connection.ops.adapt_datetimefield_value
+    columns = ", ".join(quote(Candle._meta.get_field(name).column) for name in names)
+    marks = ", ".join(["%s"] * len(names))
+    statement = (
+        f"INSERT INTO {quote(Candle._meta.db_table)} ({columns}) VALUES ({marks})"  # noqa: S608
+        " ON CONFLICT DO NOTHING"
+    )
+    rows = [
+        (
+            instrument.pk,
+            timeframe_ms,
+            as_time(datetime.fromtimestamp(bar.ts_ms / 1000, tz=UTC)),
+            *(bar.open, bar.high, bar.low, bar.close, bar.volume),
+        )
+        for bar in bars
+    ]
+    if not rows:
+        return
+    with transaction.atomic(savepoint=False), connection.cursor() as cursor:
+        cursor.executemany(statement, rows)
 
 
 def _opened_at(bars: BarColumns, row: int) -> datetime:

@@ -185,7 +185,6 @@ BINANCE = Venue(
             "fetch_ohlcv": 2,
             "fetch_order_book": 5,
             "fetch_trades": 25,
-            "flow": 2,
             "fetch_balance": 20,
             "fetch_my_trades": 20,
             "fetch_order": 4,

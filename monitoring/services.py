@@ -26,6 +26,7 @@ EVENT_CODES = frozenset(
         "EXTERNAL_FILL",
         "EXTERNAL_ORDER",
         "FILLS_UNAVAILABLE",
+        "FILL_WITHDRAWN",
         "FLATTEN_LEFT_OPEN",
         "LATE_FILL",
         "ORDER_VANISHED",

@@ -20,6 +20,9 @@ from notifications.models import Channel, Cursor, Message, MessageState
 from trades.models import Decision, EquityPoint, Mode, Trade, TradingRun
 from trades.selectors import position_list
 
+# Something that a person must hear of has no channel it could reach one by.
+UNHEARD = "NOTIFICATIONS_UNHEARD"
+
 
 def channel_list() -> QuerySet[Channel]:
     return Channel.objects.filter(is_active=True)
@@ -65,6 +68,13 @@ def channel_state(row: Channel) -> str:
     if row.fails_in_a_row:
         return "failing"
     return "up" if row.last_sent_at else "untried"
+
+
+def unheard_now() -> str:
+    """Return what no channel is told of though somebody should be, in words; empty where nothing
+    is, and while no notifier runs."""
+    row = Alert.objects.filter(dedupe_key=UNHEARD, resolved_at__isnull=True).first()
+    return "" if row is None else row.text
 
 
 def message_list(*, channel: str = "", state: str = "", kind: str = "") -> QuerySet[Message]:

@@ -17,10 +17,11 @@ from monitoring.services import alert_raise, alert_resolve
 from notifications.core import delivery
 from notifications.core.config import Notifications
 from notifications.core.events import Event, Kind, Severity
-from notifications.core.routing import HOUR, Outcome, Recent, judge
+from notifications.core.routing import HOUR, Outcome, Recent, judge, unheard
 from notifications.core.wording import subject_of
 from notifications.errors import NotificationRefused
 from notifications.models import Channel, ChannelKind, Cursor, FollowedAlert, Message, MessageState
+from notifications.selectors import UNHEARD
 from notifications.sources import CHANNEL_ALERT, NOT_TOLD, Read, floors
 
 COMPONENT = "notifier"
@@ -78,6 +79,22 @@ def channels_sync(found: Iterable[FoundChannel], *, now: datetime) -> None:
         gone.update(is_active=False, changed_at=now)
 
 
+def unheard_tell(rules: Notifications, usable: Iterable[str], *, now: datetime) -> None:
+    """Say on the pages what no usable channel would be told, for as long as that is so: channels
+    may be spared by choice, but not all of them at once unseen."""
+    found = unheard(rules, usable)
+    if not found:
+        alert_resolve(dedupe_key=UNHEARD, at=now)
+        return
+    alert_raise(
+        code=UNHEARD,
+        severity=AlertSeverity.WARNING,
+        text=f"no channel is told of {'; '.join(found)}",
+        dedupe_key=UNHEARD,
+        at=now,
+    )
+
+
 def channel_ensure(channel: FoundChannel, *, now: datetime) -> None:
     """Make a channel's row where no notifier has made one yet; what is there stays."""
     Channel.objects.get_or_create(
@@ -95,6 +112,7 @@ def notifier_forget(*, now: datetime) -> None:
     """Drop what an earlier start listened for and this one does not: it would be late for ever."""
     Heartbeat.objects.filter(component=COMPONENT).delete()
     alert_resolve(dedupe_key=f"heartbeat:{COMPONENT}", at=now)
+    alert_resolve(dedupe_key=UNHEARD, at=now)
     channels_sync((), now=now)
 
 

@@ -13,7 +13,7 @@ from accounts.pages import needs, page_of, query_of
 from accounts.roles import reaches, user_scope
 from notifications.errors import NotificationRefused
 from notifications.models import MessageState
-from notifications.selectors import channel_rows, message_list
+from notifications.selectors import channel_rows, message_list, unheard_now
 from notifications.services import TAKE_MESSAGES, channel_test
 
 
@@ -31,6 +31,7 @@ def notification_page(request: HttpRequest) -> HttpResponse:
     context = {
         "page": "notifications",
         "channels": channels,
+        "unheard": unheard_now(),
         "rows": page_of(request, message_list(**chosen)),
         "query": query_of(request),
         "chosen": chosen,

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet
 
 from market.models import Instrument
 from research.core.sweep import result_digest
@@ -54,6 +54,24 @@ def sweep_rests(sweep: Sweep) -> bool:
     to be planned."""
     is_running = Sweep.objects.filter(pk=sweep.pk, status=SweepStatus.RUNNING).exists()
     return is_running and not SweepUnit.objects.filter(sweep=sweep, finished_at=None).exists()
+
+
+def sweep_paths(sweeps: Sequence[Sweep]) -> dict[int, dict[str, int]]:
+    """Return by sweep how many of its units took which path, most first.
+
+    A unit whose values were refused took none.
+    """
+    counted = (
+        SweepUnit.objects.filter(sweep__in=[sweep.pk for sweep in sweeps])
+        .order_by()
+        .values_list("sweep_id", "outcome__path")
+        .annotate(units=Count("id"))
+    )
+    found: dict[int, dict[str, int]] = {sweep.pk: {} for sweep in sweeps}
+    for sweep_id, path, units in sorted(counted, key=lambda row: (-row[2], str(row[1]))):
+        if path:
+            found[sweep_id][path] = units
+    return found
 
 
 def data_folders() -> list[Path]:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 from django.http import Http404
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -19,7 +19,13 @@ from accounts.paging import AllowedChoiceField, ListFilters
 from research.apis import ReplayAbortInput
 from research.models import Sweep, SweepStatus
 from research.requests import MAX_FILES, MAX_SEED
-from research.selectors import data_folders, sweep_digest, sweep_get, sweep_list
+from research.selectors import (
+    data_folders,
+    sweep_digest,
+    sweep_get,
+    sweep_list,
+    sweep_paths,
+)
 from research.sweep_services import (
     MAX_BATCH,
     MAX_FOLDS,
@@ -86,6 +92,16 @@ class SweepRow(serializers.Serializer):
         return sweep_digest(sweep)
 
 
+class SweepDetail(SweepRow):
+    """``paths`` counts units by how they were traced: in columns, or by the session and why."""
+
+    paths = serializers.SerializerMethodField()
+
+    @extend_schema_field(serializers.DictField(child=serializers.IntegerField()))
+    def get_paths(self, sweep: Sweep) -> dict[str, int]:
+        return sweep_paths([sweep])[sweep.pk]
+
+
 class SweepFilters(ListFilters):
     status = AllowedChoiceField(required=False, choices=SweepStatus.choices)
 
@@ -112,9 +128,9 @@ class SweepListApi(ListOperation):
 
 
 class SweepDetailApi(Operation):
-    @extend_schema(operation_id="sweep_detail", responses={200: SweepRow} | READ_PROBLEMS)
+    @extend_schema(operation_id="sweep_detail", responses={200: SweepDetail} | READ_PROBLEMS)
     def get(self, request: Request, code: UUID) -> Response:
-        return Response(SweepRow(_found(code)).data)
+        return Response(SweepDetail(_found(code)).data)
 
 
 class _SweepChangeApi(Operation):

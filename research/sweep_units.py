@@ -113,6 +113,7 @@ def unit_store(*, unit: SweepUnit, outcome: Outcome) -> bool:
                 "returns": list(outcome.returns),
                 "refused": outcome.refused,
                 "sharpe": outcome.sharpe,
+                "path": outcome.path,
             },
             finished_at=timezone.now(),
             claimed_until_at=None,
@@ -191,6 +192,7 @@ def outcomes_of(sweep: Sweep, window: int | None = None) -> list[Outcome]:
             row.outcome["trades"],
             tuple(row.outcome["returns"]),
             row.outcome["refused"],
+            row.outcome.get("path", ""),
         )
         for row in (done if window is None else done.filter(window=window))
     ]

@@ -15,7 +15,7 @@ from accounts.models import Scope
 from accounts.pages import needs, page_of, query_of
 from research.errors import ReplayInvalid
 from research.models import Sweep, SweepStatus
-from research.selectors import data_folders, source_choices, sweep_get, sweep_list
+from research.selectors import data_folders, source_choices, sweep_get, sweep_list, sweep_paths
 from research.sweep_services import sweep_change, sweep_start
 from strategies.core.registry import RULES, parameter_defaults
 
@@ -73,10 +73,11 @@ def _page(
     request: HttpRequest, *, entered: dict[str, Any], errors: list[str], status: int = 200
 ) -> HttpResponse:
     rows = page_of(request, sweep_list())
+    paths = sweep_paths(list(rows))
     context = {
         "page": "replays",
         "rows": rows,
-        "shown": [(sweep, _acts(sweep)) for sweep in rows],
+        "shown": [(sweep, _acts(sweep), paths[sweep.pk]) for sweep in rows],
         "query": query_of(request),
         "choices": source_choices(),
         "strategies": [(code, ", ".join(parameter_defaults()[code])) for code in RULES],

@@ -170,6 +170,14 @@ def untrained_seats(config: Configuration) -> tuple[Seated, ...]:
     return (*champions(sources), *controls)
 
 
+def pipeline_config(config: Configuration) -> PipelineConfig:
+    """Return the settings of the ten phases."""
+    return PipelineConfig(
+        horizon_bars=config.trading.horizon_bars,
+        ensemble_trades=ENSEMBLE in enabled_strategies(config),
+    )
+
+
 def build_pipeline(
     config: Configuration,
     *,
@@ -193,9 +201,7 @@ def build_pipeline(
     fail_safe = FailSafe(reporter.incident, monotonic)
     asked = policy_from_settings(config, fail_safe) if policy is None else policy(fail_safe)
     pipeline = kind(
-        config=PipelineConfig(
-            horizon_bars=config.trading.horizon_bars, ensemble_trades=ENSEMBLE in strategies
-        ),
+        config=pipeline_config(config),
         rules=rule_sources(params, rules),
         learned=(),
         seats=untrained_seats(config) if seats is None else seats,

@@ -82,6 +82,7 @@ def order_path(
         booted_at=booted_at,
         alarm=watch.alarm,
         agreed=watch.balances_agree,
+        over=watch.over,
         baseline={asset: Decimal(held) for asset, held in run.opening_balances.items()},
         limits=operating,
     )

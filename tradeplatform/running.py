@@ -50,13 +50,12 @@ from tradeplatform.venue import venue_budget, venue_client
 from tradeplatform.watch import RunWatch
 from trades import books, records
 from trades.brokers.venue_client import VenueClient
-from trades.ceilings import stored_ceilings
 from trades.core.operating_limits import OperatingLimits
 from trades.dead_man import DeadMan
 from trades.deployment import limits_of_deployment
 from trades.instructions import StoredInstructions
 from trades.journal import DatabaseJournal
-from trades.lease import Fence
+from trades.lease import Fence, Renewal
 from trades.loop import TradingLoop
 from trades.models import Order, SessionState, SymbolCursor, TradingRun
 from trades.runner import RunningSession
@@ -136,7 +135,10 @@ def _built(
     client = venue_client(config)
     budget = venue_budget(config)
     timeframe = timeframe_from_ms(run.timeframe_ms)
-    source = CcxtPollSource(client, run.symbols, timeframe, _cursors(run), budget=budget)
+    renew = Renewal(fence)
+    source = CcxtPollSource(
+        client, run.symbols, timeframe, _cursors(run), budget=budget, between_symbols=renew
+    )
     instruments = source.instruments()
     windows = with_references({s: _window(run, source, s) for s in run.symbols})
     operating = OperatingLimits.of(run.config.get("risk", {}))
@@ -183,7 +185,7 @@ def _built(
         instruments=instruments,
         entries=EntryDesk(bootstrap.entry_rules(config), identity, instruments),
         resumed=books.resumed(run),
-        ceilings=stored_ceilings,
+        ceilings=gatekeeper.ceilings,
     )
     asked = StoredInstructions(run)
     session = TradingSession(
@@ -213,7 +215,7 @@ def _built(
                 limits=limits,
                 guard=bootstrap.guard(config),
                 entries=bootstrap.entry_rules(config),
-                ceilings=stored_ceilings,
+                ceilings=gatekeeper.ceilings,
             ),
             FailSafe(watch.incident, time.monotonic),
             state.get("side_books", {}),
@@ -233,6 +235,7 @@ def _built(
         session=session,
         source=VenueSource(source),
         reconciler=reconciler,
+        renew=renew,
         has_news=session.has_news,
         watch=watch,
         between_events=between_events,

@@ -16,7 +16,9 @@ import msgspec
 import numpy as np
 from django.conf import settings
 
+from engine.column_path.grid import NotCovered
 from engine.failsafe import Failure, attempt
+from engine.types.bars import FloatColumn, IntColumn
 from market.errors import DataError
 from research.core.search import ranges_of
 from research.core.sweep import IN_SAMPLE, Outcome, Search, Unit, summary, units_ready
@@ -39,12 +41,14 @@ from research.sweep_units import (
 from strategies.core.errors import StrategyError
 from strategies.core.registry import parameter_defaults, rule_sources
 from tradeplatform.bootstrap import with_strategies
+from tradeplatform.column_units import COLUMNS, SESSION, ColumnHistories, column_run
 from tradeplatform.configuration_errors import ConfigurationError
 from tradeplatform.replay_jobs import STOPPED_BY_PLATFORM, TOLD, request_of
 from tradeplatform.replay_request import Progress, ReplayRequest
 
 logger = logging.getLogger(__name__)
 Say = Callable[[str], None]
+OUT_OF_SAMPLE = "judged out of sample"
 # How long to wait where every unit that may run is in another process's hands.
 WAIT_S = 1.0
 
@@ -57,6 +61,7 @@ class Prepared:
     request: ReplayRequest
     search: Search
     period_ms: int
+    histories: ColumnHistories
 
 
 def worker_name() -> str:
@@ -89,7 +94,7 @@ def prepared(sweep: Sweep) -> Prepared:
         "windows": [list(astuple(window)) for window in windows],
     }
     basis_agree(sweep=sweep, basis=basis)
-    return Prepared(asked, request, search, period_ms_of(windows))
+    return Prepared(asked, request, search, period_ms_of(windows), ColumnHistories())
 
 
 def _digest(name: str) -> str:
@@ -141,8 +146,10 @@ def _work(sweep: Sweep, tell: Progress, say: Say) -> Mapping[str, Any]:
         if isinstance(result, dict):
             return result
         while (unit := unit_claim(sweep=sweep, worker=worker_name())) is not None:
-            is_last = unit_work(unit, ready, tell)
-            say(f"{_n_done(sweep)} of {sweep.units_total} units: window {unit.window} {unit.kind}")
+            outcome, is_last = unit_work(unit, ready, tell)
+            told = f"window {unit.window} {unit.kind}"
+            told += f" by {outcome.path}" if outcome.path else ""
+            say(f"{_n_done(sweep)} of {sweep.units_total} units: {told}")
             if is_last:
                 window = unit.window
                 break
@@ -169,8 +176,9 @@ def sweep_planned(
     return summary(done, ready.search.windows, ready.period_ms)
 
 
-def unit_work(unit: SweepUnit, ready: Prepared, tell: Progress) -> bool:
-    """Run a claimed unit and store what it found; returns whether its window has none left open.
+def unit_work(unit: SweepUnit, ready: Prepared, tell: Progress) -> tuple[Outcome, bool]:
+    """Run a claimed unit and store what it found; returns it, and whether its window has none left
+    open.
 
     Raises:
         ReplayStopped: it may not go on; the unit is given back.
@@ -179,9 +187,15 @@ def unit_work(unit: SweepUnit, ready: Prepared, tell: Progress) -> bool:
     window = ready.search.windows[unit.window]
     try:
         outcome = unit_outcome(
-            ready.request, ready.asked["strategy"], window, asked, ready.period_ms, tell
+            ready.request,
+            ready.asked["strategy"],
+            window,
+            asked,
+            ready.period_ms,
+            tell,
+            ready.histories,
         )
-        return unit_store(unit=unit, outcome=outcome)
+        return outcome, unit_store(unit=unit, outcome=outcome)
     except ReplayStopped:
         unit_free(unit=unit)
         raise
@@ -215,11 +229,14 @@ def unit_outcome(
     unit: Unit,
     period_ms: int,
     tell: Progress,
+    histories: ColumnHistories | None = None,
 ) -> Outcome:
     """Replay one strategy with these parameters over its stretch of a window.
 
     Values that the rule refuses are an outcome too. The book begins flat; bars before the stretch
-    are only looked back on.
+    are only looked back on. Trials in sample are traced in columns where that gives the session's
+    trades; what is judged out of sample is always the session's own. Without ``histories`` every
+    unit is the session's.
     """
     is_in_sample = unit.kind == IN_SAMPLE
     start = window.in_from_ms if is_in_sample else window.out_from_ms
@@ -233,12 +250,44 @@ def unit_outcome(
         narrowed.strategy(strategy), parameters=dict(unit.parameters), enabled=True
     )
     config = msgspec.structs.replace(narrowed, strategies={**narrowed.strategies, strategy: chosen})
-    wiring, result = replace(request, config=config, from_ms=start, to_ms=end).run(
-        with_layer=False, journal=TracedJournal, progress=tell
+    asked = replace(request, config=config, from_ms=start, to_ms=end)
+    if histories is None or not is_in_sample:
+        traced = _by_session(asked, tell, "asked for" if histories is None else OUT_OF_SAMPLE)
+    else:
+        try:
+            traced = _by_columns(asked, tell, histories)
+        except NotCovered as reason:
+            traced = _by_session(asked, tell, str(reason))
+    returns = period_returns(traced.times_ms, traced.equity_quote, start, end, period_ms)
+    return Outcome(
+        unit, traced.return_fraction, traced.trades, tuple(returns.tolist()), "", traced.path
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Traced:
+    """Equity marked at the close of each bar, and what it came to."""
+
+    times_ms: IntColumn
+    equity_quote: FloatColumn
+    return_fraction: float | None
+    trades: int
+    path: str
+
+
+def _by_columns(request: ReplayRequest, tell: Progress, histories: ColumnHistories) -> _Traced:
+    bars = len(request.source())
+    tell(0, bars)
+    run = column_run(request, histories)
+    tell(bars, bars)
+    return _Traced(run.times_ms, run.equity_quote, run.return_fraction, run.n_trades, COLUMNS)
+
+
+def _by_session(request: ReplayRequest, tell: Progress, why: str) -> _Traced:
+    wiring, result = request.run(with_layer=False, journal=TracedJournal, progress=tell)
     journal = wiring.journal
     if not isinstance(journal, TracedJournal):
         raise TypeError(f"a unit needs its own journal, was {type(journal).__name__}")
     times = np.array(journal.equity_ms, dtype=np.int64)
-    returns = period_returns(times, np.array(journal.equity_quote), start, end, period_ms)
-    return Outcome(unit, result.return_fraction, result.trades, tuple(returns.tolist()))
+    equity = np.array(journal.equity_quote)
+    return _Traced(times, equity, result.return_fraction, result.trades, f"{SESSION}: {why}")

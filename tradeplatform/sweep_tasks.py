@@ -70,14 +70,15 @@ def _run(sweep: Sweep, unit: SweepUnit, ready: Prepared) -> str:
     pulse = Pulse(lambda *_: unit_pulse(unit=unit), every_s=PULSE_EVERY_S)
     pulse.start()
     try:
-        is_last = attempt(lambda: unit_work(unit, ready, pulse.tell), "unit")
+        worked = attempt(lambda: unit_work(unit, ready, pulse.tell), "unit")
     finally:
         pulse.end()
-    if not isinstance(is_last, Failure):
+    if not isinstance(worked, Failure):
+        _, is_last = worked
         return _go_on(sweep, ready, unit.window) if is_last else "stored"
-    if isinstance(is_last.error, ReplayStopped):
-        return str(is_last.error)
-    sweep_fail(sweep, is_last)
+    if isinstance(worked.error, ReplayStopped):
+        return str(worked.error)
+    sweep_fail(sweep, worked)
     return "failed"
 
 

@@ -19,7 +19,7 @@ from monitoring.models import Severity
 from monitoring.publish import StreamPublisher
 from monitoring.services import alert_raise, alert_resolve, heartbeat, incident_record
 from resources.counters import work
-from trades.alerts import STOP_REFUSED, UNPROTECTED
+from trades.alerts import REJECTIONS_HALT, STOP_REFUSED, SYMBOL_CLOSED, UNPROTECTED
 from trades.alerts import Alert as TradeAlert
 from trades.differences import CODE as BALANCE_DIFFERENCE
 from trades.models import ControlState, TradingRun
@@ -46,6 +46,8 @@ BREAKER_CODES = (
     "RISK_UNKNOWN",
     "WEEK_LOSS",
 )
+# Told by the order path, about a scope that a person has to let go on.
+LATCHED_CODES = (REJECTIONS_HALT, SYMBOL_CLOSED)
 
 
 class Alert(Protocol):
@@ -162,6 +164,21 @@ class RunWatch:
             if severity != Severity.CRITICAL or not is_stopped:
                 alert_resolve(dedupe_key=key)
 
+    def over(self, code: str, standing: Collection[str]) -> None:
+        """Close what runs of this venue and account told under a code and does not stand any more.
+        A run that traded a symbol which this one does not look at keeps what it told."""
+        told = AlertRow.objects.filter(code=code, resolved_at__isnull=True)
+        stand = {self._key(code, subject) for subject in standing}
+        open_rows = [row for row in told if row.dedupe_key not in stand]
+        if not open_rows:
+            return
+        runs = TradingRun.objects.filter(venue=self._run.venue, account=self._run.account)
+        looked_at = set(self._run.symbols)
+        ours = {str(run.code) for run in runs if looked_at.issuperset(run.symbols)}
+        for row in open_rows:
+            if row.run_code in ours:
+                alert_resolve(dedupe_key=row.dedupe_key)
+
     def stops_can_rest(self, can: bool, venue: str) -> None:
         """Say as long as it lasts that this venue takes no stop orders from us."""
         key = f"{NO_RESTING_STOPS}:{self._run_code}"
@@ -211,11 +228,13 @@ class RunWatch:
             self._fills_failed = True
         stops = alert.brake is not None or alert.code in BREAKER_CODES
         severity = Severity.CRITICAL if stops else Severity.WARNING
+        is_latched = alert.code in LATCHED_CODES
+        subject = breaker_scope(self._run, alert.scope) if is_latched else alert.subject
         self._raise(
             code=alert.code,
             severity=severity,
             text=alert.text,
-            dedupe_key=self._key(alert.code, alert.subject),
+            dedupe_key=self._key(alert.code, subject),
         )
         if alert.brake is not None:
             control_set(
@@ -241,14 +260,14 @@ class RunWatch:
     def _key(self, code: str, subject: str) -> str:
         """Return by what a repeated finding is known; accounts have findings of their own, a
         breaker's names its account already."""
-        is_own = is_apart(self._run.config) and code not in BREAKER_CODES
+        is_own = is_apart(self._run.config) and code not in (*BREAKER_CODES, *LATCHED_CODES)
         whose = f"{self._run.account}:" if is_own else ""
         return f"{code}:{whose}{subject}"
 
     def control_changed(self, scope: str, state: TradingState, reason: str) -> None:
         """Tell the screens; a scope that trades again needs nobody any more."""
         if state is TradingState.ACTIVE:
-            for code in BREAKER_CODES:
+            for code in (*BREAKER_CODES, *LATCHED_CODES):
                 alert_resolve(dedupe_key=f"{code}:{scope}")
         self._publisher.publish("control", {"scope": scope, "state": state.value, "reason": reason})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,6 +12,11 @@ from engine.ports import TradingState
 # A position without its stop at the venue; one alert a position.
 UNPROTECTED = "UNPROTECTED"
 STOP_REFUSED = "STOP_REFUSED"
+TRANSFERS_UNREADABLE = "TRANSFERS_UNREADABLE"
+# Open orders at the venue that hold entries back for as long as they are there.
+OTHER_DEPLOYMENT, UNKNOWN_OWN_ORDER = "OTHER_DEPLOYMENT", "UNKNOWN_OWN_ORDER"
+# What stopped a scope until a person lets it go on; the subject is that scope.
+REJECTIONS_HALT, SYMBOL_CLOSED = "REJECTIONS_HALT", "SYMBOL_CLOSED"
 # Money without protection: what is told of one position must not hide the next one.
 WITHOUT_PROTECTION = frozenset({UNPROTECTED, STOP_REFUSED, LEFT_OPEN})
 
@@ -32,6 +37,12 @@ class Alert:
 
 
 Alarm = Callable[[Alert], None]
+Over = Callable[[str, Collection[str]], None]
+"""Hears a code and the subjects that still stand: what else was told under that code is over."""
+
+
+def nobody_hears(code: str, standing: Collection[str]) -> None:
+    """The ``Over`` of whoever keeps no alerts."""
 
 
 class ControlWatch(Protocol):

@@ -61,7 +61,12 @@ def ceiling_fault() -> str:
     """Return why entries wait: a stored ceiling that this code cannot read; else empty.
 
     The next change that a person makes leaves it out."""
-    fault = standing(timezone.now()).fault
+    return fault_words(standing(timezone.now()))
+
+
+def fault_words(stored: Standing) -> str:
+    """Return what is wrong with what is stored, as a person is told; empty where nothing is."""
+    fault = stored.fault
     return fault and f"a stored ceiling cannot be read, the file's holds: {fault}"
 
 

@@ -8,11 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
+from django.utils import timezone
+
+from engine.ceilings import tightened
 from engine.ports import StrategyStatus, TradingState
+from engine.risk import RiskLimits
 from engine.trading_book import REPEATED
 from strategies.models import Strategy
 from trades.alerts import Alert, ControlWatch
-from trades.ceilings import SECTION, ceiling_fault
+from trades.ceilings import SECTION, Standing, fault_words, standing
 from trades.locks import lock_standing
 from trades.models import ControlEvent, ControlState, EntryLock, Order, TradingRun
 from trades.scopes import GLOBAL_SCOPE, breaker_scope, of_account, scopes_over
@@ -37,8 +41,10 @@ class DatabaseGatekeeper:
         self._watch = watch
         self._is_reconciled = is_reconciled
         self._states: dict[str, tuple[TradingState, str]] = {}
+        self._epochs: dict[str, int] = {}
         self._statuses: dict[str, StrategyStatus] = {}
         self._holds: list[str] = []
+        self._stored = Standing()
         self._fault = ""
         self._locks: list[EntryLock] = []
         self._epoch = 0
@@ -46,13 +52,18 @@ class DatabaseGatekeeper:
 
     def observe(self, now_ms: int) -> None:
         now = datetime.fromtimestamp(now_ms / 1000, UTC)
-        control_release_due(now, self._run)
         rows = list(ControlState.objects.all())
+        announced = any(r.releases_at is not None and r.releases_at <= now for r in rows)
+        if announced and control_release_due(now, self._run):
+            rows = list(ControlState.objects.all())
         states = {r.scope: (TradingState(r.state), r.reason) for r in rows}
+        epochs = {r.scope: r.epoch for r in rows}
         for scope, (state, reason) in states.items():
-            if self._states.get(scope, (TradingState.ACTIVE, ""))[0] is not state:
+            # by its epoch: what was stopped and resumed between two looks was changed as well, and
+            # what changed before this process was there nobody may have told
+            if self._epochs.get(scope, 0) != epochs[scope]:
                 self._watch.control_changed(scope, state, reason)
-        self._states = states
+        self._states, self._epochs = states, epochs
         epoch = sum(r.epoch for r in rows)
         if epoch != self._epoch:
             self._resets = of_account(_resets_by_scope(), self._run.account)
@@ -61,8 +72,14 @@ class DatabaseGatekeeper:
             code: StrategyStatus(status)
             for code, status in Strategy.objects.values_list("code", "status")
         }
+        self._stored = standing(timezone.now())
         self._holds = self._automatic_holds()
         self._locks = list(lock_standing(now))
+
+    def ceilings(self, limits: RiskLimits) -> RiskLimits:
+        """Implements ``engine.ceilings.Ceilings`` with what ``observe`` read: all books of an event
+        judge by one reading. What leaves is checked against the rows as they are then."""
+        return tightened(limits, self._stored.overrides)
 
     def trading_state(self, symbol: str, strategy: str) -> TradingState:
         return self._worst(symbol, strategy)[0]
@@ -119,7 +136,7 @@ class DatabaseGatekeeper:
             holds.append(f"{unknown} order(s) without an answer from the venue")
         if not self._is_reconciled():
             holds.append("not reconciled with the venue since the start")
-        if fault := ceiling_fault():
+        if fault := fault_words(self._stored):
             holds.append(fault)
             if fault != self._fault:
                 self._watch.alarm(Alert("CEILING_UNREADABLE", SECTION, fault))

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Model
 from django.utils import timezone
 
 from engine.types.bars import EventKind, MarketEvent
@@ -21,7 +22,8 @@ from engine.types.decisions import (
 from engine.types.learned import TradeCredit, Trial
 from engine.types.ledger import EquityPoint, Lot, Trade
 from engine.types.orders import Fill, OrderIntent, Purpose
-from market.models import Candle, Instrument
+from market.models import Instrument
+from market.services import candles_keep
 from strategies.scores import credit_record, settled_record
 from strategies.training import training_request
 from trades import models, oms, records
@@ -76,18 +78,9 @@ class DatabaseJournal:
         bar = event.bar
         if bar is None:
             return
-        Candle.objects.get_or_create(
-            instrument=self._instruments[event.symbol],
-            timeframe_ms=self._run.timeframe_ms,
-            opened_at=records.moment(bar.ts_ms),
-            defaults={
-                "open": bar.open,
-                "high": bar.high,
-                "low": bar.low,
-                "close": bar.close,
-                "volume": bar.volume,
-            },
-        )
+        # another run of the venue may have kept it: a candle that is there stays as it is
+        instrument = self._instruments[event.symbol]
+        candles_keep(instrument=instrument, timeframe_ms=self._run.timeframe_ms, bars=[bar])
 
     def record_fill(self, fill: Fill, intent: OrderIntent) -> None:
         failpoint("fills.before")
@@ -201,47 +194,55 @@ class DatabaseJournal:
         credit_record(run_code=self._run.code, credit=credit)
 
     def record_equity(self, point: EquityPoint, event: MarketEvent) -> None:
-        models.EquityPoint.objects.update_or_create(
-            run=self._run,
-            at=records.moment(point.ts_ms),
-            defaults={
-                "equity_quote": point.equity_quote,
-                "cash_quote": point.cash_quote,
-                "exposure_quote": point.exposure_quote,
-                "peak_equity_quote": point.peak_equity_quote,
-                "drawdown_fraction": point.drawdown_fraction,
-                "day_pnl_quote": point.day_pnl_quote,
-            },
+        _put(
+            models.EquityPoint,
+            {"run": self._run, "at": records.moment(point.ts_ms)},
+            equity_quote=point.equity_quote,
+            cash_quote=point.cash_quote,
+            exposure_quote=point.exposure_quote,
+            peak_equity_quote=point.peak_equity_quote,
+            drawdown_fraction=point.drawdown_fraction,
+            day_pnl_quote=point.day_pnl_quote,
         )
 
     def record_side_trade(self, book: str, trade: Trade) -> None:
         records.side_trade_row(self._run, book, trade).save(force_insert=True)
 
     def record_side_equity(self, book: str, point: EquityPoint) -> None:
-        models.SideEquityPoint.objects.update_or_create(
-            run=self._run,
-            book=book,
-            at=records.moment(point.ts_ms),
-            defaults={
-                "equity_quote": point.equity_quote,
-                "exposure_quote": point.exposure_quote,
-                "drawdown_fraction": point.drawdown_fraction,
-            },
+        _put(
+            models.SideEquityPoint,
+            {"run": self._run, "book": book, "at": records.moment(point.ts_ms)},
+            equity_quote=point.equity_quote,
+            exposure_quote=point.exposure_quote,
+            drawdown_fraction=point.drawdown_fraction,
         )
 
     def record_state(
         self, state: Callable[[], Mapping[str, JsonValue]], event: MarketEvent
     ) -> None:
-        models.SessionState.objects.update_or_create(
-            run=self._run,
-            defaults={"payload": dict(state()), "event_at": records.moment(event.ts_ms)},
+        _put(
+            models.SessionState,
+            {"run": self._run},
+            payload=dict(state()),
+            event_at=records.moment(event.ts_ms),
         )
 
     def _advance_cursor(self, event: MarketEvent) -> None:
         closed_at = records.moment(event.ts_ms)
-        models.SymbolCursor.objects.update_or_create(
-            run=self._run, symbol=event.symbol, defaults={"last_bar_close_at": closed_at}
-        )
+        key = {"run": self._run, "symbol": event.symbol}
+        _put(models.SymbolCursor, key, last_bar_close_at=closed_at)
         models.TradingRun.objects.filter(pk=self._run.pk).update(
             last_event_at=closed_at, last_error=""
         )
+
+
+def _put(model: type[Model], key: Mapping[str, object], **values: object) -> None:
+    """Write the one row of ``key``, which its unique constraint guards.
+
+    The fence is held, so nobody else writes it: an update that finds nothing is a first write.
+    ``update_or_create`` reads the row it is about to replace, whole, within a savepoint: four
+    statements a row and, for the session's state, all of its JSON.
+    """
+    rows = model._default_manager.filter(**key)
+    if rows.update(**values) == 0:
+        model._default_manager.create(**key, **values)

@@ -55,7 +55,8 @@ class Watch(Protocol):
 
 
 class TradingLoop:
-    """Implements ``trades.runner.RunningSession``.
+    """Implements ``trades.runner.RunningSession``. ``renew`` is asked before each event whether
+    the lease is to be renewed.
 
     An unreachable venue ends an advance early and is told to the watch; a failed write or a lost
     lease raises, and the caller throws this object away.
@@ -69,6 +70,7 @@ class TradingLoop:
         session: TradingSession,
         source: LiveSource,
         reconciler: Reconciler,
+        renew: Callable[[], None],
         has_news: Callable[[], bool],
         watch: Watch,
         between_events: Callable[[], None] = lambda: None,
@@ -84,6 +86,7 @@ class TradingLoop:
         self._session = session
         self._source = source
         self._reconciler = reconciler
+        self._renew = renew
         self._has_news = has_news
         self._watch = watch
         self._between_events = between_events
@@ -102,7 +105,7 @@ class TradingLoop:
                     break
                 self._sleep(POLL_S)
             if self._has_news():
-                self.fence.renew()
+                self._renew()
                 outcomes.append(self._timed(self._clock_event()))
         except SourceUnavailable as error:
             self._watch.source_failed(error)
@@ -118,7 +121,7 @@ class TradingLoop:
     def _take_due(self, outcomes: list[EventOutcome]) -> bool:
         """Process what is due now; False where this advance has done enough."""
         for event in self._source.events():
-            self.fence.renew()
+            self._renew()
             outcomes.append(self._timed(event))
             if len(outcomes) >= MAX_EVENTS_PER_ADVANCE:
                 return False

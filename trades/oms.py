@@ -90,11 +90,7 @@ class Booked:
 
 def in_flight(run_id: int) -> QuerySet[models.Order]:
     """Return the orders of a run that may still fill, oldest first."""
-    return (
-        models.Order.objects.filter(run_id=run_id, status__in=IN_FLIGHT)
-        .select_related("decision")
-        .order_by("pk")
-    )
+    return models.Order.objects.filter(run_id=run_id, status__in=IN_FLIGHT).order_by("pk")
 
 
 def waiting(run_id: int) -> tuple[OrderIntent, ...]:

@@ -10,7 +10,7 @@ from django.utils import timezone
 from engine.ports import TradingState
 from engine.types.orders import Cause, OrderStatus, Purpose
 from trades import halt_file, models
-from trades.alerts import Alert
+from trades.alerts import REJECTIONS_HALT, Alert
 from trades.core.operating_limits import OperatingLimits
 from trades.oms import ABSENT
 from trades.send_rules import scopes_of
@@ -27,7 +27,7 @@ def judged_refusal(run_id: int, message: str, limits: OperatingLimits) -> Alert 
         # REDUCING lets exits go on, and it is exits that are refused: only a halt ends this, but
         # for a flatten, whose exits have an end of their own (trades.services.control_set)
         text = f"{REJECTIONS_TO_HALT} orders in a row were refused, last: {message}"
-        return Alert("REJECTIONS_HALT", str(run_id), text, brake=TradingState.HALTED)
+        return Alert(REJECTIONS_HALT, str(run_id), text, brake=TradingState.HALTED)
     in_a_row, lately = limits.rejections_in_a_row, limits.rejections_in_10_minutes
     if rejected_in_a_row(run_id, in_a_row):
         text = f"{in_a_row} orders in a row were refused, last: {message}"

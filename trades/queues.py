@@ -5,10 +5,12 @@ So a venue that does not answer holds up the account that trades there and no ot
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from trades.models import TradingRun
+from django.utils import timezone
+
+from trades.models import Lease, TradingRun
 
 TRADING = "trading"
 
@@ -28,3 +30,17 @@ def runs_by_queue() -> Iterator[tuple[int, str, str]]:
     rows = TradingRun.objects.filter(ended_at__isnull=True).order_by("pk")
     for pk, account, named in rows.values_list("pk", "account", "config__accounts"):
         yield pk, account, queue_of(account, {"accounts": named})
+
+
+def holding_workers(run_ids: Iterable[int]) -> dict[int, str]:
+    """Return by run the node name of the worker that holds its lease now."""
+    held = Lease.objects.filter(run_id__in=tuple(run_ids), expires_at__gt=timezone.now())
+    found = {run: worker_of(holder) for run, holder in held.values_list("run_id", "holder")}
+    return {run: worker for run, worker in found.items() if worker}
+
+
+def worker_of(holder: str) -> str:
+    """Return the node name (``trading1@host``) that a lease's holder begins with; empty where it
+    is no worker's process."""
+    address = holder.rpartition(":")[0].rpartition(":")[0]
+    return address if "@" in address else ""

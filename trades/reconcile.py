@@ -22,7 +22,7 @@ from engine.types.bars import Instrument
 from engine.types.orders import OrderState, OrderStatus, OrderType, Purpose
 from market.errors import SourceUnavailable
 from trades import models, oms, order_watch, records
-from trades.alerts import Alarm, Alert
+from trades.alerts import Alarm, Alert, Over, nobody_hears
 from trades.brokers.ccxt_live import VenueBroker
 from trades.brokers.venue_client import VenueClient
 from trades.core.operating_limits import DEFAULTS, OperatingLimits
@@ -31,13 +31,12 @@ from trades.errors import VenueRefused
 from trades.failpoints import failpoint
 from trades.instructions import declared_amounts
 from trades.lease import Fence
+from trades.strangers import Strangers
 from trades.transfers import TransferWatch
 from trades.venue_rules import check_rules
 
 logger = logging.getLogger(__name__)
-PREFIX_LENGTH = 6
 _UNCERTAIN = (OrderStatus.SENDING, OrderStatus.UNKNOWN)
-_HEX = frozenset("0123456789abcdef")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +99,15 @@ class RunReconciler:
         booted_at: datetime,
         alarm: Alarm,
         agreed: Callable[[Collection[str]], None],
+        over: Over = nobody_hears,
         patience: Patience = Patience(),
         monotonic: Callable[[], float] = time.monotonic,
         baseline: Mapping[str, Decimal] | None = None,
         limits: OperatingLimits = DEFAULTS,
     ) -> None:
         """``baseline`` is what the account held of each base asset before the run; ``agreed`` hears
-        after each comparison which assets differ by nothing that is told.
+        after each comparison which assets differ by nothing that is told, ``over`` which strangers'
+        orders and unreadable lists still stand.
 
         Raises:
             ValueError: the grace is not longer than one request may take.
@@ -121,10 +122,12 @@ class RunReconciler:
         self._broker = broker
         self._fence = fence
         self._instruments = instruments
-        self._installation = installation
         self._booted_at = booted_at
         self._alarm = alarm
         self._agreed = agreed
+        self._strangers = Strangers(
+            client, installation, alarm, over, gap_s=patience.gap_s, monotonic=monotonic
+        )
         self._patience = patience
         self._monotonic = monotonic
         self._baseline = dict(baseline or {})
@@ -132,7 +135,7 @@ class RunReconciler:
         self._due_at_s = monotonic()
         self._suspects: dict[str, _Suspect] = {}
         self._quote_flows = QuoteFlows(run)
-        self._transfers = TransferWatch(run, client, fence, alarm, monotonic=monotonic)
+        self._transfers = TransferWatch(run, client, fence, alarm, over=over, monotonic=monotonic)
 
     def run_if_due(self) -> None:
         """Reconcile at the first call, then on the timer; often while an order is unsettled, and
@@ -142,6 +145,7 @@ class RunReconciler:
             SourceUnavailable: the venue did not answer; the next call tries again.
             RulesChanged: the session must be built anew, by the venue's new rules.
         """
+        self._broker.pull_due_brake()
         self._broker.cancel_resting_entries()
         was_refused = self._broker.take_refusal()
         if self._monotonic() < self._due_at_s and not was_refused:
@@ -169,7 +173,8 @@ class RunReconciler:
             self._settle(order, report)
             failpoint("recon.each_step")
         for symbol in self._run.symbols:
-            self._look_for_foreign(symbol, report)
+            report.foreign += self._strangers.look(symbol)
+        report.other_deployment = self._strangers.hold_entries()
         self._compare_balances(report)
         failpoint("recon.end")
         if report.is_complete and not self.is_reconciled():
@@ -250,31 +255,6 @@ class RunReconciler:
     def _is_young(self, order: models.Order) -> bool:
         sent_at = order.sent_at or order.created_at
         return timezone.now() - sent_at < timedelta(seconds=self._patience.grace_s)
-
-    def _look_for_foreign(self, symbol: str, report: ReconcileReport) -> None:
-        """Orders of another hand are told of, never adopted (F-012, F-013)."""
-        words = {row.word.client_order_id: row.word for row in self._client.open_orders(symbol)}
-        ours = models.Order.objects.filter(client_order_id__in=words)
-        for client_order_id in sorted(
-            set(words) - set(ours.values_list("client_order_id", flat=True))
-        ):
-            self._tell_foreign(symbol, words[client_order_id], report)
-
-    def _tell_foreign(self, symbol: str, word: OrderState, report: ReconcileReport) -> None:
-        client_id = word.client_order_id
-        name = client_id or f"venue order {word.venue_order_id}"
-        report.foreign.append(name)
-        if not _looks_like_ours(client_id):
-            text = f"open order {name} on {symbol} was not sent by this platform"
-            self._alarm(Alert("EXTERNAL_ORDER", name, text))
-        elif client_id.startswith(self._installation):
-            text = f"open order {name} on {symbol} carries our mark but is not in our database"
-            self._alarm(Alert("UNKNOWN_OWN_ORDER", name, text))
-            report.other_deployment = True
-        else:
-            text = f"open order {name} on {symbol} is another deployment's; entries are held"
-            self._alarm(Alert("OTHER_DEPLOYMENT", name, text))
-            report.other_deployment = True
 
     def _compare_balances(self, report: ReconcileReport) -> None:
         """Compare what our books hold with the venue; told at an equal reading ``every_s`` after
@@ -386,7 +366,3 @@ def entries_held(run: models.TradingRun, booted_at: datetime) -> str:
 def _may_be_resent(order: models.Order) -> bool:
     """An exit is sent once more with its own id; a missed entry is cheap, a doubled one is not."""
     return order.purpose == Purpose.EXIT and order_watch.sends(order) < 2
-
-
-def _looks_like_ours(client_order_id: str) -> bool:
-    return len(client_order_id) == 32 and set(client_order_id) <= _HEX

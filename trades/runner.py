@@ -60,13 +60,15 @@ class Runner:
     """The warm sessions of one worker process.
 
     ``holder`` names the process, not the machine: a restarted worker is somebody else, so its
-    predecessor's lease must expire first and its session is rebuilt.
+    predecessor's lease must expire first and its session is rebuilt. It begins with ``address``,
+    where knocks reach this process (see ``trades.queues.worker_of``).
     """
 
-    def __init__(self, factory: SessionFactory, code_version: str) -> None:
+    def __init__(self, factory: SessionFactory, code_version: str, address: str = "") -> None:
         self._factory = factory
         self._code_version = code_version
-        self._holder = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        where = address or socket.gethostname()
+        self._holder = f"{where}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._warm: dict[int, RunningSession] = {}
         # whoever idles says why once, not at every knock
         self._told: set[int] = set()
@@ -133,7 +135,7 @@ class Runner:
             session.close()
 
 
-def build_runner() -> Runner:
+def build_runner(address: str = "") -> Runner:
     """Return a runner with the factory that the top floor plugs in by its dotted name."""
     factory = import_string(settings.TRADING_SESSION_FACTORY)
-    return Runner(factory, settings.CODE_VERSION)
+    return Runner(factory, settings.CODE_VERSION, address)

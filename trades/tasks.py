@@ -5,17 +5,18 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from celery import shared_task
+from celery import Task, shared_task
+from celery.utils.nodenames import worker_direct
 
-from trades.queues import TRADING, runs_by_queue
+from trades.queues import TRADING, holding_workers, runs_by_queue
 from trades.retention import retention_run
 from trades.runner import Runner, build_runner
 
 
 @cache
-def _runner() -> Runner:
+def _runner(address: str) -> Runner:
     # one a worker process, made on first use so that it is never carried across a fork
-    return build_runner()
+    return build_runner(address)
 
 
 @shared_task(acks_late=False, ignore_result=True)
@@ -23,18 +24,22 @@ def advance_due() -> int:
     """Knock on every open run of this queue; losing, repeating or delaying a knock is free.
 
     Runs of accounts with workers of their own are knocked on by beat itself: a worker that waits
-    for one account's venue must not be the one that passes on the others' knocks.
+    for one account's venue must not be the one that passes on the others' knocks. A run that a
+    worker holds is knocked on at that worker: of two workers on the queue the other one would take
+    every second knock and do nothing with it.
     """
     run_ids = [run_id for run_id, _, queue in runs_by_queue() if queue == TRADING]
+    workers = holding_workers(run_ids)
     for run_id in run_ids:
-        advance.apply_async((run_id,), expires=2)
+        at = {"queue": worker_direct(workers[run_id])} if run_id in workers else {}
+        advance.apply_async((run_id,), expires=2, **at)
     return len(run_ids)
 
 
-@shared_task(acks_late=False, ignore_result=True, soft_time_limit=45, time_limit=60)
-def advance(run_id: int) -> dict[str, int | str]:
+@shared_task(bind=True, acks_late=False, ignore_result=True, soft_time_limit=45, time_limit=60)
+def advance(self: Task, run_id: int) -> dict[str, int | str]:
     """Process everything that is due for one run, under its lease."""
-    return _runner().advance(run_id).as_dict()
+    return _runner(self.request.hostname or "").advance(run_id).as_dict()
 
 
 @shared_task(acks_late=True, reject_on_worker_lost=True, soft_time_limit=240, time_limit=300)

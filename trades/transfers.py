@@ -22,7 +22,7 @@ from django.utils import timezone
 
 from market.errors import SourceUnavailable
 from trades import models
-from trades.alerts import Alarm, Alert
+from trades.alerts import TRANSFERS_UNREADABLE, Alarm, Alert, Over, nobody_hears
 from trades.brokers.ccxt_values import VenueTransfer
 from trades.brokers.venue_client import VenueClient
 from trades.core.transfer_match import VENUE_ACTOR, WINDOW, declares
@@ -63,12 +63,17 @@ class TransferWatch:
         fence: Fence,
         alarm: Alarm,
         *,
+        over: Over = nobody_hears,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        """``over`` hears which lists may still be unreadable after each one that was read."""
         self._run = run
         self._client = client
         self._fence = fence
         self._alarm = alarm
+        self._over = over
+        # what an earlier process could not read nobody has read since
+        self._unread = {_list_name(run, True), _list_name(run, False)}
         self._monotonic = monotonic
         # by list: True for deposits, False for withdrawals
         self._due_at_s = dict.fromkeys((True, False), monotonic())
@@ -108,6 +113,8 @@ class TransferWatch:
         again_s = EVERY_S
         try:
             self._look(is_deposit)
+            self._unread.discard(_list_name(self._run, is_deposit))
+            self._over(TRANSFERS_UNREADABLE, self._unread)
             self._answered_at_s[is_deposit] = self._monotonic()
         except VenueRefused as refused:
             self._answered_at_s[is_deposit] = self._monotonic()
@@ -177,9 +184,10 @@ class TransferWatch:
             self._alarm(Alert("TRANSFER", subject, text))
 
     def _tell_unread(self, is_deposit: bool, why: str) -> None:
-        which = "deposits" if is_deposit else "withdrawals"
-        text = f"{which} cannot be read: {why}"
-        self._alarm(Alert("TRANSFERS_UNREADABLE", f"{self._run.pk} {which}", text))
+        name = _list_name(self._run, is_deposit)
+        self._unread.add(name)
+        text = f"{name.split()[-1]} cannot be read: {why}"
+        self._alarm(Alert(TRANSFERS_UNREADABLE, name, text))
 
     def _note(self, transfer: VenueTransfer, why_not: str) -> None:
         """Write down a transfer once; ``why_not`` says why it is not booked, empty where it is."""
@@ -237,6 +245,11 @@ class TransferWatch:
             )
         except RequestRefused as refused:
             row.outcome = f"not booked: {refused}"
+
+
+def _list_name(run: models.TradingRun, is_deposit: bool) -> str:
+    """Return by what a list is known, in this run and in the next one on the same venue."""
+    return f"{run.venue} {'deposits' if is_deposit else 'withdrawals'}"
 
 
 def _amount(row: models.OperatorRequest) -> Decimal:

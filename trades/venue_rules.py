@@ -12,7 +12,7 @@ from typing import Any
 from engine.ports import TradingState
 from engine.types.bars import Instrument
 from market.sources.ccxt_poll import instrument_of
-from trades.alerts import Alarm, Alert
+from trades.alerts import SYMBOL_CLOSED, Alarm, Alert
 from trades.errors import RulesChanged
 
 
@@ -33,7 +33,7 @@ def check_rules(
         if listed.get(symbol, {}).get("active", symbol in listed) is False:
             text = f"the venue does not trade {symbol} now; what is held in it is kept"
             brake = TradingState.HALTED
-            alarm(Alert("SYMBOL_CLOSED", symbol, text, f"symbol:{symbol}", brake))
+            alarm(Alert(SYMBOL_CLOSED, symbol, text, f"symbol:{symbol}", brake))
             continue
         changed += _differences(known, instrument_of(listed, symbol))
     if changed:

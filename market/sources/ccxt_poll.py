@@ -49,14 +49,20 @@ class CcxtPollSource:
         last_close_ms: Mapping[str, int] | None = None,
         *,
         budget: Budget = NO_BUDGET,
+        between_symbols: Callable[[], None] = lambda: None,
     ) -> None:
+        """``between_symbols`` is called while a poll reads one symbol after the other: fifty of
+        them on a slow venue outlast a lease."""
         self._client = client
         self._budget = budget
         self._symbols = tuple(symbols)
         self._timeframe = timeframe
         self._timeframe_ms = timeframe_to_ms(timeframe)
         self._last_close_ms = dict(last_close_ms or {})
-        self._read_flow = flow_reader(client, timeframe)
+        self._between_symbols = between_symbols
+        self._tells_flow = tells_flow_in_candles(client)
+        # raw rows by open time of the candles read last
+        self._raw: dict[int, Row] = {}
 
     def last_close_ms(self) -> Mapping[str, int]:
         """Return the close of the last bar emitted (or given at the start) by symbol."""
@@ -119,6 +125,7 @@ class CcxtPollSource:
         due: list[MarketEvent] = []
         refused: list[str] = []
         for symbol in self._symbols:
+            self._between_symbols()
             try:
                 due += self._due(symbol, now_ms)
             except SymbolRefused as error:
@@ -148,8 +155,15 @@ class CcxtPollSource:
             "fetch_order_book", lambda: self._client.fetch_order_book(symbol, BOOK_LEVELS)
         )
         book = book_of(raw_book, close_ms)
-        flow = self._read("flow", lambda: self._read_flow(symbol, bar, close_ms))
+        flow = self._flow(symbol, bar, close_ms)
         return MarketEvent(EventKind.BAR, symbol, close_ms, now_ms, bar, book, flow)
+
+    def _flow(self, symbol: str, bar: Bar, close_ms: int) -> TradeFlow | None:
+        """Return the taker flow of the bar just read: of the very row that gave it, where the
+        venue's candles tell it."""
+        if self._tells_flow:
+            return flow_of_row(self._raw.get(bar.ts_ms))
+        return self._read("flow", lambda: flow_of_trades(self._client, symbol, bar, close_ms))
 
     def _closed_bars(self, symbol: str, from_ms: int, closed_by_ms: int) -> list[Bar]:
         """Return bars that open at or after ``from_ms`` and closed by ``closed_by_ms``.
@@ -158,6 +172,7 @@ class CcxtPollSource:
         time once, ascending. Whether a bar makes sense is the quality gate's question.
         """
         bars: dict[int, Bar] = {}
+        self._raw = {}
         since_ms = from_ms
         while since_ms + self._timeframe_ms <= closed_by_ms:
             rows = self._page(symbol, since_ms)
@@ -178,6 +193,9 @@ class CcxtPollSource:
             "fetch_ohlcv",
             lambda: self._client.fetch_ohlcv(symbol, self._timeframe, since_ms, PAGE_BARS),
         )
+        answer = self._client.last_json_response
+        if self._tells_flow and isinstance(answer, list):
+            self._raw.update({int(row[0]): row for row in answer})
         return rows
 
     def _read(self, name: str, call: Callable[[], T]) -> T:
@@ -192,35 +210,23 @@ class CcxtPollSource:
         return result
 
 
-FlowReader = Callable[[str, Bar, int], TradeFlow | None]
+def tells_flow_in_candles(client: Any) -> bool:
+    """True where the venue prints taker volume and trade count in its candle rows, as Binance does;
+    ccxt leaves them out, the raw answer has them."""
+    return bool(client.id.startswith("binance"))
 
 
-def flow_reader(client: Any, timeframe: str) -> FlowReader:
-    """Return how this venue tells taker volume: in its candles, or only trade by trade."""
-    raw_candles = getattr(client, "public_get_klines", None)
-    if client.id.startswith("binance") and raw_candles is not None:
-        return lambda symbol, bar, close_ms: _flow_of_candle(client, timeframe, symbol, bar)
-    return lambda symbol, bar, close_ms: _flow_of_trades(client, symbol, bar, close_ms)
-
-
-def _flow_of_candle(client: Any, timeframe: str, symbol: str, bar: Bar) -> TradeFlow | None:
-    """Binance prints taker buy volume and trade count in its candle rows; ccxt leaves them out."""
-    request = {
-        "symbol": client.market_id(symbol),
-        "interval": timeframe,
-        "startTime": bar.ts_ms,
-        "limit": 1,
-    }
-    rows = client.public_get_klines(request)
-    if not rows or int(rows[0][0]) != bar.ts_ms:
+def flow_of_row(row: Sequence[Any] | None) -> TradeFlow | None:
+    """Return the taker flow of one raw candle row; None where the row is missing or has none."""
+    if row is None or len(row) <= _TAKER_BUY_CELL:
         return None
-    volume, bought = Decimal(rows[0][_VOLUME_CELL]), Decimal(rows[0][_TAKER_BUY_CELL])
+    volume, bought = Decimal(row[_VOLUME_CELL]), Decimal(row[_TAKER_BUY_CELL])
     if not volume.is_finite() or not bought.is_finite():
         return None
-    return TradeFlow(float(bought), float(volume - bought), int(rows[0][_TRADE_COUNT_CELL]))
+    return TradeFlow(float(bought), float(volume - bought), int(row[_TRADE_COUNT_CELL]))
 
 
-def _flow_of_trades(client: Any, symbol: str, bar: Bar, close_ms: int) -> TradeFlow | None:
+def flow_of_trades(client: Any, symbol: str, bar: Bar, close_ms: int) -> TradeFlow | None:
     """Sum one page of trades; None where the page does not reach from open to close."""
     trades = client.fetch_trades(symbol, bar.ts_ms, PAGE_BARS)
     if not trades or (len(trades) >= PAGE_BARS and trades[-1]["timestamp"] < close_ms):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from notifications.core.config import Notifications, QuietHours, minutes_of, zone_of
@@ -13,6 +14,14 @@ from notifications.core.events import ALERT_KINDS, Event, Kind, Severity
 # What is older when it is read is history: nobody is woken for it, it stays on the page.
 STALE_AFTER = timedelta(hours=24)
 HOUR = timedelta(hours=1)
+# What nobody may be kept from hearing altogether, though a channel may be spared it: by the words
+# for a person, the kind and the severity that it is told with.
+MUST_REACH = (
+    ("critical alerts (refused keys, a broken invariant, a breaker)", "alert_opened", "critical"),
+    ("a position without its stop", "alert_opened", "warning"),
+    ("trading being halted", "control", "critical"),
+    ("a process that fell silent", "process_silent", "critical"),
+)
 
 
 class Outcome(StrEnum):
@@ -73,6 +82,26 @@ def judge(
         why = f"{len(lately)} messages in the last hour, allowed: {rules.messages_per_hour}"
         return Verdict(Outcome.HOLD, why, due, is_silent)
     return Verdict(Outcome.SEND, "", now, is_silent)
+
+
+def unheard(rules: Notifications, channels: Iterable[str]) -> tuple[str, ...]:
+    """Return what of ``MUST_REACH`` none of these channels would be told, as the rules stand; empty
+    where nobody asked to be told anything at all."""
+    if not rules.channels:
+        return ()
+    names = tuple(channels)
+    return tuple(
+        words
+        for words, kind, severity in MUST_REACH
+        if all(_is_kept_from(Kind(kind), Severity(severity), name, rules) for name in names)
+    )
+
+
+def _is_kept_from(kind: Kind, severity: Severity, channel: str, rules: Notifications) -> bool:
+    event = Event(key="", kind=kind, severity=severity, subject="", text="", dedupe_key="")
+    # nothing that depends on the hour: such an event has no time of its own
+    any_time = datetime.max.replace(tzinfo=UTC)
+    return bool(_suppressed(event, rules.switch(kind, channel), channel, rules, Recent(), any_time))
 
 
 def _suppressed(

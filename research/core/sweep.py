@@ -40,7 +40,8 @@ class Outcome:
     """What one unit found; ``refused`` is why its values could not be traded, empty otherwise.
 
     ``returns`` are of each period (n_periods,); ``sharpe`` is of them, per period, None where
-    nothing varied.
+    nothing varied. ``path`` is ``columns``, or ``session: `` and why; empty where nothing was
+    traced, or before paths were told.
     """
 
     unit: Unit
@@ -48,6 +49,7 @@ class Outcome:
     trades: int
     returns: tuple[float, ...]
     refused: str = ""
+    path: str = ""
 
     @property
     def sharpe(self) -> float | None:

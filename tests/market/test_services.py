@@ -7,11 +7,13 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from engine.types.bars import BarColumns
+from engine.quality import bar_at
+from engine.types.bars import Bar, BarColumns
 from market.models import Candle, Instrument
-from market.services import candles_backfill, candles_prune
+from market.services import candles_backfill, candles_keep, candles_prune
 from tests.bar_factory import MINUTE_MS, random_walk
 
 pytestmark = pytest.mark.django_db
@@ -90,3 +92,20 @@ def test_old_candles_go_but_for_the_newest_that_columns_remember() -> None:
     assert opened_minutes()[0] == first + 20
     assert candles_prune(days=hour, keep=10) == 19
     assert (Candle.objects.count(), opened_minutes()[0]) == (61, first + 39)
+
+
+def test_a_bar_that_no_candle_may_be_is_told_and_takes_the_others_with_it() -> None:
+    """OPT-63: the database's own word is the last one; a bar known already is left as it is."""
+    known, other = random_walk(1, 2), Bar(9 * MINUTE_MS, 5.0, 4.0, 6.0, 5.0, 1.0)
+    where = Instrument.objects.get(**WHERE)
+    candles_backfill(**WHERE, bars=known)
+    before = list(Candle.objects.order_by("opened_at").values_list("open", "close"))
+    changed = replace(bar_at(known, 0), open=bar_at(known, 0).close)
+    candles_keep(instrument=where, timeframe_ms=MINUTE_MS, bars=[changed])
+    with pytest.raises(IntegrityError), transaction.atomic():
+        candles_keep(
+            instrument=where,
+            timeframe_ms=MINUTE_MS,
+            bars=[replace(bar_at(known, 1), ts_ms=7 * MINUTE_MS), other],
+        )
+    assert list(Candle.objects.order_by("opened_at").values_list("open", "close")) == before

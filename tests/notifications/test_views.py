@@ -6,8 +6,16 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import AuditEvent
+from monitoring.models import Alert
+from notifications.core.config import ChannelSettings, Notifications
 from notifications.models import Channel, ChannelKind, Message
-from notifications.services import FoundChannel, channel_failed, channels_sync
+from notifications.services import (
+    FoundChannel,
+    channel_failed,
+    channels_sync,
+    notifier_forget,
+    unheard_tell,
+)
 from tests.accounts.callers import by_session, by_token
 from tests.notifications.scene import Scene
 from trades.services import control_set
@@ -46,6 +54,25 @@ def test_the_page_shows_channels_messages_and_why():
 def test_the_page_says_what_to_do_where_no_channel_is_configured():
     text = by_session("viewer").get(PAGE).content.decode()
     assert "No channel is configured" in text and "No message yet" in text
+
+
+def test_what_reaches_no_channel_at_all_is_said_on_the_page_for_as_long_as_it_is_so():
+    """CTL-21: an alert of its own as well, which stands on the overview."""
+    phone = ChannelSettings(url_env="NOTIFY_PHONE_URL")
+    viewer = by_session("viewer")
+    heard = Notifications(channels={"phone": phone})
+    deaf = Notifications(channels={"phone": phone}, kinds={"control": False})
+    said = "no channel is told of trading being halted"
+    unheard_tell(heard, ["phone"], now=timezone.now())
+    assert not Alert.objects.exists()
+    unheard_tell(deaf, ["phone"], now=timezone.now())
+    assert said in viewer.get(PAGE).content.decode()
+    assert Alert.objects.get().code == "NOTIFICATIONS_UNHEARD"
+    unheard_tell(heard, ["phone"], now=timezone.now())
+    assert said not in viewer.get(PAGE).content.decode()
+    unheard_tell(deaf, ["phone"], now=timezone.now())
+    notifier_forget(now=timezone.now())
+    assert not Alert.objects.filter(resolved_at__isnull=True).exists()
 
 
 def test_a_test_message_is_an_administrators_and_audited():

@@ -64,7 +64,7 @@ def sweep_units_sent(units) -> None:
     SweepUnit.objects.filter(pk__in=[unit.pk for unit in units]).update(sent_at=timezone.now())
 
 
-def figure(request, strategy, window, unit, period_ms, tell) -> Outcome:
+def figure(request, strategy, window, unit, period_ms, tell, histories) -> Outcome:
     """What a unit finds here: returns that depend on its parameters and its window alone."""
     tell(0, 0)
     rng = random.Random(repr((sorted(unit.parameters.items()), unit.window, unit.kind)))

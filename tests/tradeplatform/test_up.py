@@ -23,7 +23,7 @@ from tradeplatform.preparation import free_port
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "manage.py", "up"]
 # Starting nine processes while other work shares the cores takes its time.
-PATIENCE_S = 90.0
+PATIENCE_S = 300.0
 ALL = {"redis", "exchange", "web", "trading", "general", "beat", "watchdog"}
 
 

@@ -179,3 +179,58 @@ def test_what_booking_found_odd_is_told_and_breakers_are_told_once(watch: RunWat
     ]
     watch.took(outcome, 0.01)
     assert still_open() == ["FEE_UNVALUED"]
+
+
+@pytest.mark.parametrize(
+    ("code", "scope"), [("REJECTIONS_HALT", "global"), ("SYMBOL_CLOSED", "symbol:BTC/USDT")]
+)
+def test_a_halt_that_waits_for_a_person_is_told_until_the_scope_trades_again(
+    watch: RunWatch, code: str, scope: str
+) -> None:
+    """CTL-17, CTL-21, F-056: REDUCING is no leave, and the next process closes it as well."""
+    brake = TradingState.HALTED
+    for _ in range(2):
+        watch.alarm(alerts.Alert(code, "by any name", "refused", scope, brake))
+    assert Alert.objects.get().count == 2
+    for other in ("symbol:ETH/USDT", "strategy:ema-trend"):
+        watch.control_changed(other, TradingState.ACTIVE, "looked at")
+    for state in (TradingState.HALTED, TradingState.REDUCING):
+        watch.control_changed(scope, state, "looked at")
+    assert still_open() == [code]
+    RunWatch(watch._run, Loudspeaker()).control_changed(scope, TradingState.ACTIVE, "mended")
+    assert still_open() == []
+
+
+def test_a_halt_of_one_account_ends_with_that_accounts_scope_alone(watch: RunWatch) -> None:
+    """CTL-17: an account beside main stops its own scope, and that one has to be resumed."""
+    halted = alerts.Alert("REJECTIONS_HALT", "1", "refused", brake=TradingState.HALTED)
+    beside = make_run(config={"accounts": {"beside": {}}}, venue="kraken")
+    watch.alarm(halted)
+    (row,) = ControlState.objects.all()
+    assert row.scope == f"account:{watch._run.account}"
+    RunWatch(beside, Loudspeaker()).alarm(halted)
+    assert len(still_open()) == 2
+    watch.control_changed(f"account:{beside.account}", TradingState.ACTIVE, "mended")
+    (left,) = Alert.objects.filter(resolved_at__isnull=True)
+    assert left.run_code == str(watch._run.code)
+    watch.control_changed(row.scope, TradingState.ACTIVE, "mended")
+    assert still_open() == []
+
+
+def test_what_is_over_is_closed_for_all_runs_of_the_account_that_were_looked_at(
+    watch: RunWatch,
+) -> None:
+    """F-012, ORC-78: never for another account's, nor for a symbol that nobody looks at now."""
+    account, symbols = watch._run.account, watch._run.symbols
+    earlier = make_run(account=account, ended_at=watch._run.started_at)
+    wider = make_run(account=account, symbols=[*symbols, "X/Y"], ended_at=earlier.started_at)
+    other = make_run()
+    told = {earlier: "gone", wider: "maybe", other: "theirs", watch._run: "there"}
+    for run, name in told.items():
+        RunWatch(run, Loudspeaker()).alarm(alerts.Alert("OTHER_DEPLOYMENT", name, name))
+    watch.alarm(alerts.Alert("UNKNOWN_OWN_ORDER", "gone", "another code"))
+    watch.over("OTHER_DEPLOYMENT", {"there"})
+    texts = set(Alert.objects.filter(resolved_at__isnull=True).values_list("text", flat=True))
+    assert texts == {"maybe", "theirs", "there", "another code"}
+    watch.over("OTHER_DEPLOYMENT", set())
+    assert not Alert.objects.filter(text="there", resolved_at__isnull=True).exists()

@@ -169,6 +169,7 @@ class World:
     fence: Fence = field(init=False)
     alerts: list[Alert] = field(default_factory=list)
     agreed: list[Collection[str]] = field(default_factory=list)
+    over: list[tuple[str, set[str]]] = field(default_factory=list)
     fills_answered: int = 0
     booted_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     monotonic_s: float = 1_000.0
@@ -219,6 +220,7 @@ class World:
             booted_at=self.booted_at,
             alarm=self.alerts.append,
             agreed=self.agreed.append,
+            over=lambda code, standing: self.over.append((code, set(standing))),
             patience=QUICK,
             monotonic=lambda: self.monotonic_s,
         )

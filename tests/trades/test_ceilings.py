@@ -218,3 +218,17 @@ def test_a_stored_ceiling_that_is_no_limit_holds_entries_and_lets_exits_go_on(
     changed(run, loss_streak=1)
     gate.observe(NOON_MS)
     assert gate.trading_state("BTC/USDT", "ema-trend") is TradingState.ACTIVE
+
+
+def test_all_books_of_an_event_judge_by_one_reading_and_the_next_event_reads_anew(
+    run: TradingRun, django_assert_num_queries: Any
+) -> None:
+    """CTL-22: what a person lowered holds from the next event on, without a question a book."""
+    gate = DatabaseGatekeeper(run, lambda: True, Notes())
+    gate.observe(NOON_MS)
+    changed(run, max_open_positions=2)
+    with django_assert_num_queries(0):
+        assert gate.ceilings(filed_limits(run)).max_open_positions == 5
+    gate.observe(NOON_MS)
+    with django_assert_num_queries(0):
+        assert gate.ceilings(filed_limits(run)).max_open_positions == 2

@@ -108,6 +108,21 @@ def test_a_breaker_is_latched_told_once_and_counted_as_reset_by_a_person(
     ]
 
 
+def test_what_was_stopped_and_resumed_between_two_looks_is_told(
+    run: TradingRun, notes: Notes
+) -> None:
+    """ORC-78: else the alert of that stop would stand for ever; also where no process looked."""
+    keeper = gate(run, notes)
+    for state in ("HALTED", "ACTIVE"):
+        control_set(scope="global", state=state, actor="anna", reason="a look")
+    keeper.observe(NOON_MS)
+    keeper.observe(NOON_MS)
+    assert notes.changes == [("global", TradingState.ACTIVE)]
+    later = Notes()
+    gate(run, later)
+    assert later.changes == notes.changes
+
+
 def test_a_day_loss_announces_the_next_utc_day(run: TradingRun, notes: Notes) -> None:
     """D-27: and its end is no reset: nobody forgave anything."""
     keeper = gate(run, notes)

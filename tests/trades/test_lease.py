@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from tests.trades.rows import make_run
 from trades.errors import LeaseLost
-from trades.lease import Fence, lease_acquire, lease_kept, lease_reserve
+from trades.lease import Fence, Renewal, lease_acquire, lease_kept, lease_reserve
 from trades.models import Lease, TradingRun
 from trades.runner import AdvanceSummary, Runner
 
@@ -158,6 +158,32 @@ def test_a_lease_that_was_lost_is_not_taken_back_by_keeping_it(settings: Any) ->
         time.sleep(0.2)
     assert Lease.objects.get(run=run).holder == "b"
     assert Lease.objects.get(run=run).token == other.token
+
+
+def test_fifty_bars_that_close_together_renew_the_lease_once(
+    run: TradingRun, settings: Any, django_assert_num_queries: Any
+) -> None:
+    """ORC-75: each renewal is a commit of its own; a second later it is due again."""
+    settings.LEASE_SECONDS = 15
+    mine = lease_acquire(run=run, holder="a", code_version="1")
+    assert mine is not None
+    now_s = [100.0]
+    renew = Renewal(mine, lambda: now_s[0])
+    with django_assert_num_queries(1):
+        for _ in range(50):
+            renew()
+    now_s[0] += 1.0
+    with django_assert_num_queries(1):
+        renew()
+
+
+def test_a_renewal_that_is_due_finds_out_that_the_lease_was_lost(run: TradingRun) -> None:
+    """I-16, F-010: also between two symbols of one poll, long before anything is written."""
+    mine = lease_acquire(run=run, holder="a", code_version="1")
+    assert mine is not None
+    expire(run)
+    with pytest.raises(LeaseLost):
+        Renewal(mine)()
 
 
 class SlowSession:

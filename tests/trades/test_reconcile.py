@@ -16,7 +16,7 @@ from engine.types.requests import Adjust
 from market.errors import SourceUnavailable
 from tests.practice_process import PracticeProcess
 from tests.trades.brokers.conftest import practice, running, world  # noqa: F401  fixtures
-from tests.trades.order_factory import BTC, World, age, make_intent
+from tests.trades.order_factory import BTC, QUICK, World, age, make_intent
 from trades import models
 from trades.instructions import StoredInstructions, own_coins
 from trades.reconcile import Patience, RunReconciler
@@ -159,6 +159,27 @@ def test_open_order_of_another_hand_is_told_and_never_adopted(
     world.client.cancel(BTC, client_id)
     world.reconciler.reconcile()
     assert world.reconciler.is_reconciled()
+
+
+def test_a_strangers_order_is_over_when_no_look_of_five_seconds_found_it(
+    world: World,  # noqa: F811
+    practice: PracticeProcess,  # noqa: F811
+) -> None:
+    """F-012, F-047: a list that lacks it once proves nothing, also right after a start."""
+    client_id = "fedcba" + "3" * 26
+    foreign = make_intent(
+        kind=OrderType.LIMIT, limit="1000.00", quantity="0.02000", client_order_id=client_id
+    )
+    world.client.send(foreign)
+    told: list[set[str]] = []
+    for later_s, is_there in ((0, True), (QUICK.gap_s, True), (QUICK.gap_s - 1, False), (1, False)):
+        world.monotonic_s += later_s
+        if not is_there:
+            world.client.cancel(BTC, client_id)
+        world.reconciler.reconcile()
+        told = [standing for code, standing in world.over if code == "OTHER_DEPLOYMENT"]
+        assert (set() in told) is (later_s == 1)
+    assert told == [{client_id}, {client_id}, set()], "nothing is over by a process's first look"
 
 
 def test_balance_difference_is_told_at_the_second_reading_only(

@@ -73,6 +73,7 @@ class Room:
 
     lists: Lists = field(default_factory=Lists)
     alerts: list[Alert] = field(default_factory=list)
+    over: list[set[str]] = field(default_factory=list)
     now_s: float = 1_000.0
 
     def __post_init__(self) -> None:
@@ -83,7 +84,12 @@ class Room:
         self.fence = held_fence(self.run)
         client: Any = self.lists
         self.watch = TransferWatch(
-            self.run, client, self.fence, self.alerts.append, monotonic=lambda: self.now_s
+            self.run,
+            client,
+            self.fence,
+            self.alerts.append,
+            over=lambda code, standing: self.over.append({code, *standing}),
+            monotonic=lambda: self.now_s,
         )
 
     def look(self) -> list[models.OperatorRequest]:
@@ -200,6 +206,23 @@ def test_a_key_that_may_not_list_withdrawals_still_books_deposits() -> None:
     assert [a.text for a in room.alerts if a.code == "TRANSFERS_UNREADABLE"] == [
         "withdrawals cannot be read: -2015: no permission"
     ]
+
+
+def test_a_list_that_was_unreadable_is_over_once_it_was_read_and_no_sooner() -> None:
+    """ORC-78: each list by itself; a refusal is an answer and no end, a start has read neither."""
+    refusal = VenueRefused("-2015", "no permission")
+    room = Room(Lists(refusal=refusal, refused=(False,)))
+    unread, withdrawals = "TRANSFERS_UNREADABLE", "binance withdrawals"
+    room.look()
+    assert room.over == [{unread, withdrawals}], "deposits were read, withdrawals refused"
+    room.lists.refusal = SourceUnavailable("no answer")
+    room.lists.refused = (True, False)
+    room.look()
+    assert len(room.over) == 1
+    room.lists.refusal = None
+    room.restart()
+    room.look()
+    assert room.over[1:] == [{unread, withdrawals}, {unread}]
 
 
 def test_no_list_is_asked_for_while_the_request_budget_has_no_room() -> None:

@@ -23,12 +23,13 @@ from engine.types.orders import (
 )
 from market.errors import SourceUnavailable
 from trades import models, oms, order_watch, records
-from trades.alerts import STOP_REFUSED, Alarm, Alert
+from trades.alerts import Alarm, Alert
 from trades.brokers.ccxt_values import VenueTrade
 from trades.brokers.clearances import Clearances
+from trades.brokers.refusals import Refusals
 from trades.brokers.send_checks import Check, no_checks
 from trades.brokers.stop_limits import StopLimits
-from trades.brokers.venue_client import Hold, VenueClient, refuses_keys
+from trades.brokers.venue_client import Hold, VenueClient
 from trades.brokers.withdrawn import Withdrawn
 from trades.core.operating_limits import DEFAULTS, OperatingLimits
 from trades.errors import VenueRefused
@@ -44,7 +45,6 @@ STOPS_EVERY_S = 5.0
 # Trades are asked for from a little before the order's decision: venues round their times.
 ORDER_MARGIN_MS = 60_000
 SWEEP_OVERLAP_MS = 3_600_000
-CLOSED = "MarketClosed"  # ccxt's word; whether the order was taken only a query tells
 
 
 class VenueBroker:
@@ -83,11 +83,10 @@ class VenueBroker:
         self._fills_answered = fills_answered
         self._monotonic = monotonic
         self._checks = checks
-        self._limits = limits
         self._sweep_at_s = monotonic()
         self._stops_at_s = monotonic()
         self._foreign: dict[str, str] = {}
-        self._was_refused = False
+        self._refusals = Refusals(run, fence, alarm, limits, monotonic)
         self._withdrawn = Withdrawn(run, alarm)
         self.clearances = Clearances(monotonic)
         self._stop_limits = StopLimits(client.prices)
@@ -127,7 +126,7 @@ class VenueBroker:
         failpoint("oms.after_send")
         oms.record_answer(intent.client_order_id, answer, self._fence)
         failpoint("oms.after_record")
-        self._judge(intent, answer)
+        self._refusals.judge(intent, answer)
         return answer
 
     def cancel(self, client_order_id: str, event: MarketEvent, reason: str = "") -> SubmitResult:
@@ -163,8 +162,15 @@ class VenueBroker:
 
     def take_refusal(self) -> bool:
         """True once after the venue refused an order: books or rules may no longer be right."""
-        told, self._was_refused = self._was_refused, False
-        return told
+        return self._refusals.take()
+
+    def pull_due_brake(self) -> None:
+        """Pull the brake that refusals called for, where it waited for stops to be put back.
+
+        Raises:
+            LeaseLost: another worker runs this run now.
+        """
+        self._refusals.pull_due(lambda intent: self._client.hold(intent) is None, self.send)
 
     def cancel_resting_entries(self) -> int:
         """Cancel entries that rest where no new risk is allowed; protective stops stay (CTL-13).
@@ -228,7 +234,7 @@ class VenueBroker:
             self._alarm(Alert("FILLS_UNAVAILABLE", str(self._run.pk), str(error)))
             return ()
         except VenueRefused as refused:
-            self._refused(refused.code, str(refused))
+            self._refusals.heard(refused.code, str(refused))
             return ()
         if symbols:
             self._fills_answered()
@@ -375,26 +381,3 @@ class VenueBroker:
             return Unanswered(hold.reason)
         refusal = Rejection(hold.code, hold.reason, by_venue=False)
         return oms.deny(intent.client_order_id, refusal, self._fence)
-
-    def _judge(self, intent: OrderIntent, answer: OrderState | Rejection | Unanswered) -> None:
-        """Pull the brake where refusals show that going on is useless (F-052, F-056)."""
-        if not isinstance(answer, Rejection):
-            self._was_refused |= isinstance(answer, Unanswered) and CLOSED in answer.reason
-            return
-        self._was_refused = answer.by_venue
-        self._refused(answer.code, answer.message)
-        if intent.is_resting_protection:
-            subject = f"{intent.strategy} {intent.symbol}"
-            text = f"the venue refused the stop of {subject}: {answer.message}"
-            self._alarm(Alert(STOP_REFUSED, subject, text))
-            return
-        alert = order_watch.judged_refusal(self._run.pk, answer.message, self._limits)
-        if alert is not None:
-            self._alarm(alert)
-
-    def _refused(self, code: str, message: str) -> None:
-        if refuses_keys(code, message):
-            text = f"the venue refused our keys: {message}"
-            self._alarm(Alert("AUTH", str(self._run.pk), text, brake=TradingState.HALTED))
-        else:
-            logger.warning("refused run=%s code=%s", self._run.pk, code)

@@ -14,6 +14,10 @@ from trades.send_rules import Clearance, clearance_of, guards_in_a_halt
 # A halt means nothing leaves: an exit that was cleared before it has so long, from when its stop
 # was asked to go, and again from when the stop is seen to have gone.
 GOOD_FOR_S = 10.0
+# Never later than so long after its stop was last asked to go, however late the venue's word on
+# that comes: an order that is undecided for that long is told of by itself (I-23).
+LATEST_S = 120.0
+_NONE = (float("-inf"), float("-inf"), None)
 
 
 class Clearances:
@@ -21,13 +25,14 @@ class Clearances:
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
-        self._given: dict[tuple[str, str], tuple[float, Clearance]] = {}
+        # by position: when its time began to count, when its stop was asked to go
+        self._given: dict[tuple[str, str], tuple[float, float, Clearance]] = {}
 
     def keep(self, clearance: Clearance | None) -> None:
         """Remember what a stop was taken away for; None clears nothing."""
         if clearance is not None:
-            key = clearance.strategy, clearance.symbol
-            self._given[key] = (self._monotonic(), clearance)
+            now_s, key = self._monotonic(), (clearance.strategy, clearance.symbol)
+            self._given[key] = (now_s, now_s, clearance)
 
     def seen(self, order: models.Order) -> None:
         """Count the time anew where this order is the stop that went and has ended by now.
@@ -35,10 +40,11 @@ class Clearances:
         Until then the exit could not leave: a venue that takes its time over the cancel must not
         spend the exit's.
         """
-        _, clearance = self._given.get((order.strategy, order.symbol), (0.0, None))
+        key = order.strategy, order.symbol
+        _, asked_s, clearance = self._given.get(key, _NONE)
         has_ended = OrderStatus(order.status).is_terminal
         if clearance is not None and has_ended and clearance.stop_id == order.pk:
-            self.keep(clearance)
+            self._given[key] = (self._monotonic(), asked_s, clearance)
 
     def may_ask_again(self, order: models.Order) -> bool:
         """True where a cancel that was lost may be repeated; what a stop makes room for by now is
@@ -53,6 +59,8 @@ class Clearances:
     def of(self, intent: OrderIntent) -> Clearance | None:
         """Return the clearance of the intent's position while it is good, else None."""
         key = intent.strategy, intent.symbol
-        at_s, clearance = self._given.get(key, (float("-inf"), None))
+        at_s, asked_s, clearance = self._given.get(key, _NONE)
+        now_s = self._monotonic()
         # one that is too old stays: its stop may not have ended yet
-        return clearance if self._monotonic() - at_s <= GOOD_FOR_S else None
+        is_good = now_s - at_s <= GOOD_FOR_S and now_s - asked_s <= LATEST_S
+        return clearance if is_good else None

@@ -13,7 +13,7 @@ import pytest
 from engine.quality import validate_event
 from engine.types.bars import MarketEvent
 from market.errors import DataError, SourceUnavailable, SymbolRefused
-from market.sources.ccxt_poll import CcxtPollSource, flow_reader
+from market.sources.ccxt_poll import CcxtPollSource, flow_of_trades
 from market.sources.history import History, HistorySource, load_history
 from market.sources.instruments import instrument_for
 from market.sources.synthetic import synthetic_bars
@@ -193,6 +193,48 @@ def test_unlisted_symbol_is_bad_data(practice: PracticeProcess) -> None:
         CcxtPollSource(practice.client(), ["NOPE/USDT"], "1m").instruments()
 
 
+def test_a_bar_and_its_flow_are_read_in_one_request(
+    practice: PracticeProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ORC-75: a closed bar costs its candles and its book; one look asks for the time once."""
+    source = polled(practice)
+    list(source.events())
+    practice.step()
+    asked: list[str] = []
+    fetch = source._client.fetch
+
+    def counted(url: str, *rest: Any) -> Any:
+        asked.append(url.split("?")[0].rpartition("/")[2])
+        return fetch(url, *rest)
+
+    monkeypatch.setattr(source._client, "fetch", counted)
+    assert all(event.flow is not None for event in source.events())
+    assert asked == ["time", "klines", "depth", "klines", "depth"]
+
+
+def test_what_must_happen_between_two_symbols_happens_and_may_end_the_poll(
+    practice: PracticeProcess,
+) -> None:
+    """F-011: a lease that was lost while a slow venue answered ends the poll before its events."""
+    seen: list[str] = []
+
+    class Lost(Exception):
+        pass
+
+    def between() -> None:
+        seen.append("asked")
+        if len(seen) == 4:
+            raise Lost
+
+    source = polled(practice, between_symbols=between)
+    list(source.events())
+    assert len(seen) == 2
+    practice.step()
+    with pytest.raises(Lost):
+        list(source.events())
+    assert len(list(source.events())) == 2
+
+
 def test_flow_can_be_summed_from_trades_where_candles_do_not_tell_it(
     practice: PracticeProcess,
 ) -> None:
@@ -202,9 +244,8 @@ def test_flow_can_be_summed_from_trades_where_candles_do_not_tell_it(
     list(source.events())
     practice.step()
     event = next(iter(source.events()))
-    client.id = "elsewhere"
     assert event.bar is not None and event.flow is not None
-    flow = flow_reader(client, "1m")(event.symbol, event.bar, event.ts_ms)
+    flow = flow_of_trades(client, event.symbol, event.bar, event.ts_ms)
     assert flow is not None
     assert flow.trade_count == event.flow.trade_count
     assert flow.buy_volume_base == pytest.approx(event.flow.buy_volume_base)

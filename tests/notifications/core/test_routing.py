@@ -17,6 +17,7 @@ from notifications.core.routing import (
     next_digest,
     quiet_until,
     summary_due,
+    unheard,
 )
 
 NOTHING = Recent()
@@ -184,3 +185,33 @@ def test_what_is_silenced_is_not_told_unless_it_is_critical() -> None:
         told = Verdict(Outcome.SEND, "", NOON)
         kept = Verdict(Outcome.SUPPRESS, words, NOON)
         assert verdict == (told if severity is Severity.CRITICAL else kept)
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        ({}, ()),
+        ({"minimum_severity": "critical"}, ("a position without its stop",)),
+        ({"kinds": {"control": False}}, ("trading being halted",)),
+        ({"kinds": {"control": "silent"}}, ()),
+        ({"kinds": {"process_silent": "off"}}, ("a process that fell silent",)),
+        ({"quiet_hours": QuietHours(), "digest_minutes": 60.0}, ()),
+    ],
+    ids=["defaults", "critical only", "no halts", "halts silently", "no processes", "later"],
+)
+def test_what_no_channel_would_be_told_is_named(
+    given: dict[str, object], missing: tuple[str, ...]
+) -> None:
+    """CTL-21: by the very rules that judge what happens; quiet and late is not kept back."""
+    assert unheard(rules(**given), ["phone"]) == missing
+
+
+def test_one_channel_may_be_spared_what_another_one_is_told() -> None:
+    """CTL-21: a choice for one channel is no gap, unless the other cannot be used."""
+    mute = ChannelSettings(url_env="NOTIFY_MAIL_URL", kinds={"alert_opened": "off"})
+    phone = ChannelSettings(url_env="NOTIFY_PHONE_URL")
+    both = rules(channels={"phone": phone, "mail": mute})
+    assert unheard(both, ["phone", "mail"]) == ()
+    assert len(unheard(both, ["mail"])) == 2
+    assert len(unheard(both, [])) == 4, "none can be used"
+    assert unheard(rules(channels={}), []) == (), "nobody asked to be told"

@@ -21,9 +21,13 @@ from engine.types.orders import (
     Rejection,
     Unanswered,
 )
+from market.sources.ccxt_poll import instrument_of
 from tests.practice_process import PracticeProcess
 from tests.trades.order_factory import BTC, World, make_intent, write_intent
-from trades import models
+from trades import models, stops_back
+from trades.alerts import Alert
+from trades.brokers.refusals import HALT_WAITS_S
+from trades.invariants.controls import nothing_was_sent_against_the_kill_switch
 from trades.services import control_set
 
 
@@ -245,3 +249,91 @@ def test_a_stop_that_is_asked_to_go_again_clears_the_way_again(
     world.broker.submit(intent, world.event)
     world.book()
     assert world.order(intent).status == OrderStatus.FILLED
+
+
+def brakes(world: World) -> None:
+    """Let what the broker tells pull the kill switch, as in a session."""
+
+    def pull(alert: Alert) -> None:
+        world.alerts.append(alert)
+        if alert.brake is not None:
+            control_set(
+                scope=alert.scope,
+                state=alert.brake,
+                actor="breaker",
+                reason=alert.text,
+                reason_code=alert.code,
+                is_breaker=True,
+            )
+
+    world.broker._refusals._alarm = pull
+
+
+def refused_exit(world: World, practice: PracticeProcess, stop: Any) -> None:
+    """The tenth refusal in a row: an exit whose stop has gone for it."""
+    for _ in range(9):
+        sent(world, "REJECTED", 30.0)
+    intent = world.intend(side=Side.SELL, purpose=Purpose.EXIT)
+    world.broker.cancel(stop.client_order_id, world.event)
+    practice.fault("order.create", "reject", nth=1, code=-2010)
+    assert isinstance(world.broker.submit(intent, world.event), Rejection)
+
+
+def state() -> str:
+    return models.ControlState.objects.get(scope="global").state
+
+
+def test_the_stop_of_a_refused_exit_is_back_before_the_tenth_refusal_halts(
+    world: World, practice: PracticeProcess
+) -> None:
+    """F-056, I-9, I-20: a halt is not pulled over a position with neither stop nor exit, and
+    nothing is sent in it."""
+    world.reconciler._instruments = {BTC: instrument_of(world.client.markets(), BTC)}
+    stop = guarded(world)
+    brakes(world)
+    refused_exit(world, practice, stop)
+    assert state() == "REDUCING", "no entry meanwhile"
+    world.reconciler.run_if_due()
+    assert state() == "HALTED"
+    back = models.Order.objects.filter(cause=Cause.PROTECTION).latest("pk")
+    assert back.client_order_id != stop.client_order_id
+    assert (back.status, back.stop_price) == (OrderStatus.OPEN, stop.stop_price)
+    there = {o["client_id"]: o["status"] for o in practice.ledger()["orders"]}
+    assert there[back.client_order_id] == "NEW"
+    assert not list(nothing_was_sent_against_the_kill_switch())
+    world.reconciler.run_if_due()
+    newest = models.Order.objects.filter(cause=Cause.PROTECTION).latest("pk")
+    assert newest == back, "once"
+
+
+def test_a_halt_waits_ten_seconds_for_a_stop_at_most(
+    world: World, practice: PracticeProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F-056, I-22: a venue that wants silence is not asked, and does not put the halt off."""
+    stop = guarded(world)
+    brakes(world)
+    refused_exit(world, practice, stop)
+    monkeypatch.setattr(world.client, "hold", lambda _: "silence")
+    world.broker.pull_due_brake()
+    assert state() == "REDUCING"
+    world.monotonic_s += HALT_WAITS_S
+    world.broker.pull_due_brake()
+    assert state() == "HALTED"
+    assert [o.pk for o in stops_back.owed(world.run)] == [world.order(stop).pk]
+
+
+@pytest.mark.parametrize("what", ["it filled", "the venue refused it", "an exit is on its way"])
+def test_no_stop_is_put_back_that_nobody_is_owed(
+    world: World, practice: PracticeProcess, what: str
+) -> None:
+    """I-21: it could sell what another order sells, or be refused again and again."""
+    stop = guarded(world)
+    world.broker.cancel(stop.client_order_id, world.event)
+    assert stops_back.owed(world.run)
+    if what == "an exit is on its way":
+        leaving = world.intend(side=Side.SELL, purpose=Purpose.EXIT)
+        models.Order.objects.filter(pk=world.order(leaving).pk).update(status="UNKNOWN")
+    else:
+        ended = {"it filled": "FILLED", "the venue refused it": "REJECTED"}[what]
+        models.Order.objects.filter(pk=world.order(stop).pk).update(status=ended)
+    assert stops_back.owed(world.run) == []

@@ -13,8 +13,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, close_old_connections
 from django.utils import timezone
 
+from notifications.core.config import Notifications
 from notifications.notifier import EVERY_S
-from notifications.services import channels_sync
+from notifications.services import channels_sync, unheard_tell
 from notifications.telegram_bot import run_bot
 from tradeplatform.configuration import load
 from tradeplatform.configuration_errors import ConfigurationError
@@ -39,9 +40,9 @@ class Command(BaseCommand):
             self.stdout.write("notifications names no channel: nothing to do until it does")
             stopping.wait()
             return
-        self._work(wiring(rules, os.environ), stopping)
+        self._work(rules, wiring(rules, os.environ), stopping)
 
-    def _work(self, wired: Wiring, stopping: threading.Event) -> None:
+    def _work(self, rules: Notifications, wired: Wiring, stopping: threading.Event) -> None:
         for channel in wired.found:
             self.stdout.write(f"{channel.name}: {channel.problem or channel.address_shown}")
         if wired.bot is not None:
@@ -53,6 +54,7 @@ class Command(BaseCommand):
             try:
                 if not is_known:
                     channels_sync(wired.found, now=timezone.now())
+                    unheard_tell(rules, wired.usable, now=timezone.now())
                     is_known = True
                 wired.notifier.look(timezone.now())
             except DatabaseError as error:

@@ -15,7 +15,7 @@ from django.core.management.base import BaseCommand, CommandError
 from accounts.errors import Refused
 from research.claims import claim_oldest
 from research.models import Sweep, SweepStatus
-from research.selectors import data_folders, sweep_digest
+from research.selectors import data_folders, sweep_digest, sweep_paths
 from research.sweep_services import sweep_change, sweep_reap, sweep_start
 from tradeplatform.configuration_errors import ConfigurationError
 from tradeplatform.sweep_jobs import sweep_run
@@ -63,7 +63,8 @@ class Command(BaseCommand):
             sweeps = self._acted(options["act"], options)
         except (Refused, ConfigurationError) as error:
             raise CommandError(str(error), returncode=2) from error
-        rows = [_row(sweep) for sweep in sweeps]
+        paths = sweep_paths(sweeps)
+        rows = [_row(sweep, paths[sweep.pk]) for sweep in sweeps]
         if options["json"]:
             document = {"sweeps": rows} if options["act"] == "list" else rows[0]
             self.stdout.write(orjson.dumps(document).decode())
@@ -95,6 +96,8 @@ class Command(BaseCommand):
         )
         if row["error"]:
             self.stdout.write(f"  {row['error']}")
+        for path, units in row["paths"].items():
+            self.stdout.write(f"  {units} units by {path}")
         for window in (row["result"] or {}).get("windows", []):
             chosen = ", ".join(f"{name} {value:g}" for name, value in window["parameters"])
             self.stdout.write(
@@ -165,13 +168,14 @@ def _found(code: str | None) -> Sweep:
     return sweep
 
 
-def _row(sweep: Sweep) -> dict[str, Any]:
+def _row(sweep: Sweep, paths: dict[str, int]) -> dict[str, Any]:
     return {
         "code": str(sweep.code),
         "strategy": sweep.request["strategy"],
         "status": sweep.status,
         "units_done": sweep.units_done,
         "units_total": sweep.units_total,
+        "paths": paths,
         "error": sweep.error,
         "workers": sweep.is_spread,
         "result": sweep.result,

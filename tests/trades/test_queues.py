@@ -1,0 +1,93 @@
+"""Where knocks go: to the worker that holds the run, and where nobody does to whoever is free."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from tests.trades.rows import make_run
+from trades import tasks
+from trades.lease import lease_acquire
+from trades.models import Lease, TradingRun
+from trades.queues import worker_of
+from trades.runner import AdvanceSummary, Runner
+
+pytestmark = pytest.mark.django_db
+
+
+class Idle:
+    def __init__(self, fence: Any) -> None:
+        self.fence = fence
+
+    def advance(self) -> AdvanceSummary:
+        return AdvanceSummary(self.fence.run_id, "advanced")
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture
+def knocked(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
+    """The queue of each knock, by name; None is the one that all trading workers share."""
+    queues: list[str | None] = []
+
+    def send(args: Any, expires: int, queue: Any = None) -> None:
+        queues.append(None if queue is None else queue.name)
+
+    monkeypatch.setattr(tasks.advance, "apply_async", send)
+    return queues
+
+
+@pytest.fixture
+def run() -> TradingRun:
+    return make_run()
+
+
+def advanced(run: TradingRun, worker: str) -> str:
+    runner = Runner(lambda _, fence: Idle(fence), "1", address=worker)
+    return runner.advance(run.pk).outcome
+
+
+def test_a_run_that_a_worker_holds_is_knocked_on_at_that_worker(
+    run: TradingRun, knocked: list[str | None]
+) -> None:
+    """ORC-75: of two workers the one that stands by takes no knock away from the other."""
+    assert advanced(run, "trading2@here") == "advanced"
+    assert advanced(run, "trading1@here") == "held by another worker"
+    tasks.advance_due()
+    assert knocked == ["trading2@here.dq2"]
+
+
+def test_where_the_holder_fell_silent_whoever_is_free_is_knocked_on(
+    run: TradingRun, knocked: list[str | None]
+) -> None:
+    """ORC-75, ORC-76: the second worker is what takes over, one length of the lease later."""
+    advanced(run, "trading1@here")
+    Lease.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    tasks.advance_due()
+    assert knocked == [None]
+    assert advanced(run, "trading2@here") == "advanced"
+
+
+def test_a_run_that_nobody_or_no_worker_holds_is_anybodys(
+    run: TradingRun, knocked: list[str | None]
+) -> None:
+    tasks.advance_due()
+    lease_acquire(run=run, holder="here:123:0a1b2c3d", code_version="1")
+    tasks.advance_due()
+    assert knocked == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("holder", "worker"),
+    [
+        ("trading1@host.example:77:0a1b2c3d", "trading1@host.example"),
+        ("host:77:0a1b2c3d", ""),
+        ("soak:77", ""),
+        ("", ""),
+    ],
+)
+def test_a_holder_begins_with_its_worker(holder: str, worker: str) -> None:
+    assert worker_of(holder) == worker
