@@ -101,7 +101,7 @@ def _download(options: dict[str, Any]) -> list[dict[str, Any]]:
         shelf,
         since_ms=since_ms or 0,
         until_ms=until_ms,
-        told=lambda done, total: _say(f"{done} of {total} bars"),
+        told=_telling(),
     )
     return [_row(shelf.path, shelf.symbol) | {"new": found.new, "refused": found.refused}]
 
@@ -156,10 +156,7 @@ def _repair(options: dict[str, Any]) -> list[dict[str, Any]]:
         timeframe = timeframe_from_ms(shelf.timeframe_ms)
         source = CcxtPollSource(_client(shelf.venue), [shelf.symbol], timeframe)
         source.instruments()
-        name = shelf.path.name
-        found = candles_repair(
-            source, shelf, told=lambda done, total, name=name: _say(f"{name}: {done} of {total}")
-        )
+        found = candles_repair(source, shelf, told=_telling(f"{shelf.path.name}: "))
         row = _row(shelf.path, shelf.symbol)
         rows.append(row | {"new": found.new, "refused": found.refused})
     return rows
@@ -236,6 +233,10 @@ def _row(path: Path, symbol: str) -> dict[str, Any]:
 
 def _iso(ts_ms: int) -> str:
     return f"{datetime.fromtimestamp(ts_ms / 1000, UTC):%Y-%m-%dT%H:%M}Z"
+
+
+def _telling(label: str = "") -> Callable[[int, int], None]:
+    return lambda done, total: _say(f"{label}{done} of {total} bars")
 
 
 def _say(line: str) -> None:
