@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -164,7 +165,7 @@ def in_child(subject: str, path: Path) -> tuple[dict[str, Any], float]:
 
 def _children_s() -> float:
     spent = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return spent.ru_utime + spent.ru_stime
+    return float(spent.ru_utime + spent.ru_stime)
 
 
 def columns(options: Options) -> Sequence[Figure]:
