@@ -122,9 +122,8 @@ class HistoryWindow:
 
     ``first_row`` is where the events start; rows before it are warm-up. Events must come in the
     history's order, one a row: a history with a bar that the quality gate refuses is refused when
-    it is read. A store
-    shows ``kept`` bars before its block, as a live window does, and its columns remember what came
-    before those: what columns take does not grow with the history.
+    it is read. A store shows ``kept`` bars before its block, as a live window does, and its columns
+    remember what came before those: what columns take does not grow with the history.
     """
 
     def __init__(
