@@ -29,6 +29,7 @@ from benchmarks import (  # noqa: E402
     features,
     health_detectors,
     layer_fuzz,
+    million_bars,
     peers,
     performance,
     platform_run,
@@ -36,6 +37,7 @@ from benchmarks import (  # noqa: E402
     replays,
     resource_watch,
     sockets,
+    sweep_workers,
     symbols50,
 )
 from benchmarks.figures import ROOT, Benchmark, BenchmarkFailed, Options, machine  # noqa: E402
@@ -59,6 +61,8 @@ BENCHMARKS: dict[str, Benchmark] = {
     "sockets": sockets.sockets,
     "symbols-50": symbols50.symbols50,
     "api-fuzz": api_fuzz.api_fuzz,
+    "sweep-workers": sweep_workers.sweep_workers,
+    "million-bars": million_bars.million_bars,
 }
 
 

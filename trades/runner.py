@@ -31,7 +31,8 @@ COLD = "cold"
 
 @dataclass(frozen=True, slots=True)
 class AdvanceSummary:
-    """What one advance did; small enough for a log line."""
+    """What one advance did; small enough for a log line. ``behind_bars`` is how many bars older
+    than the newest closed one were waiting when it looked: 0 where each is taken as it closes."""
 
     run_id: int
     outcome: str
@@ -39,6 +40,7 @@ class AdvanceSummary:
     decisions: int = 0
     orders: int = 0
     fills: int = 0
+    behind_bars: int = 0
 
     def as_dict(self) -> dict[str, int | str]:
         return asdict(self)

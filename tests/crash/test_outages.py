@@ -28,6 +28,7 @@ from tests.crash.metronome import metronome
 from tests.crash.oracle import judge, read_books
 from tests.crash.platform import WORKERS, Child, Platform, platform
 from tradeplatform.settings import CELERY_BROKER_TRANSPORT_OPTIONS as TRANSPORT
+from tradeplatform.supervisor import ENDS_FILE
 
 pytestmark = [pytest.mark.crash, pytest.mark.slow]
 BARS_A_SECOND = 4.0
@@ -105,6 +106,9 @@ def eventually(is_so: Callable[[], Any], patience_s: float = PATIENCE_S) -> None
 def scene() -> Iterator[Scene]:
     # short, because the path of a unix socket may have 107 bytes
     folder = Path(tempfile.mkdtemp(prefix="tpo-"))
+    patch = pytest.MonkeyPatch()
+    # few die here: on a busy machine a shorter lease is lost by who is alive
+    patch.setenv("TEST_LEASE_SECONDS", "4")
     try:
         with platform(folder / "var", seed=3, speed=0.0) as running:
             running.children[WORKERS[1]].kill()
@@ -118,6 +122,7 @@ def scene() -> Iterator[Scene]:
             assert verdict.orders and verdict.fills, "a platform that does not trade proves nothing"
             assert (verdict.doubled, verdict.lost_fills, verdict.unknown_orders) == (0, 0, 0)
     finally:
+        patch.undo()
         shutil.rmtree(folder)
 
 
@@ -223,6 +228,27 @@ def test_a_broker_that_died_and_came_back_empty_is_traded_on_by_the_same_process
     assert scene.running.person_does("resume")["done"]
     broker.start()
     eventually(lambda: scene.redis().ping())
+    scene.trades_on()
+    assert scene.worker.is_alive and scene.worker.pid == pid
+
+
+def test_a_pool_process_killed_within_a_tick_is_told_and_traded_on_without(scene: Scene) -> None:
+    """F-009: Celery makes another one; the line is what the watchdog makes its alert of."""
+    scene.trades_on()
+    pid, told = scene.worker.pid, scene.running.folder / "run" / ENDS_FILE
+    told.parent.mkdir(exist_ok=True)
+    told.unlink(missing_ok=True)
+
+    def killed() -> bool:
+        for child in scene.worker.pool_children():
+            # one that is between two knocks loses nothing, and nobody is told
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+        time.sleep(1)
+        return told.exists()
+
+    eventually(killed)
+    assert "trading1 pool" in told.read_text() and "SIGKILL" in told.read_text()
     scene.trades_on()
     assert scene.worker.is_alive and scene.worker.pid == pid
 

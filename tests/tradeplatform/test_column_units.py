@@ -41,13 +41,20 @@ TIGHT = {"max_drawdown": 0.01, "max_day_loss": 0.002, "max_week_loss": 0.004, "l
 
 
 def market(
-    seed: int, *, n: int = 900, sigma: float = 0.004, drift: float = 0.0, gaps: float = 0.0
+    seed: int,
+    *,
+    n: int = 900,
+    sigma: float = 0.004,
+    drift: float = 0.0,
+    gaps: float = 0.0,
+    opens: float = 0.1,
 ) -> BarColumns:
-    """A walk in cents whose bars open away from the close before, some of them missing."""
+    """A walk in cents whose bars open ``opens`` deviations away from the close before; ``gaps`` is
+    the share of them that are missing."""
     rng = np.random.default_rng(seed)
     burst = np.exp(np.repeat(rng.normal(0.0, 0.6, n // 50 + 1), 50)[:n])
     close = 400.0 * np.exp(np.cumsum(drift + sigma * burst * rng.standard_t(4, n) / 1.4))
-    opened = np.concatenate((close[:1], close[:-1])) * (1.0 + 0.1 * sigma * rng.normal(size=n))
+    opened = np.concatenate((close[:1], close[:-1])) * (1.0 + opens * sigma * rng.normal(size=n))
     wick = 0.5 * sigma * burst * close * np.abs(rng.normal(size=n))
     opened, close = np.round(opened, 2), np.round(close, 2)
     high = np.round(np.maximum(opened, close) + wick, 2)
@@ -120,6 +127,11 @@ def same(request: ReplayRequest) -> list[Any]:
     assert run.equity_quote.tolist() == list(journal.equity_quote)
     assert run.return_fraction == result.return_fraction
     assert run.n_trades == result.trades
+    learned: Any = wiring.pipeline.state()["scoreboard"]
+    for code, lean in learned["calibrations"].items():
+        if code in PARAMS:
+            # what a rule has said and what came of it, orders' bars included
+            assert run.scores.leans.tolist() == pytest.approx([lean["agreed"], lean["leaned"]])
     return [journal.closed, wiring.operator.interventions]
 
 
@@ -148,7 +160,7 @@ def requests(draw: st.DrawFn) -> ReplayRequest:
     )
 
 
-@settings(max_examples=16, deadline=None, derandomize=True)
+@settings(max_examples=12, deadline=None, derandomize=True)
 @given(request=requests())
 def test_column_path_trades_as_the_session(request):
     """D-56: same bar, side, price, quantity, fees and equity at every bar, whatever the market."""
@@ -170,6 +182,38 @@ def test_breakers_stop_and_resume_both_alike():
     found = {stop.reason_code for stop in stops}
     assert found == {"MAX_DRAWDOWN", "DAY_LOSS", "WEEK_LOSS", "LOSS_STREAK"}
     assert any(trade.opened_at_ms > stops[0].resumes_at_ms for trade in trades)
+
+
+# often in and out, so that stops of breakers and of the market meet entries
+BUSY = {"fast_span": 2, "slow_span": 5, "min_gap_atr": 0.0, "stop_atr": 1.0, "target_atr": 2.0}
+WEEK = {"max_drawdown": 0.2, "max_day_loss": 0.0025, "max_week_loss": 0.004, "loss_streak": 100}
+
+
+@pytest.mark.parametrize(
+    ("seed", "walk", "risk", "stopped_by"),
+    [
+        (6, {"sigma": 0.006}, {}, {"REPEATED_ENTRIES_DAY", "LOSS_STREAK"}),
+        (
+            6,
+            {"sigma": 0.008, "opens": 0.5},
+            OFTEN | TIGHT,
+            {"LOSS_STREAK", "DAY_LOSS", "WEEK_LOSS"},
+        ),
+        (
+            8,
+            {"sigma": 0.006, "opens": 1.0, "drift": -0.0003},
+            OFTEN | WEEK,
+            {"DAY_LOSS", "WEEK_LOSS"},
+        ),
+    ],
+    ids=["shipped limits", "tight limits", "bars that open anywhere"],
+)
+def test_a_busy_rule_is_stopped_and_let_go_on_alike(seed, walk, risk, stopped_by):
+    """D-56, CTL-7: what was entered of late is forgotten with a reset, by both."""
+    bars = market(seed, n=1_500, **walk)
+    trades, stops = same(asked("ema-trend", bars, risk=risk, parameters=BUSY))
+    assert {stop.reason_code for stop in stops} == stopped_by
+    assert len(trades) > 50
 
 
 def test_real_minutes_are_traded_alike(market_data):
