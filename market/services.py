@@ -17,6 +17,11 @@ CHART_BARS = 400
 # More than a session looks back on: the window of its columns, and what is shown of them.
 KEPT_BARS = 10_000
 _BATCH = 500
+_KEEP = """
+INSERT INTO market_candle
+  (instrument_id, timeframe_ms, opened_at, "open", "high", "low", "close", "volume")
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
+"""
 
 
 def candles_backfill(*, venue: str, symbol: str, bars: BarColumns, limit: int = CHART_BARS) -> int:
@@ -82,14 +87,7 @@ def candles_keep(*, instrument: Instrument, timeframe_ms: int, bars: Sequence[Ba
     Raises:
         IntegrityError: a bar that no candle may be; nothing of the call is written.
     """
-    names = ("instrument", "timeframe_ms", "opened_at", "open", "high", "low", "close", "volume")
-    quote, as_time = connection.ops.quote_name, connection.ops.adapt_datetimefield_value
-    columns = ", ".join(quote(Candle._meta.get_field(name).column) for name in names)
-    marks = ", ".join(["%s"] * len(names))
-    statement = (
-        f"INSERT INTO {quote(Candle._meta.db_table)} ({columns}) VALUES ({marks})"  # noqa: S608
-        " ON CONFLICT DO NOTHING"
-    )
+    as_time = connection.ops.adapt_datetimefield_value
     rows = [
         (
             instrument.pk,
@@ -102,7 +100,7 @@ def candles_keep(*, instrument: Instrument, timeframe_ms: int, bars: Sequence[Ba
     if not rows:
         return
     with transaction.atomic(savepoint=False), connection.cursor() as cursor:
-        cursor.executemany(statement, rows)
+        cursor.executemany(_KEEP, rows)
 
 
 def _opened_at(bars: BarColumns, row: int) -> datetime:

@@ -61,6 +61,12 @@ def note_how_jobs_end(**_: Any) -> None:
 
 
 @worker_ready.connect
+def note_what_pools_lose(sender: Any = None, **_: Any) -> None:
+    """In the main process of a worker, which alone outlives a process of its pool."""
+    import_string("tradeplatform.lost_jobs.LostJobs")(sender.hostname).connect()
+
+
+@worker_ready.connect
 @beat_init.connect
 def tell_supervisor(**_: Any) -> None:
     """Write the file the supervisor waits for; without a supervisor there is none to write."""

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
@@ -88,6 +89,7 @@ def run_ensure(
         SourceUnavailable, DataError: the venue did not answer, or lists no such symbol.
     """
     _check_mode(config)
+    _check_books_are_there(config)
     _check_protection(config)
     if shared is None:
         layer().adopt_file(msgspec.to_builtins(config.optimization))
@@ -124,6 +126,8 @@ def run_ensure(
     if digest != run.account_digest:
         run.account_digest = digest
         run.save(update_fields=["account_digest"])
+    if run.mode == Mode.LIVE:
+        _live_mark().touch(mode=0o600)
     lease_reserve(run=run, code_version=settings.CODE_VERSION)
     return run
 
@@ -138,6 +142,22 @@ def _practice_timeframe_ms() -> int | None:
             return int(orjson.loads(answer.read())["timeframe_ms"])
     except OSError as error:
         raise SourceUnavailable(f"the practice exchange did not answer: {error}") from error
+
+
+def _live_mark() -> Path:
+    """The file that says, beside the database, that this installation has traded live."""
+    return Path(settings.VAR_DIR) / "traded-live"
+
+
+def _check_books_are_there(config: Configuration) -> None:
+    """Real money is not traded on a fresh database where there were books before (F-036)."""
+    if config.trading.mode != Mode.LIVE.value or not _live_mark().exists():
+        return
+    if not TradingRun.objects.filter(mode=Mode.LIVE).exists():
+        raise RunRefused(
+            "the database holds no live run though this installation has traded live: restore a "
+            f"backup, or delete {_live_mark()} to begin without those books"
+        )
 
 
 def _check_protection(config: Configuration) -> None:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import closing
+from datetime import timedelta
 from typing import Any
 
 import redis
 from django.conf import settings
 from django.db import DatabaseError
+from django.utils import timezone
 from django_celery_beat.schedulers import DatabaseScheduler
 from kombu.exceptions import OperationalError
 
@@ -29,6 +31,7 @@ KNOCK_EVERY_S = 1.0
 # Knocks nobody takes (an account's worker is not up yet) must not fill the broker.
 MOST_WAITING = 30
 _BROKER_TIMEOUT_S = 1.0
+_ROUNDING = timedelta(seconds=1)
 
 
 class BeatScheduler(DatabaseScheduler):
@@ -38,6 +41,7 @@ class BeatScheduler(DatabaseScheduler):
 
     def tick(self, *args: Any, **kwargs: Any) -> Any:
         """Send what is due; return the seconds until the next tick."""
+        self.forgive_the_future()
         wait_s = super().tick(*args, **kwargs)  # type: ignore[no-untyped-call]
         if time.monotonic() - self._knocked_at >= KNOCK_EVERY_S:
             self._knocked_at = time.monotonic()
@@ -58,6 +62,18 @@ class BeatScheduler(DatabaseScheduler):
                 # the knocks go on; the watchdog sees the age
                 logger.warning("heartbeat of beat was not written: %s", error)
         return wait_s
+
+    def forgive_the_future(self) -> None:
+        """Let what ran in the future run from now on: the clock was set back, and what waits for
+        that time to come again would be silent as long, trading too (F-027)."""
+        now = timezone.now()
+        ahead = [entry for entry in self.schedule.values() if entry.last_run_at > now + _ROUNDING]
+        for entry in ahead:
+            entry.last_run_at = entry.model.last_run_at = now
+        if ahead:
+            logger.warning("the clock was set back: %d jobs run from now on", len(ahead))
+            # the order in which they are due was of the other time
+            self._heap = None
 
     def knock_apart(self) -> None:
         """Knock on every open run whose account has a worker of its own, and ask that worker for a

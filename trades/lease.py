@@ -21,6 +21,7 @@ from django.db import OperationalError, connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
+from trades import database_file
 from trades.errors import LeaseLost
 from trades.models import Lease, TradingRun
 
@@ -42,10 +43,15 @@ class Fence:
         the lease between this check and the commit.
 
         Raises:
-            LeaseLost: another holder took over, or the lease expired.
+            LeaseLost: another holder took over, the lease expired, or its row is in a file that
+                is the database no more.
         """
         if not connection.in_atomic_block:
             raise RuntimeError("a fence proves nothing outside a transaction")
+        if database_file.was_replaced():
+            raise LeaseLost(
+                f"lease of run {self.run_id} was lost: the database file was moved or replaced"
+            )
         changed = Lease.objects.filter(
             run_id=self.run_id, token=self.token, expires_at__gt=timezone.now()
         ).update(holder=self.holder)

@@ -12,6 +12,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+import redis
 
 from engine.types.orders import Purpose
 from market.answers import Unavailable
@@ -233,6 +234,20 @@ def test_redis_that_dies_is_survived_and_its_silence_remembered(scope: str) -> N
         assert refusal.code == SILENT
         time.now_s += 10.5
         assert budget.gate("create_order", Urgency.CANCEL).enter() is None
+
+
+def test_a_full_redis_leaves_each_process_its_own_budget(server: RedisProcess, scope: str) -> None:
+    """F-030, I-22: what cannot be counted together is counted alone, and less of it."""
+    redis.Redis.from_url(server.url).config_set("maxmemory", "1")
+    try:
+        time = FakeTime()
+        budget = SharedBudget(server.url, fixed(1_000), scope, clock=time.clock())
+        assert budget.gate("create_order", Urgency.EXIT).enter() is None
+        budget.hush(10, "throttled")
+        refusal = budget.gate("create_order", Urgency.CANCEL).enter()
+        assert refusal is not None and refusal.code == SILENT
+    finally:
+        redis.Redis.from_url(server.url).config_set("maxmemory", "0")
 
 
 def test_call_waits_for_its_turn_as_long_as_its_patience(scope: str) -> None:

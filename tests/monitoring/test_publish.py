@@ -77,3 +77,18 @@ def test_a_number_that_is_not_finite_reaches_the_page_as_null():
 def test_an_unknown_topic_names_what_is_allowed():
     with pytest.raises(ValueError, match="topic was 'gossip', allowed: decisions"):
         encode_tail("gossip", {})
+
+
+def test_a_full_redis_is_counted_and_never_raised_and_space_is_enough(redis_process, keys):
+    """F-030: nothing may be evicted, so nothing more is taken; the event that tells goes on."""
+    server = redis.Redis.from_url(redis_process.url)
+    server.config_set("maxmemory", "1")
+    try:
+        shut_out = StreamPublisher(redis_process.url, keys=keys)
+        for _ in range(3):
+            shut_out.publish("bars", {})
+        assert (shut_out.failures, server.exists(keys.log)) == (3, 0)
+    finally:
+        server.config_set("maxmemory", "0")
+    StreamPublisher(redis_process.url, keys=keys).publish("bars", {})
+    assert len(log_of(redis_process, keys)) == 1

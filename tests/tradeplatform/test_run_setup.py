@@ -10,8 +10,9 @@ import pytest
 from accounts.models import AuditEvent
 from tests.practice_process import PracticeProcess
 from tests.tradeplatform.test_running import started, venue  # noqa: F401  fixture
+from tests.trades.order_factory import make_run
 from tradeplatform.configuration import Configuration, from_mapping, load
-from tradeplatform.run_setup import run_ensure
+from tradeplatform.run_setup import _check_books_are_there, run_ensure
 from trades.errors import RunRefused
 from trades.models import TradingRun
 
@@ -88,3 +89,18 @@ def test_a_file_changed_while_trading_counts_from_the_next_start_and_is_audited(
     event = AuditEvent.objects.get(action="run.config")
     assert event.actor == "olga"
     assert event.before["config_digest"] == run.config_digest != event.after["config_digest"]
+
+
+def test_real_money_is_not_traded_on_a_fresh_database_where_there_were_books(
+    tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F-036: a file that was deleted, or the address of another server; a person decides."""
+    settings.VAR_DIR, settings.LIVE_ARMED = tmp_path, True
+    monkeypatch.setenv("TRADEPLATFORM_EXCHANGE_KEY", "k")
+    live = from_mapping({"exchange": {"id": "binance"}, "trading": {"mode": "live"}}, source="t")
+    _check_books_are_there(live)
+    (tmp_path / "traded-live").touch()
+    with pytest.raises(RunRefused, match=r"restore a backup, or delete .*traded-live"):
+        run_ensure(live, actor="test")
+    make_run(mode="live")
+    _check_books_are_there(live)

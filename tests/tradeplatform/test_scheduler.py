@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from collections import Counter
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from celery import current_app
+from django.conf import settings
+from django.utils import timezone
 from django_celery_beat.schedulers import DatabaseScheduler
 
 from monitoring.models import Heartbeat
@@ -15,6 +21,7 @@ from trades.models import TradingRun
 
 pytestmark = pytest.mark.django_db
 Sent = list[tuple[Any, ...]]
+KNOCK = "advance due runs"
 
 
 @pytest.fixture
@@ -35,6 +42,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Sent:
             lambda args, name=name, **to: found.append((name, *args, to.get("queue"))),
         )
     monkeypatch.setattr(DatabaseScheduler, "tick", lambda self: 1.0)
+    monkeypatch.setattr(DatabaseScheduler, "schedule", {})
     monkeypatch.setattr(scheduler, "waiting", lambda queue: 0)
     return found
 
@@ -78,5 +86,31 @@ def test_a_broker_that_is_away_stops_no_beat(
     """D-59: the schedule goes on, and beat's own heartbeat with it."""
     monkeypatch.undo()
     monkeypatch.setattr(DatabaseScheduler, "tick", lambda self: 1.0)
+    monkeypatch.setattr(DatabaseScheduler, "schedule", {})
     assert beat().tick() == 1.0
     assert Heartbeat.objects.get().component == "beat"
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("jumped", [timedelta(hours=-2), timedelta(hours=2)], ids=["back", "on"])
+def test_a_clock_that_jumps_two_hours_neither_stops_beat_nor_makes_a_storm(
+    jumped: timedelta, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F-027: each job runs at most once for it, and goes on from there."""
+    knocking = scheduler.BeatScheduler(app=current_app)
+    sent: Counter[str] = Counter()
+    monkeypatch.setattr(scheduler.BeatScheduler, "producer", None)
+    monkeypatch.setattr(knocking, "apply_async", lambda entry, **_: sent.update([entry.name]))
+    for entry in knocking.schedule.values():
+        # what ran just now by the clock before the jump
+        entry.last_run_at = entry.model.last_run_at = timezone.now() - jumped
+    # nothing of this is written down when the test's process ends
+    knocking._finalize.cancel()
+    began_s = time.monotonic()
+    while sent[KNOCK] < 2 and time.monotonic() - began_s < 60:
+        time.sleep(min(knocking.tick(), 0.05))
+    assert sent[KNOCK] == 2, "it goes on knocking each second"
+    assert time.monotonic() - began_s > 0.9, "and no faster, whatever was missed"
+    jobs = settings.CELERY_BEAT_SCHEDULE.items()
+    seldom = [name for name, job in jobs if job["schedule"] == 900.0]
+    assert seldom and all(sent[name] <= 1 for name in seldom)

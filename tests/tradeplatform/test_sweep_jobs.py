@@ -17,6 +17,7 @@ from research.core.sweep import Outcome, Unit
 from research.errors import ReplayStopped, SweepInvalid, SweepRefused
 from research.models import Sweep, SweepStatus, SweepUnit
 from research.pulse import Pulse
+from research.selectors import sweep_paths
 from research.sweep_services import (
     sweep_change,
     sweep_pulse,
@@ -80,6 +81,8 @@ def test_a_sweep_that_is_paused_goes_on_where_it_was_and_ends_as_if_it_had_not_b
     units = SweepUnit.objects.filter(sweep=sweep)
     assert {u.kind for u in units} == {"in-sample", "chosen", "defaults"}
     assert any(u.outcome["trades"] for u in units)
+    paths = {"columns": 5, "session: judged out of sample": 2}
+    assert sweep_paths([sweep, whole]) == {sweep.pk: paths, whole.pk: paths}
 
 
 def test_a_unit_is_stored_once_and_only_by_whoever_holds_it(folder):
@@ -99,6 +102,25 @@ def test_a_unit_is_stored_once_and_only_by_whoever_holds_it(folder):
     with pytest.raises(ReplayStopped):
         unit_store(unit=last, outcome=outcome)
     assert SweepUnit.objects.filter(finished_at__isnull=False).count() == 1
+
+
+def test_page_interface_and_command_tell_which_path_units_took(folder, client):
+    """D-56: most first; a unit that was refused took none."""
+    start(folder)
+    sweep = claim_oldest(Sweep)
+    session = "session: a price is off the grid of ticks"
+    for number, path in enumerate(["columns", session, "columns", ""]):
+        unit = Unit(0, "in-sample", number, {"stop_atr": 1.0})
+        unit_store(sweep=sweep, outcome=Outcome(unit, None, 0, (), "" if path else "no", path))
+    assert [outcome.path for outcome in outcomes_of(sweep)] == ["columns", session, "columns", ""]
+    told = by_token("viewer").get(f"/api/v1/sweeps/{sweep.code}/").json()
+    assert told["paths"] == {"columns": 2, session: 1}
+    out = StringIO()
+    call_command("sweep", "show", str(sweep.code), stdout=out)
+    assert f"  2 units by columns\n  1 units by {session}\n" in out.getvalue()
+    client.force_login(make_user("vera", "viewer"))
+    page = client.get(reverse("sweep-list")).content.decode()
+    assert f"Units: 2 by columns; 1 by {session}." in page
 
 
 def test_a_dead_process_gives_its_sweep_back_and_the_third_death_is_a_failure(folder):

@@ -4,6 +4,7 @@ intent on disk, and what was sent is found again."""
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,9 @@ from tests.local_venue import LocalVenue
 from tests.trades.order_factory import World, age, make_run
 from trades import models
 from trades.brokers import ccxt_live
+from trades.errors import LeaseLost
+from trades.lease import Fence
+from trades.runner import AdvanceSummary, Runner
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -141,3 +145,58 @@ def test_nothing_is_sent_on_a_database_that_became_read_only(
             cursor.execute("PRAGMA query_only = 0")
     assert venue.accepted(intent.client_order_id) == []
     assert world.order(intent).status == OrderStatus.INTENT
+
+
+@contextlib.contextmanager
+def moved_away(*, replaced: bool) -> Iterator[None]:
+    """Take the file from under its name, with another one there or none; then put it back."""
+    name = Path(settings.DATABASES["default"]["NAME"])
+    aside = name.with_suffix(".aside")
+    name.rename(aside)
+    try:
+        if replaced:
+            shutil.copy(aside, name)
+        yield
+    finally:
+        aside.replace(name)
+
+
+@pytest.mark.parametrize("replaced", [False, True], ids=["deleted", "replaced"])
+def test_nothing_is_sent_by_a_file_that_is_the_database_no_more(
+    world: World, venue: LocalVenue, replaced: bool
+) -> None:
+    """F-036: our connection still writes to it, and no restart would ever find what it wrote."""
+    intent = world.intend()
+    with moved_away(replaced=replaced), pytest.raises(LeaseLost, match="moved or replaced"):
+        world.broker.submit(intent, world.event)
+    assert venue.accepted(intent.client_order_id) == []
+    assert world.order(intent).status == OrderStatus.INTENT
+    world.broker.submit(intent, world.event)
+    assert len(venue.accepted(intent.client_order_id)) == 1, "with the file back it goes on"
+
+
+class Session:
+    """One that says the how many-eth it is."""
+
+    built = 0
+
+    def __init__(self, run: models.TradingRun, fence: Fence) -> None:
+        self.fence = fence
+        Session.built += 1
+        self._nth = str(Session.built)
+
+    def advance(self) -> AdvanceSummary:
+        return AdvanceSummary(self.fence.run_id, self._nth)
+
+    def close(self) -> None: ...
+
+
+def test_a_session_built_from_another_file_is_not_gone_on_with() -> None:
+    """F-036: what it remembers may be ahead of the rows that stand there now."""
+    run, runner = make_run(), Runner(Session, "1")
+    first = runner.advance(run.pk).outcome
+    assert runner.advance(run.pk).outcome == first
+    with moved_away(replaced=True):
+        connection.close()
+        assert runner.advance(run.pk).outcome != first
+        connection.close()

@@ -3,6 +3,8 @@ next knock takes all of it."""
 
 from __future__ import annotations
 
+import os
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,10 +14,11 @@ from typing import Any
 
 import pytest
 from django.conf import settings
-from django.db import OperationalError, connection
+from django.db import InterfaceError, OperationalError, close_old_connections, connection
 
 from engine.types.orders import OrderStatus
 from tests.local_venue import LocalVenue
+from tests.postgres import programme
 from tests.trades.order_factory import World, make_run
 from trades import journal, models
 from trades.lease import Fence
@@ -119,6 +122,64 @@ def test_an_event_that_cannot_be_serialized_leaves_nothing_and_is_taken_again(
     finally:
         with connection.cursor() as cursor:
             cursor.execute(f"{strict} READ COMMITTED")
+
+
+@pytest.fixture
+def killed_server() -> Callable[[], None]:
+    """Return what stops the server without a word and starts it again, as a crash does."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        pytest.skip("other processes test on the same server")
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW data_directory")
+        (data,) = cursor.fetchone()
+    pg_ctl = programme("pg_ctl")
+    if pg_ctl is None or not Path(data, "postmaster.opts").exists():
+        pytest.skip("the server is not one of this machine's")
+
+    def restart() -> None:
+        subprocess.run(
+            [pg_ctl, "-D", data, "-l", f"{data}/../log", "-m", "immediate", "-w", "restart"],
+            user=Path(data).stat().st_uid if os.geteuid() == 0 else None,
+            cwd=data,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            check=True,
+        )
+
+    return restart
+
+
+def test_an_event_that_the_server_dies_in_leaves_nothing_and_is_taken_again(
+    world: World, monkeypatch: pytest.MonkeyPatch, killed_server: Callable[[], None]
+) -> None:
+    """F-040, F-039: stopped at once in the middle of the booking; what was acknowledged stands."""
+    intent = world.intend()
+    world.broker.submit(intent, world.event)
+    with (
+        within_the_booking(monkeypatch, killed_server),
+        pytest.raises((OperationalError, InterfaceError)),
+    ):
+        world.book()
+    connection.close()
+    assert world.order(intent).status in (OrderStatus.OPEN, OrderStatus.PARTIAL)
+    assert booked(world) == (0, 0, 0)
+    world.reboot()
+    world.book()
+    assert booked(world) == (1, 1, 1)
+
+
+def test_a_worker_whose_server_is_killed_trades_at_the_next_knock(
+    killed_server: Callable[[], None],
+) -> None:
+    """F-040: the knock that finds a dead connection does nothing, the next one has a new one."""
+    runner, run = Runner(Session, "1"), make_run()
+    assert runner.advance(run.pk).outcome == "advanced"
+    killed_server()
+    with pytest.raises((OperationalError, InterfaceError)):
+        runner.advance(run.pk)
+    # as at each task's end: a connection that cannot be used is not used again
+    close_old_connections()
+    assert runner.advance(run.pk).outcome == "advanced"
 
 
 class Session:
