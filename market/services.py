@@ -14,14 +14,14 @@ from market.models import Candle, Instrument
 
 # What a chart shows when it opens.
 CHART_BARS = 400
-# More than a session looks back on: the window of its columns, and what is shown of them.
-KEPT_BARS = 10_000
-_BATCH = 500
 _KEEP = """
 INSERT INTO market_candle
   (instrument_id, timeframe_ms, opened_at, "open", "high", "low", "close", "volume")
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
 """
+# More than a session looks back on: the window of its columns, and what is shown of them.
+KEPT_BARS = 10_000
+_BATCH = 500
 
 
 def candles_backfill(*, venue: str, symbol: str, bars: BarColumns, limit: int = CHART_BARS) -> int:
