@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -33,6 +32,7 @@ from engine.types.opinions import Regime, RuleColumns
 from market.sources.history import load_history
 from market.sources.instruments import instrument_for
 from strategies.core.registry import RULES, rule_sources
+from tradeplatform.peak_memory import peak_rss_mb
 
 PEERS = "EMA(12/26) cross"
 TARGET_BARS_S, TARGET_MB, TARGET_COLD_S = 10_000_000, 250, 3
@@ -120,7 +120,7 @@ def measured(subject: str, path: Path) -> dict[str, Any]:
         "first_s": first_s,
         "again_s": again_s,
         "columns_s": columns_s,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_mb": peak_rss_mb(),
     }
 
 
@@ -147,7 +147,8 @@ def _drawn(code: str, rng: np.random.Generator) -> dict[str, float]:
     return {name: float(rng.uniform(1.0, 3.0))}
 
 
-def _in_child(subject: str, path: Path) -> tuple[dict[str, Any], float]:
+def in_child(subject: str, path: Path) -> tuple[dict[str, Any], float]:
+    """Measure one subject in a process of its own; return its figures and the elapsed seconds."""
     command = [sys.executable, "-m", "benchmarks.columns", subject, str(path)]
     began_s = time.monotonic()
     done = subprocess.run(
@@ -166,10 +167,10 @@ def columns(options: Options) -> Sequence[Figure]:
     figures: list[Figure] = []
     for subject in (PEERS, *RULES):
         for n_bars in sizes if subject == PEERS else sizes[-1:]:
-            found, took_s = _in_child(subject, candle_file(options.folder, n_bars))
+            found, took_s = in_child(subject, candle_file(options.folder, n_bars))
             figures += _figures(subject, found, took_s, is_last=n_bars == sizes[-1])
     trials = min(SWEPT_BARS, sizes[-1])
-    found, _ = _in_child("sweep", candle_file(options.folder, trials))
+    found, _ = in_child("sweep", candle_file(options.folder, trials))
     figures.append(
         Figure(
             name=f"columns, sweep of {SWEPT_TRIALS} trials over {trials:,} bars",

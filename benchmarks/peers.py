@@ -1,9 +1,11 @@
 """Our replay next to other engines on the same bars, in one run, so that ratios hold.
 
 The peers trade one strategy (EMA(12/26) crossover, long only, next open, 0.1 % fee, all-in) and
-must find the trades that a plain pass over the closes finds. Our rows go through the real session:
-ten phases, limits and protection refuse most of those trades, so ours are other trades on the same
-bars. Peers are optional: they live in an environment of their own (``requirements-bench.txt``).
+must find the trades that a plain pass over the closes finds; so must our column path. Our other
+rows go through the real session: ten phases, limits and protection refuse most of those trades, so
+theirs are other trades on the same bars. Peers are optional: they live in an environment of their
+own (``requirements-bench.txt``). Peers and the column path are measured in processor time, sessions
+in elapsed time: the same on a machine with nothing else on it.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import columns
 from benchmarks.figures import ROOT, BenchmarkFailed, Figure, Options
 from benchmarks.peer_engines import ENGINES, FAST, SLOW
 from benchmarks.replays import SUBJECTS, candle_file, replay
@@ -44,15 +47,14 @@ def peers(options: Options) -> Sequence[Figure]:
     bars = read_bars(path, symbol=None, timeframe=None).bars
     expected = round_trips(bars)
     found = {f"ours, {label}": _ours(path, arguments) for label, arguments in SUBJECTS}
+    found["ours, column path"] = _same(_columns(path), "column path", expected)
     missing = [*NOT_DRIVEN]
     for name in ENGINES:
         answer = _peer(options.peers, name, _plain_file(options.folder, bars))
         if isinstance(answer, str):
             missing.append(f"{name} ({answer})")
-            continue
-        if abs(answer["trades"] - expected) > SLACK_TRADES:
-            raise BenchmarkFailed(f"{name} closed {answer['trades']} trades, expected {expected}")
-        found[f"{name} {answer['version']}"] = answer
+        else:
+            found[f"{name} {answer['version']}"] = _same(answer, name, expected)
     base = found[f"ours, {SUBJECTS[-1][0]}"]["bars_per_s"]
     return [
         *(_figure(name, row, base, n_bars) for name, row in found.items()),
@@ -63,6 +65,21 @@ def peers(options: Options) -> Sequence[Figure]:
             detail=", ".join(missing),
         ),
     ]
+
+
+def _same(answer: dict[str, Any], name: str, expected: int) -> dict[str, Any]:
+    if abs(answer["trades"] - expected) > SLACK_TRADES:
+        raise BenchmarkFailed(f"{name} closed {answer['trades']} trades, expected {expected}")
+    return answer
+
+
+def _columns(path: Path) -> dict[str, Any]:
+    found, _ = columns.in_child(columns.PEERS, path)
+    return {
+        "bars_per_s": found["bars"] / found["first_s"],
+        "peak_rss_mb": found["peak_mb"],
+        "trades": found["trades"],
+    }
 
 
 def round_trips(bars: BarColumns) -> int:

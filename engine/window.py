@@ -121,9 +121,9 @@ class HistoryWindow:
     """The history of a replay, read row by row as its events arrive, its columns ahead in blocks.
 
     ``first_row`` is where the events start; rows before it are warm-up. Events must come in the
-    history's order, one a row: a bar that the quality gate refuses still takes its row. A store
-    shows ``kept`` bars before its block, as a live window does, and its columns remember what came
-    before those: what columns take does not grow with the history.
+    history's order, one a row: a history with a bar that the quality gate refuses is refused when
+    it is read. A store shows ``kept`` bars before its block, as a live window does, and its columns
+    remember what came before those: what columns take does not grow with the history.
     """
 
     def __init__(

@@ -50,6 +50,7 @@ def measured(monkeypatch: pytest.MonkeyPatch, folder: Path, **extra: int) -> lis
     monkeypatch.setattr(peers, "round_trips", lambda bars: expected)
     monkeypatch.setattr(peers, "replay", lambda path, *arguments: OURS)
     monkeypatch.setattr(peers, "_peer", answer)
+    monkeypatch.setattr(peers, "_columns", lambda path: {**OURS, "trades": expected})
     monkeypatch.setattr(peers, "QUICK_BARS", 600)
     return list(peers.peers(Options(quick=True, folder=folder, peers=folder)))
 
