@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET, require_POST
 from accounts import second_factor, totp
 from accounts.errors import PreferenceRefused, SecondFactorRefused
 from accounts.models import Palette, Theme
-from accounts.pages import is_same_person, needs_login
+from accounts.pages import back_to, is_same_person, needs_login
 from accounts.preferences import FIELDS, PAGE_SIZES, preference_save, zone_names
 from accounts.sessions import session_end, session_list, session_rekey, session_row
 from accounts.users import password_set
@@ -38,7 +38,7 @@ def preferences_change(request: HttpRequest) -> HttpResponse:
         messages.error(request, f"Nothing was changed: {refused}")
     else:
         messages.success(request, "Your pages look so from now on.")
-    return redirect("account")
+    return back_to(request, "account")
 
 
 @sensitive_post_parameters("password", "code", "new", "repeat")

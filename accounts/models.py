@@ -33,6 +33,9 @@ class ApiToken(models.Model):
     last_used_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
 
+    class Meta:
+        verbose_name = "API token"
+
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…, {self.scope})"
 
@@ -236,4 +239,6 @@ class Preference(models.Model):
     theme = models.CharField(max_length=10, choices=Theme.choices, default=Theme.SYSTEM)
     palette = models.CharField(max_length=20, choices=Palette.choices, default=Palette.STANDARD)
     page_size = models.PositiveSmallIntegerField(default=50)
+    # the way from simulated to live, on the overview of a person's first day
+    shows_steps = models.BooleanField(default=True)
     changed_at = models.DateTimeField(null=True)

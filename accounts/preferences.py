@@ -1,5 +1,5 @@
-"""How one person wants the pages: time zone, theme, palette, rows a page. What is traded, counted
-and stored goes by UTC whatever stands here."""
+"""How one person wants the pages: time zone, theme, palette, rows a page, first steps. What is
+traded, counted and stored goes by UTC whatever stands here."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from accounts.models import Palette, Preference, Theme
 UTC_NAME = "UTC"
 PAGE_SIZES = (25, 50, 100, 200)
 _NOT_PLACES = ("Etc/", "SystemV/", "US/", "posix/", "right/")
-FIELDS = ("time_zone", "theme", "palette", "page_size")
+FIELDS = ("time_zone", "theme", "palette", "page_size", "shows_steps")
+_FLAGS = {"true": True, "false": False}
 
 
 @cache
@@ -90,6 +91,9 @@ def _checked(name: str, value: object) -> str | int:
         case "page_size":
             allowed = PAGE_SIZES
             value = int(value) if isinstance(value, str) and value.isdecimal() else value
+        case "shows_steps":
+            allowed = tuple(_FLAGS.values())
+            value = _FLAGS.get(value, value) if isinstance(value, str) else value
         case _:
             raise PreferenceRefused(f"preference was {name[:40]!r}, allowed: {', '.join(FIELDS)}")
     for one in allowed:
@@ -100,4 +104,5 @@ def _checked(name: str, value: object) -> str | int:
 
 
 def _listed(values: tuple[str | int, ...]) -> str:
-    return ", ".join(str(value) for value in values)
+    names = {flag: name for name, flag in _FLAGS.items()}
+    return ", ".join(names[one] if isinstance(one, bool) else str(one) for one in values)

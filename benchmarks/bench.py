@@ -24,16 +24,20 @@ django.setup()
 
 from benchmarks import (  # noqa: E402
     api_fuzz,
+    columns,
     decisions,
     features,
     health_detectors,
     layer_fuzz,
+    million_bars,
+    peers,
     performance,
     platform_run,
     predictors,
     replays,
     resource_watch,
     sockets,
+    sweep_workers,
     symbols50,
 )
 from benchmarks.figures import ROOT, Benchmark, BenchmarkFailed, Options, machine  # noqa: E402
@@ -44,6 +48,8 @@ BENCHMARKS: dict[str, Benchmark] = {
     "features": features.columns_and_rows,
     "live-decision": decisions.live_decision,
     "replay-speed": replays.speed,
+    "columns": columns.columns,
+    "peers": peers.peers,
     "predictors": predictors.predictors,
     "trade-performance": performance.decomposition,
     "fuzzed-weights": performance.fuzzed_weights,
@@ -55,10 +61,14 @@ BENCHMARKS: dict[str, Benchmark] = {
     "sockets": sockets.sockets,
     "symbols-50": symbols50.symbols50,
     "api-fuzz": api_fuzz.api_fuzz,
+    "sweep-workers": sweep_workers.sweep_workers,
+    "million-bars": million_bars.million_bars,
 }
 
 
-def measure(names: Sequence[str], *, quick: bool) -> tuple[list[dict[str, Any]], list[str]]:
+def measure(
+    names: Sequence[str], *, quick: bool, beside: Path | None = None
+) -> tuple[list[dict[str, Any]], list[str]]:
     """Run the named benchmarks one after another; return their figures and what failed."""
     figures: list[dict[str, Any]] = []
     failures: list[str] = []
@@ -68,7 +78,7 @@ def measure(names: Sequence[str], *, quick: bool) -> tuple[list[dict[str, Any]],
         began = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="tp-bench-") as folder:
             try:
-                found = BENCHMARKS[name](Options(quick=quick, folder=Path(folder)))
+                found = BENCHMARKS[name](Options(quick=quick, folder=Path(folder), peers=beside))
             except BenchmarkFailed as error:
                 failures.append(f"{name}: {error}")
                 continue
@@ -130,11 +140,13 @@ def table(figures: Sequence[dict[str, Any]]) -> str:
 
 def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--only", nargs="*", choices=list(BENCHMARKS), default=list(BENCHMARKS))
+    usual = [name for name in BENCHMARKS if name != "peers"]
+    parser.add_argument("--only", nargs="*", choices=list(BENCHMARKS), default=usual)
+    parser.add_argument("--peers", type=Path, help="environment made of requirements-bench.txt")
     parser.add_argument("--quick", action="store_true", help="smaller sizes; marked in the file")
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args(argv)
-    figures, failures = measure(options.only, quick=options.quick)
+    figures, failures = measure(options.only, quick=options.quick, beside=options.peers)
     document = merged(options.out, figures)
     options.out.write_text(json.dumps(document, indent=1) + "\n")
     print(table(document["benchmarks"]))

@@ -39,10 +39,12 @@ class Figure:
 
 @dataclass(frozen=True)
 class Options:
-    """``quick`` measures less and says so; ``folder`` is scratch space, gone afterwards."""
+    """``quick`` measures less and says so; ``folder`` is scratch space, gone afterwards; ``peers``
+    is an environment with other engines, None where nobody gave one."""
 
     quick: bool
     folder: Path
+    peers: Path | None = None
 
 
 Benchmark = Callable[[Options], Sequence[Figure]]

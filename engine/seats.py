@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from engine.ports import LearnedSource, SourceInput
 from engine.types.decisions import JsonValue
@@ -22,13 +22,13 @@ class Seated:
     source: LearnedSource
     seat: Seat = Seat.CHAMPION
     version: str = ""
+    # what its opinions are filed under: the code, with the version where two of a code sit
+    name: str = field(init=False)
 
-    @property
-    def name(self) -> str:
-        """What its opinions are filed under: the code, with the version where two of a code sit."""
-        if self.seat in (Seat.CHAMPION, Seat.CONTROL):
-            return self.source.code
-        return shadow_name(self.source.code, self.version)
+    def __post_init__(self) -> None:
+        code = self.source.code
+        alone = self.seat in (Seat.CHAMPION, Seat.CONTROL)
+        object.__setattr__(self, "name", code if alone else shadow_name(code, self.version))
 
 
 def shadow_name(code: str, version: str) -> str:
@@ -60,18 +60,12 @@ class SourcePanel:
     def _sit(self, seated: Sequence[Seated]) -> None:
         self.voters = tuple(s for s in seated if s.seat.votes)
         self.shadows = tuple(s for seat in _SHADOW_ORDER for s in seated if s.seat is seat)
+        # voters first: who votes is the last to go unasked
+        self.everyone = (*self.voters, *self.shadows)
+        # what somebody reads
+        self.inputs = frozenset(s.source.reads for s in self.everyone)
         # what each was before it learned anything here
         self._blank = {s.name: s.source.state() for s in seated}
-
-    @property
-    def everyone(self) -> tuple[Seated, ...]:
-        """Voters first: who votes is the last to go unasked."""
-        return (*self.voters, *self.shadows)
-
-    @property
-    def inputs(self) -> frozenset[SourceInput]:
-        """What somebody reads."""
-        return frozenset(s.source.reads for s in self.everyone)
 
     def reseat(self, seated: Sequence[Seated]) -> dict[str, str]:
         """Take a new seating; return who is now filed under another name (old name: new name).

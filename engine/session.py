@@ -108,8 +108,9 @@ class TradingSession:
         held = (self._book.holdings(symbol), *self._side_books.holdings(symbol))
         quiet = pipeline.quiet(snapshot, held)
         if quiet is not None:
-            self._journal.record_decision(quiet)
-            return (quiet,)
+            outcome.triggers, outcome.trials = quiet.learned.triggers, quiet.learned.trials
+            self._journal.record_decision(quiet.decision)
+            return (quiet.decision,)
         analysis = pipeline.analyse(snapshot)
         if isinstance(analysis.market, MarketView):
             self._regimes[analysis.symbol] = analysis.market.regime.value

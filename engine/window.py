@@ -1,4 +1,4 @@
-"""Where a session keeps its bars: a bounded window when live, the whole history in replay."""
+"""Where a session keeps its bars: a bounded window when live, blocks of the history in replay."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ WINDOW_BARS = 2_500
 # A store shows at least this many bars; its columns remember the whole window. Whoever computes
 # from bars himself (rules) looks back less than that, and pays for no more.
 VISIBLE_BARS = 1_024
+# What a replay evaluates at once: 1 MB for each eight columns.
+BLOCK_BARS = 16_384
 
 
 class Window(Protocol):
@@ -116,16 +118,31 @@ class RollingWindow:
 
 
 class HistoryWindow:
-    """The whole history of a replay: one store, read row by row as its events arrive.
+    """The history of a replay, read row by row as its events arrive, its columns ahead in blocks.
 
     ``first_row`` is where the events start; rows before it are warm-up. Events must come in the
-    history's order, one a row: a bar that the quality gate refuses still takes its row.
+    history's order, one a row: a history with a bar that the quality gate refuses is refused when
+    it is read. A store shows ``kept`` bars before its block, as a live window does, and its columns
+    remember what came before those: what columns take does not grow with the history.
     """
 
-    def __init__(self, history: BarColumns, first_row: int = 0) -> None:
-        self._store = ColumnStore(history)
+    def __init__(
+        self,
+        history: BarColumns,
+        first_row: int = 0,
+        *,
+        block_bars: int = BLOCK_BARS,
+        kept: int = WINDOW_BARS,
+    ) -> None:
+        self._history = history
         self._row = first_row - 1
         self._last = bar_at(history, self._row) if self._row >= 0 else None
+        self._kept = kept
+        self._capacity = kept + block_bars
+        self._reference: Window | None = None
+        self._memory = ColumnMemory(min(len(history), self._capacity))
+        self._first = 0 if first_row < self._capacity else first_row - kept
+        self._store = self._block()
 
     @property
     def last_bar(self) -> Bar | None:
@@ -133,15 +150,30 @@ class HistoryWindow:
 
     @property
     def bars(self) -> BarColumns:
-        return self._store.bars
+        return self._history
 
     def follow(self, other: Window) -> None:
-        self._store = ColumnStore(self._store.bars, other.bars)
+        self._reference = other
+        self._store = self._block()
 
     def append(self, bar: Bar) -> tuple[ColumnStore, int]:
         self._row += 1
-        if int(self._store.bars.ts_ms[self._row]) != bar.ts_ms:
-            expected = int(self._store.bars.ts_ms[self._row])
+        expected = int(self._history.ts_ms[self._row])
+        if expected != bar.ts_ms:
             raise ValueError(f"replay out of step: bar was {bar.ts_ms}, expected {expected}")
+        if self._row - self._first >= len(self._store.bars):
+            self._move()
         self._last = bar
-        return self._store, self._row
+        return self._store, self._row - self._first
+
+    def _move(self) -> None:
+        """Begin the next block behind the last bars of this one."""
+        first = self._row - self._kept
+        self._memory = self._memory.moved(first - self._first, self._kept)
+        self._first = first
+        self._store = self._block()
+
+    def _block(self) -> ColumnStore:
+        reference = None if self._reference is None else self._reference.bars
+        rows = self._history.rows(self._first, self._first + self._capacity)
+        return ColumnStore(rows, reference, self._memory)

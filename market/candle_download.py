@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -53,7 +53,34 @@ def candles_download(
     closed_ms = source.venue_ms() // length_ms * length_ms
     end_ms = min(closed_ms, until_ms or closed_ms)
     start_ms = -(-since_ms // length_ms) * length_ms
-    spans = missing_spans(shelf.read(), start_ms, end_ms)
+    return _fetched(source, shelf, missing_spans(shelf.read(), start_ms, end_ms), told)
+
+
+def candles_repair(
+    source: CandleSource,
+    shelf: Shelf,
+    *,
+    told: Callable[[int, int], None] = lambda done, total: None,
+) -> Downloaded:
+    """Ask the venue for the bars that are missing between kept ones, and for nothing else.
+
+    What the venue does not have stays a gap; nothing is made up in its place.
+
+    Raises:
+        SourceUnavailable, SymbolRefused: as ``candles_download``.
+    """
+    gaps = gaps_of(shelf.read())
+    return _fetched(source, shelf, [(gap.from_ms, gap.to_ms) for gap in gaps], told)
+
+
+def _fetched(
+    source: CandleSource,
+    shelf: Shelf,
+    spans: Sequence[tuple[int, int]],
+    told: Callable[[int, int], None],
+) -> Downloaded:
+    """Fetch these stretches, chunk by chunk, and keep what passes the gate."""
+    length_ms = shelf.timeframe_ms
     total = sum((b - a) // length_ms for a, b in spans)
     new = refused = done = 0
     for first_ms, last_ms in spans:

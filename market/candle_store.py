@@ -83,6 +83,18 @@ class Shelf:
             self._write(merged)
         return Kept(new, len(bars) - refused - new, refused)
 
+    def trim(self, before_ms: int) -> int:
+        """Delete the bars opened before then; returns how many. A file left empty goes too."""
+        bars = self.read()
+        first = int(np.searchsorted(bars.ts_ms, before_ms))
+        if first == 0:
+            return 0
+        if first == len(bars):
+            self.path.unlink()
+        else:
+            self._write(bars.rows(first, len(bars)))
+        return first
+
     def _write(self, bars: BarColumns) -> None:
         polars: Any = import_module("polars")
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -157,6 +169,16 @@ def shelves(folder: Path) -> Iterator[tuple[Path, str, BarColumns]]:
     for path in sorted(folder.glob("*.parquet")):
         file = read_bars(path)
         yield path, file.symbol, file.bars
+
+
+def shelf_of(path: Path) -> Shelf:
+    """Return the shelf whose file this is.
+
+    Raises:
+        DataError: it is damaged, or its name does not begin with a venue.
+    """
+    file = read_bars(path)
+    return Shelf(path.parent, path.name.split("_")[0], file.symbol, file.bars.timeframe_ms)
 
 
 def _holds(bars: BarColumns, ts_ms: int) -> bool:

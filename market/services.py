@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from django.db import connection, transaction
+from django.db.models import QuerySet
 
 from engine.quality import bar_at, validate_columns
 from engine.types.bars import Bar, BarColumns
@@ -13,6 +14,14 @@ from market.models import Candle, Instrument
 
 # What a chart shows when it opens.
 CHART_BARS = 400
+_KEEP = """
+INSERT INTO market_candle
+  (instrument_id, timeframe_ms, opened_at, "open", "high", "low", "close", "volume")
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
+"""
+# More than a session looks back on: the window of its columns, and what is shown of them.
+KEPT_BARS = 10_000
+_BATCH = 500
 
 
 def candles_backfill(*, venue: str, symbol: str, bars: BarColumns, limit: int = CHART_BARS) -> int:
@@ -41,6 +50,34 @@ def candles_backfill(*, venue: str, symbol: str, bars: BarColumns, limit: int = 
     return len(rows)
 
 
+def candles_prune(*, days: float, keep: int = KEPT_BARS, dry_run: bool = False) -> int:
+    """Delete candles older than so many days before the newest of their kind; return how many.
+
+    ``keep`` bars of each instrument and length stay whatever their age: columns remember them.
+    """
+    kinds = Candle.objects.order_by("instrument_id", "timeframe_ms")
+    done = 0
+    for instrument_id, timeframe_ms in kinds.values_list(
+        "instrument_id", "timeframe_ms"
+    ).distinct():
+        rows = Candle.objects.filter(instrument_id=instrument_id, timeframe_ms=timeframe_ms)
+        times = rows.order_by("-opened_at").values_list("opened_at", flat=True)
+        newest, oldest_kept = times.first(), times[keep - 1 : keep].first()
+        if newest is None or oldest_kept is None:
+            continue
+        old = rows.filter(opened_at__lt=min(newest - timedelta(days=days), oldest_kept))
+        done += old.count() if dry_run else _delete(old)
+    return done
+
+
+def _delete(rows: QuerySet[Candle]) -> int:
+    """Delete in small transactions, so that trading never waits long for the database."""
+    done = 0
+    while keys := list(rows.order_by("opened_at").values_list("pk", flat=True)[:_BATCH]):
+        done += Candle.objects.filter(pk__in=keys).delete()[0]
+    return done
+
+
 def candles_keep(*, instrument: Instrument, timeframe_ms: int, bars: Sequence[Bar]) -> None:
     """Write bars that passed the gate; one that is there already stays as it is.
 
@@ -50,14 +87,7 @@ def candles_keep(*, instrument: Instrument, timeframe_ms: int, bars: Sequence[Ba
     Raises:
         IntegrityError: a bar that no candle may be; nothing of the call is written.
     """
-    names = ("instrument", "timeframe_ms", "opened_at", "open", "high", "low", "close", "volume")
-    quote, as_time = connection.ops.quote_name, connection.ops.adapt_datetimefield_value
-    columns = ", ".join(quote(Candle._meta.get_field(name).column) for name in names)
-    marks = ", ".join(["%s"] * len(names))
-    statement = (
-        f"INSERT INTO {quote(Candle._meta.db_table)} ({columns}) VALUES ({marks})"  # noqa: S608
-        " ON CONFLICT DO NOTHING"
-    )
+    as_time = connection.ops.adapt_datetimefield_value
     rows = [
         (
             instrument.pk,
@@ -70,7 +100,7 @@ def candles_keep(*, instrument: Instrument, timeframe_ms: int, bars: Sequence[Ba
     if not rows:
         return
     with transaction.atomic(savepoint=False), connection.cursor() as cursor:
-        cursor.executemany(statement, rows)
+        cursor.executemany(_KEEP, rows)
 
 
 def _opened_at(bars: BarColumns, row: int) -> datetime:

@@ -59,6 +59,16 @@ def loop_name(account: str, *, apart: bool) -> str:
     return f"{LOOP}.{account}" if apart else LOOP
 
 
+def behind_bars(run: TradingRun) -> int | None:
+    """Return how many bars a run's loop was behind the venue when it last advanced; None where
+    it has not, or has ended."""
+    name = loop_name(run.account, apart=is_apart(run.config))
+    beat = None if run.ended_at else Heartbeat.objects.filter(component=name).first()
+    if beat is None or beat.detail.get("run_id") != run.pk:
+        return None
+    return int(beat.detail.get("behind_bars", 0))
+
+
 def component_list(now: datetime) -> list[ComponentState]:
     """Return the state of every component by name: whoever wrote a heartbeat, and the loop of every
     open run, which is new until it does."""

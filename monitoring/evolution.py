@@ -31,6 +31,10 @@ _EVIDENCE = {
     "standard_error": "error of that",
     "p_better": "p better",
     "p_worse": "p worse",
+    "log_loss": "log loss",
+    "brier": "Brier score",
+    "auc": "AUC",
+    "ece": "calibration error",
 }
 _TIMES = ("trained_from_ms", "trained_to_ms")
 
@@ -118,9 +122,22 @@ def model_view(pk: int) -> dict[str, Any] | None:
 
 
 def evidence_of(numbers: dict[str, Any]) -> list[Found]:
-    """Return stored numbers as text, known ones first and under their plain names."""
-    names = [*(n for n in _EVIDENCE if n in numbers), *(n for n in numbers if n not in _EVIDENCE)]
-    return [Found(_EVIDENCE.get(n, n.replace("_", " ")), _text(numbers[n])) for n in names]
+    """Return stored numbers as text, known ones first and under their plain names; a measure
+    with its interval beside it."""
+    flat = {**numbers, **(numbers.get("metrics") or {})}
+    intervals = flat.pop("intervals", None) or {}
+    flat.pop("metrics", None)
+    names = [*(n for n in _EVIDENCE if n in flat), *(n for n in flat if n not in _EVIDENCE)]
+    return [
+        Found(_EVIDENCE.get(n, n.replace("_", " ")), _text(flat[n]) + _between(intervals.get(n)))
+        for n in names
+    ]
+
+
+def _between(ends: Any) -> str:
+    if not isinstance(ends, list | tuple) or len(ends) != 2:
+        return ""
+    return f" ({_text(ends[0])} to {_text(ends[1])})"
 
 
 def _fact(name: str, value: Any) -> Found:

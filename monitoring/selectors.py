@@ -20,7 +20,7 @@ from monitoring.charts import (
     positions,
     trade_spans,
 )
-from monitoring.components import component_list
+from monitoring.components import behind_bars, component_list
 from monitoring.decisions import decision_stream, funnel, why_no_trade
 from monitoring.layer import layer
 from monitoring.models import Alert
@@ -180,7 +180,8 @@ def strip(run: TradingRun | None) -> dict[str, Any]:
     """Return what the strip on top of every page shows."""
     control = control_status(run)
     if run is None:
-        return {"run": None, "control": control, "limits": None, "layer": None, "decision": None}
+        empty = dict.fromkeys(("run", "limits", "layer", "behind_bars", "decision"))
+        return {**empty, "control": control}
     point = EquityPoint.objects.filter(run=run).order_by("-at").first()
     newest = (
         Decision.objects.filter(run=run)
@@ -193,6 +194,7 @@ def strip(run: TradingRun | None) -> dict[str, Any]:
         "control": control,
         "limits": limit_status(run, point),
         "layer": layer_status(),
+        "behind_bars": behind_bars(run),
         "decision": newest
         and {
             "created_at_ms": as_ms(newest["created_at"]),

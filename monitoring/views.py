@@ -12,6 +12,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from accounts.models import Scope
 from accounts.pages import back_to, is_same_person, needs
+from accounts.preferences import preference_of
 from engine.ports import TradingState
 from monitoring import decisions, selectors
 from monitoring.first_steps import first_steps, is_new_here
@@ -30,7 +31,8 @@ def overview(request: HttpRequest) -> HttpResponse:
     run = run_asked(request)
     data = selectors.overview(run, request.GET.get("symbol"))
     context = {"page": "overview", "data": data, "run": run, "runs": selectors.run_choices()}
-    if is_new_here(request.user.date_joined, timezone.now()):
+    is_led = preference_of(request.user).shows_steps
+    if is_led and is_new_here(request.user.date_joined, timezone.now()):
         context["steps"] = first_steps(run)
     return render(request, "monitoring/overview.html", context)
 

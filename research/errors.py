@@ -34,6 +34,10 @@ class ReplayStopped(ResearchError):
     """A running replay that may not go on: aborted, taken over, or told to end."""
 
 
+class UnitRefused(ResearchError):
+    """A unit this process may not work on: its files, settings or code are not the sweep's."""
+
+
 class SweepRefused(Refused):
     """A sweep that is not started or changed as asked."""
 

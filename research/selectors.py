@@ -11,8 +11,9 @@ from django.conf import settings
 from django.db.models import Count, QuerySet
 
 from market.models import Instrument
+from research.core.sweep import result_digest
 from research.data_files import data_file_list
-from research.models import ReplayJob, Sweep, SweepUnit
+from research.models import ReplayJob, Sweep, SweepStatus, SweepUnit
 
 
 def replay_list(*, status: str | None = None, actor: str | None = None) -> QuerySet[ReplayJob]:
@@ -41,6 +42,18 @@ def sweep_list(*, status: str | None = None) -> QuerySet[Sweep]:
 
 def sweep_get(code: UUID) -> Sweep | None:
     return Sweep.objects.filter(code=code).first()
+
+
+def sweep_digest(sweep: Sweep) -> str:
+    """Return the digest of a sweep's result, empty where there is none yet."""
+    return "" if sweep.result is None else result_digest(sweep.result)
+
+
+def sweep_rests(sweep: Sweep) -> bool:
+    """Return whether a running sweep has no unit that is worked on or could be: its next ones are
+    to be planned."""
+    is_running = Sweep.objects.filter(pk=sweep.pk, status=SweepStatus.RUNNING).exists()
+    return is_running and not SweepUnit.objects.filter(sweep=sweep, finished_at=None).exists()
 
 
 def sweep_paths(sweeps: Sequence[Sweep]) -> dict[int, dict[str, int]]:

@@ -19,8 +19,15 @@ from accounts.paging import AllowedChoiceField, ListFilters
 from research.apis import ReplayAbortInput
 from research.models import Sweep, SweepStatus
 from research.requests import MAX_FILES, MAX_SEED
-from research.selectors import data_folders, sweep_get, sweep_list, sweep_paths
+from research.selectors import (
+    data_folders,
+    sweep_digest,
+    sweep_get,
+    sweep_list,
+    sweep_paths,
+)
 from research.sweep_services import (
+    MAX_BATCH,
     MAX_FOLDS,
     MAX_PURGE_BARS,
     MAX_TRIALS,
@@ -41,6 +48,19 @@ class SweepInput(serializers.Serializer):
     trials = serializers.IntegerField(
         required=False, default=30, min_value=5, max_value=MAX_TRIALS, help_text="of each window"
     )
+    batch = serializers.IntegerField(
+        required=False,
+        default=5,
+        min_value=1,
+        max_value=MAX_BATCH,
+        help_text="trials of a window that are asked together and may run at once",
+    )
+    workers = serializers.BooleanField(
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="share the units out over the research workers; left out: as the installation is",
+    )
     folds = serializers.IntegerField(required=False, default=3, min_value=1, max_value=MAX_FOLDS)
     in_sample_share = serializers.FloatField(
         required=False, default=0.75, min_value=0.3, max_value=0.95
@@ -60,11 +80,16 @@ class SweepRow(serializers.Serializer):
     units_done = serializers.IntegerField()
     units_total = serializers.IntegerField()
     error = serializers.CharField()
+    workers = serializers.BooleanField(source="is_spread")
     result = serializers.JSONField(allow_null=True)
+    digest = serializers.SerializerMethodField(help_text="SHA-256 of the result, empty before it")
     code_version = serializers.CharField()
     created_at = serializers.DateTimeField()
     started_at = serializers.DateTimeField(allow_null=True)
     finished_at = serializers.DateTimeField(allow_null=True)
+
+    def get_digest(self, sweep: Sweep) -> str:
+        return sweep_digest(sweep)
 
 
 class SweepDetail(SweepRow):

@@ -1,4 +1,4 @@
-"""Writes of sweeps: asked for, claimed, each unit stored once, paused, resumed, ended."""
+"""Writes of sweeps: asked for, kept, paused, resumed, ended."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
@@ -14,8 +15,7 @@ from django.utils import timezone
 from accounts.services import audit_record
 from research.claims import CLAIM, FREE, still_mine
 from research.core.search import ranges_of
-from research.core.sweep import Outcome, Unit
-from research.errors import ReplayStopped, SweepInvalid, SweepRefused
+from research.errors import SweepInvalid, SweepRefused
 from research.models import Sweep, SweepStatus, SweepUnit
 from research.requests import request_checked
 from research.services import one_line
@@ -25,11 +25,15 @@ MAX_ATTEMPTS = 3
 MAX_TRIALS = 500
 MAX_FOLDS = 20
 MAX_PURGE_BARS = 10_000
+MAX_BATCH = 50
 _OPEN = (SweepStatus.QUEUED, SweepStatus.RUNNING, SweepStatus.PAUSED)
 
 
 def sweep_start(*, given: Mapping[str, Any], folders: Sequence[Path], actor: str) -> Sweep:
     """Queue a sweep; a worker's knock takes it up.
+
+    ``workers`` in ``given``: whether its units go to the research workers, None as the
+    installation is set up.
 
     Raises:
         ReplayInvalid: the replays it asks for are wrong, a line an error.
@@ -37,6 +41,8 @@ def sweep_start(*, given: Mapping[str, Any], folders: Sequence[Path], actor: str
         SweepRefused: this person has one that has not ended (SEC-42).
     """
     request = _checked(given, folders)
+    wanted = given.get("workers")
+    is_spread = settings.SWEEP_WORKERS if wanted is None else bool(wanted)
     with transaction.atomic():
         _require_place(actor[:120])
         sweep = Sweep.objects.create(
@@ -44,6 +50,7 @@ def sweep_start(*, given: Mapping[str, Any], folders: Sequence[Path], actor: str
             request=request,
             actor=actor[:120],
             units_total=request["folds"] * (request["trials"] + 2),
+            is_spread=is_spread,
             created_at=timezone.now(),
         )
         _audit("sweep.start", sweep, actor, after={"request": request})
@@ -74,6 +81,7 @@ def _checked(given: Mapping[str, Any], folders: Sequence[Path]) -> dict[str, Any
         "strategy": strategy,
         "ranges": {one.name: [one.low, one.high] for one in ranges},
         "trials": _whole("trials", given.get("trials", 30), 5, MAX_TRIALS),
+        "batch": _whole("batch", given.get("batch", 5), 1, MAX_BATCH),
         "folds": _whole("folds", given.get("folds", 3), 1, MAX_FOLDS),
         "purge_bars": _whole("purge_bars", given.get("purge_bars", 100), 0, MAX_PURGE_BARS),
         "in_sample_share": float(share),
@@ -116,9 +124,14 @@ def sweep_change(*, sweep: Sweep, to: SweepStatus, actor: str, reason: str) -> N
 
 
 def sweep_reap() -> int:
-    """Take sweeps away from processes that died; they go on after their last stored unit."""
+    """Take sweeps away from processes that died; they go on after their last stored unit.
+
+    One that is spread has no process of its own: the knock holds it, its units have their workers.
+    """
     now = timezone.now()
-    lost = Sweep.objects.filter(status=SweepStatus.RUNNING, claimed_until_at__lt=now)
+    lost = Sweep.objects.filter(
+        status=SweepStatus.RUNNING, claimed_until_at__lt=now, is_spread=False
+    )
     ended = 0
     for sweep in lost:
         # a person who resumes it gives it as many attempts again
@@ -134,55 +147,21 @@ def sweep_reap() -> int:
     return ended
 
 
-def sweep_pulse(*, sweep: Sweep) -> str:
-    """Keep the claim; returns why the work must stop, empty to go on."""
-    alive = still_mine(sweep).update(claimed_until_at=timezone.now() + CLAIM)
-    if alive == 1:
+def sweep_pulse(*, sweep: Sweep, worker: str = "") -> str:
+    """Keep the claim, and that of the unit ``worker`` has; returns why the work must stop, empty
+    to go on."""
+    until_at = timezone.now() + CLAIM
+    if still_mine(sweep).update(claimed_until_at=until_at) == 1:
+        SweepUnit.objects.filter(
+            sweep=sweep, worker=worker, claimed_until_at__isnull=False, finished_at=None
+        ).update(claimed_until_at=until_at)
         return ""
     return "no longer its own: paused, aborted or taken over"
 
 
-def unit_store(*, sweep: Sweep, outcome: Outcome) -> None:
-    """Store what one unit found, once; whoever lost the sweep stores nothing.
-
-    Raises:
-        ReplayStopped: the sweep was paused, aborted or taken over meanwhile.
-    """
-    unit = outcome.unit
-    with transaction.atomic():
-        if still_mine(sweep).update(units_done=F("units_done") + 1) != 1:
-            raise ReplayStopped(f"sweep {sweep.code} is no longer worked on here")
-        SweepUnit.objects.create(
-            sweep=sweep,
-            window=unit.window,
-            kind=unit.kind,
-            number=unit.number,
-            parameters=dict(unit.parameters),
-            outcome={
-                "return_fraction": outcome.return_fraction,
-                "trades": outcome.trades,
-                "returns": list(outcome.returns),
-                "refused": outcome.refused,
-                "sharpe": outcome.sharpe,
-                "path": outcome.path,
-            },
-            finished_at=timezone.now(),
-        )
-
-
-def outcomes_of(sweep: Sweep) -> list[Outcome]:
-    """Return every stored unit with what it found."""
-    return [
-        Outcome(
-            Unit(row.window, row.kind, row.number, row.parameters),
-            row.outcome["return_fraction"],
-            row.outcome["trades"],
-            tuple(row.outcome["returns"]),
-            row.outcome["refused"],
-            row.outcome.get("path", ""),
-        )
-        for row in SweepUnit.objects.filter(sweep=sweep)
-    ]
+def sweep_note(*, sweep: Sweep, line: str) -> None:
+    """Show on a running sweep what keeps its units from being worked on."""
+    Sweep.objects.filter(pk=sweep.pk, status=SweepStatus.RUNNING).update(error=one_line(line))
 
 
 def sweep_end(

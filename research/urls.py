@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from research import sweep_views, views
+from research import parity_views, sweep_views, views
 
 urlpatterns = [
     path("replays/", views.replay_page, name="replay-list"),
@@ -11,6 +11,7 @@ urlpatterns = [
     path("replays/sweeps/", sweep_views.sweep_page, name="sweep-list"),
     path("replays/sweeps/start/", sweep_views.sweep_ask, name="sweep-start"),
     path("replays/sweeps/<uuid:code>/", sweep_views.sweep_act, name="sweep-act"),
+    path("replays/parity/", parity_views.parity_page, name="parity-list"),
     path("replays/<uuid:code>/", views.replay_detail, name="replay-page"),
     path("replays/<uuid:code>/report/", views.report_file, name="replay-report"),
     path("replays/<uuid:code>/abort/", views.abort, name="replay-abort"),

@@ -180,6 +180,7 @@ class Maintenance(models.Model):
 
     class Meta:
         ordering = ["next_at"]
+        verbose_name_plural = "maintenance"
 
     def __str__(self) -> str:
         return f"{self.code} next {self.next_at:%Y-%m-%d %H:%M:%S}"
@@ -197,6 +198,7 @@ class SlowQuery(models.Model):
 
     class Meta:
         ordering = ["-total_ms"]
+        verbose_name_plural = "slow queries"
 
     def __str__(self) -> str:
         return f"{self.count} x {self.worst_ms:.0f} ms: {self.statement[:60]}"

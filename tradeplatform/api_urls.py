@@ -14,6 +14,7 @@ from monitoring import status_apis
 from monitoring.layer import layer
 from notifications import apis as notifications
 from research import apis as research
+from research import parity_apis as parity
 from research import sweep_apis as sweeps
 from resources import apis as resources
 from strategies import apis as strategies
@@ -99,6 +100,7 @@ urlpatterns = [
     path("replays/<uuid:code>/report", research.ReplayReportApi.as_view(), name="replay-report"),
     path("replays/<uuid:code>/abort", research.ReplayAbortApi.as_view(), name="replay-abort"),
     path("replays/<uuid:code>/notes", research.ReplayNotesApi.as_view(), name="replay-notes"),
+    path("parity/", parity.ParityListApi.as_view(), name="parity"),
     path("sweeps/", sweeps.SweepListApi.as_view(), name="sweeps"),
     path("sweeps/<uuid:code>/", sweeps.SweepDetailApi.as_view(), name="sweep"),
     path("sweeps/<uuid:code>/pause", sweeps.SweepPauseApi.as_view(), name="sweep-pause"),

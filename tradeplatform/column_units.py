@@ -81,7 +81,7 @@ def _require_plain(request: ReplayRequest, codes: tuple[str, ...]) -> None:
         raise NotCovered(f"{', '.join(predictors)} have a voice")
     if request.book_seed is not None:
         raise NotCovered("orders meet an order book")
-    if config.trading.entry_order != EntryType.MARKET:
+    if EntryType(config.trading.entry_order) is not EntryType.MARKET:
         raise NotCovered(f"entries are {config.trading.entry_order} orders")
-    if config.trading.protection != OrderType.STOP:
+    if OrderType(config.trading.protection) is not OrderType.STOP:
         raise NotCovered(f"a {config.trading.protection} rests for each position")

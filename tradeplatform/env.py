@@ -39,6 +39,7 @@ KNOWN = frozenset(
         "PRACTICE_URL",
         "READY_FILE",
         "RESULTS",
+        "SWEEP_WORKERS",
         "TELEGRAM_API",
         "TOKEN",
         "TOTP_REQUIRED",

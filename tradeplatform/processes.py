@@ -7,9 +7,10 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from research.spread import QUEUE as RESEARCH_QUEUE
 from tradeplatform.configuration import Configuration, practice_of
 from tradeplatform.credentials import key_variables
 from tradeplatform.supervisor import ChildSpec
@@ -26,6 +27,9 @@ NAMED_KEYS = tuple(f"TRADEPLATFORM_EXCHANGE_{word}__" for word in ("KEY", "SECRE
 PRACTICE_SECRETS = ("PRACTICE_API_KEY", "PRACTICE_API_SECRET")
 # Queues of the general worker; ``trading`` has workers of its own, so that nothing delays it.
 GENERAL_QUEUES = "io,optimization,research,celery"
+# What a worker of units is started with beside its queue; the others never load what it runs.
+RESEARCH_NICE = ("nice", "-n", "19")
+RESEARCH_WORDS = ("-I", "tradeplatform.sweep_tasks")
 FILE = {"kind": "file"}
 NOTIFIER = "notifier"
 
@@ -44,6 +48,7 @@ class Options:
     redis_socket: Path | None
     practice_port: int
     practice_admin_port: int
+    research_workers: int = 0
 
 
 def account_keys(config: Configuration) -> tuple[str, ...]:
@@ -93,6 +98,8 @@ def environment(
         "OMP_NUM_THREADS": "1",
         "TRADEPLATFORM_PORT": str(options.port),
     }
+    if options.research_workers:
+        variables["TRADEPLATFORM_SWEEP_WORKERS"] = "true"
     if practice := practice_of((config, *others)):
         variables["TRADEPLATFORM_PRACTICE_URL"] = f"http://{LOOPBACK}:{options.practice_port}"
         variables["TRADEPLATFORM_PRACTICE_ADMIN_URL"] = (
@@ -126,6 +133,8 @@ def children(
     for account in accounts:
         specs.extend(_trading(account, options, base))
     specs.append(_worker("general", GENERAL_QUEUES, 1, base))
+    if options.research_workers:
+        specs.append(_research(options.research_workers, base))
     specs.append(_beat(base))
     specs.append(
         ChildSpec(
@@ -267,6 +276,16 @@ def _worker(
         private=private,
         stop_tier=1,
         stop_timeout_s=4.5,
+    )
+
+
+def _research(n_processes: int, after: tuple[str, ...]) -> ChildSpec:
+    """Return the worker of sweeps' units: lowest priority, so that it never slows what trades."""
+    plain = _worker("research", RESEARCH_QUEUE, n_processes, after)
+    return replace(
+        plain,
+        argv=(*RESEARCH_NICE, *plain.argv, *RESEARCH_WORDS),
+        about=f"runs units of sweeps, {n_processes} side by side",
     )
 
 

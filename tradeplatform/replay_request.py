@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +24,7 @@ from tradeplatform import bootstrap
 from tradeplatform.configuration import PREDICTOR_CODES, STRATEGY_CODES, Configuration, load
 from tradeplatform.configuration_errors import ConfigurationError
 from tradeplatform.layer import replay_layer
+from tradeplatform.peak_memory import peak_rss_mb
 from tradeplatform.reporters import LogReporter
 
 PROGRESS_EVERY = 50_000
@@ -102,7 +102,7 @@ class ReplayRequest:
             wiring.journal,
             starting_cash=str(self.cash_quote),
             elapsed_s=elapsed_s,
-            peak_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            peak_rss_mb=peak_rss_mb(),
             interventions=len(wiring.operator.interventions),
             layer=None if wiring.layer is None else wiring.layer.summary(),
         )

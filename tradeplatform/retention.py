@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import transaction
 
 from accounts.services import audit_record, idempotency_prune
+from market.services import KEPT_BARS, candles_prune
 from notifications.services import messages_prune
 from resources.actions.disk import LOGS, Found, delete, files_in, root_of
 from resources.services import KEPT, samples_due, samples_prune
@@ -67,6 +68,13 @@ def parts(config: Configuration, *, now: datetime) -> tuple[Part, ...]:
             False,
             lambda: messages_prune(before=messages_before, dry_run=True),
             lambda: messages_prune(before=messages_before),
+        ),
+        Part(
+            "candles",
+            f"stored candles: {kept.candles_days:g} days, the newest {KEPT_BARS} of each stay",
+            False,
+            lambda: candles_prune(days=kept.candles_days, dry_run=True),
+            lambda: candles_prune(days=kept.candles_days),
         ),
         Part(
             "idempotency_keys",

@@ -204,6 +204,7 @@ CELERY_BEAT_SCHEDULE = {
     "delete what is past its days": daily("tradeplatform.tasks.retention_due"),
     "start replays that wait": beat_every("research.tasks.replays_due", 3.0),
     "start sweeps that wait": beat_every("research.tasks.sweeps_due", 5.0),
+    "judge yesterday": beat_every("research.tasks.parity_due", 600.0),
     "train what is due": {
         "task": "strategies.tasks.train_due",
         "schedule": 15.0,
@@ -381,6 +382,8 @@ SLOW_QUERY_MS = 200.0
 RESEARCH_DATA_FOLDERS = env.candle_folders(VAR_DIR)
 # What the process of a replay may allocate; above it the replay fails and nothing else does.
 RESEARCH_MEMORY_MB = 3_000
+# Whether sweeps go to research workers where their wish does not say; without one they wait.
+SWEEP_WORKERS = env.boolean("TRADEPLATFORM_SWEEP_WORKERS", False)
 
 # --- the optimization layer: without these three lines, and without its folder, the platform trades
 # as before (OPT-01)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+import socket
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import astuple, dataclass, replace
+from hashlib import file_digest
 from typing import Any
 
 import msgspec
@@ -15,19 +19,24 @@ from django.conf import settings
 from engine.column_path.grid import NotCovered
 from engine.failsafe import Failure, attempt
 from engine.types.bars import FloatColumn, IntColumn
-from research.core.search import Range, ranges_of
-from research.core.sweep import IN_SAMPLE, Outcome, Unit, summary, unit_after
+from market.errors import DataError
+from research.core.search import ranges_of
+from research.core.sweep import IN_SAMPLE, Outcome, Search, Unit, summary, units_ready
 from research.core.traced_journal import TracedJournal
 from research.core.walk_forward import Window, period_ms_of, period_returns, windows_of
-from research.errors import ReplayStopped
-from research.models import Sweep, SweepStatus
+from research.data_files import data_file_path
+from research.errors import ReplayStopped, UnitRefused
+from research.models import Sweep, SweepStatus, SweepUnit
 from research.pulse import Pulse
-from research.sweep_services import (
+from research.selectors import data_folders
+from research.sweep_services import sweep_end, sweep_pulse, sweep_release
+from research.sweep_units import (
+    basis_agree,
     outcomes_of,
-    sweep_end,
-    sweep_pulse,
-    sweep_release,
+    unit_claim,
+    unit_free,
     unit_store,
+    units_plan,
 )
 from strategies.core.errors import StrategyError
 from strategies.core.registry import parameter_defaults, rule_sources
@@ -40,13 +49,67 @@ from tradeplatform.replay_request import Progress, ReplayRequest
 logger = logging.getLogger(__name__)
 Say = Callable[[str], None]
 OUT_OF_SAMPLE = "judged out of sample"
+# How long to wait where every unit that may run is in another process's hands.
+WAIT_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What any unit of a sweep is run with: the bars are read, the windows cut."""
+
+    asked: Mapping[str, Any]
+    request: ReplayRequest
+    search: Search
+    period_ms: int
+    histories: ColumnHistories
+
+
+def worker_name() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def prepared(sweep: Sweep) -> Prepared:
+    """Read what a sweep rests on and agree with everyone else who works on it.
+
+    Raises:
+        UnitRefused: files, settings or code here are not those that the sweep began on.
+        DataError, ConfigurationError, StrategyError: a file or a value is wrong.
+    """
+    asked = sweep.request
+    request = request_of(asked)
+    windows = _windows(request, asked)
+    search = Search(
+        windows=windows,
+        ranges=ranges_of(asked["strategy"], asked["ranges"]),
+        defaults=parameter_defaults()[asked["strategy"]],
+        trials=asked["trials"],
+        seed=asked["seed"],
+        # a sweep of before batches goes on one by one
+        batch=asked.get("batch", 1),
+    )
+    basis = {
+        "candle files": {name: _digest(name) for name in asked["data"]},
+        "code": settings.CODE_VERSION,
+        "configuration": request.config.digest(),
+        "windows": [list(astuple(window)) for window in windows],
+    }
+    basis_agree(sweep=sweep, basis=basis)
+    return Prepared(asked, request, search, period_ms_of(windows), ColumnHistories())
+
+
+def _digest(name: str) -> str:
+    path = data_file_path(name, data_folders())
+    if path is None:
+        raise DataError(f"{name}: no such file in the data folders any more")
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
 
 
 def sweep_run(
     sweep: Sweep, *, pulse: Pulse | None = None, say: Say = lambda _: None
 ) -> SweepStatus:
     """Work on a claimed sweep until it is done, or no longer its own; returns how it stands."""
-    pulse = pulse or Pulse(lambda *_: sweep_pulse(sweep=sweep))
+    pulse = pulse or Pulse(lambda *_: sweep_pulse(sweep=sweep, worker=worker_name()))
     pulse.start()
     before = signal.signal(signal.SIGTERM, lambda *_: pulse.ask_to_stop(STOPPED_BY_PLATFORM))
     try:
@@ -54,43 +117,92 @@ def sweep_run(
     finally:
         pulse.end()
         signal.signal(signal.SIGTERM, before)
-    version = settings.CODE_VERSION
     if not isinstance(outcome, Failure):
-        sweep_end(sweep=sweep, result=outcome, code=version)
+        sweep_end(sweep=sweep, result=outcome, code=settings.CODE_VERSION)
     elif isinstance(outcome.error, ReplayStopped):
         if pulse.stop_reason == STOPPED_BY_PLATFORM:
             sweep_release(sweep=sweep)
     else:
-        is_told = isinstance(outcome.error, TOLD)
-        if not is_told:
-            logger.error("sweep_failed sweep=%s", sweep.code, exc_info=outcome.error)
-        text = str(outcome.error) if is_told else outcome.text
-        sweep_end(sweep=sweep, result=None, error=text, code=version)
+        sweep_fail(sweep, outcome)
     sweep.refresh_from_db()
     return SweepStatus(sweep.status)
 
 
+def sweep_fail(sweep: Sweep, failure: Failure) -> None:
+    """End a sweep with the one line that explains it; what nobody foresaw is logged too."""
+    is_told = isinstance(failure.error, (*TOLD, UnitRefused))
+    if not is_told:
+        logger.error("sweep_failed sweep=%s", sweep.code, exc_info=failure.error)
+    text = str(failure.error) if is_told else failure.text
+    sweep_end(sweep=sweep, result=None, error=text, code=settings.CODE_VERSION)
+
+
 def _work(sweep: Sweep, tell: Progress, say: Say) -> Mapping[str, Any]:
-    asked = sweep.request
-    request = request_of(asked)
-    ranges: Sequence[Range] = ranges_of(asked["strategy"], asked["ranges"])
-    windows = _windows(request, asked)
-    period_ms = period_ms_of(windows)
-    defaults = parameter_defaults()[asked["strategy"]]
-    done, histories = outcomes_of(sweep), ColumnHistories()
+    """Run unit after unit; units that another process holds are waited for."""
+    ready = prepared(sweep)
+    window: int | None = None
     while True:
-        unit = unit_after(
-            done, windows, ranges, defaults, trials=asked["trials"], seed=asked["seed"]
-        )
-        if unit is None:
-            return summary(done, windows, period_ms)
+        result = sweep_planned(sweep, ready, window)
+        if isinstance(result, dict):
+            return result
+        while (unit := unit_claim(sweep=sweep, worker=worker_name())) is not None:
+            outcome, is_last = unit_work(unit, ready, tell)
+            told = f"window {unit.window} {unit.kind}"
+            told += f" by {outcome.path}" if outcome.path else ""
+            say(f"{_n_done(sweep)} of {sweep.units_total} units: {told}")
+            if is_last:
+                window = unit.window
+                break
+        else:
+            window = None
+            if reason := sweep_pulse(sweep=sweep):
+                raise ReplayStopped(reason)
+            tell(0, 0)
+            time.sleep(WAIT_S)
+
+
+def sweep_planned(
+    sweep: Sweep, ready: Prepared, window: int | None = None
+) -> list[SweepUnit] | dict[str, Any]:
+    """Write down the units that may run now and return those that wait; the result where every
+    unit is done. ``window`` is looked at first: where it goes on, no other needs to be read."""
+    if window is not None:
+        mine = replace(ready.search, windows=(ready.search.windows[window],))
+        if units := units_ready(outcomes_of(sweep, window), mine):
+            return units_plan(sweep=sweep, units=units)
+    done = outcomes_of(sweep)
+    if units := units_ready(done, ready.search):
+        return units_plan(sweep=sweep, units=units)
+    return summary(done, ready.search.windows, ready.period_ms)
+
+
+def unit_work(unit: SweepUnit, ready: Prepared, tell: Progress) -> tuple[Outcome, bool]:
+    """Run a claimed unit and store what it found; returns it, and whether its window has none left
+    open.
+
+    Raises:
+        ReplayStopped: it may not go on; the unit is given back.
+    """
+    asked = Unit(unit.window, unit.kind, unit.number, unit.parameters)
+    window = ready.search.windows[unit.window]
+    try:
         outcome = unit_outcome(
-            request, asked["strategy"], windows[unit.window], unit, period_ms, tell, histories
+            ready.request,
+            ready.asked["strategy"],
+            window,
+            asked,
+            ready.period_ms,
+            tell,
+            ready.histories,
         )
-        unit_store(sweep=sweep, outcome=outcome)
-        done.append(outcome)
-        taken = f" by {outcome.path}" if outcome.path else ""
-        say(f"{len(done)} of {sweep.units_total} units: window {unit.window} {unit.kind}{taken}")
+        return outcome, unit_store(unit=unit, outcome=outcome)
+    except ReplayStopped:
+        unit_free(unit=unit)
+        raise
+
+
+def _n_done(sweep: Sweep) -> int:
+    return Sweep.objects.values_list("units_done", flat=True).get(pk=sweep.pk)
 
 
 def _windows(request: ReplayRequest, asked: Mapping[str, Any]) -> tuple[Window, ...]:

@@ -81,6 +81,7 @@ class TradingLoop:
         self._sleep = sleep
         self._clock = (monotonic(), 0)
         self._is_fast = False
+        self._behind_bars = 0
         self.fence = fence
         self._run = run
         self._session = session
@@ -93,6 +94,7 @@ class TradingLoop:
 
     def advance(self) -> AdvanceSummary:
         outcomes: list[EventOutcome] = []
+        self._behind_bars = 0
         until_s = self._monotonic() + KEEP_UP_S
         try:
             self._reconciler.run_if_due()
@@ -109,9 +111,9 @@ class TradingLoop:
                 outcomes.append(self._timed(self._clock_event()))
         except SourceUnavailable as error:
             self._watch.source_failed(error)
-            return _summary(self._run.pk, "venue unavailable", outcomes)
+            return self._summary("venue unavailable", outcomes)
         self._watch.source_answered()
-        summary = _summary(self._run.pk, "advanced", outcomes)
+        summary = self._summary("advanced", outcomes)
         self._watch.advanced(summary)
         return summary
 
@@ -120,7 +122,11 @@ class TradingLoop:
 
     def _take_due(self, outcomes: list[EventOutcome]) -> bool:
         """Process what is due now; False where this advance has done enough."""
-        for event in self._source.events():
+        for i, event in enumerate(self._source.events()):
+            if i == 0:
+                # events come in time order: the first is the oldest that was left waiting
+                waited = (event.now_ms - event.ts_ms) // self._run.timeframe_ms
+                self._behind_bars = max(self._behind_bars, waited)
             self._renew()
             outcomes.append(self._timed(event))
             if len(outcomes) >= MAX_EVENTS_PER_ADVANCE:
@@ -150,13 +156,13 @@ class TradingLoop:
         now_ms = self._source.now_ms()
         return MarketEvent(EventKind.CLOCK, "", now_ms, now_ms)
 
-
-def _summary(run_id: int, outcome: str, outcomes: Sequence[EventOutcome]) -> AdvanceSummary:
-    return AdvanceSummary(
-        run_id,
-        outcome,
-        events=len(outcomes),
-        decisions=sum(len(o.decisions) for o in outcomes),
-        orders=sum(len(o.submitted) for o in outcomes),
-        fills=sum(len(o.fills) for o in outcomes),
-    )
+    def _summary(self, outcome: str, outcomes: Sequence[EventOutcome]) -> AdvanceSummary:
+        return AdvanceSummary(
+            self._run.pk,
+            outcome,
+            events=len(outcomes),
+            decisions=sum(len(o.decisions) for o in outcomes),
+            orders=sum(len(o.submitted) for o in outcomes),
+            fills=sum(len(o.fills) for o in outcomes),
+            behind_bars=self._behind_bars,
+        )

@@ -25,10 +25,14 @@ from trades.models import TradingRun
 
 logger = logging.getLogger(__name__)
 
+# the outcome of an advance that found no warm session and was not to build one
+COLD = "cold"
+
 
 @dataclass(frozen=True, slots=True)
 class AdvanceSummary:
-    """What one advance did; small enough for a log line."""
+    """What one advance did; small enough for a log line. ``behind_bars`` is how many bars older
+    than the newest closed one were waiting when it looked: 0 where each is taken as it closes."""
 
     run_id: int
     outcome: str
@@ -36,6 +40,7 @@ class AdvanceSummary:
     decisions: int = 0
     orders: int = 0
     fills: int = 0
+    behind_bars: int = 0
 
     def as_dict(self) -> dict[str, int | str]:
         return asdict(self)
@@ -74,8 +79,9 @@ class Runner:
         # whoever idles says why once, not at every knock
         self._told: set[int] = set()
 
-    def advance(self, run_id: int) -> AdvanceSummary:
-        """Advance one run if this process holds or can take its lease."""
+    def advance(self, run_id: int, *, may_build: bool = True) -> AdvanceSummary:
+        """Advance one run if this process holds or can take its lease; without ``may_build`` only
+        where its session is warm, else the outcome is ``COLD``."""
         halt_file.latch()
         self._start_anew_where_replaced()
         run = TradingRun.objects.filter(pk=run_id, ended_at__isnull=True).first()
@@ -87,6 +93,8 @@ class Runner:
             self._drop(run_id)
             return self._idle(run)
         failpoint("lease.after_take")
+        if not may_build and not self._is_warm(fence):
+            return AdvanceSummary(run_id, COLD)
         try:
             return self._session(run, fence).advance()
         except LeaseLost:
@@ -130,15 +138,18 @@ class Runner:
         return AdvanceSummary(run.pk, "other code version")
 
     def _session(self, run: TradingRun, fence: Fence) -> RunningSession:
-        warm = self._warm.get(run.pk)
-        if warm is not None and warm.fence.token == fence.token:
-            return warm
+        if self._is_warm(fence):
+            return self._warm[run.pk]
         self._drop(run.pk)
         # reading thousands of bars and models on a busy machine outlasts a lease
         with lease_kept(fence):
             session = self._factory(run, fence)
         self._warm[run.pk] = session
         return session
+
+    def _is_warm(self, fence: Fence) -> bool:
+        warm = self._warm.get(fence.run_id)
+        return warm is not None and warm.fence.token == fence.token
 
     def _drop(self, run_id: int) -> None:
         session = self._warm.pop(run_id, None)

@@ -10,7 +10,10 @@ from celery.utils.nodenames import worker_direct
 
 from trades.queues import TRADING, holding_workers, runs_by_queue
 from trades.retention import retention_run
-from trades.runner import Runner, build_runner
+from trades.runner import COLD, Runner, build_runner
+
+# By then the worker's next process, or another worker, may hold the lease.
+BEGIN_WITHIN_S = 10
 
 
 @cache
@@ -38,7 +41,21 @@ def advance_due() -> int:
 
 @shared_task(bind=True, acks_late=False, ignore_result=True, soft_time_limit=45, time_limit=60)
 def advance(self: Task, run_id: int) -> dict[str, int | str]:
-    """Process everything that is due for one run, under its lease."""
+    """Process everything that is due for one run, under its lease.
+
+    A session is built by a task with more time: fifty symbols on a busy machine take longer to
+    begin than any advance may, and a build that is cut off begins from nothing at the next knock.
+    """
+    here = self.request.hostname or ""
+    summary = _runner(here).advance(run_id, may_build=False)
+    if summary.outcome == COLD:
+        begin.apply_async((run_id,), queue=worker_direct(here), expires=BEGIN_WITHIN_S)
+    return summary.as_dict()
+
+
+@shared_task(bind=True, acks_late=False, ignore_result=True, soft_time_limit=240, time_limit=300)
+def begin(self: Task, run_id: int) -> dict[str, int | str]:
+    """Build the session of a run in the worker that took its lease, and advance it once."""
     return _runner(self.request.hostname or "").advance(run_id).as_dict()
 
 

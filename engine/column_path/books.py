@@ -60,7 +60,6 @@ def fill(
     elif s[S.leaving] > 0:
         _close(s, terms, trades, opened, row, now_ms, s[S.leaving], 0)
     else:
-        s[S.stops] += 1
         _close(s, terms, trades, min(opened, s[S.stop]), row, now_ms, STOP, 1)
     return True
 
@@ -69,7 +68,7 @@ def fill(
 def on_grid(price: float, scale: float) -> int:
     """Return a price in units of the grid, NONE where it lies between two of them."""
     units = np.rint(price * scale)
-    return np.int64(units) if units / scale == price else np.int64(NONE)
+    return int(units) if units / scale == price else NONE
 
 
 @kernel
@@ -148,9 +147,9 @@ def point(s: IntColumn, terms: Terms, now_ms: int) -> None:
 
 
 @kernel
-def compound(index: FloatColumn, before: int, now: int, terms: Terms) -> None:
+def compound(growth: FloatColumn, before: int, now: int, terms: Terms) -> None:
     change = (now / terms.money_scale) / (before / terms.money_scale) - 1.0
-    index[0] *= 1.0 + change
+    growth[0] *= 1.0 + change
 
 
 @kernel
@@ -197,4 +196,4 @@ def send(s: IntColumn, terms: Terms) -> None:
 
 @kernel
 def trading_state(s: IntColumn) -> int:
-    return max(s[S.state], s[S.own_state])
+    return int(max(s[S.state], s[S.own_state]))

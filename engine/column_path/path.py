@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from engine.column_path.asking import Books, Desk, WarmRows
 from engine.column_path.grid import LARGEST, Grid, NotCovered, as_ratio, fits, of_units
-from engine.column_path.scores import SELECTED, UNSURE, no_scores, selected, voice
+from engine.column_path.scores import SELECTED, UNSURE, Scores, no_scores, selected, voice
 from engine.column_path.state import (
     ASK,
     DONE,
@@ -108,13 +108,15 @@ class ColumnTrade:
 @dataclass(frozen=True, slots=True)
 class ColumnRun:
     """What a walk found. ``equity_quote`` (n_events,) is marked at each bar's close, ``times_ms``;
-    ``return_fraction`` is None below two bars; ``asked`` counts questions to phase 7."""
+    ``return_fraction`` is None below two bars; ``asked`` counts questions to phase 7; ``scores`` is
+    the rule's scoreboard in the end."""
 
     rows: npt.NDArray[np.int64]
     times_ms: IntColumn
     equity_quote: npt.NDArray[np.float64]
     return_fraction: float | None
     asked: int
+    scores: Scores
     grid: Grid
 
     @property
@@ -179,8 +181,9 @@ def column_trades(history: History, rule: RuleSource, setting: Setting) -> Colum
         found,
         history.bars.ts_ms[first:last] + history.bars.timeframe_ms,
         kept.equity / terms.money_scale,
-        float(kept.index[0] - 1.0) if last - first > 1 else None,
+        float(kept.growth[0] - 1.0) if last - first > 1 else None,
         desk.asked,
+        kept.scores,
         grid,
     )
 

@@ -58,8 +58,7 @@ class State(NamedTuple):
     waiting_first: int = 29
     waiting: int = 30
     decided: int = 31
-    stops: int = 32
-    opened_ms: int = 33
+    opened_ms: int = 32
 
 
 class Terms(NamedTuple):
@@ -113,12 +112,12 @@ class Rule(NamedTuple):
 class Memory(NamedTuple):
     """What the walk remembers besides ``State``: opinions that wait, and what it wrote.
 
-    ``index`` is the time-weighted index of equity; ``trades`` has a row a closed trade: entry row,
+    ``growth`` is the time-weighted index of equity; ``trades`` has a row a closed trade: entry row,
     exit row, entry price, exit price, quantity, fees, PnL, reason, whether it closed in the bar.
     """
 
     state: IntColumn
-    index: FloatColumn
+    growth: FloatColumn
     waiting: npt.NDArray[np.int64]
     waiting_up: npt.NDArray[np.float64]
     scores: Scores

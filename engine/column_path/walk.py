@@ -67,7 +67,7 @@ def walk(market: Market, rule: Rule, terms: Terms, memory: Memory, first: int, l
             if s[S.equity] > terms.most_equity:
                 return TOO_LARGE
             if s[S.equity] != before and row > first and before > 0:
-                compound(memory.index, before, s[S.equity], terms)
+                compound(memory.growth, before, s[S.equity], terms)
             s[S.decided] = 0
             if s[S.held] > 0:
                 _leave(s, market, rule, terms, row, now_ms)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from engine.failsafe import FailSafe, Failure, attempt
 from engine.phases.config import PipelineConfig
@@ -125,6 +126,30 @@ class Asker:
         shadow = self._shadow(everyone, probabilities, n)
         return Answers(probabilities[:n], shadow, tuple(shed), asked)
 
+    def foresee(
+        self, rows: Sequence[FloatColumn], ready: Sequence[bool]
+    ) -> npt.NDArray[np.float64] | None:
+        """Return what the voters will say of rows of features, (n_rows, n_voters), 0.5 = nothing.
+
+        Whoever reads anything else has nothing to read there. None where it cannot be told: a
+        voter fails or fell silent, or some of the panel are not asked for want of time.
+
+        Raises:
+            Whatever a voter raises.
+        """
+        if not self._takes_no_time or self._fail_safe.degraded:
+            return None
+        voters = self._panel.voters
+        answers = np.full((len(rows), len(voters)), 0.5)
+        for index, seated in enumerate(voters):
+            source = seated.source
+            if source.reads is not SourceInput.FEATURES:
+                continue
+            for at, row in enumerate(rows):
+                if ready[at]:
+                    answers[at, index] = _probability(source, source.predict(row))
+        return answers
+
     def _shadow(
         self, everyone: tuple[Seated, ...], probabilities: FloatColumn, n: int
     ) -> tuple[Opinion, ...]:
@@ -136,6 +161,8 @@ class Asker:
         )
 
     def _planned(self, everyone: tuple[Seated, ...], bar_number: int) -> list[bool]:
+        if self._takes_no_time:
+            return [True] * len(everyone)
         config = self._config
         left_us = config.panel_budget_us
         planned, slow, is_full = [], [], False
@@ -155,6 +182,11 @@ class Asker:
             planned[slow[turn % len(slow)]] = True
         spared = self._asked_under_thrift(len(everyone))
         return [fits and index < spared for index, fits in enumerate(planned)]
+
+    @property
+    def _takes_no_time(self) -> bool:
+        """True where nobody is left out for want of time: no time passes in a replay."""
+        return not self._thrift and not any(self._latencies_us.values())
 
     def _asked_under_thrift(self, n: int) -> int:
         """Return how many of the panel may be asked, voters first."""

@@ -9,12 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.failsafe import FailSafe, Failure
+from engine.features import feature_row
 from engine.insights import trust_factors
 from engine.market_columns import market_columns
 from engine.phases.asking import Answers, Asker, Inputs, Notebook
 from engine.phases.config import PipelineConfig
 from engine.phases.cross_validation import UNRELIABLE, cross_validate, sentence
 from engine.phases.ensemble import combine
+from engine.phases.foresight import Outlook, outlook
 from engine.phases.recorder import Chain
 from engine.phases.rule_board import RuleBoard, rule_board
 from engine.phases.source_selection import (
@@ -189,6 +191,48 @@ class Believer:
         _record_consensus(notebook, consensus)
         panel = PanelView(answers.shadow, answers.shed, tuple(insights), doubted, answers.asked)
         return Beliefs(scores, given, validation, consensus, panel)
+
+    def foresee(
+        self,
+        snapshot: Snapshot,
+        last: int,
+        market: MarketView,
+        insights: Callable[[int], Sequence[Insight]],
+    ) -> Outlook | None:
+        """Return what phases 4-6 will say of the rows from the snapshot's to ``last`` (excluded).
+
+        They must share the market's regime and have no book; ``insights`` says what holds at each
+        row. None where somebody cannot be asked ahead; then every bar runs through its phases.
+
+        Raises:
+            Whatever a source raises.
+        """
+        store, first = snapshot.store, snapshot.row
+        learned = np.zeros((last - first, 0))
+        if self._panel.voters:
+            known = [feature_row(store, row) for row in range(first, last)]
+            answers = self._asker.foresee([values for values, _ in known], [r for _, r in known])
+            if answers is None:
+                return None
+            learned = answers
+        probabilities = np.concatenate(
+            (self.board(store).probability_up[first:last], learned), axis=1
+        )
+        trust = np.ones(probabilities.shape)
+        for at in range(last - first):
+            held = insights(first + at)
+            if held:
+                trust[at] = trust_factors(held, self._names, probabilities[at])
+        return outlook(
+            first,
+            probabilities,
+            store.get(self._fit_key, self._fit_columns)[first:last],
+            trust,
+            self._latencies_us(),
+            self._standing(self._standings, regime_key(market)),
+            self._groups,
+            self._config,
+        )
 
     def _select_and_ask(
         self,

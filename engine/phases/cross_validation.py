@@ -45,7 +45,7 @@ def cross_validate(
     the mean performance of those kept. One opinion alone agrees with itself but nobody confirmed
     it: at most weak.
     """
-    kept, out, n, agreement, reliability = _judge(
+    kept, out, n, agreement, reliability = judge(
         probabilities,
         place,
         performance,
@@ -86,7 +86,7 @@ def sentence(validation: Validation) -> str:
 
 
 @kernel
-def _judge(
+def judge(
     probabilities: FloatColumn,
     place: IntColumn,
     performance: FloatColumn,
@@ -94,6 +94,7 @@ def _judge(
     floor: float,
     limit: float,
 ) -> tuple[BoolColumn, BoolColumn, int, float, float]:
+    """Return who is kept, who is an outlier, how many are kept, agreement and reliability."""
     asked = np.zeros(place.shape[0], dtype=np.bool_)
     for i in range(place.shape[0]):
         asked[i] = place[i] >= 0 and abs(probabilities[i] - 0.5) >= margin

@@ -57,7 +57,7 @@ def combine(
     if True not in flags:
         return None
     believed = probabilities if voice is None else 0.5 + voice * (probabilities - 0.5)
-    weights, probability, uncertainty = _combine(believed, kept, groups, skills, settled)
+    weights, probability, uncertainty = weigh(believed, kept, groups, skills, settled)
     said = probabilities[kept]
     return Consensus(
         probability,
@@ -96,13 +96,14 @@ def hierarchical_weights(kept: BoolColumn, groups: IntColumn, skills: FloatColum
 
 
 @kernel
-def _combine(
+def weigh(
     probabilities: FloatColumn,
     kept: BoolColumn,
     groups: IntColumn,
     skills: FloatColumn,
     settled: IntColumn,
 ) -> tuple[FloatColumn, float, float]:
+    """Return weights, probability and uncertainty of those kept; see ``combine``."""
     weights = hierarchical_weights(kept, groups, skills)
     lowest, highest, odds = 1.0, 0.0, 0.0
     for i in range(kept.shape[0]):

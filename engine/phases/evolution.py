@@ -126,6 +126,21 @@ class EvolutionWatch:
             watches[source] = Watch(at_ms, settled, brier, at_ms)
         return EvolutionStep(tuple(triggers), watches)
 
+    def idle_until_ms(self, at_ms: int) -> int:
+        """Return until when ``due`` has nothing to say unless something is settled or the regime
+        changes, right after it had nothing to say at ``at_ms``; ``at_ms`` itself where unknown."""
+        config, until_ms = self._config, at_ms + self._config.schedule_ms
+        for source in self._sources:
+            watch = self._watches.get(source)
+            if watch is None:
+                return at_ms
+            ends_ms = watch.since_ms + config.schedule_ms
+            if watch.last_trigger_ms is not None:
+                cool_ms = watch.last_trigger_ms + config.evolution_cooldown_ms
+                ends_ms = cool_ms if cool_ms > at_ms else ends_ms
+            until_ms = min(until_ms, ends_ms)
+        return until_ms
+
     def apply(self, step: EvolutionStep) -> None:
         """Remember what ``due`` returned."""
         self._watches.update(step.watches)

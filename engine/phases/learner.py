@@ -31,6 +31,8 @@ from engine.types.ledger import Trade
 from engine.types.opinions import FeatureView, MarketView, Missing, OrderFlowView
 
 STARTS_ANEW = "learned state"
+_NO_MARKET = Missing("the regime has not changed")
+_FOR_EVER_MS = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +147,21 @@ class Learner:
 
     @property
     def reads_book(self) -> bool:
-        """True where some observer looks at the order book."""
-        return any(observer.reads_book for observer in self._observers)
+        """True where some observer or source looks at the order book."""
+        return SourceInput.ORDER_FLOW in self._panel.inputs or any(
+            observer.reads_book for observer in self._observers
+        )
+
+    def idle_until_ms(self, at_ms: int) -> int:
+        """Return until when phase 10 has nothing to say unless something is learned or the regime
+        changes; ``at_ms`` where it has something to say now. Remembers that it was asked."""
+        step = self._watch.due(at_ms, _NO_MARKET, self._scoreboard)
+        if step is None:
+            return _FOR_EVER_MS
+        if step.triggers:
+            return at_ms
+        self._watch.apply(step)
+        return self._watch.idle_until_ms(at_ms)
 
     def observed(
         self, snapshot: Snapshot, order_flow: OrderFlowView | Missing

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import cast
 
 from engine.conditions import Feelings
@@ -59,9 +60,17 @@ from engine.types.opinions import (
     Proposal,
 )
 
-__all__ = ["DecisionContext", "LearningResult", "Pipeline"]
+__all__ = ["DecisionContext", "LearningResult", "Pipeline", "QuietBar"]
 
 _BELIEFS = "phases 4-6"
+
+
+@dataclass(frozen=True, slots=True)
+class QuietBar:
+    """The HOLD of a bar that was not walked through, and what was learned on it nevertheless."""
+
+    decision: Decision
+    learned: LearningResult
 
 
 class Pipeline:
@@ -110,7 +119,7 @@ class Pipeline:
         self._believer.board(store)
         self._believer.warm_up(self._rows)
 
-    def quiet(self, snapshot: Snapshot, held: Sequence[Positions]) -> Decision | None:
+    def quiet(self, snapshot: Snapshot, held: Sequence[Positions]) -> QuietBar | None:
         """Return a bar's HOLD where the phases need not run, None where they must: always here.
 
         ``held`` are this symbol's positions in each book of the run. What is stored and shown has

@@ -1,77 +1,95 @@
 """The pipeline of replays: bars on which nothing can happen are answered from columns.
 
-On most bars no rule proposes, nothing held is to be left, and the ensemble cannot reach its
-threshold. Such a bar is recognised in constant time and answered with the HOLD that the ten phases
-would have given; phases 4-6 and 9 run only where an opinion is due to be settled or remembered.
-Every other bar runs through all ten. That both give the same decisions is tested.
+On most bars no rule proposes, nothing held is to be left, and the ensemble neither reaches its
+threshold nor leaves. What phases 4 to 6 will say until something is learned is known beforehand
+(``engine.phases.foresight``), so such a bar is recognised at once and answered with the HOLD that
+the ten phases would have given; phases 4-6 and 9-10 run only where an opinion is due to be settled
+or remembered. Every other bar runs through all ten. That both give the same decisions is tested.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from engine.failsafe import Failure
+import numpy as np
+
+from engine.failsafe import Failure, attempt
 from engine.market_columns import market_columns
-from engine.phases import final_decision, market_analysis
-from engine.phases.asking import Notebook
-from engine.phases.context import Positions
+from engine.phases import feature_engineering, final_decision, market_analysis
+from engine.phases.asking import Inputs, Notebook, note_answers
+from engine.phases.context import Holding, Positions
 from engine.phases.ensemble import ENSEMBLE
-from engine.phases.learning import Learned
-from engine.phases.pipeline import Pipeline
+from engine.phases.foresight import Outlook
+from engine.phases.learner import LearningResult
+from engine.phases.pipeline import Pipeline, QuietBar
 from engine.phases.proposals import exit_from_columns
+from engine.ports import SourceInput
+from engine.seats import Seated
 from engine.types.bars import BoolColumn, ColumnStore, Snapshot
-from engine.types.decisions import Action, Analysis, Decision, Reason
+from engine.types.decisions import (
+    Action,
+    Analysis,
+    Decision,
+    JsonValue,
+    PhaseStatus,
+    Reason,
+)
 from engine.types.ledger import ZERO
-from engine.types.opinions import Missing
+from engine.types.opinions import FeatureView, MarketView, Missing
 
 _NOBODY = Reason("NO_PROPOSAL", "nobody proposed, no source's opinion could reach the threshold")
 _REASONS = (_NOBODY,)
-NOT_ASKED = Missing("no learned source asks for it")
+NOT_ASKED = Missing("no book on a bar that is not walked through")
+_NOTHING_LEARNED = LearningResult((), (), ())
+_NOBODY_ASKS: Inputs = {}
 
 
 class ReplayPipeline(Pipeline):
-    """The same ten phases with an early answer for quiet bars; rules only, see ``quiet``."""
+    """The same ten phases with an early answer for quiet bars, see ``quiet``."""
 
     def __init__(self, **parts: Any) -> None:
         super().__init__(**parts)
-        # by symbol: the store asked about last, and its answer
+        # by symbol: the store asked about last, and where nothing of its rules can happen
         self._known: dict[str, tuple[ColumnStore, BoolColumn]] = {}
+        # by symbol, what was foreseen since something was last learned; None where nothing can be
+        self._outlooks: dict[str, tuple[ColumnStore, Outlook | None, int]] = {}
+        self._idle_until_ms = 0
 
-    def quiet(self, snapshot: Snapshot, held: Sequence[Positions]) -> Decision | None:
-        """Return the HOLD of a quiet bar, None where the phases must run.
-
-        A learned source must be asked on every bar, for it learns from what it said; with one
-        no bar is quiet.
-        """
+    def quiet(self, snapshot: Snapshot, held: Sequence[Positions]) -> QuietBar | None:
+        """Return the HOLD of a quiet bar, None where the phases must run."""
         store, row, event = snapshot.store, snapshot.row, snapshot.event
         # the next bar compares its book with this one's, whoever answers for this bar
         self._tape.observe(event, store.bars.timeframe_ms)
-        if self._panel.everyone or (event.book is not None and self._learner.reads_book):
+        if event.book is not None and self._learner.reads_book:
             return None
         known = self._known.get(event.symbol)
         if known is None or known[0] is not store:
-            known = self._known[event.symbol] = (store, self._silence(store, snapshot))
-        if not known[1][row]:
+            known = self._known[event.symbol] = (store, self._silence(store))
+        if not known[1][row] or self._may_move(snapshot, held):
             return None
-        for positions in held:
-            for strategy, position in positions.items():
-                if strategy == ENSEMBLE:
-                    return None
-                board = self.board(store)
-                if exit_from_columns(snapshot, board, position, self._config) is not None:
-                    return None
+        learned = _NOTHING_LEARNED
         if self._learner.pending.is_due(event, store.bars.timeframe_ms):
-            learned = self._fail_safe.attempt(
+            settled = self._fail_safe.attempt(
                 lambda: self._settled(snapshot), where="quiet bar", always=True
             )
-            if isinstance(learned, Failure):
+            if settled is None or isinstance(settled, Failure):
                 # all ten phases run then, and say which of them failed
                 return None
-            if learned is not None:
-                self._learner.settle(learned)
-                self._believer.forget_standings()
-        self._learner.leave(self._learner.observed(snapshot, NOT_ASKED), event.ts_ms)
+            learned = settled
+        else:
+            if event.ts_ms >= self._idle_until_ms:
+                self._idle_until_ms = self._learner.idle_until_ms(event.ts_ms)
+                if event.ts_ms >= self._idle_until_ms:
+                    return None
+            noticed = self._learner.observed(snapshot, NOT_ASKED)
+            if noticed:
+                self._learner.leave(noticed, event.ts_ms)
+                self._forget_outlooks()
+        return QuietBar(self._hold(snapshot), learned)
+
+    def _hold(self, snapshot: Snapshot) -> Decision:
+        event = snapshot.event
         return Decision(
             final_decision.PLATFORM,
             event.symbol,
@@ -93,41 +111,142 @@ class ReplayPipeline(Pipeline):
             {},
         )
 
-    def _settled(self, snapshot: Snapshot) -> Learned | None:
-        """Run phases 4-6 and 9 for what is settled or becomes pending on this bar."""
+    # -- may anything happen? ------------------------------------------------------------------
+
+    def _silence(self, store: ColumnStore) -> BoolColumn:
+        """Return True on bars on which no rule proposes, shape (n_bars,).
+
+        A change of regime is walked through: fills are booked under it, and models trained anew.
+        """
+        columns = market_columns(store)
+        silent: BoolColumn = ~self.board(store).proposes & columns.ready & (columns.dwell_bars != 0)
+        return silent
+
+    def _may_move(self, snapshot: Snapshot, held: Sequence[Positions]) -> bool:
+        """True where the ensemble may enter, or something held may be left."""
+        outlook = None
+        if self._config.ensemble_trades:
+            outlook = self._outlook(snapshot)
+            is_shortable = snapshot.instrument.shortable
+            if outlook is None or outlook.may_enter(snapshot.row, is_shortable):
+                return True
+        return any(
+            self._may_leave(snapshot, position, outlook)
+            for positions in held
+            for position in positions.values()
+        )
+
+    def _may_leave(self, snapshot: Snapshot, position: Holding, outlook: Outlook | None) -> bool:
+        if position.strategy == ENSEMBLE:
+            is_long, limit = position.quantity_base > 0, self._config.exit_probability
+            if outlook is None or outlook.may_leave(snapshot.row, is_long, limit):
+                return True
+        board = self.board(snapshot.store)
+        return exit_from_columns(snapshot, board, position, self._config) is not None
+
+    def _outlook(self, snapshot: Snapshot) -> Outlook | None:
+        """Return what the ensemble will say of this bar and some after it, None where unknown."""
+        symbol, store, row = snapshot.event.symbol, snapshot.store, snapshot.row
+        known = self._outlooks.get(symbol)
+        if known is not None and known[0] is store and row < known[2]:
+            return known[1]
+        last = self._same_regime_until(snapshot)
+        found = attempt(lambda: self._foresee(snapshot, last), where="foresight")
+        outlook = None if isinstance(found, Failure) else found
+        self._outlooks[symbol] = (store, outlook, last)
+        return outlook
+
+    def _foresee(self, snapshot: Snapshot, last: int) -> Outlook | None:
+        market = market_analysis.analyse_market(snapshot)
+        if isinstance(market, Missing):
+            return None
+        bars, symbol = snapshot.store.bars, snapshot.event.symbol
+        return self._believer.foresee(
+            snapshot,
+            last,
+            market,
+            lambda row: self._learner.insights(
+                symbol, market, bars.ts_ms.item(row) + bars.timeframe_ms
+            ),
+        )
+
+    def _same_regime_until(self, snapshot: Snapshot) -> int:
+        """Return the row before which a learning step or another regime comes, at the latest."""
+        store, row = snapshot.store, snapshot.row
+        last = min(len(store.bars), row + self._config.learn_every_bars)
+        columns = market_columns(store)
+        changed = np.flatnonzero(
+            (columns.dwell_bars[row + 1 : last] == 0) | ~columns.ready[row + 1 : last]
+        )
+        return row + 1 + int(changed[0]) if changed.size else last
+
+    def _forget_outlooks(self) -> None:
+        self._outlooks.clear()
+        self._idle_until_ms = 0
+
+    # -- what changes what will be said ----------------------------------------------------------
+
+    def _settled(self, snapshot: Snapshot) -> LearningResult | None:
+        """Run phases 4-6, 9 and 10 for what is settled or becomes pending on this bar; None where
+        one of them failed, before anything has changed."""
         market = market_analysis.analyse_market(snapshot)
         if isinstance(market, Missing):
             raise ValueError(f"a silent bar has a market view, was {market.reason}")
-        chain = self._recorder.begin(dict)
-        event = snapshot.event
+        features: FeatureView | Missing = NOT_ASKED
+        inputs = _NOBODY_ASKS
+        if self._panel.everyone:
+            features = feature_engineering.build_features(snapshot)
+            inputs = {SourceInput.FEATURES: features, SourceInput.ORDER_FLOW: NOT_ASKED}
+            self._learner.note_inputs(inputs)
+            self._rows[SourceInput.FEATURES] = features.values
+        analysis = self._analysis(snapshot, market, features, inputs)
+        result = self.after(snapshot, analysis, ())
+        if any(record.status is PhaseStatus.ERROR for record in result.records):
+            return None
+        return self.apply_learning(result)
+
+    def _analysis(
+        self,
+        snapshot: Snapshot,
+        market: MarketView,
+        features: FeatureView | Missing,
+        inputs: Inputs,
+    ) -> Analysis:
+        event, notebook = snapshot.event, Notebook()
         insights = self._learner.insights(event.symbol, market, event.ts_ms)
-        beliefs = self._believer.believe(snapshot, market, {}, insights, chain, Notebook())
-        analysis = Analysis(
-            snapshot.event.symbol,
-            snapshot.event.ts_ms,
+        beliefs = self._believer.believe(
+            snapshot, market, inputs, insights, self._recorder.begin(dict), notebook
+        )
+        note_answers(self._fail_safe, notebook)
+        return Analysis(
+            event.symbol,
+            event.ts_ms,
             snapshot.close,
             market,
-            NOT_ASKED,
+            features,
             NOT_ASKED,
             (),
             beliefs.opinions,
             beliefs.validation,
             beliefs.consensus,
             (),
+            (),
+            beliefs.panel,
         )
-        return self._learner.pending.due(snapshot, analysis, False)
 
-    def _silence(self, store: ColumnStore, snapshot: Snapshot) -> BoolColumn:
-        """Return True on bars on which no source can lead to an entry, shape (n_bars,).
+    def apply_learning(self, result: LearningResult) -> LearningResult:
+        if result.learned is not None or result.insights:
+            self._forget_outlooks()
+        return super().apply_learning(result)
 
-        The consensus lies between the lowest and the highest opinion: their bounds suffice.
-        """
-        board, config = self.board(store), self._config
-        silent = ~board.proposes & market_columns(store).ready
-        if config.ensemble_trades:
-            # strictly below, with room for the last digit of a logistic function
-            reach = config.entry_probability - 1e-9
-            silent &= board.probability_up.max(axis=1, initial=0.0) < reach
-            if snapshot.instrument.shortable:
-                silent &= board.probability_up.min(axis=1, initial=1.0) > 1.0 - reach
-        return silent
+    def reseat(self, seated: Sequence[Seated], at_ms: int) -> None:
+        super().reseat(seated, at_ms)
+        self._forget_outlooks()
+
+    def set_thrift(self, level: int) -> None:
+        super().set_thrift(level)
+        self._forget_outlooks()
+
+    def restore(self, state: Mapping[str, JsonValue]) -> None:
+        super().restore(state)
+        self._forget_outlooks()

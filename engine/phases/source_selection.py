@@ -127,7 +127,7 @@ def select_sources(
     or whose score is too low, is left out. Where nobody passes both tests, the best that is not
     proven worse than chance is asked alone; a count of 0 means there is none.
     """
-    scores, place, count = _select(
+    scores, place, count = select(
         standing.merit,
         standing.performance,
         fits,
@@ -142,7 +142,7 @@ def select_sources(
 
 
 @kernel
-def _select(
+def select(
     merit: FloatColumn,
     performance: FloatColumn,
     fits: FloatColumn,
@@ -152,6 +152,7 @@ def _select(
     minimum_score: float,
     max_sources: int,
 ) -> tuple[FloatColumn, IntColumn, int]:
+    """Return each source's score and place, and how many were chosen; see ``select_sources``."""
     n = merit.shape[0]
     scores = np.empty(n)
     place = np.full(n, LEFT_OUT)

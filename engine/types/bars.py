@@ -153,7 +153,7 @@ Fill = Callable[["ColumnStore", npt.NDArray[Any], int], None]
 
 
 class ColumnMemory:
-    """Columns of a live window that outlast a bar: each bar adds only the rows it brought.
+    """Columns of a window that outlast a bar: each bar, or block, adds only the rows it brought.
 
     Rows that were written are never written again with another value, so a store handed out
     earlier keeps reading what it read.
@@ -193,7 +193,7 @@ class ColumnMemory:
 class ColumnStore:
     """Causal columns over one instrument's bars, each computed once and read by row.
 
-    Replay builds one store over the whole history; live takes one a bar from its window. A column
+    Replay builds one store a block of its history; live takes one a bar from its window. A column
     function maps the store to arrays whose row t depends on rows up to t only. ``reference`` is
     another symbol's bars of the same run, read-only and possibly ahead in time: whoever reads
     them lags them. None where the run has one symbol.

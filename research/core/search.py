@@ -66,12 +66,15 @@ def _range(strategy: str, name: str, pair: Sequence[float], whole: Mapping[str, 
     return Range(name, float(low), float(high), whole[name])
 
 
-def next_parameters(ranges: Sequence[Range], tried: Sequence[Trial], seed: int) -> dict[str, float]:
-    """Return what to try after ``tried``; the same trials and seed give the same answer."""
+def next_parameters(
+    ranges: Sequence[Range], tried: Sequence[Trial], seed: int, number: int
+) -> dict[str, float]:
+    """Return what trial ``number`` tries, knowing ``tried``; the same trials, seed and number give
+    the same answer, whoever asks."""
     optuna: Any = import_module("optuna")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     kinds = {r.name: _distribution(optuna, r) for r in ranges}
-    sampler = optuna.samplers.TPESampler(seed=(seed + 7_919 * len(tried)) % 2**32)
+    sampler = optuna.samplers.TPESampler(seed=(seed + 7_919 * number) % 2**32)
     study = optuna.create_study(direction="maximize", sampler=sampler)
     for trial in tried:
         study.add_trial(_told(optuna, trial, kinds))

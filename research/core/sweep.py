@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
@@ -62,36 +64,48 @@ class Outcome:
         return self.sharpe if self.sharpe is not None else 0.0
 
 
-def unit_after(
-    done: Sequence[Outcome],
-    windows: Sequence[Window],
-    ranges: Sequence[Range],
-    defaults: Mapping[str, float],
-    *,
-    trials: int,
-    seed: int,
-) -> Unit | None:
-    """Return the next unit, None where all is done; the same rows give the same unit.
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What decides every unit of a sweep besides what its units found.
 
-    Window by window: every trial in sample, then the winner and the defaults out of sample.
+    ``batch`` trials of a window are asked together, knowing all trials of the batches before, so
+    that they can run at once and it does not matter who ran which of them.
     """
-    for window in windows:
-        mine = [outcome for outcome in done if outcome.unit.window == window.number]
-        tried = _of_kind(mine, IN_SAMPLE)
-        if len(tried) < trials:
-            asked = [Trial(outcome.unit.parameters, outcome.value) for outcome in tried]
-            chosen = next_parameters(ranges, asked, seed + 1_000_003 * window.number)
-            return Unit(window.number, IN_SAMPLE, len(tried), chosen)
-        best = winner(tried)
-        if best is not None and not _of_kind(mine, CHOSEN):
-            return Unit(window.number, CHOSEN, 0, best.unit.parameters)
-        if not _of_kind(mine, DEFAULTS):
-            return Unit(window.number, DEFAULTS, 0, defaults)
-    return None
+
+    windows: tuple[Window, ...]
+    ranges: tuple[Range, ...]
+    defaults: Mapping[str, float]
+    trials: int
+    seed: int
+    batch: int
 
 
-def units_in_all(windows: int, trials: int) -> int:
-    return windows * (trials + 2)
+def units_ready(done: Sequence[Outcome], search: Search) -> list[Unit]:
+    """Return every unit that may run now and is not done; none left means the sweep is complete.
+
+    The same outcomes give the same units in the same order. In each window: the trials in sample,
+    batch by batch, then the winner and the defaults out of sample. Windows wait for no other.
+    """
+    return [unit for window in search.windows for unit in _ready_in(window, done, search)]
+
+
+def _ready_in(window: Window, done: Sequence[Outcome], search: Search) -> list[Unit]:
+    mine = [outcome for outcome in done if outcome.unit.window == window.number]
+    tried = {outcome.unit.number: outcome for outcome in _of_kind(mine, IN_SAMPLE)}
+    missing = [number for number in range(search.trials) if number not in tried]
+    if missing:
+        first = missing[0] // search.batch * search.batch
+        known = [Trial(tried[n].unit.parameters, tried[n].value) for n in range(first)]
+        seed = search.seed + 1_000_003 * window.number
+        return [
+            Unit(window.number, IN_SAMPLE, n, next_parameters(search.ranges, known, seed, n))
+            for n in missing
+            if n < first + search.batch
+        ]
+    best = winner(list(tried.values()))
+    wanted = [] if best is None else [Unit(window.number, CHOSEN, 0, best.unit.parameters)]
+    wanted.append(Unit(window.number, DEFAULTS, 0, search.defaults))
+    return [unit for unit in wanted if not _of_kind(mine, unit.kind)]
 
 
 def winner(tried: Sequence[Outcome]) -> Outcome | None:
@@ -133,6 +147,12 @@ def summary(
         "deflated_probability_lowest": min(deflated, default=None),
         "verdict": _verdict(together, deflated),
     }
+
+
+def result_digest(result: JsonValue) -> str:
+    """Return the SHA-256 of a result's canonical text: equal where every figure is equal."""
+    text = json.dumps(result, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _row(

@@ -133,7 +133,7 @@
       // the label of the last price stands beside the axis: room for its digits
       margin: { l: 14, r: Math.max(64, 16 + 7 * label.length), t: 6, b: 30 },
       uirevision: "price " + view.symbol,
-      xaxis: axis({ type: "date", rangeslider: { visible: false }, showgrid: false, tickformat: "%H:%M\n%b %d", nticks: 8 }),
+      xaxis: axis({ type: "date", rangeslider: { visible: false }, showgrid: false, tickformatstops: TP.axes.TIMES, nticks: 8 }),
       yaxis: axis({ side: "right", tickformat: ",", nticks: 8, automargin: false }),
       shapes: levels(positions, view.symbol),
       annotations: [
@@ -158,7 +158,7 @@
   }
 
   function drawPrice(node, view, positions, badge) {
-    return window.Plotly.react(node, priceTraces(view), priceLayout(view, positions, badge), CONFIG);
+    return TP.plot(node, priceTraces(view), priceLayout(view, positions, badge), CONFIG);
   }
 
   /* Adds or replaces one bar and keeps the last BARS; true where something changed. */
@@ -204,12 +204,12 @@
     ];
     const options = layout({
       uirevision: "equity",
-      xaxis: axis({ type: "date", showgrid: false, anchor: "y2", tickformat: "%H:%M\n%b %d", nticks: 6 }),
+      xaxis: axis({ type: "date", showgrid: false, anchor: "y2", tickformatstops: TP.axes.TIMES, nticks: 6 }),
       yaxis: axis({ side: "right", domain: [0.36, 1], tickformat: ",", nticks: 5 }),
       yaxis2: axis({ side: "right", domain: [0, 0.28], ticksuffix: " %", nticks: 3, autorangeoptions: { maxallowed: 0, include: -0.5 } }),
       annotations: watermark(badge, 0.72),
     });
-    return window.Plotly.react(node, traces, options, CONFIG);
+    return TP.plot(node, traces, options, CONFIG);
   }
 
   function appendEquity(curve, point) {
@@ -259,7 +259,7 @@
       ],
       uirevision: "allocation " + badge,
     });
-    return window.Plotly.react(node, traces, options, CONFIG);
+    return TP.plot(node, traces, options, CONFIG);
   }
 
   TP.charts = { drawPrice, appendBar, drawEquity, appendEquity, drawAllocation, seriesColor, token, axis, layout, watermark, dates };

@@ -79,6 +79,11 @@
     return true;
   }
 
+  /* Where the chart waits for it: a reading beside what is shown already says nothing. */
+  function tellReading() {
+    part("said").textContent = "reading candles…";
+  }
+
   function fail(error) {
     panel.removeAttribute("aria-busy");
     part("said").textContent = "could not be loaded: " + error.message;
@@ -96,6 +101,7 @@
   async function begin() {
     const since = Number(asked.get("since")) || null;
     const until = Number(asked.get("until")) || null;
+    tellReading();
     // candles at once; indicators may have to be compiled first
     if (!(await load(null, null, []))) return;
     if (!view.span) {
@@ -109,11 +115,12 @@
   }
 
   async function go(next) {
-    if (!view || !view.span) return;
+    if (!view || !view.span) return undefined;
     range = within(next);
     follows = range[1] >= end();
-    if (isShort()) await reload();
-    else show();
+    if (!isShort()) return show();
+    tellReading();
+    return reload();
   }
 
   const goSafe = (next) => go(next).catch(fail);
@@ -123,6 +130,7 @@
 
   function showEmpty() {
     document.getElementById("market-empty").hidden = false;
+    part("said").textContent = "";
     part("empty").textContent = view.empty + " The chart starts with the first closed bar.";
     node.hidden = true;
   }
@@ -141,8 +149,7 @@
     if (!view.span || isDragged) return;
     document.getElementById("market-empty").hidden = true;
     node.hidden = false;
-    marketChart.draw(node, view, shown, range, measured, badge);
-    listen();
+    marketChart.draw(node, view, shown, range, measured, badge).then(listen);
     said();
     keepAddress();
     const bars = Math.round((range[1] - range[0]) / BAR);
@@ -193,6 +200,7 @@
       part("symbol").textContent = symbol;
       for (const other of panel.querySelectorAll("[data-pick]")) other.setAttribute("aria-pressed", String(other === button));
       const kept = range;
+      tellReading();
       load(kept ? Math.floor(kept[0]) : null, kept && !follows ? Math.ceil(kept[1]) : null)
         .then((isNew) => {
           if (!isNew) return undefined;
@@ -257,7 +265,7 @@
 
   let isHeard = false;
 
-  /* Plotly's events exist once it has drawn. */
+  /* The chart's events exist once it is drawn. */
   function listen() {
     if (isHeard) return;
     isHeard = true;

@@ -152,7 +152,7 @@
         rangeslider: { visible: false },
         showgrid: false,
         nticks: 9,
-        tickformat: "%H:%M\n%b %d",
+        tickformatstops: TP.axes.TIMES,
         anchor: "y" + (shown.features.length ? shown.features.length + 2 : 2),
         showspikes: true,
         spikemode: "across",
@@ -183,7 +183,7 @@
   function draw(node, view, shown, range, measured, badge) {
     const options = layout(view, shown, range, measured, badge);
     node.style.height = options.height + "px";
-    return window.Plotly.react(node, traces(view, shown), options, CONFIG);
+    return TP.plot(node, traces(view, shown), options, CONFIG);
   }
 
   TP.marketChart = { draw, priceRange };

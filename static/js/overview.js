@@ -113,7 +113,7 @@
     const stop = TP.strip.current().control.scopes.find((one) => one.scope.endsWith("strategy:" + row.strategy));
     if (stop) {
       const streak = /lost (\d+) trades in a row/.exec(stop.reason);
-      const why = streak ? streak[1] + " losses in a row" : stop.reason;
+      const why = streak ? streak[1] + " losses in a row" : stop.reason.replace(row.strategy + " ", "");
       node.append(el("small", { class: "stopped", title: stop.state + ": " + stop.reason }, "stopped: " + (why || stop.state)));
     }
     return node;
@@ -145,14 +145,14 @@
         el("td", { title: format.moment(row.closed_at_ms) }, format.clock(row.closed_at_ms)),
         cell(row.strategy),
         cell(row.symbol),
+        cell(format.signed(row.pnl_quote, 2), "num " + format.tone(row.pnl_quote)),
+        cell(format.isNumber(row.r_multiple) ? format.signed(row.r_multiple, 2) : TP.NONE, "num"),
         cell(format.price(row.entry_price), "num"),
         cell(format.price(row.exit_price), "num"),
-        cell(format.isNumber(row.r_multiple) ? format.signed(row.r_multiple, 2) : TP.NONE, "num"),
-        cell(format.signed(row.pnl_quote, 2), "num " + format.tone(row.pnl_quote)),
         cell(row.exit_reason.replaceAll("_", " ").toLowerCase(), "muted")
       )
     );
-    const heads = [["Closed"], ["Strategy"], ["Symbol"], ["Entry", "num"], ["Exit", "num"], ["R", "num"], ["PnL, net", "num"], ["Left by"]];
+    const heads = [["Closed"], ["Strategy"], ["Symbol"], ["PnL, net", "num"], ["R", "num"], ["Entry", "num"], ["Exit", "num"], ["Left by"]];
     byId("trades").replaceChildren(table(heads, rows, ["No closed trade yet", "A trade is listed when its position is closed, by its stop, its target or its own rule."]));
   }
 

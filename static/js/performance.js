@@ -27,7 +27,7 @@
   }
 
   function time(extra) {
-    return charts.axis({ type: "date", showgrid: false, tickformat: "%H:%M\n%b %d", nticks: 8, ...extra });
+    return charts.axis({ type: "date", showgrid: false, tickformatstops: TP.axes.TIMES, nticks: 8, ...extra });
   }
 
   function drawGrowth() {
@@ -39,7 +39,7 @@
       yaxis: charts.axis({ side: "right", type: scale, nticks: 7, tickformat: ",~g" }),
       annotations: charts.watermark(badge),
     });
-    return window.Plotly.react(byId("growth-chart"), traces, options, CONFIG);
+    return TP.plot(byId("growth-chart"), traces, options, CONFIG);
   }
 
   function drawWater() {
@@ -62,7 +62,7 @@
       yaxis: charts.axis({ side: "right", ticksuffix: " %", nticks: 4, autorangeoptions: { maxallowed: 0, include: -0.5 } }),
       annotations: charts.watermark(badge),
     });
-    return window.Plotly.react(byId("water-chart"), traces, options, CONFIG);
+    return TP.plot(byId("water-chart"), traces, options, CONFIG);
   }
 
   function drawSpread(id, found, unit) {
@@ -89,10 +89,10 @@
       hovermode: "closest",
       margin: { l: 14, r: 40, t: 6, b: 40 },
       xaxis: charts.axis({ showgrid: false, title: { text: unit, font: { size: 11, color: charts.token("--muted") } } }),
-      yaxis: charts.axis({ side: "right", nticks: 5, tickformat: ",d", rangemode: "tozero" }),
+      yaxis: charts.axis({ side: "right", ...TP.axes.counting(found.counts) }),
       annotations: charts.watermark(badge),
     });
-    window.Plotly.react(node, traces, options, CONFIG);
+    TP.plot(node, traces, options, CONFIG);
   }
 
   function draw() {

@@ -4,7 +4,7 @@
   "use strict";
   const TP = window.TP;
   const { el, format } = TP;
-  const HEADS = [["Strategy"], ["Symbol"], ["Age", "num"], ["Quantity", "num"], ["Entry", "num"], ["Mark", "num"], ["Stop", "num"], ["Target", "num"], ["So far", "num"], ["Open PnL", "num"]];
+  const HEADS = [["Strategy"], ["Symbol"], ["Open PnL", "num"], ["So far", "num"], ["Age", "num"], ["Quantity", "num"], ["Entry", "num"], ["Mark", "num"], ["Stop", "num"], ["Target", "num"]];
   const ACTS = ["Act", "acts"];
   const shown = new Map(); // by strategy and symbol: what stands on the page now
   let body = null;
@@ -31,18 +31,21 @@
 
   function cellsOf(row, atMs) {
     const r = row.r_so_far;
-    return [
+    const cells = [
       cell(row.strategy),
       cell(row.symbol),
+      cell(format.signed(row.unrealised_pnl_quote, 2), "num " + format.tone(row.unrealised_pnl_quote)),
+      cell(format.isNumber(r) ? format.signed(r, 2) + " R" : TP.NONE, "num " + format.tone(r)),
       el("td", { class: "num", title: "opened " + format.moment(row.opened_at_ms) + " " + format.zone }, format.age(atMs - row.opened_at_ms)),
       cell(format.quantity(row.quantity), "num"),
       cell(format.price(row.entry_price), "num"),
       cell(format.price(row.mark_price), "num"),
       stopCell(row),
       levelCell(row.target_price, row.mark_price),
-      cell(format.isNumber(r) ? format.signed(r, 2) + " R" : TP.NONE, "num " + format.tone(r)),
-      cell(format.signed(row.unrealised_pnl_quote, 2), "num " + format.tone(row.unrealised_pnl_quote)),
     ];
+    // on a phone a row is a card, each figure beside its name
+    cells.forEach((one, i) => one.setAttribute("data-label", HEADS[i][0]));
+    return cells;
   }
 
   function newLine(row, cells) {
@@ -71,7 +74,7 @@
     const heads = [...HEADS, ...(hasActs ? [ACTS] : [])];
     const head = heads.map(([text, kind]) => el("th", { class: kind, scope: "col" }, text));
     const rows = el("tbody");
-    clear(node, el("table", null, el("thead", null, el("tr", null, ...head)), rows));
+    clear(node, el("table", { class: "stacks" }, el("thead", null, el("tr", null, ...head)), rows));
     body = rows;
   }
 

@@ -45,7 +45,7 @@
       hoverlabel: { bgcolor: token("--surface-3"), bordercolor: token("--line-strong"), font: { size: 12, color: token("--text") } },
       legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { size: 11, color: token("--muted") } },
       dragmode: "pan",
-      xaxis: axis({ type: "date", showgrid: false, nticks: 7 }),
+      xaxis: axis({ type: "date", showgrid: false, nticks: 7, tickformatstops: window.TP.axes.TIMES }),
       yaxis: axis({ side: "right", ...y }),
       ...extra,
     };
@@ -55,7 +55,7 @@
 
   function draw(id, traces, options) {
     const node = document.getElementById(id);
-    if (node) window.Plotly.react(node, traces, options, config);
+    if (node) window.TP.plot(node, traces, options, config);
   }
 
   function drawAll() {
@@ -65,14 +65,14 @@
     const x = dates(first.ts_ms);
     draw("replay-equity", [line("this replay", x, first.equity, token("--accent")), line("buy-and-hold", x, first.hold, token("--c3"), { dash: "dash" })], layout({ tickformat: ",", nticks: 6 }));
     const under = { ...line("this replay", x, first.underwater, token("--down")), fill: "tozeroy", fillcolor: token("--down-soft") };
-    draw("replay-underwater", [under, line("buy-and-hold", x, first.hold_underwater, token("--c3"), { dash: "dash" })], layout({ tickformat: ".1%", nticks: 4 }));
+    draw("replay-underwater", [under, line("buy-and-hold", x, first.hold_underwater, token("--c3"), { dash: "dash" })], layout({ tickformat: ".2~%", nticks: 4 }));
     const growth = series.map((s, i) => line(s.name, dates(s.ts_ms), s.equity.map((value) => value / s.equity[0] - 1), token("--c" + ((i % 6) + 1))));
-    draw("replay-growth", growth, layout({ tickformat: ".1%", nticks: 6 }));
+    draw("replay-growth", growth, layout({ tickformat: ".2~%", nticks: 6 }));
   }
 
   watch();
-  if (window.Plotly) drawAll();
+  if (window.TP.plot) drawAll();
   document.documentElement.addEventListener("themechange", () => {
-    if (window.Plotly) drawAll();
+    if (window.TP.plot) drawAll();
   });
 })();

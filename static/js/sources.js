@@ -60,7 +60,7 @@
     const has = traces.some((trace) => trace.x.length > 0);
     node.hidden = !has;
     document.querySelector('[data-empty="' + id + '"]').hidden = has;
-    if (has) window.Plotly.react(node, traces, options, config);
+    if (has) window.TP.plot(node, traces, options, config);
   }
 
   function draw() {
@@ -71,8 +71,8 @@
       bins.push({ type: "scatter", mode: "lines", name: "as often as said", x: ends, y: ends, line: { color: token("--faint"), width: 1, dash: "dot" } });
     }
     const time = series.map((s) => line(s, s.over_time, (b) => window.TP.format.onAxis(b.at_ms), (b) => b.brier));
-    show("calibration", bins, layout(["probability said", { tickformat: ".2f" }], ["share that rose", { tickformat: ".0%", rangemode: "tozero" }]));
-    show("brier", time, layout(["venue time, " + window.TP.format.zone, { type: "date" }], ["Brier score", { tickformat: ".3f" }]));
+    show("calibration", bins, layout(["probability said", {}], ["share that rose", { tickformat: ".2~%", rangemode: "tozero" }]));
+    show("brier", time, layout(["venue time, " + window.TP.format.zone, { type: "date", tickformatstops: window.TP.axes.TIMES }], ["Brier score", {}]));
   }
 
   legend();

@@ -147,10 +147,16 @@
     }
   }
 
+  /* One bar waits whenever it has just closed. */
+  const isBehind = () => strip.behind_bars > 1;
+
   function showVenueTime() {
     const at = strip.run && strip.run.last_event_at_ms;
     cells["venue-time"].textContent = at ? format.moment(at).slice(5, 16) : TP.NONE;
     cells["venue-time"].title = format.moment(at);
+    const behind = isBehind() ? format.number(strip.behind_bars, 0) + " bars behind" : "";
+    cells.behind.textContent = behind;
+    cells.behind.title = behind && "bars that have closed at the venue and wait to be decided on";
   }
 
   function showAge() {
@@ -229,7 +235,7 @@
   let looks = 0;
   function look() {
     looks += 1;
-    const isDue = strip.control.holds.length > 0 || looks % 5 === 0;
+    const isDue = strip.control.holds.length > 0 || isBehind() || looks % 5 === 0;
     if (isDue && document.visibilityState === "visible" && TP.stream.state === "live") refresh();
   }
 

@@ -8,7 +8,7 @@
   const LABELLED = 4;
   const APART_SHARE = 0.03; // of the span shown: closer names would lie on one another
   let spanMs = 0;
-  const formats = { processors: ".0%", memory: ".0%" };
+  const formats = { processors: ".2~%", memory: ".2~%" };
 
   /* The newest actions, without those whose name would cover another's. */
   function apart(actions) {
@@ -45,7 +45,7 @@
       showlegend: false,
       hovermode: "x unified",
       hoverlabel: { bgcolor: token("--surface-3"), bordercolor: token("--line-strong"), font: { size: 12, color: token("--text") } },
-      xaxis: { ...axis, type: "date" },
+      xaxis: { ...axis, type: "date", tickformatstops: window.TP.axes.TIMES },
       yaxis: { ...axis, rangemode: "tozero", tickformat: formats[name] || "" },
       shapes: actions.map((a) => ({ type: "line", x0: onAxis(a.at_ms), x1: onAxis(a.at_ms), yref: "paper", y0: 0, y1: 1, line: { color: a.verdict === "success" ? token("--up") : token("--faint"), width: 1, dash: "dot" } })),
       annotations: apart(actions).map((a) => ({ x: onAxis(a.at_ms), yref: "paper", y: 1, yanchor: "top", text: a.action, textangle: -90, xanchor: "right", showarrow: false, font: { size: 10, color: token("--muted") } })),
@@ -71,7 +71,7 @@
       legend(name, has ? traces : []);
       const times = lines.flatMap((l) => l.at_ms);
       spanMs = times.length ? Math.max(...times) - Math.min(...times) : 0;
-      if (has) window.Plotly.react(node, traces, layout(name, data.actions), { displayModeBar: false, responsive: true });
+      if (has) window.TP.plot(node, traces, layout(name, data.actions), { displayModeBar: false, responsive: true });
     }
   }
 

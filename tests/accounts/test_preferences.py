@@ -65,6 +65,8 @@ def test_a_time_typed_on_a_page_is_meant_in_the_zone_the_page_shows():
         ("palette", ""),
         ("page_size", "1000000"),
         ("page_size", True),
+        ("shows_steps", "perhaps"),
+        ("shows_steps", 1),
         ("nonsense", "1"),
     ],
 )

@@ -25,6 +25,8 @@ def test_the_new_pages_fit_and_complain_of_nothing(visitor):
         page.wait_for_selector(".strip .dot.live")
         assert fits(page), name
     page.wait_for_function(DRAWN)
+    if page.locator("#fold").is_visible():
+        page.click("#fold")
     page.locator(".menu summary").first.click()
     page.get_by_role("link", name="Orders", exact=True).click()
     page.wait_for_url("**/orders/")
@@ -36,6 +38,29 @@ def test_the_new_pages_fit_and_complain_of_nothing(visitor):
     )
     assert visitor.complaints == []
     assert visitor.foreign == []
+
+
+NAMES = """async (options) => {
+  const node = document.getElementById("growth-chart");
+  const time = { type: "date", tickformatstops: TP.axes.TIMES };
+  const axes = { yaxis: TP.axes.counting([2, 1]), xaxis: time };
+  await TP.plot(node, [{ type: "bar", x: options.times, y: [2, 1] }], axes);
+  const texts = (axis) =>
+    [...node.querySelectorAll(axis + " > text")].map((one) => one.textContent);
+  return [texts(".xtick"), texts(".ytick")];
+}"""
+
+
+def test_no_two_ticks_of_a_chart_have_one_name(desk):
+    """However near one another two moments lie; and there is no half of a thing counted."""
+    desk.log_in("vera")
+    desk.page.goto(f"{desk.address}/performance/")
+    desk.page.wait_for_function("() => document.getElementById('growth-chart').data?.length")
+    start_ms = 1_700_000_000_000
+    for span_ms in (2_000, 40_000, 3_600_000, 40 * 86_400_000):
+        times, counts = desk.page.evaluate(NAMES, {"times": [start_ms, start_ms + span_ms]})
+        assert counts == ["0", "1", "2"]
+        assert len(times) > 1 and len(set(times)) == len(times), times
 
 
 SHOWN = "() => document.getElementById('market-chart').layout.xaxis.range.map(Number)"

@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 
 from engine import shared_columns
-from engine.market_columns import market_columns
+from engine.features import feature_frame
+from engine.market_columns import MarketColumns, market_columns
 from engine.quality import bar_at
 from engine.types.bars import BarColumns, ColumnStore, FloatColumn
+from engine.types.opinions import RuleColumns
 from engine.window import HistoryWindow, RollingWindow, with_references
+from strategies.core.registry import rule_sources
 from tests.bar_factory import cut, random_walk
 
 
@@ -110,6 +113,38 @@ def test_history_window_reads_one_store_row_by_row() -> None:
     second, next_row = window.append(bar_at(bars, 6))
     assert first is second
     assert (row, next_row) == (5, 6)
+
+
+def test_history_in_blocks_has_the_columns_of_the_whole_history() -> None:
+    """I-26: to the last bit; and what is kept at a time does not grow with the history."""
+    bars = random_walk(4, 4_300, sigma=0.002)
+    whole, window = ColumnStore(bars), HistoryWindow(bars, block_bars=600, kept=2_500)
+    expected = market_columns(whole)
+    boards = {rule.code: rule.columns(whole) for rule in rule_sources()}
+    for row in range(len(bars)):
+        store, at = window.append(bar_at(bars, row))
+        if row % 53 and (row - 2_500) % 600 > 3:
+            continue
+        assert len(store.bars) <= 3_100
+        found = store.get("all", lambda s: (market_columns(s), feature_frame(s)))
+        for name in MarketColumns.__slots__:
+            ours, theirs = getattr(found[0], name)[at], getattr(expected, name)[row]
+            np.testing.assert_array_equal(ours, theirs, err_msg=f"{name} of row {row}")
+        np.testing.assert_array_equal(found[1].matrix[at], feature_frame(whole).matrix[row])
+        for rule in rule_sources():
+            answer = store.get(rule.code, rule.columns)
+            for name in RuleColumns.__slots__:
+                ours, theirs = getattr(answer, name)[at], getattr(boards[rule.code], name)[row]
+                np.testing.assert_array_equal(ours, theirs, err_msg=f"{rule.code} {name} {row}")
+
+
+def test_a_replay_that_begins_late_begins_like_a_live_session() -> None:
+    """D-25: with the bars a venue would give, so that nothing before them is computed."""
+    bars = random_walk(4, 900)
+    window = HistoryWindow(bars, first_row=700, block_bars=100, kept=200)
+    assert window.last_bar == bar_at(bars, 699)
+    store, row = window.append(bar_at(bars, 700))
+    assert (row, store.bars.ts_ms[row]) == (200, bars.ts_ms[700])
 
 
 def test_history_window_refuses_a_bar_that_is_not_its_next() -> None:

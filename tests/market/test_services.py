@@ -13,7 +13,7 @@ from django.utils import timezone
 from engine.quality import bar_at
 from engine.types.bars import Bar, BarColumns
 from market.models import Candle, Instrument
-from market.services import candles_backfill, candles_keep
+from market.services import candles_backfill, candles_keep, candles_prune
 from tests.bar_factory import MINUTE_MS, random_walk
 
 pytestmark = pytest.mark.django_db
@@ -79,6 +79,19 @@ def test_a_bar_that_the_gate_refuses_is_left_out() -> None:
 def test_no_history_is_no_candle() -> None:
     assert candles_backfill(**WHERE, bars=rows(random_walk(1, 3), 0, 0)) == 0
     assert not Candle.objects.exists()
+
+
+def test_old_candles_go_but_for_the_newest_that_columns_remember() -> None:
+    bars = random_walk(1, 100)
+    candles_backfill(**WHERE, bars=bars)
+    first = opened_minutes()[0]
+    hour = 1 / 24
+    assert candles_prune(days=hour, keep=60, dry_run=True) == 39
+    assert candles_prune(days=hour, keep=200) == 0
+    assert candles_prune(days=hour, keep=80) == 20
+    assert opened_minutes()[0] == first + 20
+    assert candles_prune(days=hour, keep=10) == 19
+    assert (Candle.objects.count(), opened_minutes()[0]) == (61, first + 39)
 
 
 def test_a_bar_that_no_candle_may_be_is_told_and_takes_the_others_with_it() -> None:

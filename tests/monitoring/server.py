@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,12 +58,57 @@ class RedisProcess:
             self.path.unlink(missing_ok=True)
 
 
+class WebServer:
+    """The web process; can be stopped and started again on its port."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self._port = _free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        self.address = f"http://127.0.0.1:{self._port}"
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "the web server does not run"
+        return self._process.pid
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "uvicorn", "tradeplatform.asgi:application"),
+                *("--port", str(self._port), "--log-level", "warning", "--ws-max-size", "8192"),
+            ],
+            cwd=ROOT,
+            env=self._environment,
+        )
+        _wait_for(lambda: _answers(f"{self.address}/login/"), "the web server did not answer")
+
+    def stop(self) -> None:
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+
 @dataclass(frozen=True, slots=True)
 class Platform:
-    address: str
     redis_url: str
     run_code: str
-    pid: int
+    web: WebServer
+    command: Callable[..., str]
+
+    @property
+    def address(self) -> str:
+        return self.web.address
+
+    @property
+    def pid(self) -> int:
+        return self.web.pid
 
 
 @contextmanager
@@ -91,26 +136,12 @@ def running_platform(
     run("manage.py", "migrate", "-v0")
     run("manage.py", "collectstatic", "--noinput", "-v0")
     run_code = run("-m", scene).strip().splitlines()[-1]
-    port = _free_port()
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "uvicorn", "tradeplatform.asgi:application"),
-            *("--port", str(port), "--log-level", "warning", "--ws-max-size", "8192"),
-        ],
-        cwd=ROOT,
-        env=environment,
-    )
-    address = f"http://127.0.0.1:{port}"
+    web = WebServer(environment)
     try:
-        _wait_for(lambda: _answers(f"{address}/login/"), "the web server did not answer")
-        yield Platform(address, redis.url, run_code, process.pid)
+        web.start()
+        yield Platform(redis.url, run_code, web, run)
     finally:
-        process.terminate()
-        try:
-            process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        web.stop()
 
 
 def _free_port() -> int:

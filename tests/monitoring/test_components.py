@@ -5,11 +5,13 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from monitoring.components import component_list
+from monitoring.components import behind_bars, component_list
 from monitoring.models import Heartbeat
+from monitoring.selectors import strip
 from tests.accounts.callers import anonymous, by_token
 from tests.trades.rows import make_run
 from trades.lease import lease_reserve
+from trades.runner import AdvanceSummary
 
 pytestmark = pytest.mark.django_db
 
@@ -89,3 +91,18 @@ def test_a_run_reserved_for_another_version_is_idle_with_both_versions_named():
     assert (row["component"], row["state"], row["reason"]) == ("loop", "idle", reason)
     Heartbeat.objects.filter(component="trading").update(at=now - timedelta(seconds=500))
     assert told(now)["loop"] == ("down", "")
+
+
+def test_the_strip_says_how_far_a_run_s_loop_was_behind_its_venue_when_it_last_advanced():
+    """Another run's lag is not this one's, and whoever has ended lags no more."""
+    run = make_run()
+    assert strip(run)["behind_bars"] is None
+    beat("loop", timezone.now())
+    summary = AdvanceSummary(run.pk, "advanced", behind_bars=12).as_dict()
+    Heartbeat.objects.update(detail=summary)
+    assert strip(run)["behind_bars"] == 12
+    Heartbeat.objects.update(detail={**summary, "run_id": run.pk + 1})
+    assert behind_bars(run) is None
+    Heartbeat.objects.update(detail=summary)
+    run.ended_at = timezone.now()
+    assert behind_bars(run) is None

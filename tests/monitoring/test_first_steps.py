@@ -37,3 +37,19 @@ def test_the_overview_of_a_fresh_installation_shows_the_steps_with_what_to_put_w
         assert "three steps" in page
         for part in ("mode: paper", "manage.py preflight", "TRADEPLATFORM_LIVE_ARMED=true"):
             assert part in page, (address, part)
+
+
+def test_who_has_read_the_steps_hides_them_from_the_overview_for_oneself_alone(client):
+    """Preflight goes on showing them, and the account page brings them back."""
+    vera, olga = make_user("vera", "viewer"), make_user("olga", "operator")
+    client.force_login(vera)
+    assert "Hide this" in client.get("/").content.decode()
+    hidden = client.post("/account/preferences/", {"shows_steps": "false", "next": "/"})
+    assert hidden["Location"] == "/"
+    assert "three steps" not in client.get("/").content.decode()
+    preflight = client.get("/preflight/").content.decode()
+    assert "three steps" in preflight and "Hide this" not in preflight
+    client.post("/account/preferences/", {"shows_steps": "true"})
+    assert "three steps" in client.get("/").content.decode()
+    client.force_login(olga)
+    assert "three steps" in client.get("/").content.decode()

@@ -6,6 +6,7 @@ import pytest
 from django.urls import reverse
 
 from accounts.models import AuditEvent
+from monitoring.evolution import evidence_of
 from monitoring.sources import seat_list, source_groups, source_series, stored_scoreboard
 from strategies.models import JobStatus, PredictorModel, TrainingJob
 from tests.monitoring import factories as make
@@ -232,3 +233,14 @@ def test_the_admin_page_of_a_model_leads_to_its_page_and_to_training(run, client
     text = page.content.decode()
     assert reverse("model-page", args=[model.pk]) in text
     assert reverse("evolution") + "?code=forest" in text
+
+
+def test_the_measures_of_a_training_are_read_one_by_one_with_their_intervals():
+    trained = {
+        "metrics": {"n": 356, "log_loss": 0.69945, "auc": 0.5, "intervals": {"auc": [0.4, 0.6]}}
+    }
+    assert evidence_of(trained) == [
+        ("rows", "356"),
+        ("log loss", "0.69945"),
+        ("AUC", "0.5 (0.4 to 0.6)"),
+    ]

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
+from accounts.models import AuditEvent
+from market.candle_store import Shelf
 from research.selectors import source_choices
 from tests.practice_process import practice_process
 from tests.research.scene import FILE, candle_folder
@@ -43,6 +45,17 @@ def test_a_download_from_the_practice_exchange_is_whole_and_offered_to_replays(v
         practice.step(3)
         (second,) = candles("download", since="2024-01-01", **asked)
         assert (second["bars"], second["new"]) == (n_bars + 3, 3)
+        # what is lost in the middle comes back, and nothing else is asked for
+        shelf = Shelf(var / "candles", "practice", "BTC/USDT", 60_000)
+        kept = shelf.read()
+        shelf.path.unlink()
+        shelf.keep(kept.rows(0, 100))
+        shelf.keep(kept.rows(107, len(kept)))
+        assert candles("gaps")[0]["missing_bars"] == 7
+        (repaired,) = candles("repair", exchange="practice")
+        assert (repaired["new"], repaired["gaps"], repaired["bars"]) == (7, 0, n_bars + 3)
+        assert shelf.read().close.tolist() == kept.close.tolist()
+        assert candles("repair") == []
         with pytest.raises(CommandError, match="symbol was 'X/Y', allowed: a symbol the venue"):
             candles("download", since="2024-01-01", **asked | {"symbol": "X/Y"})
     assert source_choices()["files"] == ["practice_spot_BTCUSDT_1m.parquet"]
@@ -68,6 +81,21 @@ def test_a_file_is_imported_listed_and_its_gaps_are_named(var):
     (gaps,) = candles("gaps")
     assert [gap["bars"] for gap in gaps["missing"]] == [3]
     assert (var / "candles").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.django_db
+def test_old_bars_are_trimmed_with_a_reason_and_a_file_left_empty_goes(var):
+    candles("import", str(candle_folder(var, 50) / FILE), exchange="binance")
+    with pytest.raises(CommandError, match="--before or --reason were not given, trim needs both"):
+        candles("trim", before="2023-11-14T22:24")
+    with pytest.raises(CommandError, match="kept files of kraken were 0"):
+        candles("trim", before="2023-11-14T22:24", reason="space", exchange="kraken")
+    (row,) = candles("trim", before="2023-11-14T22:24", reason="space")
+    assert (row["deleted"], row["bars"], row["from"]) == (10, 40, "2023-11-14T22:24Z")
+    assert AuditEvent.objects.get(action="candles.trim").reason == "space"
+    (row,) = candles("trim", before="2030-01-01", reason="space")
+    assert (row["deleted"], row["bars"]) == (40, 0)
+    assert candles("list") == []
 
 
 def test_a_feather_file_of_freqtrade_is_imported(var):

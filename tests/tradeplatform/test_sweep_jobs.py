@@ -8,7 +8,6 @@ from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import IntegrityError, transaction
 from django.urls import reverse
 from django.utils import timezone
 
@@ -18,14 +17,14 @@ from research.core.sweep import Outcome, Unit
 from research.errors import ReplayStopped, SweepInvalid, SweepRefused
 from research.models import Sweep, SweepStatus, SweepUnit
 from research.pulse import Pulse
+from research.selectors import sweep_paths
 from research.sweep_services import (
-    outcomes_of,
     sweep_change,
     sweep_pulse,
     sweep_reap,
     sweep_start,
-    unit_store,
 )
+from research.sweep_units import outcomes_of, unit_claim, unit_store, units_plan
 from tests.accounts.callers import by_token
 from tests.monitoring.factories import make_user
 from tests.research.scene import FILE, candle_folder
@@ -65,7 +64,7 @@ def test_a_sweep_that_is_paused_goes_on_where_it_was_and_ends_as_if_it_had_not_b
     """No unit is lost, repeated or chosen otherwise; the out-of-sample column is there."""
     start(folder)
     assert work(claim_oldest(Sweep), stop_after=2) == "PAUSED"
-    assert SweepUnit.objects.count() == 2
+    assert len(outcomes_of(Sweep.objects.get())) == 2
     sweep = Sweep.objects.get()
     assert claim_oldest(Sweep) is None
     sweep_change(sweep=sweep, to=SweepStatus.QUEUED, actor="olga", reason="now")
@@ -82,23 +81,49 @@ def test_a_sweep_that_is_paused_goes_on_where_it_was_and_ends_as_if_it_had_not_b
     units = SweepUnit.objects.filter(sweep=sweep)
     assert {u.kind for u in units} == {"in-sample", "chosen", "defaults"}
     assert any(u.outcome["trades"] for u in units)
+    paths = {"columns": 5, "session: judged out of sample": 2}
+    assert sweep_paths([sweep, whole]) == {sweep.pk: paths, whole.pk: paths}
 
 
-def test_a_unit_is_stored_once_and_only_by_whoever_holds_the_sweep(folder):
+def test_a_unit_is_stored_once_and_only_by_whoever_holds_it(folder):
     start(folder)
     sweep = claim_oldest(Sweep)
+    units_plan(sweep=sweep, units=[Unit(0, "in-sample", n, {"stop_atr": 1.0}) for n in (0, 1)])
+    unit = unit_claim(sweep=sweep, worker="a:1")
     outcome = Outcome(Unit(0, "in-sample", 0, {"stop_atr": 1.0}), 0.1, 2, (0.1, -0.1))
-    unit_store(sweep=sweep, outcome=outcome)
+    assert unit_store(unit=unit, outcome=outcome) is False
     assert outcomes_of(sweep) == [outcome]
-    with pytest.raises(IntegrityError), transaction.atomic():
-        unit_store(sweep=sweep, outcome=outcome)
+    with pytest.raises(ReplayStopped):
+        unit_store(unit=unit, outcome=outcome)
     sweep.refresh_from_db()
     assert sweep.units_done == 1
+    last = unit_claim(sweep=sweep, worker="a:1")
     sweep_change(sweep=sweep, to=SweepStatus.ABORTED, actor="olga", reason="enough")
-    other = Outcome(Unit(0, "in-sample", 1, {"stop_atr": 2.0}), 0.1, 2, ())
     with pytest.raises(ReplayStopped):
-        unit_store(sweep=sweep, outcome=other)
-    assert SweepUnit.objects.count() == 1
+        unit_store(unit=last, outcome=outcome)
+    assert SweepUnit.objects.filter(finished_at__isnull=False).count() == 1
+
+
+def test_page_interface_and_command_tell_which_path_units_took(folder, client):
+    """D-56: most first; a unit that was refused, or waits, took none."""
+    start(folder)
+    sweep = claim_oldest(Sweep)
+    session = "session: a price is off the grid of ticks"
+    paths = ["columns", session, "columns", ""]
+    units = [Unit(0, "in-sample", n, {"stop_atr": 1.0}) for n in range(5)]
+    units_plan(sweep=sweep, units=units)
+    for unit, path in zip(units, paths, strict=False):
+        outcome = Outcome(unit, None, 0, (), "" if path else "no", path)
+        unit_store(unit=unit_claim(sweep=sweep, worker="a:1"), outcome=outcome)
+    assert [outcome.path for outcome in outcomes_of(sweep)] == paths
+    told = by_token("viewer").get(f"/api/v1/sweeps/{sweep.code}/").json()
+    assert told["paths"] == {"columns": 2, session: 1}
+    out = StringIO()
+    call_command("sweep", "show", str(sweep.code), stdout=out)
+    assert f"  2 units by columns\n  1 units by {session}\n" in out.getvalue()
+    client.force_login(make_user("vera", "viewer"))
+    page = client.get(reverse("sweep-list")).content.decode()
+    assert f"Units: 2 by columns; 1 by {session}." in page
 
 
 def test_a_dead_process_gives_its_sweep_back_and_the_third_death_is_a_failure(folder):

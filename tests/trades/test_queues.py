@@ -91,3 +91,30 @@ def test_a_run_that_nobody_or_no_worker_holds_is_anybodys(
 )
 def test_a_holder_begins_with_its_worker(holder: str, worker: str) -> None:
     assert worker_of(holder) == worker
+
+
+def test_a_session_is_built_by_a_task_with_more_time_in_the_worker_that_took_the_lease(
+    run: TradingRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ORC-75: fifty symbols on a busy machine begin in more time than one advance may take; a
+    warm session is advanced where it stands."""
+    sent: list[tuple[Any, str]] = []
+    monkeypatch.setattr(
+        tasks.begin, "apply_async", lambda args, queue, expires: sent.append((args, queue.name))
+    )
+    runner = Runner(lambda _, fence: Idle(fence), "1", address="trading@here")
+    monkeypatch.setattr(tasks, "_runner", lambda address: runner)
+    tasks.advance.push_request(hostname="trading@here")
+    try:
+        assert tasks.advance.run(run.pk)["outcome"] == "cold"
+        assert sent == [((run.pk,), "trading@here.dq2")]
+        assert tasks.begin.run(run.pk)["outcome"] == "advanced"
+        assert tasks.advance.run(run.pk)["outcome"] == "advanced"
+        assert len(sent) == 1
+        # the lease of another: nothing is begun
+        Lease.objects.update(holder="trading2@here:1:0", token=9)
+        assert tasks.advance.run(run.pk)["outcome"] == "held by another worker"
+        assert len(sent) == 1
+    finally:
+        tasks.advance.pop_request()
+    assert tasks.begin.soft_time_limit > tasks.advance.time_limit

@@ -30,4 +30,4 @@ class Command(BaseCommand):
         sessions_end_all(user, **given)
         locks_lift(user)
         now = "is off now" if was_on else "was off already"
-        self.stdout.write(f"The second step of {user.get_username()} {now}.")
+        self.stdout.write(f"The second step of {user.get_username()} {now}; every login has ended.")

@@ -73,7 +73,8 @@
     note.textContent = isEmpty ? "" : "since " + format.moment(data.since_ms).slice(0, 16) + ", when the book without it began";
     if (isEmpty) {
       const [head, ...rest] = data.empty.split(": ");
-      part("empty").replaceChildren(el("strong", null, head), rest.join(": "));
+      const why = rest.join(": ");
+      part("empty").replaceChildren(el("strong", null, head), why.charAt(0).toUpperCase() + why.slice(1));
       return;
     }
     part("verdict").textContent = sentence(data);

@@ -58,15 +58,16 @@
     const options = layout({
       uirevision: "allocation " + kind,
       hovermode: "closest",
-      xaxis: axis({ type: "date", showgrid: false, tickformat: "%H:%M\n%b %d", nticks: narrow ? 4 : 8 }),
+      xaxis: axis({ type: "date", showgrid: false, tickformatstops: TP.axes.TIMES, nticks: narrow ? 4 : 8 }),
       yaxis: axis({ side: "right", rangemode: "tozero", nticks: 6, ticksuffix: kind === "share" ? " %" : "" }),
     });
-    return window.Plotly.react(node, traces, options, CONFIG);
+    return TP.plot(node, traces, options, CONFIG);
   }
 
   function drawQuality(node, quality, threshold) {
     const middle = quality.executed.map((_, i) => (quality.edges[i] + quality.edges[i + 1]) / 2);
     const span = middle.map((_, i) => quality.edges[i].toFixed(2) + " to " + quality.edges[i + 1].toFixed(2));
+    const stacked = quality.executed.map((n, i) => n + quality.filtered[i]);
     const bars = (name, y, color) => ({
       type: "bar",
       name,
@@ -86,10 +87,10 @@
       legend: { orientation: "h", x: 0, y: 1.14, font: { size: 11, color: token("--muted") } },
       margin: { l: 14, r: 44, t: 28, b: 40 },
       xaxis: axis({ range: [0, 1], title: { text: "quality", font: { size: 11, color: token("--muted") } }, nticks: 6, showgrid: false }),
-      yaxis: axis({ side: "right", nticks: 5, rangemode: "tozero", title: { text: "" } }),
+      yaxis: axis({ side: "right", ...TP.axes.counting(stacked), title: { text: "" } }),
       shapes: [{ type: "line", xref: "x", yref: "paper", x0: threshold, x1: threshold, y0: 0, y1: 1, line: { color: token("--warn"), width: 1.5, dash: "dash" } }],
     });
-    return window.Plotly.react(node, [bars("executed", quality.executed, token("--accent")), bars("filtered", quality.filtered, token("--faint"))], options, CONFIG);
+    return TP.plot(node, [bars("executed", quality.executed, token("--accent")), bars("filtered", quality.filtered, token("--faint"))], options, CONFIG);
   }
 
   /* Both books began with the same money: what lies between the lines is the layer's doing. */
@@ -110,10 +111,10 @@
       showlegend: true,
       legend: { orientation: "h", x: 0, y: 1.14, font: { size: 11, color: token("--muted") } },
       margin: { l: 14, r: 64, t: 28, b: 34 },
-      xaxis: axis({ type: "date", showgrid: false, tickformat: "%H:%M\n%b %d", nticks: node.clientWidth < 520 ? 4 : 8 }),
+      xaxis: axis({ type: "date", showgrid: false, tickformatstops: TP.axes.TIMES, nticks: node.clientWidth < 520 ? 4 : 8 }),
       yaxis: axis({ side: "right", tickformat: ",", nticks: 6 }),
     });
-    return window.Plotly.react(node, [trace("with the layer", curve.on, token("--accent"), "solid"), trace("without it", curve.off, token("--warn"), "dash")], options, CONFIG);
+    return TP.plot(node, [trace("with the layer", curve.on, token("--accent"), "solid"), trace("without it", curve.off, token("--warn"), "dash")], options, CONFIG);
   }
 
   TP.layerCharts = { drawAllocation, drawQuality, drawEquity };

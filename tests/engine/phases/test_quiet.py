@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from engine.market_columns import market_columns
 from engine.phases.config import PipelineConfig
-from engine.phases.pipeline import Pipeline
+from engine.phases.learning import Learned, Lesson
+from engine.phases.pipeline import LearningResult, Pipeline
 from engine.phases.quiet import ReplayPipeline
 from engine.phases.recorder import CountingRecorder
-from engine.ports import StrategyStatus
+from engine.ports import SourceInput, StrategyStatus
 from engine.simulated_operator import SimulatedOperator
 from engine.types.bars import BarColumns, ColumnStore
 from engine.types.decisions import Action
 from strategies.core.registry import PARAMS, learned_sources, rule_sources
 from tests.bar_factory import labelled_regimes, random_walk, real_bars
-from tests.engine.books import D, instrument
+from tests.engine.books import BTC, D, instrument
 from tests.engine.phases.scene import (
     BARS,
     CONFIG,
@@ -34,6 +38,8 @@ from tests.engine.sessions import Scene, play, scene
 
 FINE = instrument(tick_size=D("0.0001"))
 CODES = [*PARAMS, "ensemble"]
+# 194 were seen; ten phases on every bar make 471
+MOST_CALLS_A_BAR = 300
 
 
 def run(
@@ -131,12 +137,46 @@ def test_buy_sell_exit_and_hold_are_all_decided_over_one_market() -> None:
     assert min(counts[action] for action in Action) >= 3, counts
 
 
-def test_with_a_learned_source_no_bar_is_quiet() -> None:
-    """I-26: it learns from what it said, so it must be asked on every bar."""
-    played = same(random_walk(8, 700, sigma=0.002), learned=True)
-    assert skipped(played) == 0.0
-    learning = pipeline([Rule("one", 0.5)], [Predictor()], kind=ReplayPipeline)
-    assert learning.quiet(snapshot(650), [{}]) is None
+@pytest.mark.parametrize("shortable", [False, True], ids=["spot", "shortable"])
+def test_quiet_bars_change_nothing_that_learned_sources_say_or_learn(shortable: bool) -> None:
+    """I-26, D-25: every predictor, taught and scored on the same bars as by all ten phases."""
+    played = same(random_walk(8, 1_000, sigma=0.002), learned=True, shortable=shortable)
+    assert 0.3 < skipped(played) < 1.0
+    state: Any = played.phases.state()
+    assert state["learned"]["online-linear"]["state"]["learned"] > 50
+
+
+def test_a_learned_source_that_reaches_the_threshold_is_heard() -> None:
+    """I-26: what it will say is asked before a bar is called quiet."""
+    for answer, is_quiet in ((0.52, True), (0.56, False)):
+        two = [Predictor(code=code, answer=lambda p=answer: p) for code in ("one", "two")]
+        phases = pipeline([Rule("three", 0.5)], two, kind=ReplayPipeline)
+        assert (phases.quiet(snapshot(650), [{}]) is not None) == is_quiet
+
+
+def test_what_was_foreseen_is_asked_again_once_something_was_learned() -> None:
+    """I-26, D-18: until then nobody is asked twice about one bar."""
+    said = [0.52]
+    two = [Predictor(code=code, answer=lambda: said[0]) for code in ("one", "two")]
+    phases = pipeline([Rule("three", 0.5)], two, kind=ReplayPipeline)
+    store = ColumnStore(BARS)
+    assert phases.quiet(snapshot(650, store=store), [{}]) is not None
+    asked, said[0] = two[0].asked, 0.56
+    assert phases.quiet(snapshot(651, store=store), [{}]) is not None
+    assert two[0].asked == asked
+    lesson = Lesson({SourceInput.FEATURES: np.zeros(3)}, 1)
+    phases.apply_learning(LearningResult((), (), (), Learned(BTC, 0, (), (lesson,), None)))
+    assert phases.quiet(snapshot(652, store=store), [{}]) is None
+
+
+def test_a_learned_source_that_fails_is_never_skipped_over() -> None:
+    """ORC-17: all ten phases run and say so."""
+
+    def explode() -> float:
+        raise RuntimeError("no answer")
+
+    phases = pipeline([Rule("one", 0.5)], [Predictor(answer=explode)], kind=ReplayPipeline)
+    assert phases.quiet(snapshot(650), [{}]) is None
 
 
 def test_the_ten_phases_never_answer_early() -> None:
@@ -159,14 +199,63 @@ def test_a_bar_on_which_something_may_happen_is_not_quiet() -> None:
     held.stop_price = D("100000")
     assert phases.quiet(snapshot(row), [{"one": held}]) is None
     held.stop_price = None
-    assert phases.quiet(snapshot(row), [{"ensemble": replace(held, strategy="ensemble")}]) is None
-    for loud in (Rule("one", 0.51, side=1), Rule("one", 0.53)):
-        assert pipeline([loud], kind=ReplayPipeline).quiet(snapshot(row), [{}]) is None
+    loud = pipeline([Rule("one", 0.51, side=1)], kind=ReplayPipeline)
+    assert loud.quiet(snapshot(row), [{}]) is None
+
+
+@pytest.mark.parametrize(("probability", "leaves"), [(0.48, True), (0.52, False)])
+def test_a_position_of_the_ensemble_is_watched_by_what_the_ensemble_will_say(
+    probability: float, leaves: bool
+) -> None:
+    """I-26: it leaves where its side's probability falls below the setting."""
+    voices = [Predictor(code="one", answer=lambda: probability)]
+    phases = pipeline([Rule("two", 0.5)], voices, kind=ReplayPipeline)
+    held = holding("2")["positions"]["one"]
+    held = replace(held, strategy="ensemble", stop_price=None, target_price=None)
+    assert (phases.quiet(snapshot(650), [{"ensemble": held}]) is None) == leaves
 
 
 def test_a_strong_opinion_downwards_is_quiet_only_where_nobody_can_go_short() -> None:
     """ORC-64"""
-    down = [Rule("one", 0.3)]
-    phases = pipeline(down, kind=ReplayPipeline)
-    row = quiet_row(phases)
-    assert phases.quiet(snapshot(row, shortable=True), [{}]) is None
+    down = [Predictor(code=code, answer=lambda: 0.3) for code in ("one", "two")]
+    phases = pipeline([Rule("three", 0.5)], down, kind=ReplayPipeline)
+    assert phases.quiet(snapshot(650, shortable=True), [{}]) is None
+    assert phases.quiet(snapshot(650), [{}]) is not None
+
+
+def test_a_change_of_regime_is_walked_through() -> None:
+    """I-26: the next fill is booked under the new one."""
+    bars = random_walk(8, 1_200, sigma=0.002)
+    store = ColumnStore(bars)
+    columns = market_columns(store)
+    changes = np.flatnonzero(columns.ready & (columns.dwell_bars == 0))[1:]
+    phases = pipeline([Rule("one", 0.5)], kind=ReplayPipeline)
+    assert len(changes) > 3
+    for row in changes.tolist():
+        bar = snapshot(row, bars=bars, store=store, book=None)
+        assert phases.quiet(bar, [{}]) is None
+
+
+def test_a_replay_asks_as_little_as_it_can() -> None:
+    """I-26: counted, not timed: calls of Python functions a bar, where nothing is proposed.
+
+    A walk through all ten phases makes several times as many.
+    """
+    bars = random_walk(8, 1_500, sigma=0.002)
+    phases = pipeline(
+        [Rule("one", 0.5)], learned_sources(), kind=ReplayPipeline, recorder=CountingRecorder()
+    )
+    played = scene(bars, phases, gatekeeper=SimulatedOperator({"one": StrategyStatus.ACTIVE}, 1))
+    play(played, bars, range(1_000))
+    calls = 0
+
+    def count(frame: object, event: str, argument: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    sys.setprofile(count)
+    try:
+        play(played, bars, range(1_000, 1_500))
+    finally:
+        sys.setprofile(None)
+    assert calls / 500 < MOST_CALLS_A_BAR

@@ -13,9 +13,10 @@ from research.core.sweep import (
     DEFAULTS,
     IN_SAMPLE,
     Outcome,
+    Search,
     Unit,
     summary,
-    unit_after,
+    units_ready,
     winner,
 )
 from research.core.walk_forward import period_ms_of, period_returns, windows_of
@@ -62,14 +63,15 @@ def test_periods_are_days_or_shorter_where_the_stretch_is():
 
 def test_the_search_asks_the_same_after_the_same_trials_and_learns_from_them():
     tried = [Trial({"channel_bars": 20 + n, "stop_atr": 1.5}, float(n)) for n in range(4)]
-    first = next_parameters(RANGES, tried, 7)
-    assert first == next_parameters(RANGES, tried, 7)
-    assert first != next_parameters(RANGES, tried[:3], 7)
+    first = next_parameters(RANGES, tried, 7, 4)
+    assert first == next_parameters(RANGES, tried, 7, 4)
+    assert first != next_parameters(RANGES, tried[:3], 7, 3)
+    assert first != next_parameters(RANGES, tried, 7, 5)
     assert first["channel_bars"] == int(first["channel_bars"])
     assert 10 <= first["channel_bars"] <= 60 and 1.0 <= first["stop_atr"] <= 4.0
     tried, best = [], []
     for _ in range(40):
-        asked = next_parameters(RANGES, tried, 3)
+        asked = next_parameters(RANGES, tried, 3, len(tried))
         tried.append(Trial(asked, -abs(asked["channel_bars"] - 33)))
         best.append(asked["channel_bars"])
     early, late = np.abs(np.array(best[:10]) - 33), np.abs(np.array(best[-10:]) - 33)
@@ -78,7 +80,7 @@ def test_the_search_asks_the_same_after_the_same_trials_and_learns_from_them():
 
 def test_refused_values_are_told_to_the_search_as_nothing():
     tried = [Trial({"channel_bars": 20, "stop_atr": 1.5}, None)] * 3
-    assert set(next_parameters(RANGES, tried, 1)) == {"channel_bars", "stop_atr"}
+    assert set(next_parameters(RANGES, tried, 1, 3)) == {"channel_bars", "stop_atr"}
 
 
 @pytest.mark.parametrize(
@@ -97,15 +99,20 @@ def test_a_wrong_range_is_refused_with_one_line(given, line):
     assert {r.name for r in ranges_of("breakout", {})} >= {"channel_bars", "stop_atr"}
 
 
-def walk(trials: int = 3, skill: float = 0.0, refuse: int = -1) -> list[Outcome]:
+def search(trials: int = 3, batch: int = 1) -> Search:
+    return Search(WINDOWS, RANGES, {"stop_atr": 2.0}, trials=trials, seed=1, batch=batch)
+
+
+def walk(
+    trials: int = 3, skill: float = 0.0, refuse: int = -1, batch: int = 1, pick: int = 0
+) -> list[Outcome]:
     done: list[Outcome] = []
-    while True:
-        unit = unit_after(done, WINDOWS, RANGES, {"stop_atr": 2.0}, trials=trials, seed=1)
-        if unit is None:
-            return done
+    while units := units_ready(done, search(trials, batch)):
+        unit = units[pick % len(units)]
         refused = "too wide" if unit.kind == IN_SAMPLE and unit.number == refuse else ""
         mean = skill + (0.001 * unit.number if unit.kind == IN_SAMPLE else 0.0)
         done.append(outcome(unit, mean, refused))
+    return done
 
 
 def test_units_come_window_by_window_with_the_winner_and_the_defaults_out_of_sample():
@@ -124,8 +131,25 @@ def test_whoever_resumes_asks_what_would_have_been_asked():
     """The same stored units give the same next unit, wherever the work was cut short."""
     done = walk()
     for cut in range(len(done)):
-        again = unit_after(done[:cut], WINDOWS, RANGES, {"stop_atr": 2.0}, trials=3, seed=1)
-        assert again == done[cut].unit
+        assert units_ready(done[:cut], search())[0] == done[cut].unit
+
+
+def test_the_units_of_a_sweep_do_not_depend_on_the_order_in_which_they_were_done():
+    """However workers share a batch and windows out, the same units come and the same result."""
+    first = walk(trials=12, batch=4)
+    for pick in (1, 2, 5):
+        other = walk(trials=12, batch=4, pick=pick)
+        assert [o.unit for o in other] != [o.unit for o in first]
+        assert {repr(o.unit) for o in other} == {repr(o.unit) for o in first}
+        assert summary(other, WINDOWS, HOUR) == summary(first, WINDOWS, HOUR)
+
+
+def test_a_batch_is_ready_at_once_and_the_next_only_when_all_of_it_is_known():
+    units = units_ready([], search(trials=6, batch=4))
+    assert [(u.window, u.number) for u in units] == [(w, n) for w in range(3) for n in range(4)]
+    mine = [outcome(unit, 0.0) for unit in units if unit.window == 0]
+    assert [u.number for u in units_ready(mine[:3], search(6, 4)) if u.window == 0] == [3]
+    assert [u.number for u in units_ready(mine, search(6, 4)) if u.window == 0] == [4, 5]
 
 
 def test_the_verdict_rests_on_the_out_of_sample_column_and_the_number_of_trials():

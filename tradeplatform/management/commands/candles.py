@@ -1,9 +1,10 @@
-"""Keeps candles in files of our own: download from a venue, import, list, find gaps."""
+"""Keeps candles in files of our own: download, import, list, find and repair gaps, trim."""
 
 from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ import orjson
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from market.candle_download import SHARE_OF_RATE, candles_download
-from market.candle_store import Shelf, gaps_of, shelves
+from accounts.services import audit_record
+from market.candle_download import SHARE_OF_RATE, candles_download, candles_repair
+from market.candle_store import Shelf, gaps_of, shelf_of, shelves
 from market.ccxt_client import build_client
 from market.errors import DataError, SourceUnavailable, SymbolRefused
 from market.sources.ccxt_poll import CcxtPollSource
@@ -27,6 +29,7 @@ from tradeplatform.venue import PRACTICE_PROTOCOL
 
 TIMEOUT_S = 10.0
 GAPS_SHOWN = 20
+_COUNTS = ("new", "refused", "deleted")
 
 
 class Command(BaseCommand):
@@ -40,19 +43,22 @@ class Command(BaseCommand):
         return parser
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("act", choices=["download", "import", "list", "gaps"])
-        parser.add_argument("files", nargs="*", metavar="FILE", help="of import: csv or parquet")
+        parser.add_argument("act", choices=list(_ACTS))
+        parser.add_argument(
+            "files", nargs="*", metavar="FILE", help="of import: csv, parquet or feather"
+        )
         parser.add_argument("--exchange", help="a ccxt id, or practice")
         parser.add_argument("--symbol")
         parser.add_argument("--timeframe", default=None)
         parser.add_argument("--since", metavar="ISO")
         parser.add_argument("--until", metavar="ISO")
+        parser.add_argument("--before", metavar="ISO", help="of trim: older bars are deleted")
+        parser.add_argument("--reason", default="", help="of trim: kept in the audit log")
         parser.add_argument("--json", action="store_true")
 
     def handle(self, **options: Any) -> None:
-        acts = {"download": _download, "import": _import, "list": _list, "gaps": _gaps}
         try:
-            rows = acts[options["act"]](options)
+            rows = _ACTS[options["act"]](options)
         except SourceUnavailable as error:
             raise CommandError(
                 f"the venue did not answer: {error}; what came before is kept, repeat to go on",
@@ -67,7 +73,7 @@ class Command(BaseCommand):
             self._tell(row)
 
     def _tell(self, row: dict[str, Any]) -> None:
-        counts = "".join(f", {row[name]} {name}" for name in ("new", "refused") if name in row)
+        counts = "".join(f", {row[name]} {name}" for name in _COUNTS if name in row)
         span = f", {row['from']} to {row['to']}" if row["bars"] else ""
         self.stdout.write(
             f"{row['file']}: {row['symbol']} {row['timeframe']}, {row['bars']} bars{counts}{span},"
@@ -95,7 +101,7 @@ def _download(options: dict[str, Any]) -> list[dict[str, Any]]:
         shelf,
         since_ms=since_ms or 0,
         until_ms=until_ms,
-        told=lambda done, total: _say(f"{done} of {total} bars"),
+        told=_telling(),
     )
     return [_row(shelf.path, shelf.symbol) | {"new": found.new, "refused": found.refused}]
 
@@ -141,6 +147,73 @@ def _gaps(options: dict[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
+def _repair(options: dict[str, Any]) -> list[dict[str, Any]]:
+    """Fill gaps of every kept file, or of those that the options name, from their venues."""
+    rows = []
+    for shelf in _kept(options):
+        if not gaps_of(shelf.read()):
+            continue
+        timeframe = timeframe_from_ms(shelf.timeframe_ms)
+        source = CcxtPollSource(_client(shelf.venue), [shelf.symbol], timeframe)
+        source.instruments()
+        found = candles_repair(source, shelf, told=_telling(f"{shelf.path.name}: "))
+        row = _row(shelf.path, shelf.symbol)
+        rows.append(row | {"new": found.new, "refused": found.refused})
+    return rows
+
+
+def _trim(options: dict[str, Any]) -> list[dict[str, Any]]:
+    """Delete old bars; what a replay was made of is gone then, so it takes a reason."""
+    before_ms = moment_ms("--before", options["before"])
+    if before_ms is None or not options["reason"].strip():
+        raise ConfigurationError("--before or --reason were not given, trim needs both")
+    rows = []
+    for shelf in _kept(options):
+        deleted = shelf.trim(before_ms)
+        if deleted:
+            told = {"bars deleted": deleted, "before": options["before"]}
+            audit_record(
+                actor="command",
+                action="candles.trim",
+                object_type="candles",
+                object_id=shelf.path.name,
+                reason=options["reason"].strip(),
+                after=told,
+            )
+        left = _row(shelf.path, shelf.symbol) if shelf.path.is_file() else _nothing(shelf)
+        rows.append(left | {"deleted": deleted})
+    return rows
+
+
+def _kept(options: dict[str, Any]) -> list[Shelf]:
+    """Return the kept files that the options do not leave out.
+
+    Raises:
+        ConfigurationError: they leave out all.
+    """
+    asked = {
+        "venue": options["exchange"],
+        "symbol": options["symbol"],
+        "timeframe_ms": options["timeframe"] and timeframe_to_ms(options["timeframe"]),
+    }
+    wanted = {name: value for name, value in asked.items() if value}
+    found = [
+        shelf
+        for shelf in (shelf_of(path) for path in sorted(folder().glob("*.parquet")))
+        if all(getattr(shelf, name) == value for name, value in wanted.items())
+    ]
+    if not found:
+        said = ", ".join(str(value) for value in wanted.values()) or "any"
+        raise ConfigurationError(f"kept files of {said} were 0, `candles list` shows what is there")
+    return found
+
+
+def _nothing(shelf: Shelf) -> dict[str, Any]:
+    timeframe = timeframe_from_ms(shelf.timeframe_ms)
+    counts = {"bars": 0, "gaps": 0, "missing_bars": 0}
+    return {"file": shelf.path.name, "symbol": shelf.symbol, "timeframe": timeframe} | counts
+
+
 def _row(path: Path, symbol: str) -> dict[str, Any]:
     if not path.is_file():
         raise DataError(f"{symbol}: the venue has no bars in that span, nothing was kept")
@@ -162,5 +235,19 @@ def _iso(ts_ms: int) -> str:
     return f"{datetime.fromtimestamp(ts_ms / 1000, UTC):%Y-%m-%dT%H:%M}Z"
 
 
+def _telling(label: str = "") -> Callable[[int, int], None]:
+    return lambda done, total: _say(f"{label}{done} of {total} bars")
+
+
 def _say(line: str) -> None:
     sys.stderr.write(f"{line}\n")
+
+
+_ACTS: dict[str, Callable[[dict[str, Any]], list[dict[str, Any]]]] = {
+    "download": _download,
+    "import": _import,
+    "list": _list,
+    "gaps": _gaps,
+    "repair": _repair,
+    "trim": _trim,
+}

@@ -15,12 +15,13 @@ from django.core.management.base import BaseCommand, CommandError
 from accounts.errors import Refused
 from research.claims import claim_oldest
 from research.models import Sweep, SweepStatus
-from research.selectors import data_folders, sweep_paths
+from research.selectors import data_folders, sweep_digest, sweep_paths
 from research.sweep_services import sweep_change, sweep_reap, sweep_start
 from tradeplatform.configuration_errors import ConfigurationError
 from tradeplatform.sweep_jobs import sweep_run
 
 ACTS = ("run", "start", "resume", "pause", "abort", "show", "list")
+_NUMBERS = ("trials", "batch", "folds", "in_sample_share", "purge_bars", "seed")
 _CHANGES = {
     "pause": SweepStatus.PAUSED,
     "resume": SweepStatus.QUEUED,
@@ -39,6 +40,13 @@ class Command(BaseCommand):
         parser.add_argument("--strategy")
         parser.add_argument("--range", nargs="+", metavar="NAME=LOW:HIGH", default=[])
         parser.add_argument("--trials", type=int, default=30, help="of each window")
+        parser.add_argument("--batch", type=int, default=5, help="trials asked together")
+        parser.add_argument(
+            "--workers",
+            action="store_true",
+            default=None,
+            help="of start: share its units out over the research workers",
+        )
         parser.add_argument("--folds", type=int, default=3)
         parser.add_argument("--in-sample-share", type=float, default=0.75)
         parser.add_argument("--purge-bars", type=int, default=100)
@@ -70,9 +78,8 @@ class Command(BaseCommand):
         if act == "list":
             return list(Sweep.objects.all()[:50])
         if act in ("run", "start"):
-            sweep = sweep_start(
-                given=_given(options), folders=_folders(options), actor=options["actor"]
-            )
+            given = _given(options) | {"workers": options["workers"] if act == "start" else False}
+            sweep = sweep_start(given=given, folders=_folders(options), actor=options["actor"])
             return [_worked(sweep) if act == "run" else sweep]
         sweep = _found(options["code"])
         if act in _CHANGES:
@@ -101,7 +108,7 @@ class Command(BaseCommand):
                 f" {_number(window['deflated_probability'])} ({chosen})"
             )
         if row["result"]:
-            self.stdout.write(f"  {row['result']['verdict']}")
+            self.stdout.write(f"  {row['result']['verdict']}; digest {row['digest'][:16]}")
 
 
 def _worked(sweep: Sweep) -> Sweep:
@@ -121,7 +128,7 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
         "data": [Path(name).name for name in options["data"]],
         "strategy": options["strategy"],
         "ranges": dict(_range(text) for text in options["range"]),
-        **{n: options[n] for n in ("trials", "folds", "in_sample_share", "purge_bars", "seed")},
+        **{n: options[n] for n in _NUMBERS},
         "cash": options["cash"],
         "from": options["from_iso"],
         "to": options["to_iso"],
@@ -170,7 +177,9 @@ def _row(sweep: Sweep, paths: dict[str, int]) -> dict[str, Any]:
         "units_total": sweep.units_total,
         "paths": paths,
         "error": sweep.error,
+        "workers": sweep.is_spread,
         "result": sweep.result,
+        "digest": sweep_digest(sweep),
         "code_version": sweep.code_version or settings.CODE_VERSION,
     }
 

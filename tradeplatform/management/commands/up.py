@@ -28,6 +28,7 @@ _NUMBERS: dict[str, tuple[Callable[[Any], float], float, float, str]] = {
     "speed": (float, 0.001, 10_000, "0.001 to 10000 bars a second"),
     "seed": (int, 0, 2**63 - 1, "0 to 2**63 - 1"),
     "workers": (int, 1, LONGEST_WORKERS, f"1 to {LONGEST_WORKERS}"),
+    "research_workers": (int, 0, LONGEST_WORKERS, f"0 to {LONGEST_WORKERS}"),
 }
 
 
@@ -43,6 +44,9 @@ class Command(BaseCommand):
         parser.add_argument("--speed", default="1", help="bars a second (practice)")
         parser.add_argument("--seed", default="1", help="of the synthetic market")
         parser.add_argument("--workers", default="1", help="trading worker processes")
+        parser.add_argument(
+            "--research-workers", default="0", help="processes that share out units of sweeps"
+        )
 
     def handle(self, *args: Any, **given: Any) -> None:
         try:
@@ -91,6 +95,7 @@ class Command(BaseCommand):
         options = processes.Options(
             port=given["port"],
             workers=given["workers"],
+            research_workers=given["research_workers"],
             seed=given["seed"],
             speed=given["speed"],
             data=data,
