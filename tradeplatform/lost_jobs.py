@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from billiard.exceptions import TimeLimitExceeded, WorkerLostError
+from celery.exceptions import TimeLimitExceeded, WorkerLostError
 from celery.signals import task_failure
 from django.conf import settings
 

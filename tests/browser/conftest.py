@@ -21,6 +21,8 @@ CHROMIUM_FLAGS = [
     "--no-first-run",
     "--disable-quic",
 ]
+# no test is about how fast a busy machine answers
+PATIENCE_MS = 120_000
 # keeps a handle on the page's sockets, so that a test can cut one
 KEEP_SOCKETS = """
 window.sockets = [];
@@ -71,6 +73,7 @@ class Visitor:
         self.address = address
         context.add_init_script(KEEP_SOCKETS)
         self.page = context.new_page()
+        self.page.set_default_timeout(PATIENCE_MS)
         self.complaints: list[str] = []
         self.foreign: list[str] = []
         self.page.on("console", self._console)
@@ -91,7 +94,7 @@ class Visitor:
         self.page.fill("#id_username", username)
         self.page.fill("#id_password", PASSWORD)
         self.page.click("button[type=submit]")
-        self.page.wait_for_selector(".strip .dot.live", timeout=15_000)
+        self.page.wait_for_selector(".strip .dot.live")
 
 
 def open_window(chromium, platform, size: tuple[int, int], scheme: str) -> Iterator[Visitor]:

@@ -98,7 +98,7 @@ def test_a_decision_is_made_again_at_the_press_of_a_button(reader):
     reader.log_in()
     page = trace_of(reader, "action=BUY")
     page.click("#replay")
-    page.wait_for_selector("#replay-result .up", timeout=15_000)
+    page.wait_for_selector("#replay-result .up")
     text = page.locator("#replay-result").inner_text()
     assert "The same decision" in text and "Recomputed: phases 1, 2, 4, 5, 6, 7, 8" in text
 

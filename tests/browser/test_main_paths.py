@@ -89,9 +89,9 @@ def test_an_open_page_goes_on_after_the_server_was_restarted(desk, platform):
     page.wait_for_function(FIGURES_STAND)
     page.evaluate("window.stayed = true")
     platform.web.stop()
-    page.wait_for_selector(".strip .dot.waiting, .strip .dot.lost", timeout=30_000)
+    page.wait_for_selector(".strip .dot.waiting, .strip .dot.lost")
     platform.web.start()
-    page.wait_for_selector(".strip .dot.live", timeout=60_000)
+    page.wait_for_selector(".strip .dot.live")
     later = {"ts_ms": int(time.time() * 1000) + 86_400_000, "volume": 1.0}
     prices = dict.fromkeys(("open", "high", "low", "close"), 61_234.5)
     bar = {"run": platform.run_code, "symbol": "BTC/USDT", **later, **prices}

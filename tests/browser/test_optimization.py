@@ -12,7 +12,7 @@ pytestmark = pytest.mark.browser
 def open_page(visitor, username: str = "ada"):
     visitor.log_in(username)
     visitor.page.goto(f"{visitor.address}/optimization/")
-    visitor.page.wait_for_selector(".strip .dot.live", timeout=15_000)
+    visitor.page.wait_for_selector(".strip .dot.live")
     return visitor.page
 
 

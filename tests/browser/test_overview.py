@@ -177,9 +177,9 @@ def test_the_page_catches_up_by_itself_after_a_lost_connection(desk, publisher, 
     n_sockets = page.evaluate("window.sockets.length")
     for _ in range(2):
         page.evaluate("window.sockets.at(-1).close()")
-        page.wait_for_selector(".strip .dot.waiting", timeout=5_000)
+        page.wait_for_selector(".strip .dot.waiting")
         publisher.publish("bars", {"run": platform.run_code, **bar(400)})
-        page.wait_for_selector(".strip .dot.live", timeout=15_000)
+        page.wait_for_selector(".strip .dot.live")
     assert page.evaluate("window.sockets.length") == n_sockets + 2
     publisher.publish("bars", {"run": platform.run_code, **bar(500)})
     page.wait_for_selector("#price-last >> text=62,950.00")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from billiard.exceptions import TimeLimitExceeded, WorkerLostError
+from celery.exceptions import TimeLimitExceeded, WorkerLostError
 from django.utils import timezone
 
 from monitoring.models import Alert, Incident

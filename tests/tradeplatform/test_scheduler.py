@@ -108,7 +108,8 @@ def test_a_clock_that_jumps_two_hours_neither_stops_beat_nor_makes_a_storm(
     knocking._finalize.cancel()
     began_s = time.monotonic()
     while sent[KNOCK] < 2 and time.monotonic() - began_s < 60:
-        time.sleep(min(knocking.tick(), 0.05))
+        # a beat that is late by now asks for less than nothing, as Celery's own loop bears
+        time.sleep(max(0.0, min(knocking.tick(), 0.05)))
     assert sent[KNOCK] == 2, "it goes on knocking each second"
     assert time.monotonic() - began_s > 0.9, "and no faster, whatever was missed"
     jobs = settings.CELERY_BEAT_SCHEDULE.items()

@@ -105,14 +105,17 @@ def test_a_unit_is_stored_once_and_only_by_whoever_holds_it(folder):
 
 
 def test_page_interface_and_command_tell_which_path_units_took(folder, client):
-    """D-56: most first; a unit that was refused took none."""
+    """D-56: most first; a unit that was refused, or waits, took none."""
     start(folder)
     sweep = claim_oldest(Sweep)
     session = "session: a price is off the grid of ticks"
-    for number, path in enumerate(["columns", session, "columns", ""]):
-        unit = Unit(0, "in-sample", number, {"stop_atr": 1.0})
-        unit_store(sweep=sweep, outcome=Outcome(unit, None, 0, (), "" if path else "no", path))
-    assert [outcome.path for outcome in outcomes_of(sweep)] == ["columns", session, "columns", ""]
+    paths = ["columns", session, "columns", ""]
+    units = [Unit(0, "in-sample", n, {"stop_atr": 1.0}) for n in range(5)]
+    units_plan(sweep=sweep, units=units)
+    for unit, path in zip(units, paths, strict=False):
+        outcome = Outcome(unit, None, 0, (), "" if path else "no", path)
+        unit_store(unit=unit_claim(sweep=sweep, worker="a:1"), outcome=outcome)
+    assert [outcome.path for outcome in outcomes_of(sweep)] == paths
     told = by_token("viewer").get(f"/api/v1/sweeps/{sweep.code}/").json()
     assert told["paths"] == {"columns": 2, session: 1}
     out = StringIO()
