@@ -69,6 +69,24 @@ def test_trading_has_a_queue_that_no_other_worker_serves() -> None:
     assert {"io", "optimization", "research"} <= set(queues["general"].split(","))
 
 
+def test_research_workers_take_units_alone_at_the_lowest_priority_and_hold_no_key() -> None:
+    """F-032: none by default; no other worker takes units, nor loads what they run."""
+    assert "research" not in names(Configuration())
+    some = options(research_workers=2)
+    specs = {spec.name: spec for spec in processes.children(Configuration(), some)}
+    words = specs["research"].argv
+    assert words[:3] == ("nice", "-n", "19")
+    assert words[words.index("-Q") + 1] == "research-units"
+    assert words[words.index("-c") + 1] == "2"
+    assert specs["research"].private == ()
+    loads = [name for name, spec in specs.items() if "tradeplatform.sweep_tasks" in spec.argv]
+    takes = [name for name, spec in specs.items() if "research-units" in " ".join(spec.argv)]
+    assert loads == takes == ["research"]
+    variables = processes.environment(Configuration(), some)
+    assert variables["TRADEPLATFORM_SWEEP_WORKERS"] == "true"
+    assert "TRADEPLATFORM_SWEEP_WORKERS" not in processes.environment(Configuration(), OPTIONS)
+
+
 def test_the_broker_listens_on_no_port_and_keeps_nothing() -> None:
     """SEC-46, F-030"""
     redis = processes.children(Configuration(), OPTIONS)[0].argv
