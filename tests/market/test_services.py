@@ -95,7 +95,7 @@ def test_old_candles_go_but_for_the_newest_that_columns_remember() -> None:
 
 
 def test_a_bar_that_no_candle_may_be_is_told_and_takes_the_others_with_it() -> None:
-    """OPT-63: the database's own word is the last one; a bar known already is left as it is."""
+    """I-15: the database's own word is the last one; a bar known already is left as it is."""
     known, other = random_walk(1, 2), Bar(9 * MINUTE_MS, 5.0, 4.0, 6.0, 5.0, 1.0)
     where = Instrument.objects.get(**WHERE)
     candles_backfill(**WHERE, bars=known)
