@@ -101,12 +101,32 @@
     return el("li", { class: "REDUCING" }, el("span", null, el("b", null, "Entries wait"), ": " + hold + ". Exits go on; this ends by itself."));
   }
 
+  /* More than two lines of the mild kind push the page away: one line names them, a click opens it. */
+  const MOST_LINES = 2;
+
+  function stopNodes(stopped) {
+    const mild = stopped.filter((row) => row.state === "REDUCING" && row.scope !== "global");
+    if (mild.length <= MOST_LINES) return stopped.map(stopNode);
+    const open = cells.stops.querySelector("details[open]") !== null;
+    const names = mild.map((row) => nameOf(row.scope)).join(", ");
+    const words = el(
+      "summary",
+      null,
+      el("b", null, mild.length + " are REDUCING"),
+      ", " + MEANINGS.REDUCING + ": " + names + ". ",
+      el("span", { class: "more" }, "Why, and resume")
+    );
+    const list = el("details", { open: open ? "open" : "" }, words, el("ul", null, ...mild.map(stopNode)));
+    const folded = el("li", { class: "folded REDUCING" }, list);
+    return [...stopped.filter((row) => !mild.includes(row)).map(stopNode), folded];
+  }
+
   function showStops() {
     const control = strip.control;
     const stopped = control.state === "ACTIVE" ? control.scopes : [{ ...control, scope: "global" }, ...control.scopes];
     const error = strip.run && strip.run.last_error;
     const nodes = [
-      ...stopped.map(stopNode),
+      ...stopNodes(stopped),
       ...control.holds.map(holdNode),
       ...(error ? [el("li", { class: "HALTED" }, el("span", null, el("b", null, "Last error"), ": " + error))] : []),
     ];

@@ -236,6 +236,34 @@ def test_a_stopped_strategy_is_announced_and_resumed_from_the_banner(desk):
     assert page.locator(".stops li").count() == 0
 
 
+def test_many_stopped_strategies_are_one_line_that_opens(desk):
+    """CTL-13: a bad hour of several strategies leaves the page where it was."""
+    desk.log_in()
+    page = desk.page
+    statuses = page.evaluate(
+        """async () => {
+          const statuses = [];
+          for (const name of ["breakout", "continuation", "ema-trend"]) {
+            const form = new FormData(document.querySelector("#control-dialog form"));
+            form.set("scope", "strategy:" + name);
+            form.set("state", "REDUCING");
+            form.set("reason", name + " lost 5 trades in a row, limit was 5");
+            statuses.push((await fetch("/control/", { method: "POST", body: form })).status);
+          }
+          return statuses;
+        }"""
+    )
+    assert statuses == [200, 200, 200]
+    line = page.locator(".stops summary", has_text="3 are REDUCING")
+    line.wait_for()
+    assert "breakout, continuation, ema-trend" in line.inner_text()
+    resume = page.locator("[data-resume='strategy:continuation']")
+    assert not resume.is_visible()
+    line.click()
+    resume.click()
+    assert page.locator("#control-title").inner_text() == "Resume continuation"
+
+
 def test_an_alert_is_acknowledged_without_leaving_the_page(desk):
     """SEC-33"""
     desk.log_in()
