@@ -67,6 +67,7 @@ def server() -> Iterator[HTTPServer]:
 def components(monkeypatch: pytest.MonkeyPatch, now: Now) -> dict[str, Callable[[], object]]:
     """What each of them does at the end of useful work, by name."""
     monkeypatch.setattr(DatabaseScheduler, "tick", lambda self: 1.0)
+    monkeypatch.setattr(DatabaseScheduler, "schedule", {})
     run = RunWatch(make_run(), SilentPublisher())
 
     def tick() -> None:
