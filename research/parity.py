@@ -12,13 +12,14 @@ from django.db.models import Max, Q, QuerySet
 
 from engine.phases.final_decision import PLATFORM
 from engine.types.decisions import Action
-from engine.types.orders import Cause, OrderStatus, OrderType
+from engine.types.orders import Cause, OrderStatus, OrderType, Purpose
 from market.models import Candle
 from research.core import parity
 from research.core.parity import Decided, Difference, Ordered
 from research.models import ParityDay
 from trades.models import Decision, Fill, Mode, Order, RejectedEvent, TradingRun
 from trades.records import milliseconds
+from trades.retention import Retention
 from trades.selectors import decision_replay
 from trades.stored import decision_document
 
@@ -26,7 +27,11 @@ from trades.stored import decision_document
 # a day of five symbols at a minute brings.
 MOST_PROPOSED = 400
 MOST_QUIET = 60
+# Of fills that nothing asked for the first so many are told.
+MOST_FILLS = 100
 DAY = timedelta(days=1)
+# A day that was not judged in so long is not judged by itself any more.
+DAYS_BACK = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,38 @@ def last_whole_day(run: TradingRun) -> date | None:
     return day if _of_day(run, day).exists() else None
 
 
+def first_kept_day(run: TradingRun) -> date | None:
+    """Return the first day of which every quiet bar's decision is still kept; None where all are.
+
+    Of an older one it could not be told who was thinned out from who never decided.
+    """
+    kept = Retention.of_run(run)
+    if run.last_event_at is None or kept.holds_kept_one_in <= 1:
+        return None
+    oldest_at = run.last_event_at - timedelta(days=kept.holds_kept_days)
+    day: date = oldest_at.astimezone(UTC).date() + DAY
+    return day
+
+
+def days_due(run: TradingRun) -> list[date]:
+    """Return the whole days with decisions that nobody has judged, oldest first, of the last
+    ``DAYS_BACK`` and of those that are kept whole."""
+    newest = Decision.objects.filter(run=run).aggregate(at=Max("bar_close_at"))["at"]
+    if newest is None:
+        return []
+    today: date = newest.astimezone(UTC).date()
+    first = max(today - DAYS_BACK * DAY, first_kept_day(run) or date.min)
+    judged = set(
+        ParityDay.objects.filter(run=run, day__gte=first, finished_at__isnull=False).values_list(
+            "day", flat=True
+        )
+    )
+    days = [today - back * DAY for back in range(DAYS_BACK, 0, -1)]
+    return [
+        day for day in days if day >= first and day not in judged and _of_day(run, day).exists()
+    ]
+
+
 def runs_judged() -> QuerySet[TradingRun]:
     """Return the open runs whose days are judged: every mode but replays."""
     return TradingRun.objects.filter(ended_at__isnull=True).exclude(mode=Mode.REPLAY)
@@ -95,8 +132,36 @@ def parity_of(run: TradingRun, day: date) -> Parity:
         same += not differences
     bars, undecided = _bars(run, day)
     found += undecided
+    found += _unasked(run, day)
     mean = sum(slips) / len(slips) if slips else None
     return Parity(bars, len(every), len(chosen), same, n_orders, mean, found)
+
+
+def _unasked(run: TradingRun, day: date) -> list[Difference]:
+    """Return the day's fills whose order no acting decision, no protection of what is held and no
+    person's request explains."""
+    start, end = _bounds(day)
+    acts = Q(order__decision__isnull=False) & ~Q(order__decision__action=Action.HOLD.value)
+    reduces = Q(order__purpose=Purpose.EXIT.value)
+    protects = reduces & Q(order__cause=Cause.PROTECTION.value)
+    is_asked = reduces & Q(order__cause=Cause.REQUEST.value) & ~Q(order__actor="")
+    owned = (acts & Q(order__cause=Cause.DECISION.value)) | protects | is_asked
+    fills = Fill.objects.filter(run=run, executed_at__gt=start, executed_at__lte=end)
+    # the first of them: a day of strangers must not cost a day to tell
+    strange = fills.exclude(pk__in=fills.filter(owned).values("pk")).order_by("executed_at", "id")
+    return [
+        Difference(
+            parity.FILL,
+            milliseconds(fill.executed_at),
+            fill.symbol,
+            fill.strategy,
+            "fill that nothing asked for",
+            f"{fill.side} {fill.quantity_base:f} at {fill.price:f}",
+            "none",
+            is_explained=False,
+        )
+        for fill in strange[:MOST_FILLS]
+    ]
 
 
 def _spread(keys: Sequence[int], most: int) -> list[int]:

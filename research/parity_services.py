@@ -11,7 +11,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from research.models import ParityDay
-from research.parity import Parity, last_whole_day, runs_judged
+from research.parity import Parity, days_due, runs_judged
 from trades.models import TradingRun
 
 MOST_KEPT = 300
@@ -21,31 +21,37 @@ MAX_ATTEMPTS = 3
 
 
 def parity_claim(*, now: datetime | None = None) -> ParityDay | None:
-    """Take the last whole day of one open run that nobody has judged; None where all are."""
+    """Take the oldest day of one open run that nobody has judged; None where all are, in work, or
+    given up after ``MAX_ATTEMPTS``."""
     now = now or timezone.now()
     for run in runs_judged().order_by("id"):
-        day = last_whole_day(run)
-        if day is None:
-            continue
-        found = ParityDay.objects.filter(run=run, day=day).first()
-        if found is None:
-            try:
-                with transaction.atomic():
-                    return ParityDay.objects.create(run=run, day=day, started_at=now)
-            except IntegrityError:
-                # another knock took it in this moment
-                continue
-        lost = ParityDay.objects.filter(
-            pk=found.pk,
-            finished_at=None,
-            started_at__lt=now - PATIENCE,
-            attempts=found.attempts,
-            attempts__lt=MAX_ATTEMPTS,
-        )
-        if lost.update(started_at=now, attempts=F("attempts") + 1) == 1:
-            found.refresh_from_db()
-            return found
+        for day in days_due(run):
+            taken = _take(run, day, now)
+            if taken is not None:
+                return taken
     return None
+
+
+def _take(run: TradingRun, day: date, now: datetime) -> ParityDay | None:
+    found = ParityDay.objects.filter(run=run, day=day).first()
+    if found is None:
+        try:
+            with transaction.atomic():
+                return ParityDay.objects.create(run=run, day=day, started_at=now)
+        except IntegrityError:
+            # another knock took it in this moment
+            return None
+    lost = ParityDay.objects.filter(
+        pk=found.pk,
+        finished_at=None,
+        started_at__lt=now - PATIENCE,
+        attempts=found.attempts,
+        attempts__lt=MAX_ATTEMPTS,
+    )
+    if lost.update(started_at=now, attempts=F("attempts") + 1) != 1:
+        return None
+    found.refresh_from_db()
+    return found
 
 
 def parity_store(

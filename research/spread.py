@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from celery import current_app, group, signature
 
 from research.models import Sweep, SweepUnit
-from research.sweep_units import RESEND, units_sent
+from research.sweep_units import units_sent
 
 # A queue beside ``research``: units take minutes, and the worker of ``research`` also carries
 # heartbeats and the knocks that would wait behind them.
@@ -19,8 +19,9 @@ QUEUE = "research-units"
 PLAN_TASK = "tradeplatform.sweep_tasks.sweep_plan"
 UNIT_TASK = "tradeplatform.sweep_tasks.sweep_unit"
 PLAN_EXPIRES_S = 5
-# Older than a resend: what is sent anew does not pile up where no worker takes it.
-UNIT_EXPIRES_S = int(RESEND.total_seconds())
+# A unit waits behind those its worker is at, which take minutes: shorter than that, and what
+# nobody has begun would have to be sent again before it could be.
+UNIT_EXPIRES_S = 3600
 
 
 def plan_send(sweep: Sweep) -> None:
@@ -29,11 +30,30 @@ def plan_send(sweep: Sweep) -> None:
 
 
 def units_send(units: Sequence[SweepUnit]) -> None:
-    """Send one task a unit, together as a group."""
+    """Send one task a unit, together as a group.
+
+    Units that were sent before take the place of what lies in the queue: the broker keeps what
+    has expired until a worker takes it, and without one it would grow with every resend.
+    """
     if not units:
         return
+    if any(unit.sent_at is not None for unit in units):
+        _queue_clear()
     units_sent(units=units)
     group(
-        signature(UNIT_TASK, args=(unit.pk,), immutable=True, queue=QUEUE, app=current_app)
+        signature(
+            UNIT_TASK,
+            args=(unit.pk,),
+            immutable=True,
+            queue=QUEUE,
+            expires=UNIT_EXPIRES_S,
+            app=current_app,
+        )
         for unit in units
     ).apply_async()
+
+
+def _queue_clear() -> None:
+    # one sweep runs at a time: what lies there is its own, or is heeded by nobody any more
+    with current_app.connection_for_write() as connection:
+        connection.default_channel.queue_purge(QUEUE)

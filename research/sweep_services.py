@@ -178,6 +178,17 @@ def sweep_end(
     )
 
 
+def sweep_end_upgraded(*, sweep: Sweep, code: str) -> bool:
+    """Fail a sweep that began on other code than this installation's: no worker takes its units
+    any more, and it would hold the place of every other. Returns whether it was ended."""
+    begun = (sweep.basis or {}).get("code", code)
+    if begun == code:
+        return False
+    line = f"code was {code} here, the sweep began on {begun}; start it anew"
+    sweep_end(sweep=sweep, result=None, error=line, code=code)
+    return True
+
+
 def sweep_release(*, sweep: Sweep) -> None:
     """Give it back: the platform stops, and the next start goes on after the last unit."""
     still_mine(sweep).update(

@@ -2,7 +2,8 @@
 
 A unit is worked on by whoever changed its row from free to claimed. ``attempts`` is the fence: who
 lost a unit to a later claim stores nothing. Each store passes through the sweep's row, so whoever
-stores the last unit of a batch knows that it was the last.
+stores the last unit of a batch knows that it was the last. Updates ask for columns of the unit
+alone: PostgreSQL looks at those again where another held the row first, at a joined table not.
 """
 
 from __future__ import annotations
@@ -75,13 +76,14 @@ def unit_claim(*, sweep: Sweep, worker: str, pk: int | None = None) -> SweepUnit
     None where there is none to take: it is done, somebody else's, or the sweep does not run.
     """
     now = timezone.now()
-    free = _open(sweep).filter(Q(claimed_until_at=None) | Q(claimed_until_at__lt=now))
+    is_free = Q(claimed_until_at=None) | Q(claimed_until_at__lt=now)
+    free = _open(sweep).filter(is_free)
     if pk is not None:
         free = free.filter(pk=pk)
     for unit in free.order_by("window", "kind", "number")[:8]:
-        taken = free.filter(pk=unit.pk, attempts=unit.attempts).update(
-            attempts=F("attempts") + 1, claimed_until_at=now + CLAIM, worker=worker[:120]
-        )
+        taken = SweepUnit.objects.filter(
+            is_free, pk=unit.pk, attempts=unit.attempts, finished_at=None
+        ).update(attempts=F("attempts") + 1, claimed_until_at=now + CLAIM, worker=worker[:120])
         if taken == 1:
             unit.refresh_from_db()
             return unit
@@ -90,7 +92,7 @@ def unit_claim(*, sweep: Sweep, worker: str, pk: int | None = None) -> SweepUnit
 
 def unit_pulse(*, unit: SweepUnit) -> str:
     """Keep the claim; returns why the work must stop, empty to go on."""
-    if _mine(unit).update(claimed_until_at=timezone.now() + CLAIM) == 1:
+    if _runs(unit.sweep_id) and _mine(unit).update(claimed_until_at=timezone.now() + CLAIM) == 1:
         return ""
     return "no longer its own: paused, aborted or taken over"
 
@@ -125,11 +127,21 @@ def unit_store(*, unit: SweepUnit, outcome: Outcome) -> bool:
         ).exists()
 
 
-def unit_free(*, unit: SweepUnit) -> None:
-    """Give a claimed unit back undone; it counts as never begun, and is sent again."""
+def unit_free(*, unit: SweepUnit, by_platform: bool = False) -> None:
+    """Give a claimed unit back undone, to be sent again.
+
+    It counts as never begun where a person ended its sweep or the platform is stopped
+    (``by_platform``); whatever else stops it, such as a claim that could not be kept, is one of
+    its ``MAX_ATTEMPTS``.
+    """
+    is_asked = by_platform or not _runs(unit.sweep_id)
     SweepUnit.objects.filter(
         pk=unit.pk, attempts=unit.attempts, worker=unit.worker, finished_at=None
-    ).update(claimed_until_at=None, sent_at=None, attempts=F("attempts") - 1)
+    ).update(
+        claimed_until_at=None,
+        sent_at=None,
+        attempts=F("attempts") - 1 if is_asked else F("attempts"),
+    )
 
 
 def unit_unsent(*, unit: SweepUnit) -> None:
@@ -152,9 +164,13 @@ def units_tend(*, sweep: Sweep) -> list[SweepUnit]:
     nothing else of the sweep has moved for a minute.
     """
     now = timezone.now()
-    lapsed = _open(sweep).filter(claimed_until_at__lt=now)
-    stuck = lapsed.filter(attempts__gte=MAX_ATTEMPTS).first()
-    if stuck is not None:
+    mine = SweepUnit.objects.filter(sweep=sweep, finished_at=None)
+    lapsed = mine.filter(claimed_until_at__lt=now)
+    # given back or lapsed; a unit that is held by its last worker may still be done
+    stuck = mine.filter(
+        Q(claimed_until_at=None) | Q(claimed_until_at__lt=now), attempts__gte=MAX_ATTEMPTS
+    ).first()
+    if stuck is not None and _runs(sweep.pk):
         _give_up(sweep, stuck)
         return []
     lapsed.update(claimed_until_at=None, sent_at=None)
@@ -204,13 +220,16 @@ def _open(sweep: Sweep) -> QuerySet[SweepUnit]:
     )
 
 
+def _runs(sweep_pk: int) -> bool:
+    return Sweep.objects.filter(pk=sweep_pk, status=SweepStatus.RUNNING).exists()
+
+
 def _mine(unit: SweepUnit) -> QuerySet[SweepUnit]:
-    """Return the unit as long as who claimed it has it, and its sweep runs."""
+    """Return the unit as long as who claimed it has it; whether its sweep runs is asked apart."""
     return SweepUnit.objects.filter(
         pk=unit.pk,
         attempts=unit.attempts,
         worker=unit.worker,
         claimed_until_at__isnull=False,
         finished_at=None,
-        sweep__status=SweepStatus.RUNNING,
     )

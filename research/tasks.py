@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from celery import shared_task
+from django.conf import settings
 
 from research.children import child_run, child_start
 from research.claims import claim_oldest
@@ -11,7 +12,7 @@ from research.parity_services import parity_claim
 from research.selectors import sweep_rests
 from research.services import replay_reap
 from research.spread import plan_send, units_send
-from research.sweep_services import sweep_pulse, sweep_reap
+from research.sweep_services import sweep_end_upgraded, sweep_pulse, sweep_reap
 from research.sweep_units import units_tend
 
 
@@ -47,6 +48,8 @@ def sweeps_due() -> str:
 
 def _tend(sweep: Sweep) -> None:
     """Hold a sweep that has no process of its own, and send what was lost on the way."""
+    if sweep_end_upgraded(sweep=sweep, code=settings.CODE_VERSION):
+        return
     sweep_pulse(sweep=sweep)
     units_send(units_tend(sweep=sweep))
     if sweep_rests(sweep):

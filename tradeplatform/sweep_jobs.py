@@ -196,8 +196,8 @@ def unit_work(unit: SweepUnit, ready: Prepared, tell: Progress) -> tuple[Outcome
             ready.histories,
         )
         return outcome, unit_store(unit=unit, outcome=outcome)
-    except ReplayStopped:
-        unit_free(unit=unit)
+    except ReplayStopped as error:
+        unit_free(unit=unit, by_platform=str(error) == STOPPED_BY_PLATFORM)
         raise
 
 

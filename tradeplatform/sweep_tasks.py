@@ -7,6 +7,7 @@ knock sends again what nobody holds.
 from __future__ import annotations
 
 import logging
+import time
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -36,6 +37,8 @@ logger = logging.getLogger(__name__)
 # tells a living worker from a dead one.
 LIMITS: dict[str, Any] = {"soft_time_limit": 6 * 3600, "time_limit": 6 * 3600 + 60}
 PULSE_EVERY_S = 5.0
+# What a worker refused it refuses for so long without reading its files again.
+REFUSES_FOR_S = 60.0
 
 
 @shared_task(acks_late=True, reject_on_worker_lost=True, ignore_result=True, **LIMITS)
@@ -100,7 +103,7 @@ def _ready(sweep: Sweep) -> Prepared | None:
     Where the sweep could begin elsewhere, what is wrong here is this worker's alone: it is shown
     on the sweep and nothing is claimed. Where it could not begin anywhere, it fails.
     """
-    ready = attempt(lambda: _prepared(sweep.code), "prepare")
+    ready = _refused_lately(sweep.code) or attempt(lambda: _prepared(sweep.code), "prepare")
     if not isinstance(ready, Failure):
         return ready
     error = ready.error
@@ -108,8 +111,21 @@ def _ready(sweep: Sweep) -> Prepared | None:
         line = f"{worker_name()} refuses its units: {error}"
         logger.warning("unit_refused sweep=%s %s", sweep.code, line)
         sweep_note(sweep=sweep, line=line)
+        _refused.setdefault(sweep.code, (time.monotonic() + REFUSES_FOR_S, ready))
     else:
         sweep_fail(sweep, ready)
+    return None
+
+
+# by sweep: until when, and why
+_refused: dict[UUID, tuple[float, Failure]] = {}
+
+
+def _refused_lately(code: UUID) -> Failure | None:
+    until_s, failure = _refused.get(code, (0.0, None))
+    if failure is None or time.monotonic() < until_s:
+        return failure
+    _refused.clear()
     return None
 
 

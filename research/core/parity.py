@@ -24,6 +24,10 @@ TIMING, FILL, DATA = "timing", "fill", "data"
 LABELS = (PRICE, TIMING, FILL, DATA, CONFIG, CODE)
 # A replay fills a market order at the next bar's open; a fill within this of it is the same.
 TOLERANCE_BPS = 25.0
+# Beyond these a label does not say why any more: a fill so far from where a replay has it, or so
+# many bars late, wants a person's look.
+UNEXPLAINED_BPS = 200.0
+UNEXPLAINED_BARS = 5
 _BAR_GONE, _WINDOW = "bar of the decision", "candles of the window"
 
 
@@ -84,9 +88,10 @@ def of_decision(decided: Decided, replay: DecisionReplay, timeframe_ms: int) -> 
         found.append(replace(here, is_explained=False))
     late_ms = decided.decided_ms - decided.bar_close_ms
     if late_ms >= timeframe_ms:
-        found.append(
-            _at(decided, TIMING, "decided after the close", f"{late_ms / 1000:.0f} s", "0 s")
-        )
+        here = _at(decided, TIMING, "decided after the close", f"{late_ms / 1000:.0f} s", "0 s")
+        # what was held late, as after a stop of the platform, moved nothing
+        is_open = decided.acts and late_ms > UNEXPLAINED_BARS * timeframe_ms
+        found.append(replace(here, is_explained=not is_open))
     return found
 
 
@@ -127,7 +132,9 @@ def of_orders(
             if late_ms > timeframe_ms:
                 told = f"at most {timeframe_ms / 1000:.0f} s"
                 what = "filled after the close"
-                found.append(_at(decided, TIMING, what, f"{late_ms / 1000:.0f} s", told))
+                here = _at(decided, TIMING, what, f"{late_ms / 1000:.0f} s", told)
+                is_near = late_ms <= UNEXPLAINED_BARS * timeframe_ms
+                found.append(replace(here, is_explained=is_near))
     return found
 
 
@@ -156,7 +163,8 @@ def _of_price(
     if abs(bps) <= tolerance_bps:
         return []
     what = f"price filled, {bps:+.1f} bps"
-    return [_at(decided, PRICE, what, f"{order.average_price:.10g}", f"{expected:.10g}")]
+    here = _at(decided, PRICE, what, f"{order.average_price:.10g}", f"{expected:.10g}")
+    return [replace(here, is_explained=abs(bps) <= UNEXPLAINED_BPS)]
 
 
 def slippage_bps(price: float, expected: float) -> float:

@@ -19,7 +19,7 @@ from monitoring.models import Alert
 from research import tasks
 from research.core.parity import Difference
 from research.models import ParityDay
-from research.parity import Parity, last_whole_day, parity_of
+from research.parity import Parity, days_due, last_whole_day, parity_of
 from research.parity_services import parity_claim, parity_store
 from tests.accounts.callers import by_token
 from tests.kept_rows import kept_rows
@@ -130,6 +130,23 @@ def test_what_was_not_filled_is_a_difference_of_fill_and_the_refusal_explains_it
     assert not one.is_explained
 
 
+def test_a_fill_that_no_decision_protection_or_person_asked_for_is_not_explained(run):
+    fill = Fill.objects.filter(order__decision=acts()[2]).first()
+    order = Order.objects.filter(pk=fill.order_id)
+    order.update(decision=None)
+    (one,) = judged(run)["fill"]
+    assert (one.what, one.is_explained) == ("fill that nothing asked for", False)
+    assert one.then == f"{fill.side} {fill.quantity_base:f} at {fill.price:f}"
+    order.update(cause="protection", purpose="exit")
+    assert judged(run) == {}
+    order.update(cause="request", actor="")
+    assert len(judged(run)["fill"]) == 1
+    order.update(actor="olga")
+    assert judged(run) == {}
+    order.update(cause="request", purpose="entry")
+    assert len(judged(run)["fill"]) == 1
+
+
 def test_missing_candles_and_changed_records_are_differences_of_data(run):
     decision = acts()[0]
     decision.payload["inputs"]["risk"]["equity_quote"] = "5000"
@@ -199,6 +216,61 @@ def test_the_knock_starts_one_process_a_run_and_day(run, monkeypatch):
     assert [tasks.parity_due() for _ in range(2)][1] == "nothing to judge"
     assert started == [("parity", "--run", str(run.code), "--day", "2023-11-15", "--quiet")]
     assert parity_claim(now=timezone.now() + timedelta(hours=2)).attempts == 2
+
+
+def days_of_decisions(run, *days: int) -> None:
+    """Give days of November a decision each, the run's own first day among them or not."""
+    for decision, day in zip(acts(), days, strict=False):
+        Decision.objects.filter(pk=decision.pk).update(
+            bar_close_at=datetime(2023, 11, day, 12, 0, tzinfo=UTC)
+        )
+    run.last_event_at = datetime(2023, 11, days[-1], 12, 0, tzinfo=UTC)
+    run.save()
+
+
+def test_days_that_were_missed_are_judged_oldest_first_and_none_twice(run):
+    """The platform was down over midnights: no day vanishes for a newer one."""
+    days_of_decisions(run, 16, 18, 19)
+    now = timezone.now()
+    taken = []
+    while (row := parity_claim(now=now)) is not None:
+        taken.append(row.day.day)
+        parity_store(run=run, day=row.day, found=Parity(0, 0, 0, 0, 0, None, []))
+    assert taken == [15, 16, 18]
+
+
+def test_a_day_older_than_a_week_or_thinned_out_is_left_and_by_hand_refused_in_one_line(run):
+    days_of_decisions(run, 20)
+    assert days_due(run) == [DAY]
+    run.config["monitoring"] = {"holds_kept_days": 3, "holds_kept_one_in": 20}
+    run.save()
+    assert days_due(run) == []
+    with pytest.raises(CommandError, match=r"--day was 2023-11-15, allowed .* 2023-11-18 or later"):
+        call_command("parity", "--run", str(run.code), "--day", str(DAY))
+    run.config["monitoring"] = {"holds_kept_days": 3, "holds_kept_one_in": 1}
+    run.save()
+    assert days_due(run) == [DAY]
+    days_of_decisions(run, 24)
+    assert days_due(run) == [date(2023, 11, 20)]
+
+
+def test_the_last_attempt_at_a_day_is_told_until_the_day_is_judged(run, monkeypatch):
+    row = ParityDay.objects.create(run=run, day=DAY, started_at=timezone.now(), attempts=2)
+
+    def dies(*given):
+        raise MemoryError("out of memory")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("tradeplatform.parity.parity_of", dies)
+        for attempts, told in ((2, 0), (3, 1)):
+            ParityDay.objects.filter(pk=row.pk).update(attempts=attempts)
+            with pytest.raises(MemoryError):
+                parity_run(run, DAY)
+            assert Alert.objects.filter(code="PARITY_NOT_JUDGED").count() == told
+    parity_run(run, DAY)
+    alert = Alert.objects.get(code="PARITY_NOT_JUDGED")
+    assert f"manage.py parity --run {run.code} --day {DAY}" in alert.text
+    assert alert.resolved_at is not None
 
 
 def test_command_page_and_api_show_a_judged_day(run, client):

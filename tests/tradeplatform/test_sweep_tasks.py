@@ -22,6 +22,7 @@ from django.utils import timezone
 from research import tasks
 from research.claims import claim_oldest
 from research.core.sweep import Outcome, result_digest
+from research.errors import ReplayStopped
 from research.models import Sweep, SweepStatus, SweepUnit
 from research.pulse import Pulse
 from research.sweep_services import sweep_change, sweep_reap, sweep_start
@@ -77,8 +78,14 @@ def figure(request, strategy, window, unit, period_ms, tell, histories) -> Outco
 @pytest.fixture(autouse=True)
 def folder(tmp_path, settings):
     settings.RESEARCH_DATA_FOLDERS = [candle_folder(tmp_path, 1_000)]
-    sweep_tasks._prepared.cache_clear()
+    looks_again()
     return tmp_path
+
+
+def looks_again() -> None:
+    """Make the worker forget what it read, as a new process or a later minute would."""
+    sweep_tasks._prepared.cache_clear()
+    sweep_tasks._refused.clear()
 
 
 @pytest.fixture
@@ -233,19 +240,90 @@ def test_a_worker_with_other_candles_settings_or_code_refuses_with_one_line(fold
     ):
         before = (folder / FILE).read_text(), settings.CODE_VERSION
         change()
-        sweep_tasks._prepared.cache_clear()
+        looks_again()
         assert sweep_tasks.sweep_unit(pk) == "refused"
         sweep, unit = Sweep.objects.get(), SweepUnit.objects.get(pk=pk)
         assert line in sweep.error and "\n" not in sweep.error
         assert (sweep.status, unit.attempts, unit.sent_at) == ("RUNNING", 0, None)
         (folder / FILE).write_text(before[0])
         settings.CODE_VERSION = before[1]
-    sweep_tasks._prepared.cache_clear()
+    looks_again()
     tasks.sweeps_due()
     assert pk in mail.units
     mail.deliver(random.Random(1))
     sweep.refresh_from_db()
     assert (sweep.status, sweep.error) == ("DONE", "")
+
+
+@pytest.mark.django_db
+def test_after_an_upgrade_the_knock_ends_a_sweep_with_one_line_and_the_next_one_begins(
+    folder, mail, settings
+):
+    """No worker of the new code takes a unit of the old one: it would hold the place for ever."""
+    start(folder)
+    tasks.sweeps_due()
+    sweep_tasks.sweep_plan(mail.plans.pop())
+    waiting = sweep_start(given=ASKED | {"workers": True}, folders=[folder], actor="piet")
+    settings.CODE_VERSION = "upgraded"
+    assert tasks.sweeps_due() == f"started {waiting.code}"
+    sweep = Sweep.objects.exclude(pk=waiting.pk).get()
+    assert (sweep.status, sweep.slot) == ("FAILED", None)
+    assert sweep.error.startswith("code was upgraded here, the sweep began on ")
+
+
+@pytest.mark.django_db
+def test_a_worker_that_refuses_a_sweep_reads_its_files_once_a_minute(folder, mail, monkeypatch):
+    start(folder)
+    tasks.sweeps_due()
+    sweep_tasks.sweep_plan(mail.plans.pop())
+    (folder / FILE).write_text(csv_of(1_001))
+    looks_again()
+    reads = []
+    read = sweep_tasks.prepared
+    monkeypatch.setattr(sweep_tasks, "prepared", lambda sweep: reads.append(1) or read(sweep))
+    assert {sweep_tasks.sweep_unit(pk) for pk in mail.units} == {"refused"}
+    assert len(reads) == 1
+    now_s = time.monotonic()
+    monkeypatch.setattr(sweep_tasks.time, "monotonic", lambda: now_s + 61.0)
+    (folder / FILE).write_text(csv_of(1_000))
+    assert sweep_tasks.sweep_unit(mail.units[0]) == "stored"
+    assert len(reads) == 2
+
+
+@pytest.mark.django_db
+def test_a_unit_whose_claim_cannot_be_kept_ends_its_sweep_after_three_attempts(
+    folder, mail, monkeypatch
+):
+    """A claim that ran out counts, a pause of a person does not."""
+    start(folder)
+    tasks.sweeps_due()
+    sweep_tasks.sweep_plan(mail.plans.pop())
+    pk = mail.units[0]
+
+    def paused(*given):
+        sweep = Sweep.objects.get()
+        sweep_change(sweep=sweep, to=SweepStatus.PAUSED, actor="olga", reason="later")
+        raise ReplayStopped(unit_pulse(unit=SweepUnit.objects.get(pk=pk)))
+
+    monkeypatch.setattr(sweep_jobs, "unit_outcome", paused)
+    sweep_tasks.sweep_unit(pk)
+    assert SweepUnit.objects.get(pk=pk).attempts == 0
+    sweep_change(sweep=Sweep.objects.get(), to=SweepStatus.QUEUED, actor="olga", reason="now")
+    tasks.sweeps_due()
+
+    def silent(*given):
+        held = SweepUnit.objects.get(pk=pk)
+        passes(60)
+        tasks.sweeps_due()
+        raise ReplayStopped(unit_pulse(unit=held))
+
+    monkeypatch.setattr(sweep_jobs, "unit_outcome", silent)
+    for _ in range(3):
+        assert sweep_tasks.sweep_unit(pk).startswith("no longer its own")
+        tasks.sweeps_due()
+    sweep = Sweep.objects.get()
+    assert (sweep.status, sweep.slot) == ("FAILED", None)
+    assert "ended without a word 3 times" in sweep.error
 
 
 @pytest.mark.django_db(transaction=True)

@@ -65,6 +65,23 @@ def test_orders_are_matched_by_quantity_price_and_time():
     assert orders(two, two) == []
 
 
+def test_a_fill_far_away_or_bars_late_is_explained_by_no_label():
+    """Within 200 bps and five bars the label says why; 20 % and an hour want a person."""
+    assert orders(replace(ORDER, average_price=101.9)) == [("price", True)]
+    assert orders(replace(ORDER, average_price=120.0)) == [("price", False)]
+    assert orders(replace(ORDER, average_price=80.0)) == [("price", False)]
+    at_ms = ORDER.first_fill_ms or 0
+    assert orders(replace(ORDER, first_fill_ms=15 * MINUTE_MS)) == [("timing", True)]
+    assert orders(replace(ORDER, first_fill_ms=at_ms + 60 * MINUTE_MS)) == [("timing", False)]
+
+
+def test_an_act_decided_an_hour_late_is_not_explained_and_a_hold_is():
+    late = replace(DECIDED, decided_ms=DECIDED.bar_close_ms + 60 * MINUTE_MS)
+    assert [one.is_explained for one in of_decision(late, SAME, MINUTE_MS)] == [False]
+    held = replace(late, acts=False)
+    assert [one.is_explained for one in of_decision(held, SAME, MINUTE_MS)] == [True]
+
+
 def test_an_order_that_rests_is_matched_with_its_own_limit_whenever_it_fills():
     resting = replace(ORDER, at_once=False, limit_price=99.0, first_fill_ms=40 * MINUTE_MS)
     assert orders(replace(resting, average_price=99.0)) == []

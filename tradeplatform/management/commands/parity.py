@@ -12,7 +12,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from research.models import ParityDay
-from research.parity import last_whole_day, runs_judged
+from research.parity import first_kept_day, last_whole_day, runs_judged
 from tradeplatform.parity import parity_run
 from tradeplatform.replay_jobs import stay_small
 from trades.models import TradingRun
@@ -33,6 +33,8 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         day = _day(options["day"])
         runs = [_run(options["run"])] if options["run"] else list(runs_judged().order_by("id"))
+        if day is not None:
+            _require_kept(runs, day)
         if options["quiet"]:
             stay_small(settings.RESEARCH_MEMORY_MB)
         rows = []
@@ -87,6 +89,17 @@ def _day(text: str | None) -> date | None:
         raise CommandError(
             f"--day was {text!r}, allowed: a day such as 2026-11-20", returncode=2
         ) from None
+
+
+def _require_kept(runs: list[TradingRun], day: date) -> None:
+    for run in runs:
+        first = first_kept_day(run)
+        if first is not None and day < first:
+            raise CommandError(
+                f"--day was {day}, allowed for run {run.code}: {first} or later, holds before it"
+                " are thinned out (monitoring.holds_kept_days)",
+                returncode=2,
+            )
 
 
 def _run(text: str) -> TradingRun:
