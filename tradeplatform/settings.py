@@ -325,7 +325,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "SERVE_INCLUDE_SCHEMA": False,
-    "ENUM_NAME_OVERRIDES": {"StateEnum": [(s, s) for s in ("ACTIVE", "REDUCING", "HALTED")]},
+    "ENUM_NAME_OVERRIDES": {
+        "StateEnum": [(s, s) for s in ("ACTIVE", "REDUCING", "HALTED")],
+        "SweepStatusEnum": "research.models.SweepStatus",
+    },
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
 }

@@ -310,7 +310,8 @@ def restarted(world: World, practice: PracticeProcess) -> World:
     again.run = TradingRun.objects.get(pk=world.run.pk)
     again.ccxt_client = practice.client()
     again.now_ms = practice.status()["server_time_ms"]
-    again.alerts, again.agreed, again.fills_answered, again.monotonic_s = [], [], 0, 1_000.0
+    again.alerts, again.agreed, again.over = [], [], []
+    again.fills_answered, again.monotonic_s = 0, 1_000.0
     again.fence, again.client = held_fence(again.run, "worker-2"), VenueClient(again.ccxt_client)
     again.client.load()
     again.reboot(reconciled=False)

@@ -84,7 +84,8 @@ def test_thousands_of_decisions_leave_neither_threads_nor_growing_memory() -> No
     phases = pipeline([Rule("a", 0.6, side=1), Rule("b", 0.4)], recorder=CountingRecorder())
     before = threading.active_count()
     walk(phases, random_walk(5, 5_000), range(250, 5_000))
-    assert threading.active_count() == before
+    # threads of earlier tests may end meanwhile
+    assert threading.active_count() <= before
     state = json.loads(json.dumps(phases.state()))
     rings = state["scoreboard"]["rings"]
     assert max(ring["total"] for ring in rings) > 600
