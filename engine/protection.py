@@ -157,7 +157,7 @@ class Protection:
                 cancels.extend(there)
                 new.append(way_out)
                 continue
-            wanted, obstacle = self._wanted(held, room)
+            wanted, obstacle = wanted_for(held, room, self._guard, self._instruments[held.symbol])
             left_behind = _is_left_behind(there, standing)
             matching = (stop for stop in there if self._is(stop, wanted))
             fits = None if left_behind else next(matching, None)
@@ -206,34 +206,6 @@ class Protection:
             return None
         return self._intent(held, event.ts_ms, Wanted(mark, quantity), OrderType.MARKET)
 
-    def _wanted(self, held: Position, room: Decimal) -> tuple[Wanted | None, str]:
-        """Return what should rest, or None and why nothing can."""
-        what = self._guard.what
-        at = held.target_price if self._guard.is_target else held.stop_price
-        if at is None:
-            return None, f"it has no {what} price"
-        instrument = self._instruments[held.symbol]
-        quantity, price = instrument.quantity(room), instrument.price(at)
-        if room == 0:
-            return None, "an order that leaves all of it is on its way"
-        least = instrument.min_notional_quote
-        if quantity < max(instrument.min_quantity_base, instrument.lot_size):
-            return None, f"{room} is less than the venue takes in one order"
-        limit = self._limit(held, price, instrument)
-        worth = quantity * (limit or price)
-        if worth < least:
-            return None, f"{quantity} at its {what} is worth {worth}, minimum was {least}"
-        return Wanted(price, quantity, limit), ""
-
-    def _limit(self, held: Position, price: Decimal, instrument: Instrument) -> Decimal | None:
-        """Return the worst price a stop-limit takes; None where the guard has none."""
-        if not self._guard.order_type.has_limit:
-            return None
-        sign = 1 if held.quantity_base > 0 else -1
-        moved = price * (1 - sign * self._guard.limit_offset_bps * _BPS)
-        rounding = ROUND_FLOOR if sign > 0 else ROUND_CEILING
-        return max(instrument.price(moved, rounding), instrument.tick_size)
-
     def _obstacle(
         self, held: Position, wanted: Wanted, standing: Standing, event: MarketEvent
     ) -> str:
@@ -276,26 +248,7 @@ class Protection:
         last_ms, last_leg = self._named.get(key, (-1, 0))
         leg = last_leg + 1 if last_ms == at_ms else 0
         self._named[key] = (at_ms, leg)
-        is_target = order_type is OrderType.TAKE_PROFIT
-        waits = order_type.has_trigger
-        return reducing_intent(
-            held,
-            installation=self._identity.installation,
-            account=self._identity.account,
-            run_code=self._identity.run_code,
-            cause=Cause.PROTECTION,
-            cause_id="stop",
-            quantity_base=wanted.quantity_base,
-            reference_price=wanted.price,
-            at_ms=at_ms,
-            reason_code=(TARGET if is_target else STOP) if waits else JUMPED,
-            order_type=order_type,
-            limit_price=wanted.limit_price,
-            stop_price=wanted.price if waits and not is_target else None,
-            target_price=wanted.price if is_target else None,
-            leg=leg,
-            regime=held.regime or "",
-        )
+        return guarding_intent(held, wanted, order_type, self._identity, at_ms=at_ms, leg=leg)
 
     def _tell(self, without: Mapping[Key, str], now_ms: int) -> None:
         self._since_ms = {key: self._since_ms.get(key, now_ms) for key in without}
@@ -307,6 +260,62 @@ class Protection:
         if late != self._told:
             self._watch.unprotected(late)
             self._told = late
+
+
+def wanted_for(
+    held: Position, room: Decimal, guard: Guard, instrument: Instrument
+) -> tuple[Wanted | None, str]:
+    """Return what should rest for a position of which ``room`` is not leaving, or None and why
+    nothing can."""
+    what = guard.what
+    at = held.target_price if guard.is_target else held.stop_price
+    if at is None:
+        return None, f"it has no {what} price"
+    quantity, price = instrument.quantity(room), instrument.price(at)
+    if room == 0:
+        return None, "an order that leaves all of it is on its way"
+    least = instrument.min_notional_quote
+    if quantity < max(instrument.min_quantity_base, instrument.lot_size):
+        return None, f"{room} is less than the venue takes in one order"
+    limit = _limit(held, price, guard, instrument)
+    worth = quantity * (limit or price)
+    if worth < least:
+        return None, f"{quantity} at its {what} is worth {worth}, minimum was {least}"
+    return Wanted(price, quantity, limit), ""
+
+
+def guarding_intent(
+    held: Position,
+    wanted: Wanted,
+    order_type: OrderType,
+    identity: RunIdentity,
+    *,
+    at_ms: int,
+    leg: int = 0,
+    cause_id: str = "stop",
+) -> OrderIntent:
+    """Return the order that guards a position, or that leaves in the place of one which was jumped
+    over; ``cause_id`` is as for ``reducing_intent``."""
+    is_target = order_type is OrderType.TAKE_PROFIT
+    waits = order_type.has_trigger
+    return reducing_intent(
+        held,
+        installation=identity.installation,
+        account=identity.account,
+        run_code=identity.run_code,
+        cause=Cause.PROTECTION,
+        cause_id=cause_id,
+        quantity_base=wanted.quantity_base,
+        reference_price=wanted.price,
+        at_ms=at_ms,
+        reason_code=(TARGET if is_target else STOP) if waits else JUMPED,
+        order_type=order_type,
+        limit_price=wanted.limit_price,
+        stop_price=wanted.price if waits and not is_target else None,
+        target_price=wanted.price if is_target else None,
+        leg=leg,
+        regime=held.regime or "",
+    )
 
 
 def not_held_back(
@@ -325,6 +334,16 @@ def not_held_back(
 
 def _key(intent: OrderIntent) -> Key:
     return intent.strategy, intent.symbol
+
+
+def _limit(held: Position, price: Decimal, guard: Guard, instrument: Instrument) -> Decimal | None:
+    """Return the worst price a stop-limit takes; None where the guard has none."""
+    if not guard.order_type.has_limit:
+        return None
+    sign = 1 if held.quantity_base > 0 else -1
+    moved = price * (1 - sign * guard.limit_offset_bps * _BPS)
+    rounding = ROUND_FLOOR if sign > 0 else ROUND_CEILING
+    return max(instrument.price(moved, rounding), instrument.tick_size)
 
 
 def _is_left_behind(there: Iterable[OrderIntent], standing: Standing) -> bool:

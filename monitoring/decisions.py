@@ -284,7 +284,7 @@ def why_no_trade(
         return ""
     newest = latest.order_by("-bar_close_at", "-id").defer("payload").first()
     parts = [
-        f"{row['reason_code'].replace('_', ' ').lower()} {row['n']} times"
+        f"{row['reason_code'].replace('_', ' ').lower()} {_times(row['n'])}"
         + (f" (phase {row['phase']}, {phase_title(row['phase']).lower()})" if row["phase"] else "")
         for row in counts["top_reasons"]
     ]
@@ -292,12 +292,16 @@ def why_no_trade(
     return f"{text} Latest: {newest.reason}" if newest is not None and newest.reason else text
 
 
+def _times(n: int) -> str:
+    return "once" if n == 1 else f"{n} times"
+
+
 def _stretch(bars: int, pace: dict[str, Any] | None) -> str:
     seen = pace["bars_seen"] if pace else 0
     if not 0 < seen < bars:
         return f"the last {bars} bars"
     speed = pace and pace["bars_per_s"]
-    arriving = f", arriving at {speed:.1f} a second," if speed else ""
+    arriving = f" (arriving at {speed:.1f} a second)" if speed else ""
     return f"the first {seen} bars of this run{arriving}" if seen > 1 else "the run's first bar"
 
 

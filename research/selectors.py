@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -11,9 +11,11 @@ from django.conf import settings
 from django.db.models import Count, QuerySet
 
 from market.models import Instrument
+from market.sources.instruments import timeframe_from_ms
 from research.core.sweep import result_digest
 from research.data_files import data_file_list
 from research.models import ReplayJob, Sweep, SweepStatus, SweepUnit
+from trades.models import TradingRun
 
 
 def replay_list(*, status: str | None = None, actor: str | None = None) -> QuerySet[ReplayJob]:
@@ -87,3 +89,15 @@ def source_choices() -> dict[str, Any]:
     ):
         venues.setdefault(venue, []).append(symbol)
     return {"files": data_file_list(data_folders()), "venues": venues}
+
+
+def stored_choice(venues: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Return a form's entries that replay what the newest run stored, else the first venue's."""
+    run = TradingRun.objects.filter(venue__in=list(venues)).order_by("-pk").first()
+    if run is None:
+        return {"venue": next(iter(venues))}
+    return {
+        "venue": run.venue,
+        "symbols": ", ".join(run.symbols),
+        "timeframe": timeframe_from_ms(run.timeframe_ms),
+    }

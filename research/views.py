@@ -18,7 +18,14 @@ from research.core.report_html import evidence_words
 from research.errors import ReplayInvalid
 from research.models import ReplayJob, ReplayStatus
 from research.requests import BOOKS, PREDICTORS, STRATEGIES
-from research.selectors import data_folders, replay_get, replay_list, replays_of, source_choices
+from research.selectors import (
+    data_folders,
+    replay_get,
+    replay_list,
+    replays_of,
+    source_choices,
+    stored_choice,
+)
 from research.services import replay_abort, replay_note, replay_start
 
 COMPARED_AT_MOST = 4
@@ -32,7 +39,7 @@ def replay_page(request: HttpRequest) -> HttpResponse:
     choices = source_choices()
     if not choices["files"] and choices["venues"]:
         # what a run has stored is all that a newcomer can replay
-        entered["venue"] = next(iter(choices["venues"]))
+        entered |= stored_choice(choices["venues"])
     return _list_page(request, entered=entered, errors=[])
 
 

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from engine.ports import Broker
+from engine.protection import Guard
 from engine.risk import RiskLimits
 from engine.types.bars import Instrument
 from tradeplatform.watch import RunWatch
@@ -40,6 +41,7 @@ def order_path(
     watch: RunWatch,
     limits: RiskLimits,
     operating: OperatingLimits,
+    guard: Guard | None,
 ) -> tuple[Broker, Reconciler, DatabaseGatekeeper]:
     """Return what orders of this run go through; nothing enters before it is reconciled (I-19)."""
     booted_at = timezone.now()
@@ -54,6 +56,8 @@ def order_path(
         run,
         venue,
         fence,
+        instruments=instruments,
+        guard=guard,
         entries_held=lambda: (
             ceiling_fault()
             if is_reconciled(run, booted_at)

@@ -145,7 +145,7 @@ def _built(
     limits = limits_of_deployment(run, bootstrap.risk_limits(config), operating, watch.alarm)
     venue = VenueClient(client, budget=budget)
     broker, reconciler, gatekeeper = order_path(
-        run, fence, venue, instruments, watch, limits, operating
+        run, fence, venue, instruments, watch, limits, operating, bootstrap.guard(config)
     )
     dead_man = DeadMan(run.pk, venue, told=watch.no_countdown)
     seats = RunSeats(run, config, watch)

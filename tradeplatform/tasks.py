@@ -19,18 +19,18 @@ from tradeplatform.watchdog import HEARTBEAT_EVERY_S
 
 @shared_task(acks_late=False, ignore_result=True, soft_time_limit=20, time_limit=30)
 def heartbeat_trading() -> None:
-    _beat("trading")
+    worker_beat("trading")
 
 
 @shared_task(acks_late=False, ignore_result=True, soft_time_limit=20, time_limit=30)
 def heartbeat_account(queue: str) -> None:
     """Of the worker of one account beside ``main``; it is named as its queue."""
-    _beat(queue)
+    worker_beat(queue)
 
 
 @shared_task(acks_late=False, ignore_result=True, soft_time_limit=20, time_limit=30)
 def heartbeat_general() -> None:
-    _beat("general")
+    worker_beat("general")
 
 
 # shorter than the silence after which the watchdog ends the worker that runs it
@@ -57,7 +57,8 @@ def preflight(actor: str, account: str = MAIN) -> None:
     preflight_run(account_named(load_accounts(settings.CONFIG_FILE), account), actor=actor)
 
 
-def _beat(component: str) -> None:
+def worker_beat(component: str) -> None:
+    """Write the heartbeat of a worker; ``component`` is the queue of a trading worker."""
     heartbeat(
         component=component,
         expected_every_s=HEARTBEAT_EVERY_S,

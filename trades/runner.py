@@ -81,7 +81,7 @@ class Runner:
 
     def advance(self, run_id: int, *, may_build: bool = True) -> AdvanceSummary:
         """Advance one run if this process holds or can take its lease; without ``may_build`` only
-        where its session is warm, else the outcome is ``COLD``."""
+        where its session is warm, else the outcome is ``COLD`` and the lease is given back."""
         halt_file.latch()
         self._start_anew_where_replaced()
         run = TradingRun.objects.filter(pk=run_id, ended_at__isnull=True).first()
@@ -94,6 +94,9 @@ class Runner:
             return self._idle(run)
         failpoint("lease.after_take")
         if not may_build and not self._is_warm(fence):
+            # whoever is asked to build takes it anew: that may be a worker of the same name on
+            # another host, and where the asking is lost nobody has to wait
+            fence.give_back()
             return AdvanceSummary(run_id, COLD)
         try:
             return self._session(run, fence).advance()

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from django.db.models import QuerySet
+
 from engine.ports import StrategyStatus, TradingState
 from engine.types.orders import Cause, OrderStatus, OrderType, Purpose, Rejection
 from strategies.models import Strategy
@@ -52,6 +54,17 @@ class Clearance:
         position = (order.run_id, order.strategy, order.symbol)
         is_of_it = position == (self.run_id, self.strategy, self.symbol)
         return is_of_it and order.purpose == Purpose.EXIT and order.pk <= self.newest_order_id
+
+    def covered(self) -> QuerySet[models.Order]:
+        """Return the orders it covers that were not sent yet."""
+        return models.Order.objects.filter(
+            run=self.run_id,
+            strategy=self.strategy,
+            symbol=self.symbol,
+            purpose=Purpose.EXIT,
+            status=OrderStatus.INTENT,
+            pk__lte=self.newest_order_id,
+        )
 
 
 def clearance_of(order: models.Order, at: datetime) -> Clearance | None:

@@ -35,7 +35,7 @@ class Strangers:
         self._monotonic = monotonic
         self._seen_s: dict[str, float] = {}
         self._first_look_s: float | None = None
-        self._is_another_here = False
+        self._found: set[str] = set()
 
     def look(self, symbol: str) -> list[str]:
         """Tell of each open order on a symbol that is not ours; return their names, in order.
@@ -51,15 +51,17 @@ class Strangers:
     def hold_entries(self) -> bool:
         """Call once every symbol was looked at: True where an order of another deployment, or one
         with our own mark, was found, so that nobody may add risk. What is gone is told as over."""
+        # stamped together: a pass over many symbols may itself take longer than the gap
         now_s = self._monotonic()
+        self._seen_s.update(dict.fromkeys(self._found, now_s))
         if self._first_look_s is None:
             self._first_look_s = now_s
         standing = {name for name, at_s in self._seen_s.items() if now_s - at_s < self._gap_s}
         if now_s - self._first_look_s >= self._gap_s:
             self._over(OTHER_DEPLOYMENT, standing)
             self._over(UNKNOWN_OWN_ORDER, standing)
-        found, self._is_another_here = self._is_another_here, False
-        return found
+        found, self._found = self._found, set()
+        return bool(found)
 
     def _tell(self, symbol: str, word: OrderState) -> str:
         client_id = word.client_order_id
@@ -74,8 +76,7 @@ class Strangers:
         else:
             text = f"open order {name} on {symbol} is another deployment's; entries are held"
             self._alarm(Alert(OTHER_DEPLOYMENT, name, text))
-        self._seen_s[name] = self._monotonic()
-        self._is_another_here = True
+        self._found.add(name)
         return name
 
 

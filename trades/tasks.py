@@ -11,8 +11,9 @@ from celery.utils.nodenames import worker_direct
 from trades.queues import TRADING, holding_workers, runs_by_queue
 from trades.retention import retention_run
 from trades.runner import COLD, Runner, build_runner
+from trades.worker_beats import worker_beats
 
-# By then the worker's next process, or another worker, may hold the lease.
+# By then the worker's next process, or another worker, may hold the lease or build.
 BEGIN_WITHIN_S = 10
 
 
@@ -22,7 +23,7 @@ def _runner(address: str) -> Runner:
     return build_runner(address)
 
 
-@shared_task(acks_late=False, ignore_result=True)
+@shared_task(acks_late=False, ignore_result=True, soft_time_limit=20, time_limit=30)
 def advance_due() -> int:
     """Knock on every open run of this queue; losing, repeating or delaying a knock is free.
 
@@ -55,8 +56,12 @@ def advance(self: Task, run_id: int) -> dict[str, int | str]:
 
 @shared_task(bind=True, acks_late=False, ignore_result=True, soft_time_limit=240, time_limit=300)
 def begin(self: Task, run_id: int) -> dict[str, int | str]:
-    """Build the session of a run in the worker that took its lease, and advance it once."""
-    return _runner(self.request.hostname or "").advance(run_id).as_dict()
+    """Take the lease of a run, build its session here and advance it once.
+
+    It may take longer than the watchdog bears a silence, so it beats for its worker meanwhile.
+    """
+    with worker_beats(run_id):
+        return _runner(self.request.hostname or "").advance(run_id).as_dict()
 
 
 @shared_task(acks_late=True, reject_on_worker_lost=True, soft_time_limit=240, time_limit=300)

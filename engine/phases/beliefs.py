@@ -329,8 +329,9 @@ def _record_selection(
 
 
 def fewer_models(shed: Sequence[str]) -> Reason:
-    """Say that learned sources were not asked for want of time (ORC-74)."""
-    text = f"{len(shed)} learned sources not asked, over the time budget: {', '.join(shed)}"
+    """Say that sources that learn, or that those are measured by, were not asked for want of time
+    (ORC-74)."""
+    text = f"{len(shed)} sources not asked, over the time budget: {', '.join(shed)}"
     return Reason("FEWER_MODELS", text, float(len(shed)), 0.0)
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 
 import pytest
 from django.urls import reverse
 from django.utils import timezone
 
+from market.models import Instrument
 from research.claims import claim_oldest
 from research.models import ReplayJob
 from research.presenting import span_words
 from tests.monitoring.factories import make_user
 from tests.research.core.test_report import FIGURES, document
 from tests.research.scene import FILE, candle_folder, make_job
+from tests.trades.rows import make_run
 
 pytestmark = pytest.mark.django_db
 RESULT = FIGURES | {"return_fraction": 0.01, "bars": 2, "bars_per_s": 9.5, "elapsed_s": 0.2}
@@ -46,6 +49,29 @@ def test_an_operator_starts_a_replay_from_the_form(operator):
     assert (job.request["seed"], job.request["slippage_bps"]) == (7, "3")
     assert (job.actor, job.request["predictors"]) == ("olga", [])
     assert "a &lt;b&gt;try&lt;/b&gt;" in answer.content.decode(), "SEC-39: notes are text"
+
+
+def test_a_newcomer_finds_the_form_filled_with_what_the_run_stored(operator, settings, tmp_path):
+    """What a fresh installation offers can be started as it stands."""
+    settings.RESEARCH_DATA_FOLDERS = [str(tmp_path / "empty")]
+    run = make_run()
+    for symbol in run.symbols:
+        Instrument.objects.create(
+            venue=run.venue,
+            symbol=symbol,
+            base=symbol.split("/")[0],
+            quote="USDT",
+            tick_size=Decimal("0.01"),
+            lot_size=Decimal("0.00001"),
+            min_notional_quote=Decimal(5),
+            min_quantity_base=Decimal("0.00001"),
+            maker_fee_fraction=Decimal(0),
+            taker_fee_fraction=Decimal(0),
+            updated_at=timezone.now(),
+        )
+    page = operator.get(reverse("replay-list")).content.decode()
+    assert f'name="symbols" value="{", ".join(run.symbols)}"' in page
+    assert 'name="timeframe" value="1m"' in page
 
 
 def test_a_wrong_form_comes_back_filled_in_with_a_line_an_error(operator):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from fnmatch import fnmatch
 from importlib import import_module
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from django.core.checks import run_checks
 from django.db import connection
 
 from tradeplatform import checks
+from tradeplatform.configuration import Monitoring
+
+SILENT_AFTER_S = Monitoring().restart_silent_after_seconds
 
 
 def test_the_shipped_settings_pass_every_check_of_ours() -> None:
@@ -76,6 +80,27 @@ def test_no_other_task_can_hold_the_trading_queue_or_run_for_ever() -> None:
     for entry in live_settings.CELERY_BEAT_SCHEDULE.values():
         is_trading = entry["task"] == "trades.tasks.advance_due" or entry["task"] in short
         assert (entry["options"]["queue"] == "trading") == is_trading, entry
+
+
+def test_every_task_of_a_trading_worker_ends_before_it_counts_as_silent_or_beats() -> None:
+    """F-025: its one process can answer no heartbeat meanwhile, and the watchdog ends the silent.
+
+    ``begin`` beats while it builds: ``tests/trades/test_worker_beats.py``.
+    """
+    for module in ("trades", "tradeplatform"):
+        import_module(f"{module}.tasks")
+    routed = [n for n, to in live_settings.CELERY_TASK_ROUTES.items() if to["queue"] == "trading"]
+    jobs = live_settings.CELERY_BEAT_SCHEDULE.values()
+    elsewhere = {job["task"] for job in jobs if job["options"]["queue"] != "trading"}
+    names = {name for name in current_app.tasks if any(fnmatch(name, form) for form in routed)}
+    names |= {f"tradeplatform.tasks.heartbeat_{of}" for of in ("trading", "account")}
+    assert names - elsewhere >= {"trades.tasks.advance", "trades.tasks.begin"}
+    long = set()
+    for name in names - elsewhere:
+        task = current_app.tasks[name]
+        if (task.time_limit or live_settings.CELERY_TASK_TIME_LIMIT) >= SILENT_AFTER_S:
+            long.add(name)
+    assert long == {"trades.tasks.begin"}
 
 
 def test_tasks_travel_as_json_only() -> None:

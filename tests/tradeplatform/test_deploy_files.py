@@ -84,6 +84,17 @@ def test_the_database_and_the_broker_hold_their_own_password_and_no_key_of_ours(
     assert named == set(re.findall(r"^# (\w+\.env):", head, re.MULTILINE))
 
 
+def test_a_container_that_is_made_anew_keeps_its_workers_name() -> None:
+    """ORC-75: knocks go to the name of the worker that holds a run, which Docker would make up
+    anew each time; no two services share one."""
+    services = COMPOSE["services"]
+    workers = [name for name, told in services.items() if "@%h" in str(told.get("command"))]
+    assert sorted(workers) == ["general", "trading"]
+    names = [told["hostname"] for told in services.values() if "hostname" in told]
+    assert {services[name]["hostname"] for name in workers} == set(names)
+    assert len(set(names)) == len(names) == len(workers)
+
+
 def env_name(told: Any) -> str:
     return str(told["path"] if isinstance(told, dict) else told)
 

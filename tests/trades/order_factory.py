@@ -11,6 +11,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from engine.protection import Guard
 from engine.types.bars import EventKind, Instrument, MarketEvent
 from engine.types.opinions import Side
 from engine.types.orders import Fill, OrderIntent, OrderType, Purpose
@@ -201,6 +202,8 @@ class World:
             self.run,
             self.client,
             self.fence,
+            instruments={BTC: INSTRUMENT},
+            guard=Guard(),
             entries_held=lambda: entries_held(self.run, self.booted_at),
             alarm=self.alerts.append,
             fills_answered=self._count_answer,

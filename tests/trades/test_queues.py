@@ -6,10 +6,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 
 from tests.trades.rows import make_run
 from trades import tasks
+from trades.errors import LeaseLost
 from trades.lease import lease_acquire
 from trades.models import Lease, TradingRun
 from trades.queues import worker_of
@@ -118,3 +120,44 @@ def test_a_session_is_built_by_a_task_with_more_time_in_the_worker_that_took_the
     finally:
         tasks.advance.pop_request()
     assert tasks.begin.soft_time_limit > tasks.advance.time_limit
+
+
+def test_of_two_hosts_with_one_node_name_whoever_is_asked_to_build_can(run: TradingRun) -> None:
+    """F-011, I-16: the asking goes to a name, so the other host may take it; the lease that was
+    only looked through is given back, and the tokens still grow."""
+    here, there = (
+        Runner(lambda _, fence: Idle(fence), "1", address="trading@same") for _ in range(2)
+    )
+    assert here.advance(run.pk, may_build=False).outcome == "cold"
+    first = Lease.objects.get()
+    assert there.advance(run.pk).outcome == "advanced"
+    assert here.advance(run.pk).outcome == "held by another worker", "it is begun once"
+    taken = Lease.objects.get()
+    assert (first.token, taken.token) == (1, 2)
+    assert taken.holder != first.holder
+
+
+def test_a_request_to_build_that_is_lost_holds_nobody_up(
+    run: TradingRun, knocked: list[str | None]
+) -> None:
+    """F-011, ORC-76: the next knock is anybody's at once, not one length of the lease later."""
+    lost = Runner(lambda _, fence: Idle(fence), "1", address="trading1@here")
+    assert lost.advance(run.pk, may_build=False).outcome == "cold"
+    tasks.advance_due()
+    assert knocked == [None]
+    assert advanced(run, "trading2@here") == "advanced"
+
+
+def test_who_gave_a_lease_back_can_write_nothing_and_takes_nothing_from_the_next(
+    run: TradingRun,
+) -> None:
+    """I-16, F-010: a fence of before proves nothing; giving back twice ends no other's lease."""
+    mine = lease_acquire(run=run, holder="a", code_version="1")
+    assert mine is not None
+    mine.give_back()
+    with pytest.raises(LeaseLost), transaction.atomic():
+        mine.assert_held()
+    again = lease_acquire(run=run, holder="a", code_version="1")
+    assert again is not None and again.token == mine.token + 1
+    mine.give_back()
+    again.renew()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from datetime import timedelta
 from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -16,11 +18,12 @@ from engine.types.requests import Adjust
 from market.errors import SourceUnavailable
 from tests.practice_process import PracticeProcess
 from tests.trades.brokers.conftest import practice, running, world  # noqa: F401  fixtures
-from tests.trades.order_factory import BTC, QUICK, World, age, make_intent
+from tests.trades.order_factory import BTC, INSTALLATION, QUICK, World, age, make_intent
 from trades import models
 from trades.instructions import StoredInstructions, own_coins
 from trades.reconcile import Patience, RunReconciler
 from trades.requests import request_adjust
+from trades.strangers import Strangers
 
 
 def snapshot(run: models.TradingRun) -> list[object]:
@@ -180,6 +183,39 @@ def test_a_strangers_order_is_over_when_no_look_of_five_seconds_found_it(
         told = [standing for code, standing in world.over if code == "OTHER_DEPLOYMENT"]
         assert (set() in told) is (later_s == 1)
     assert told == [{client_id}, {client_id}, set()], "nothing is over by a process's first look"
+
+
+def test_a_strangers_order_stands_while_a_pass_over_many_symbols_takes_longer_than_the_gap(
+    db: Any,
+) -> None:
+    """F-012, F-047: at the first of fifty symbols it was seen long before the pass ends; it is not
+    over, to be raised anew by the next pass."""
+    now_s, client_id = 0.0, "fedcba" + "4" * 26
+    raised: list[str] = []
+    told: list[set[str]] = []
+
+    class SlowVenue:
+        def open_orders(self, symbol: str) -> list[Any]:
+            nonlocal now_s
+            now_s += 0.12
+            word = SimpleNamespace(client_order_id=client_id, venue_order_id="1")
+            return [SimpleNamespace(word=word)] if symbol == "S0" else []
+
+    strangers = Strangers(
+        SlowVenue(),  # type: ignore[arg-type]
+        INSTALLATION,
+        lambda alert: raised.append(alert.code),
+        lambda code, standing: told.append(set(standing)),
+        gap_s=QUICK.gap_s,
+        monotonic=lambda: now_s,
+    )
+    for _ in range(3):
+        for number in range(50):
+            strangers.look(f"S{number}")
+        assert strangers.hold_entries()
+        now_s += 1
+    assert raised == ["OTHER_DEPLOYMENT"] * 3
+    assert told == [{client_id}] * 4, "two codes at each pass but the first"
 
 
 def test_balance_difference_is_told_at_the_second_reading_only(

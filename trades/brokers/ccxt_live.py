@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from django.db import transaction
 from django.utils import timezone
 
 from engine.ports import TradingState
-from engine.types.bars import EventKind, MarketEvent
+from engine.protection import Guard
+from engine.types.bars import EventKind, Instrument, MarketEvent
 from engine.types.orders import (
     Fill,
     OrderIntent,
@@ -35,6 +36,7 @@ from trades.core.operating_limits import DEFAULTS, OperatingLimits
 from trades.errors import VenueRefused
 from trades.failpoints import disarm, failpoint
 from trades.lease import Fence
+from trades.stops_back import StopsBack
 
 logger = logging.getLogger(__name__)
 # A claim this old must not reach the wire: the process was frozen, its lease may be gone, and
@@ -60,6 +62,8 @@ class VenueBroker:
         client: VenueClient,
         fence: Fence,
         *,
+        instruments: Mapping[str, Instrument],
+        guard: Guard | None,
         entries_held: Callable[[], str],
         alarm: Alarm,
         fills_answered: Callable[[], None] = lambda: None,
@@ -67,7 +71,9 @@ class VenueBroker:
         checks: Check = no_checks,
         limits: OperatingLimits = DEFAULTS,
     ) -> None:
-        """``entries_held`` says why no entry may leave now, empty where it may (I-19).
+        """``guard`` is what rests for each position, None where nothing does.
+
+        ``entries_held`` says why no entry may leave now, empty where it may (I-19).
 
         ``fills_answered`` hears of every answer to a question for fills, so that whoever was told
         ``FILLS_UNAVAILABLE`` learns of its end. ``checks`` are asked of an order that was just
@@ -86,9 +92,10 @@ class VenueBroker:
         self._sweep_at_s = monotonic()
         self._stops_at_s = monotonic()
         self._foreign: dict[str, str] = {}
-        self._refusals = Refusals(run, fence, alarm, limits, monotonic)
         self._withdrawn = Withdrawn(run, alarm)
         self.clearances = Clearances(monotonic)
+        stops = StopsBack(run, fence, instruments, guard)
+        self._refusals = Refusals(run, stops, self.clearances, alarm, limits, monotonic)
         self._stop_limits = StopLimits(client.prices)
 
     def submit(self, intent: OrderIntent, event: MarketEvent) -> SubmitResult:

@@ -58,7 +58,14 @@ class Clearances:
 
     def of(self, intent: OrderIntent) -> Clearance | None:
         """Return the clearance of the intent's position while it is good, else None."""
-        key = intent.strategy, intent.symbol
+        return self._good((intent.strategy, intent.symbol))
+
+    def are_awaited(self) -> bool:
+        """True while an order that was not sent yet may leave by one of them."""
+        good = [clearance for key in self._given if (clearance := self._good(key)) is not None]
+        return any(clearance.covered().exists() for clearance in good)
+
+    def _good(self, key: tuple[str, str]) -> Clearance | None:
         at_s, asked_s, clearance = self._given.get(key, _NONE)
         now_s = self._monotonic()
         # one that is too old stays: its stop may not have ended yet

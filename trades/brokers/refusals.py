@@ -8,15 +8,16 @@ from dataclasses import replace
 
 from engine.ports import TradingState
 from engine.types.orders import OrderIntent, OrderState, Rejection, Unanswered
-from trades import models, order_watch, records, stops_back
+from trades import models, order_watch, records
 from trades.alerts import STOP_REFUSED, Alarm, Alert
+from trades.brokers.clearances import Clearances
 from trades.brokers.venue_client import refuses_keys
 from trades.core.operating_limits import OperatingLimits
-from trades.lease import Fence
+from trades.stops_back import StopsBack
 
 logger = logging.getLogger(__name__)
 CLOSED = "MarketClosed"  # ccxt's word; whether the order was taken only a query tells
-# A halt waits so long, in seconds, for the stops that refused exits had taken away.
+# A halt waits so long, in seconds, for stops that are taken away for exits, and to put them back.
 HALT_WAITS_S = 10.0
 
 
@@ -27,13 +28,15 @@ class Refusals:
     def __init__(
         self,
         run: models.TradingRun,
-        fence: Fence,
+        stops: StopsBack,
+        clearances: Clearances,
         alarm: Alarm,
         limits: OperatingLimits,
         monotonic: Callable[[], float],
     ) -> None:
         self._run = run
-        self._fence = fence
+        self._stops = stops
+        self._clearances = clearances
         self._alarm = alarm
         self._limits = limits
         self._monotonic = monotonic
@@ -73,24 +76,33 @@ class Refusals:
     def pull_due(
         self, may_send: Callable[[OrderIntent], bool], send: Callable[[OrderIntent], object]
     ) -> None:
-        """Pull the halt that waits, once each stop that is owed has been sent again; ``may_send``
-        is False where the venue wants silence."""
+        """Pull the halt that waits, once no stop is on its way and each that is owed has been sent
+        again; ``may_send`` is False where the venue wants silence."""
         if self._halt is None:
             return
-        owed = stops_back.owed(self._run)
+        is_late = self._monotonic() >= self._halt_by_s
+        if not is_late and self._is_giving_way():
+            return
+        owed = self._stops.owed()
         sendable = [stop for stop in owed if may_send(records.order_intent(stop))]
         for stop in sendable:
-            intent = stops_back.put_back(stop, self._run, self._fence)
+            intent = self._stops.put_back(stop)
             if intent is not None:
                 send(intent)
-        if len(sendable) == len(owed) or self._monotonic() >= self._halt_by_s:
+        if is_late or len(sendable) == len(owed):
             self._alarm(self._halt)
             self._halt = None
+
+    def _is_giving_way(self) -> bool:
+        """True while a stop of what is held is being taken away, or what it went for may still
+        leave: halted now, the one would be gone and the other, refused, could not be made good."""
+        return self._stops.is_unsettled() or self._clearances.are_awaited()
 
     def _brake(self, alert: Alert) -> None:
         """Pull it at once, but for a halt that would leave a position without exit and without the
         stop that gave way to it: entries end now, the rest once the stop is back."""
-        if alert.brake is not TradingState.HALTED or not stops_back.owed(self._run):
+        is_halt = alert.brake is TradingState.HALTED
+        if not is_halt or not (self._is_giving_way() or self._stops.owed()):
             self._alarm(alert)
             return
         if self._halt is None:

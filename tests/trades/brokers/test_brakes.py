@@ -23,8 +23,8 @@ from engine.types.orders import (
 )
 from market.sources.ccxt_poll import instrument_of
 from tests.practice_process import PracticeProcess
-from tests.trades.order_factory import BTC, World, make_intent, write_intent
-from trades import models, stops_back
+from tests.trades.order_factory import BTC, INSTRUMENT, World, make_intent, write_intent
+from trades import models
 from trades.alerts import Alert
 from trades.brokers.refusals import HALT_WAITS_S
 from trades.invariants.controls import nothing_was_sent_against_the_kill_switch
@@ -147,8 +147,9 @@ def test_the_file_cancels_resting_entries_too(world: World, tmp_path: Path, sett
 
 
 def guarded(world: World) -> Any:
-    """As ``protect``, and the order says what it is for."""
+    """As ``protect``, and the order says what it is for, as the books know its price."""
     stop = protect(world)
+    models.Lot.objects.filter(run=world.run, is_open=True).update(stop_price=stop.stop_price)
     models.Order.objects.filter(pk=world.order(stop).pk).update(cause=Cause.PROTECTION)
     return stop
 
@@ -269,6 +270,10 @@ def brakes(world: World) -> None:
     world.broker._refusals._alarm = pull
 
 
+def owed(world: World) -> list[models.Order]:
+    return world.broker._refusals._stops.owed()
+
+
 def refused_exit(world: World, practice: PracticeProcess, stop: Any) -> None:
     """The tenth refusal in a row: an exit whose stop has gone for it."""
     for _ in range(9):
@@ -319,7 +324,7 @@ def test_a_halt_waits_ten_seconds_for_a_stop_at_most(
     world.monotonic_s += HALT_WAITS_S
     world.broker.pull_due_brake()
     assert state() == "HALTED"
-    assert [o.pk for o in stops_back.owed(world.run)] == [world.order(stop).pk]
+    assert [o.pk for o in owed(world)] == [world.order(stop).pk]
 
 
 @pytest.mark.parametrize("what", ["it filled", "the venue refused it", "an exit is on its way"])
@@ -329,11 +334,124 @@ def test_no_stop_is_put_back_that_nobody_is_owed(
     """I-21: it could sell what another order sells, or be refused again and again."""
     stop = guarded(world)
     world.broker.cancel(stop.client_order_id, world.event)
-    assert stops_back.owed(world.run)
+    assert owed(world)
     if what == "an exit is on its way":
         leaving = world.intend(side=Side.SELL, purpose=Purpose.EXIT)
         models.Order.objects.filter(pk=world.order(leaving).pk).update(status="UNKNOWN")
     else:
         ended = {"it filled": "FILLED", "the venue refused it": "REJECTED"}[what]
         models.Order.objects.filter(pk=world.order(stop).pk).update(status=ended)
-    assert stops_back.owed(world.run) == []
+    assert owed(world) == []
+
+
+def test_the_halt_of_refusals_waits_for_a_stop_that_is_being_taken_away(
+    world: World, practice: PracticeProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F-056, I-9, I-20: the venue's word on its cancel is late, its exit waits on disk, and the
+    tenth refusal is another order's; once the exit is refused too the stop is back before the
+    halt."""
+    world.reconciler._instruments = {BTC: instrument_of(world.client.markets(), BTC)}
+    stop = guarded(world)
+    brakes(world)
+    leave = world.intend(side=Side.SELL, purpose=Purpose.EXIT)
+    give_way_late(world, monkeypatch, stop)
+    world.broker.submit(leave, world.event)
+    for _ in range(9):
+        sent(world, "REJECTED", 30.0)
+    refuse(world, practice)
+    assert world.order(leave).status == OrderStatus.INTENT
+    world.broker.pull_due_brake()
+    assert state() == "REDUCING", "neither stop nor exit is settled"
+    world.book()
+    assert world.order(stop).status == OrderStatus.CANCELED
+    world.broker.pull_due_brake()
+    assert state() == "REDUCING", "the exit may still leave by its right"
+    practice.fault("order.create", "reject", nth=1, code=-2010)
+    assert isinstance(world.broker.submit(leave, world.event), Rejection)
+    world.reconciler.run_if_due()
+    assert state() == "HALTED"
+    back = models.Order.objects.filter(cause=Cause.PROTECTION).latest("pk")
+    assert (back.status, back.stop_price) == (OrderStatus.OPEN, stop.stop_price)
+    assert not list(nothing_was_sent_against_the_kill_switch())
+
+
+def give_way_late(world: World, monkeypatch: pytest.MonkeyPatch, stop: Any) -> None:
+    """Have the venue end a stop, while we hear nothing of it yet."""
+    cancel = world.client.cancel
+
+    def unheard(*args: Any, **named: Any) -> Unanswered:
+        cancel(*args, **named)
+        return Unanswered("timed out")
+
+    monkeypatch.setattr(world.client, "cancel", unheard)
+    world.broker.cancel(stop.client_order_id, world.event)
+    assert world.order(stop).status == OrderStatus.PENDING_CANCEL
+
+
+def test_the_halt_of_refusals_waits_ten_seconds_for_the_word_on_a_stop_at_most(
+    world: World, practice: PracticeProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F-056, CTL-17: entries have ended meanwhile; a venue that says nothing does not put it off,
+    and the exit keeps its right to leave."""
+    stop = guarded(world)
+    brakes(world)
+    give_way_late(world, monkeypatch, stop)
+    for _ in range(9):
+        sent(world, "REJECTED", 30.0)
+    refuse(world, practice)
+    world.monotonic_s += HALT_WAITS_S - 1
+    world.broker.pull_due_brake()
+    assert state() == "REDUCING"
+    world.monotonic_s += 1
+    world.broker.pull_due_brake()
+    assert state() == "HALTED"
+
+
+def test_a_stop_not_sent_yet_is_no_reason_to_halt_over_it(
+    world: World, practice: PracticeProcess
+) -> None:
+    """F-056, I-20: it was written ahead in the same event, and would be denied in the halt."""
+    stop = guarded(world)
+    models.Order.objects.filter(pk=world.order(stop).pk).update(status=OrderStatus.INTENT)
+    brakes(world)
+    for _ in range(9):
+        sent(world, "REJECTED", 30.0)
+    refuse(world, practice)
+    assert state() == "REDUCING"
+
+
+def test_what_is_put_back_guards_the_position_held_now_and_not_the_one_before(
+    world: World, practice: PracticeProcess
+) -> None:
+    """F-056, I-20, I-21: price and quantity are those of the open lots, whoever's stop the newest
+    cancelled one was."""
+    world.reconciler._instruments = {BTC: instrument_of(world.client.markets(), BTC)}
+    first = guarded(world)
+    world.broker.cancel(first.client_order_id, world.event)
+    world.broker.submit(world.intend(side=Side.SELL, purpose=Purpose.EXIT), world.event)
+    world.book()
+    assert not world.ledger.lots
+    at = first.stop_price - 100
+    world.broker.submit(world.intend(quantity="0.00300", stop=str(at)), world.event)
+    world.book()
+    brakes(world)
+    for _ in range(9):
+        sent(world, "REJECTED", 30.0)
+    refuse(world, practice)
+    world.broker.pull_due_brake()
+    back = models.Order.objects.filter(cause=Cause.PROTECTION).latest("pk")
+    held = models.Lot.objects.get(run=world.run, is_open=True).quantity_base
+    assert (back.status, back.stop_price) == (OrderStatus.OPEN, at)
+    assert back.quantity_base == INSTRUMENT.quantity(held) > first.quantity_base
+    assert state() == "HALTED"
+
+
+@pytest.mark.parametrize("what", ["dust", "a position without a stop in the books"])
+def test_nothing_is_owed_that_the_books_would_not_let_rest(world: World, what: str) -> None:
+    """F-019, I-20: no order for less than the venue takes, and none at another position's price."""
+    stop = guarded(world)
+    world.broker.cancel(stop.client_order_id, world.event)
+    assert owed(world) == [world.order(stop)]
+    changed = {"quantity_base": Decimal("0.00010")} if what == "dust" else {"stop_price": None}
+    models.Lot.objects.filter(run=world.run, is_open=True).update(**changed)
+    assert owed(world) == []
