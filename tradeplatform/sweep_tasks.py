@@ -103,7 +103,9 @@ def _ready(sweep: Sweep) -> Prepared | None:
     Where the sweep could begin elsewhere, what is wrong here is this worker's alone: it is shown
     on the sweep and nothing is claimed. Where it could not begin anywhere, it fails.
     """
-    ready = _refused_lately(sweep.code) or attempt(lambda: _prepared(sweep.code), "prepare")
+    ready: Prepared | Failure | None = _refused_lately(sweep.code)
+    if ready is None:
+        ready = attempt(lambda: _prepared(sweep.code), "prepare")
     if not isinstance(ready, Failure):
         return ready
     error = ready.error
