@@ -42,7 +42,7 @@ def sweep(db: None) -> Sweep:
 
 def test_units_that_nobody_takes_lie_in_the_queue_once_and_expire(sweep, monkeypatch):
     """Sent every minute while no worker lives: the broker also carries the knocks."""
-    app = Celery(broker="memory://")
+    app = Celery(broker="memory://", set_as_current=False)
     monkeypatch.setattr(spread, "current_app", app)
     for _ in range(4):
         tasks.sweeps_due()

@@ -8,7 +8,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from celery import current_app
 from django.conf import settings
 from django.utils import timezone
 from django_celery_beat.schedulers import DatabaseScheduler
@@ -16,6 +15,7 @@ from django_celery_beat.schedulers import DatabaseScheduler
 from monitoring.models import Heartbeat
 from tests.trades.rows import START, make_run
 from tradeplatform import scheduler, tasks
+from tradeplatform.celery import app
 from trades import tasks as trading
 from trades.models import TradingRun
 
@@ -97,7 +97,7 @@ def test_a_clock_that_jumps_two_hours_neither_stops_beat_nor_makes_a_storm(
     jumped: timedelta, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """F-027: each job runs at most once for it, and goes on from there."""
-    knocking = scheduler.BeatScheduler(app=current_app)
+    knocking = scheduler.BeatScheduler(app=app)
     sent: Counter[str] = Counter()
     monkeypatch.setattr(scheduler.BeatScheduler, "producer", None)
     monkeypatch.setattr(knocking, "apply_async", lambda entry, **_: sent.update([entry.name]))
