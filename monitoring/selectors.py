@@ -177,11 +177,13 @@ def layer_status() -> dict[str, Any]:
 
 
 def strip(run: TradingRun | None) -> dict[str, Any]:
-    """Return what the strip on top of every page shows."""
+    """Return what the strip on top of every page shows, and when it was read: a page that knows
+    better keeps what it knows."""
+    read_at_ms = as_ms(timezone.now())
     control = control_status(run)
     if run is None:
         empty = dict.fromkeys(("run", "limits", "layer", "behind_bars", "decision"))
-        return {**empty, "control": control}
+        return {**empty, "read_at_ms": read_at_ms, "control": control}
     point = EquityPoint.objects.filter(run=run).order_by("-at").first()
     newest = (
         Decision.objects.filter(run=run)
@@ -190,6 +192,7 @@ def strip(run: TradingRun | None) -> dict[str, Any]:
         .first()
     )
     return {
+        "read_at_ms": read_at_ms,
         "run": run_head(run),
         "control": control,
         "limits": limit_status(run, point),

@@ -13,6 +13,7 @@
   TP.runAsked = query.get("run") || (shown && strip.run ? strip.run.code : null);
   const SETTLED_MS = 1500;
   const LOOK_MS = 3000;
+  const SNAPSHOT_AGE_MS = 10000;
 
   const EFFECTS = {
     HALTED:
@@ -195,7 +196,11 @@
     showAge();
   }
 
+  /* A shared snapshot may have been read before this page was: right after a click it would show
+     what was. By more than a few seconds only a clock that was set back is older. */
   function update(next) {
+    const olderMs = strip.read_at_ms - next.read_at_ms;
+    if (olderMs > 0 && olderMs < SNAPSHOT_AGE_MS) return;
     strip = next;
     show();
   }

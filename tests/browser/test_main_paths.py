@@ -50,6 +50,29 @@ def test_the_layer_is_switched_off_and_on_again_by_its_button(desk):
     assert desk.complaints == []
 
 
+# what the socket brings: (how much older than the page, ms; whether the layer is on)
+SNAPSHOT = """([olderMs, isOn]) => {
+  const strip = structuredClone(window.TP.strip.current());
+  strip.read_at_ms -= olderMs;
+  strip.layer.enabled = isOn;
+  const frame = {seq: window.TP.stream.seq, epoch: window.TP.stream.epoch, topic: "snapshot",
+                 at: Date.now(), data: {strip}};
+  window.sockets.at(-1).dispatchEvent(new MessageEvent("message", {data: JSON.stringify(frame)}));
+  return document.querySelector("[data-cell=layer]").textContent;
+}"""
+
+
+def test_a_snapshot_read_before_the_page_was_does_not_take_the_page_back(desk):
+    """F-101 shares one read a second: after a click it would show what was before it."""
+    desk.log_in("vera")
+    desk.page.goto(f"{desk.address}/optimization/")
+    desk.page.wait_for_selector(".strip .dot.live")
+    assert desk.page.evaluate(SNAPSHOT, [0, False]) == "off"
+    assert desk.page.evaluate(SNAPSHOT, [900, True]) == "off"
+    # a server's clock that was set back stops nothing
+    assert desk.page.evaluate(SNAPSHOT, [3_600_000, True]).startswith("on")
+
+
 def test_a_strategy_is_suspended_and_unsuspended_with_a_reason(desk):
     """D-46: unsuspended is DEGRADED, not ACTIVE; the reason stands in the history."""
     desk.log_in("ada")
