@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +14,8 @@ from engine.insights import trust_factors
 from engine.market_columns import market_columns
 from engine.phases.asking import Answers, Asker, Inputs, Notebook
 from engine.phases.config import PipelineConfig
-from engine.phases.cross_validation import UNRELIABLE, cross_validate, sentence
-from engine.phases.ensemble import combine
+from engine.phases.cross_validation import UNRELIABLE, cross_validate, sentence, verdict_on
+from engine.phases.ensemble import combine, consensus_of
 from engine.phases.foresight import Outlook, outlook
 from engine.phases.recorder import Chain
 from engine.phases.rule_board import RuleBoard, rule_board
@@ -100,6 +100,7 @@ class Believer:
         counts = (len(self._rules), len(panel.voters))
         self._groups = np.repeat(np.array([_RULES, _LEARNED], dtype=np.int64), counts)
         self._unknown_fits = np.full(len(self._names), UNKNOWN_FIT)
+        self._versions = self._versions_now()
         self._standings: dict[str, Standings] = {}
         # keys of columns kept in a store; this object's own, for another one asks other rules
         self._board_key, self._fit_key = object(), object()
@@ -116,6 +117,7 @@ class Believer:
         """Look at the panel again: somebody else may speak for a code."""
         self._asker.warm_up(rows)
         self._fit_key = object()
+        self._versions = self._versions_now()
         self.forget_standings()
 
     def warm_up(self, rows: Mapping[SourceInput, FloatColumn]) -> None:
@@ -234,6 +236,32 @@ class Believer:
             self._config,
         )
 
+    def foreseen(self, outlook: Outlook, row: int) -> Beliefs:
+        """Return what ``believe`` will say of a row, challengers, guards and controls unheard.
+
+        The same opinions, verdict and consensus; why each source was selected is left out.
+        """
+        at, found, rules = row - outlook.first, outlook.found, len(self._rules)
+        said, kept, out = found.said[at], found.kept[at], found.out[at]
+        agreement, reliability, up, uncertainty = found.numbers[at].tolist()
+        n, above, below = found.counts[at].tolist()
+        opinions = self._opinions(said)
+        validation = verdict_on(opinions, kept, out, n, agreement, reliability, self._config)
+        consensus = None
+        if n:
+            flags, weights, verdict = kept.tolist(), found.weights[at], validation.verdict
+            consensus = consensus_of(
+                self._names, flags, weights, up, uncertainty, above, below, verdict
+            )
+        asked = tuple(zip(self._names[rules:], said[rules:].tolist(), strict=True))
+        given = tuple([opinion for opinion in opinions if opinion is not None])
+        return Beliefs((), given, validation, consensus, PanelView(asked=asked))
+
+    def with_shadows(self, panel: PanelView, inputs: Inputs, notebook: Notebook) -> PanelView:
+        """Return the panel of a bar that was foreseen, with those asked who do not vote."""
+        shadow, asked = self._asker.ask_shadows(inputs, notebook)
+        return replace(panel, shadow=shadow, asked=(*panel.asked, *asked))
+
     def _select_and_ask(
         self,
         snapshot: Snapshot,
@@ -285,16 +313,18 @@ class Believer:
 
     def _opinions(self, probabilities: FloatColumn) -> list[Opinion | None]:
         """Return each source's opinion, None where it is too close to 0.5 to be one."""
-        margin, rules = self._config.opinion_margin, len(self._rules)
-        versions = ("",) * rules + tuple(s.version for s in self._panel.voters)
+        margin = self._config.opinion_margin
         return [
             Opinion(name, probability, self._asker.latency_us(name), version)
             if abs(probability - 0.5) >= margin
             else None
             for name, probability, version in zip(
-                self._names, probabilities.tolist(), versions, strict=True
+                self._names, probabilities.tolist(), self._versions, strict=True
             )
         ]
+
+    def _versions_now(self) -> tuple[str, ...]:
+        return ("",) * len(self._rules) + tuple(s.version for s in self._panel.voters)
 
     def _ask_rule(self, rule: RuleSource, call: Callable[[], RuleColumns]) -> RuleColumns | None:
         answer = self._fail_safe.attempt(call, where=f"rule {rule.code}")

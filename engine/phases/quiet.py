@@ -3,21 +3,30 @@
 On most bars no rule proposes, nothing held is to be left, and the ensemble neither reaches its
 threshold nor leaves. What phases 4 to 6 will say until something is learned is known beforehand
 (``engine.phases.foresight``), so such a bar is recognised at once and answered with the HOLD that
-the ten phases would have given; phases 4-6 and 9-10 run only where an opinion is due to be settled
-or remembered. Every other bar runs through all ten. That both give the same decisions is tested.
+the ten phases would have given; phases 9 and 10 run only where an opinion is due to be settled or
+remembered. On every other bar phases 7 to 10 run, and 4 to 6 where they were not foreseen. That
+both give the same decisions, and learn the same, is tested.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from engine.failsafe import Failure, attempt
 from engine.market_columns import market_columns
-from engine.phases import feature_engineering, final_decision, market_analysis
-from engine.phases.asking import Inputs, Notebook, note_answers
+from engine.phases import (
+    feature_engineering,
+    final_decision,
+    learning,
+    market_analysis,
+    microstructure,
+)
+from engine.phases.asking import Notebook, note_answers
 from engine.phases.context import Holding, Positions
 from engine.phases.ensemble import ENSEMBLE
 from engine.phases.foresight import Outlook
@@ -36,13 +45,12 @@ from engine.types.decisions import (
     Reason,
 )
 from engine.types.ledger import ZERO
-from engine.types.opinions import FeatureView, MarketView, Missing
+from engine.types.opinions import Missing
 
 _NOBODY = Reason("NO_PROPOSAL", "nobody proposed, no source's opinion could reach the threshold")
 _REASONS = (_NOBODY,)
 NOT_ASKED = Missing("no book on a bar that is not walked through")
 _NOTHING_LEARNED = LearningResult((), (), ())
-_NOBODY_ASKS: Inputs = {}
 
 
 class ReplayPipeline(Pipeline):
@@ -55,6 +63,8 @@ class ReplayPipeline(Pipeline):
         # by symbol, what was foreseen since something was last learned; None where nothing can be
         self._outlooks: dict[str, tuple[ColumnStore, Outlook | None, int]] = {}
         self._idle_until_ms = 0
+        # the analysis of this bar where it was foreseen: who does not vote is not asked yet
+        self._unheard: Analysis | None = None
 
     def quiet(self, snapshot: Snapshot, held: Sequence[Positions]) -> QuietBar | None:
         """Return the HOLD of a quiet bar, None where the phases must run."""
@@ -160,6 +170,9 @@ class ReplayPipeline(Pipeline):
         market = market_analysis.analyse_market(snapshot)
         if isinstance(market, Missing):
             return None
+        features = feature_engineering.build_features(snapshot)
+        self._learner.note_inputs({SourceInput.FEATURES: features})
+        self._rows[SourceInput.FEATURES] = features.values
         bars, symbol = snapshot.store.bars, snapshot.event.symbol
         return self._believer.foresee(
             snapshot,
@@ -173,7 +186,9 @@ class ReplayPipeline(Pipeline):
     def _same_regime_until(self, snapshot: Snapshot) -> int:
         """Return the row before which a learning step or another regime comes, at the latest."""
         store, row = snapshot.store, snapshot.row
-        last = min(len(store.bars), row + self._config.learn_every_bars)
+        # without an ensemble that trades only bars that are walked through or settled are asked of
+        ahead = self._config.learn_every_bars if self._config.ensemble_trades else 1
+        last = min(len(store.bars), row + ahead)
         columns = market_columns(store)
         changed = np.flatnonzero(
             (columns.dwell_bars[row + 1 : last] == 0) | ~columns.ready[row + 1 : last]
@@ -184,47 +199,40 @@ class ReplayPipeline(Pipeline):
         self._outlooks.clear()
         self._idle_until_ms = 0
 
-    # -- what changes what will be said ----------------------------------------------------------
+    # -- a bar that is walked through, or settled ------------------------------------------------
 
-    def _settled(self, snapshot: Snapshot) -> LearningResult | None:
-        """Run phases 4-6, 9 and 10 for what is settled or becomes pending on this bar; None where
-        one of them failed, before anything has changed."""
-        market = market_analysis.analyse_market(snapshot)
-        if isinstance(market, Missing):
-            raise ValueError(f"a silent bar has a market view, was {market.reason}")
-        features: FeatureView | Missing = NOT_ASKED
-        inputs = _NOBODY_ASKS
-        if self._panel.everyone:
-            features = feature_engineering.build_features(snapshot)
-            inputs = {SourceInput.FEATURES: features, SourceInput.ORDER_FLOW: NOT_ASKED}
-            self._learner.note_inputs(inputs)
-            self._rows[SourceInput.FEATURES] = features.values
-        analysis = self._analysis(snapshot, market, features, inputs)
-        result = self.after(snapshot, analysis, ())
-        if any(record.status is PhaseStatus.ERROR for record in result.records):
+    def analyse(self, snapshot: Snapshot) -> Analysis:
+        """Return what phases 1 to 6 say, 4 to 6 from what was foreseen where they were.
+
+        Equal to what all of them say, less what only their records tell: reasons of a selection,
+        changes of condition. Who does not vote is asked in ``after``, where it is remembered.
+        """
+        found = attempt(partial(self._foreseen, snapshot), "foresight")
+        if found is None or isinstance(found, Failure):
+            # all ten phases run then, and say which of them failed
+            self._unheard = None
+            return super().analyse(snapshot)
+        self._judge.start()
+        self._unheard = found
+        return found
+
+    def _foreseen(self, snapshot: Snapshot) -> Analysis | None:
+        event = snapshot.event
+        if event.book is not None:
             return None
-        return self.apply_learning(result)
-
-    def _analysis(
-        self,
-        snapshot: Snapshot,
-        market: MarketView,
-        features: FeatureView | Missing,
-        inputs: Inputs,
-    ) -> Analysis:
-        event, notebook = snapshot.event, Notebook()
-        insights = self._learner.insights(event.symbol, market, event.ts_ms)
-        beliefs = self._believer.believe(
-            snapshot, market, inputs, insights, self._recorder.begin(dict), notebook
-        )
-        note_answers(self._fail_safe, notebook)
+        outlook = self._outlook(snapshot)
+        market = market_analysis.analyse_market(snapshot)
+        if outlook is None or isinstance(market, Missing):
+            return None
+        flow = self._tape.observe(event, snapshot.store.bars.timeframe_ms)
+        beliefs = self._believer.foreseen(outlook, snapshot.row)
         return Analysis(
             event.symbol,
             event.ts_ms,
             snapshot.close,
             market,
-            features,
-            NOT_ASKED,
+            feature_engineering.build_features(snapshot),
+            microstructure.read_order_flow(snapshot, self._config, flow),
             (),
             beliefs.opinions,
             beliefs.validation,
@@ -234,8 +242,41 @@ class ReplayPipeline(Pipeline):
             beliefs.panel,
         )
 
+    def after(
+        self, snapshot: Snapshot, analysis: Analysis, decisions: Sequence[Decision]
+    ) -> LearningResult:
+        if analysis is self._unheard and self._panel.shadows:
+            has_order = any(decision.intent is not None for decision in decisions)
+            if self._learner.pending.is_remembered(snapshot, has_order):
+                analysis = self._with_shadows(analysis)
+        self._unheard = None
+        return super().after(snapshot, analysis, decisions)
+
+    def _with_shadows(self, analysis: Analysis) -> Analysis:
+        """Return the analysis with those asked who do not vote: their opinions are remembered."""
+        notebook = Notebook()
+        inputs = {reads: learning.input_view(analysis, reads) for reads in SourceInput}
+        panel = self._believer.with_shadows(analysis.panel, inputs, notebook)
+        note_answers(self._fail_safe, notebook)
+        return replace(analysis, panel=panel)
+
+    def _settled(self, snapshot: Snapshot) -> LearningResult | None:
+        """Run phases 9 and 10 for what is settled or becomes pending on this bar; None where a
+        phase failed, or could not be foreseen, before anything has changed."""
+        analysis = self._unheard = self._foreseen(snapshot)
+        if analysis is None:
+            return None
+        result = self.after(snapshot, analysis, ())
+        if any(record.status is PhaseStatus.ERROR for record in result.records):
+            return None
+        return self.apply_learning(result)
+
+    # -- what changes what will be said ----------------------------------------------------------
+
     def apply_learning(self, result: LearningResult) -> LearningResult:
-        if result.learned is not None or result.insights:
+        learned = result.learned
+        # what only waits to be settled changes nothing that anybody says
+        if result.insights or (learned is not None and (learned.settlements or learned.lessons)):
             self._forget_outlooks()
         return super().apply_learning(result)
 
