@@ -12,7 +12,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol, TypeVar
 
-from engine.types.bars import BarColumns, ColumnStore, FloatColumn, MarketEvent, Snapshot
+from engine.types.bars import (
+    BarColumns,
+    BoolColumn,
+    ColumnStore,
+    FloatColumn,
+    MarketEvent,
+    Snapshot,
+)
 from engine.types.decisions import (
     Analysis,
     Decision,
@@ -230,6 +237,9 @@ class InsightSource(Protocol):
         self, snapshot: Snapshot, order_flow: OrderFlowView | Missing
     ) -> Sequence[Insight]:
         """Return what it notices on this bar; usually nothing."""
+
+    def may_notice(self, store: ColumnStore) -> BoolColumn:
+        """Return False on bars on which it notices nothing unless there is a book, (n_bars,)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -199,12 +199,13 @@ class Believer:
         snapshot: Snapshot,
         last: int,
         market: MarketView,
-        insights: Callable[[int], Sequence[Insight]],
+        insights: Sequence[Insight],
     ) -> Outlook | None:
         """Return what phases 4-6 will say of the rows from the snapshot's to ``last`` (excluded).
 
-        They must share the market's regime and have no book; ``insights`` says what holds at each
-        row. None where somebody cannot be asked ahead; then every bar runs through its phases.
+        They must share the market's regime and have no book; ``insights`` are those in force at
+        the first, each until it expires. None where somebody cannot be asked ahead; then every
+        bar runs through its phases.
 
         Raises:
             Whatever a source raises.
@@ -221,10 +222,12 @@ class Believer:
             (self.board(store).probability_up[first:last], learned), axis=1
         )
         trust = np.ones(probabilities.shape)
-        for at in range(last - first):
-            held = insights(first + at)
-            if held:
-                trust[at] = trust_factors(held, self._names, probabilities[at])
+        if insights:
+            closes_ms = (store.bars.ts_ms[first:last] + store.bars.timeframe_ms).tolist()
+            for at, close_ms in enumerate(closes_ms):
+                held = [insight for insight in insights if insight.expires_ms > close_ms]
+                if held:
+                    trust[at] = trust_factors(held, self._names, probabilities[at])
         return outlook(
             first,
             probabilities,

@@ -35,7 +35,7 @@ from engine.phases.pipeline import Pipeline, QuietBar
 from engine.phases.proposals import exit_from_columns
 from engine.ports import SourceInput
 from engine.seats import Seated
-from engine.types.bars import BoolColumn, ColumnStore, Snapshot
+from engine.types.bars import BoolColumn, ColumnStore, IntColumn, Snapshot
 from engine.types.decisions import (
     Action,
     Analysis,
@@ -45,7 +45,7 @@ from engine.types.decisions import (
     Reason,
 )
 from engine.types.ledger import ZERO
-from engine.types.opinions import Missing
+from engine.types.opinions import MarketView, Missing, OrderFlowView
 
 _NOBODY = Reason("NO_PROPOSAL", "nobody proposed, no source's opinion could reach the threshold")
 _REASONS = (_NOBODY,)
@@ -81,22 +81,26 @@ class ReplayPipeline(Pipeline):
         learned = _NOTHING_LEARNED
         if self._learner.pending.is_due(event, store.bars.timeframe_ms):
             settled = self._fail_safe.attempt(
-                lambda: self._settled(snapshot), where="quiet bar", always=True
+                partial(self._settled, snapshot), where="quiet bar", always=True
             )
             if settled is None or isinstance(settled, Failure):
                 # all ten phases run then, and say which of them failed
                 return None
             learned = settled
+        elif not self._is_idle(event.ts_ms):
+            return None
         else:
-            if event.ts_ms >= self._idle_until_ms:
-                self._idle_until_ms = self._learner.idle_until_ms(event.ts_ms)
-                if event.ts_ms >= self._idle_until_ms:
-                    return None
             noticed = self._learner.observed(snapshot, NOT_ASKED)
             if noticed:
                 self._learner.leave(noticed, event.ts_ms)
                 self._forget_outlooks()
         return QuietBar(self._hold(snapshot), learned)
+
+    def _is_idle(self, at_ms: int) -> bool:
+        """True where phase 10 has nothing to say unless something is settled."""
+        if at_ms >= self._idle_until_ms:
+            self._idle_until_ms = self._learner.idle_until_ms(at_ms)
+        return at_ms < self._idle_until_ms
 
     def _hold(self, snapshot: Snapshot) -> Decision:
         event = snapshot.event
@@ -173,27 +177,16 @@ class ReplayPipeline(Pipeline):
         features = feature_engineering.build_features(snapshot)
         self._learner.note_inputs({SourceInput.FEATURES: features})
         self._rows[SourceInput.FEATURES] = features.values
-        bars, symbol = snapshot.store.bars, snapshot.event.symbol
-        return self._believer.foresee(
-            snapshot,
-            last,
-            market,
-            lambda row: self._learner.insights(
-                symbol, market, bars.ts_ms.item(row) + bars.timeframe_ms
-            ),
-        )
+        event = snapshot.event
+        insights = self._learner.insights(event.symbol, market, event.ts_ms)
+        return self._believer.foresee(snapshot, last, market, insights)
 
     def _same_regime_until(self, snapshot: Snapshot) -> int:
         """Return the row before which a learning step or another regime comes, at the latest."""
         store, row = snapshot.store, snapshot.row
         # without an ensemble that trades only bars that are walked through or settled are asked of
         ahead = self._config.learn_every_bars if self._config.ensemble_trades else 1
-        last = min(len(store.bars), row + ahead)
-        columns = market_columns(store)
-        changed = np.flatnonzero(
-            (columns.dwell_bars[row + 1 : last] == 0) | ~columns.ready[row + 1 : last]
-        )
-        return row + 1 + int(changed[0]) if changed.size else last
+        return min(row + ahead, store.get(("next regime",), _next_regime).item(row))
 
     def _forget_outlooks(self) -> None:
         self._outlooks.clear()
@@ -207,7 +200,11 @@ class ReplayPipeline(Pipeline):
         Equal to what all of them say, less what only their records tell: reasons of a selection,
         changes of condition. Who does not vote is asked in ``after``, where it is remembered.
         """
-        found = attempt(partial(self._foreseen, snapshot), "foresight")
+        found = None
+        if snapshot.event.book is None:
+            flow = self._tape.observe(snapshot.event, snapshot.store.bars.timeframe_ms)
+            order_flow = microstructure.read_order_flow(snapshot, self._config, flow)
+            found = attempt(partial(self._foreseen, snapshot, order_flow), "foresight")
         if found is None or isinstance(found, Failure):
             # all ten phases run then, and say which of them failed
             self._unheard = None
@@ -216,15 +213,12 @@ class ReplayPipeline(Pipeline):
         self._unheard = found
         return found
 
-    def _foreseen(self, snapshot: Snapshot) -> Analysis | None:
-        event = snapshot.event
-        if event.book is not None:
-            return None
-        outlook = self._outlook(snapshot)
+    def _foreseen(self, snapshot: Snapshot, order_flow: OrderFlowView | Missing) -> Analysis | None:
+        """Return the analysis of a bar that was foreseen, None where it was not."""
+        event, outlook = snapshot.event, self._outlook(snapshot)
         market = market_analysis.analyse_market(snapshot)
         if outlook is None or isinstance(market, Missing):
             return None
-        flow = self._tape.observe(event, snapshot.store.bars.timeframe_ms)
         beliefs = self._believer.foreseen(outlook, snapshot.row)
         return Analysis(
             event.symbol,
@@ -232,7 +226,7 @@ class ReplayPipeline(Pipeline):
             snapshot.close,
             market,
             feature_engineering.build_features(snapshot),
-            microstructure.read_order_flow(snapshot, self._config, flow),
+            order_flow,
             (),
             beliefs.opinions,
             beliefs.validation,
@@ -245,12 +239,26 @@ class ReplayPipeline(Pipeline):
     def after(
         self, snapshot: Snapshot, analysis: Analysis, decisions: Sequence[Decision]
     ) -> LearningResult:
-        if analysis is self._unheard and self._panel.shadows:
+        if analysis is self._unheard:
+            self._unheard = None
             has_order = any(decision.intent is not None for decision in decisions)
-            if self._learner.pending.is_remembered(snapshot, has_order):
+            if not has_order and self._teaches_nothing(snapshot, analysis):
+                noticed = self._learner.observed(snapshot, analysis.order_flow)
+                return LearningResult((), (), (), insights=noticed, analysis=analysis)
+            if self._panel.shadows and self._learner.pending.is_remembered(snapshot, has_order):
                 analysis = self._with_shadows(analysis)
-        self._unheard = None
         return super().after(snapshot, analysis, decisions)
+
+    def _teaches_nothing(self, snapshot: Snapshot, analysis: Analysis) -> bool:
+        """True where phases 9 and 10 would change nothing on a bar without an order."""
+        event, market = snapshot.event, analysis.market
+        return (
+            isinstance(market, MarketView)
+            and market.dwell_bars != 0
+            and isinstance(market.sentiment, Missing)
+            and not self._learner.pending.is_due(event, snapshot.store.bars.timeframe_ms)
+            and self._is_idle(event.ts_ms)
+        )
 
     def _with_shadows(self, analysis: Analysis) -> Analysis:
         """Return the analysis with those asked who do not vote: their opinions are remembered."""
@@ -263,7 +271,7 @@ class ReplayPipeline(Pipeline):
     def _settled(self, snapshot: Snapshot) -> LearningResult | None:
         """Run phases 9 and 10 for what is settled or becomes pending on this bar; None where a
         phase failed, or could not be foreseen, before anything has changed."""
-        analysis = self._unheard = self._foreseen(snapshot)
+        analysis = self._unheard = self._foreseen(snapshot, NOT_ASKED)
         if analysis is None:
             return None
         result = self.after(snapshot, analysis, ())
@@ -291,3 +299,12 @@ class ReplayPipeline(Pipeline):
     def restore(self, state: Mapping[str, JsonValue]) -> None:
         super().restore(state)
         self._forget_outlooks()
+
+
+def _next_regime(store: ColumnStore) -> IntColumn:
+    """Return for each row the next one on which the regime changes or is not known, (n_bars,);
+    the number of bars where there is none."""
+    columns, n = market_columns(store), len(store.bars)
+    changes = np.append(np.flatnonzero((columns.dwell_bars == 0) | ~columns.ready), n)
+    following: IntColumn = changes[np.searchsorted(changes, np.arange(n), side="right")]
+    return following

@@ -13,7 +13,7 @@ import numpy as np
 
 from engine import shared_columns
 from engine.ports import InsightSource
-from engine.types.bars import ColumnStore, IntColumn, Snapshot
+from engine.types.bars import BoolColumn, ColumnStore, IntColumn, Snapshot
 from engine.types.learned import Insight
 from engine.types.opinions import Missing, OrderFlowView
 from strategies.core.rules.assembly import delayed
@@ -43,7 +43,7 @@ class FailedBreakout:
     def insights(
         self, snapshot: Snapshot, order_flow: OrderFlowView | Missing
     ) -> Sequence[Insight]:
-        failed = snapshot.store.get(("failed breakout", self), self._failed)[snapshot.row]
+        failed = self._columns(snapshot.store)[snapshot.row]
         if failed == 0:
             return ()
         event, edge = snapshot.event, "above" if failed > 0 else "below"
@@ -61,6 +61,12 @@ class FailedBreakout:
                 trust=self.trust,
             ),
         )
+
+    def may_notice(self, store: ColumnStore) -> BoolColumn:
+        return self._columns(store) != 0
+
+    def _columns(self, store: ColumnStore) -> IntColumn:
+        return store.get(("failed breakout", self), self._failed)
 
     def _failed(self, store: ColumnStore) -> IntColumn:
         """Return +1 / -1 on bars on which an upper / lower breakout has just failed, (n_bars,)."""
@@ -125,6 +131,9 @@ class OneSidedBook:
                 trust=self.trust,
             ),
         )
+
+    def may_notice(self, store: ColumnStore) -> BoolColumn:
+        return np.zeros(len(store.bars), dtype=np.bool_)
 
 
 def observers() -> tuple[InsightSource, ...]:
