@@ -78,9 +78,7 @@ def measure(
         began = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="tp-bench-") as folder:
             try:
-                found = BENCHMARKS[name](
-                    Options(quick=quick, folder=Path(folder), peers=beside)
-                )
+                found = BENCHMARKS[name](Options(quick=quick, folder=Path(folder), peers=beside))
             except BenchmarkFailed as error:
                 failures.append(f"{name}: {error}")
                 continue
