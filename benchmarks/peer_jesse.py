@@ -40,7 +40,7 @@ def build(candles: dict[str, Any]) -> Callable[[], int]:
         )
         # what is still held at the end is closed by force there, which is no round trip
         end_ms = candles["ts_ms"][-1]
-        return sum(trade["closed_at"] <= end_ms for trade in found["trades"])
+        return int(sum(trade["closed_at"] <= end_ms for trade in found["trades"]))
 
     return run
 
