@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from math import gcd
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from engine.column_path.asking import Books, Desk, WarmRows
-from engine.column_path.grid import LARGEST, Grid, NotCovered, as_ratio, fits, of_units
+from engine.column_path.entries import counts, switch_off
+from engine.column_path.grid import Grid, NotCovered, of_units
 from engine.column_path.scores import SELECTED, UNSURE, Scores, no_scores, selected, voice
 from engine.column_path.state import (
     ASK,
@@ -20,7 +20,7 @@ from engine.column_path.state import (
     EXITS,
     FULL,
     OFF_GRID,
-    REDUCING,
+    EntryTerms,
     Market,
     Memory,
     Rule,
@@ -28,34 +28,20 @@ from engine.column_path.state import (
     Terms,
     memory,
 )
+from engine.column_path.terms import Setting, entry_terms_of, terms_of
 from engine.column_path.walk import walk
 from engine.failsafe import Failure, attempt
 from engine.market_columns import market_columns
-from engine.phases.config import PipelineConfig
 from engine.phases.rule_board import rule_board
 from engine.ports import RuleSource
 from engine.quality import validate_columns
-from engine.risk import DAY_MS, RiskLimits
 from engine.scoreboard import Scoreboard
-from engine.types.bars import BarColumns, ColumnStore, Instrument, IntColumn
+from engine.types.bars import BarColumns, ColumnStore, IntColumn
 from engine.types.opinions import RuleColumns
 
-# Equity beyond so many times the cash is the session's to book.
-_MOST_GROWTH = 16
 _TRADES_AT_ONCE = 4_096
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """What a walk goes by; ``stops_rest`` is False where stops are judged at closes alone."""
-
-    instrument: Instrument
-    limits: RiskLimits
-    config: PipelineConfig
-    cash_quote: Decimal
-    slippage_bps: Decimal
-    stops_rest: bool
-    resume_after_days: int
+# Products and sums of volumes between this and its inverse neither overflow nor vanish.
+_MOST_VOLUME = 1e60
 
 
 class History:
@@ -72,6 +58,11 @@ class History:
             row = refused[0][0] + max(0, first_row - 1)
             at_ms = int(bars.ts_ms[row]) + bars.timeframe_ms
             raise NotCovered(f"a bar is refused: {refused[0][1].text}", at_ms)
+        # of the rows before nobody asks in a session; entries look back on them
+        self.is_sound = not validate_columns(bars.rows(0, first_row)) and bool(
+            (bars.volume <= _MOST_VOLUME).all()
+            and ((bars.volume == 0.0) | (bars.volume >= 1.0 / _MOST_VOLUME)).all()
+        )
         self.bars, self.first_row = bars, first_row
         self.store = ColumnStore(bars)
         self.warm = WarmRows(self.store)
@@ -82,7 +73,10 @@ class History:
             _plain(bars.high),
             _plain(bars.low),
             _plain(bars.close),
+            _plain(bars.volume),
             _plain(columns.regime),
+            _plain(columns.risk),
+            _plain(columns.dwell_bars),
             _plain(columns.ready),
         )
 
@@ -108,13 +102,15 @@ class ColumnTrade:
 @dataclass(frozen=True, slots=True)
 class ColumnRun:
     """What a walk found. ``equity_quote`` (n_events,) is marked at each bar's close, ``times_ms``;
-    ``return_fraction`` is None below two bars; ``asked`` counts questions to phase 7; ``scores`` is
-    the rule's scoreboard in the end."""
+    ``return_fraction`` is None below two bars; ``considered`` counts entries that might be made,
+    ``asked`` those of them that phase 7 was asked; ``scores`` is the rule's scoreboard in the
+    end."""
 
     rows: npt.NDArray[np.int64]
     times_ms: IntColumn
     equity_quote: npt.NDArray[np.float64]
     return_fraction: float | None
+    considered: int
     asked: int
     scores: Scores
     grid: Grid
@@ -157,6 +153,8 @@ def column_trades(history: History, rule: RuleSource, setting: Setting) -> Colum
         _plain(columns.side > 0),
         _plain(np.ascontiguousarray(board.probability_up[:, 0])),
         _plain(columns.exit_long),
+        _plain(columns.stop_price),
+        _plain(columns.target_price),
     )
     desk = Desk(
         strategy=rule.code,
@@ -173,15 +171,18 @@ def column_trades(history: History, rule: RuleSource, setting: Setting) -> Colum
         last - first,
         no_scores(Scoreboard().window),
         _TRADES_AT_ONCE,
+        history.bars.timeframe_ms,
     )
     kept.state[S.row] = first
-    kept = _walked(history, said, terms, kept, desk, grid)
+    entry = entry_terms_of(setting, grid, history.bars.timeframe_ms, is_sure=history.is_sound)
+    kept = _walked(history, said, terms, entry, kept, desk, grid)
     found = kept.trades[: kept.state[S.trades]].copy()
     return ColumnRun(
         found,
         history.bars.ts_ms[first:last] + history.bars.timeframe_ms,
         kept.equity / terms.money_scale,
         float(kept.growth[0] - 1.0) if last - first > 1 else None,
+        int(kept.state[S.considered]),
         desk.asked,
         kept.scores,
         grid,
@@ -189,11 +190,17 @@ def column_trades(history: History, rule: RuleSource, setting: Setting) -> Colum
 
 
 def _walked(
-    history: History, said: Rule, terms: Terms, kept: Memory, desk: Desk, grid: Grid
+    history: History,
+    said: Rule,
+    terms: Terms,
+    entry: EntryTerms,
+    kept: Memory,
+    desk: Desk,
+    grid: Grid,
 ) -> Memory:
     first, last = history.first_row, len(history.bars)
     while True:
-        why = walk(history.market, said, terms, kept, first, last)
+        why = walk(history.market, said, terms, entry, kept, first, last)
         row = int(kept.state[S.row])
         if why == DONE:
             return kept
@@ -201,7 +208,7 @@ def _walked(
             kept = kept._replace(trades=np.concatenate((kept.trades, np.zeros_like(kept.trades))))
         elif why == ASK:
             try:
-                _decide(kept, terms, desk, row, history, grid)
+                decide(kept, terms, desk, row, history, grid)
             except NotCovered as error:
                 raise NotCovered(error.reason, history.close_ms(row)) from error
         else:
@@ -211,7 +218,7 @@ def _walked(
             raise NotCovered(what, history.close_ms(row))
 
 
-def _decide(kept: Memory, terms: Terms, desk: Desk, row: int, history: History, grid: Grid) -> None:
+def decide(kept: Memory, terms: Terms, desk: Desk, row: int, history: History, grid: Grid) -> None:
     """Write phase 7's answer into the walk's memory."""
     s = kept.state
     found = selected(kept.scores, int(history.market.regime[row]), desk.minimum_performance)
@@ -223,14 +230,13 @@ def _decide(kept: Memory, terms: Terms, desk: Desk, row: int, history: History, 
         of_units(s[S.day_pnl], grid.money),
         of_units(s[S.week_base] + s[S.day_pnl], grid.money),
         int(s[S.streak]),
-        int(s[S.own_resets]),
+        counts(kept, history.close_ms(row)),
         found == SELECTED,
         voice(kept.scores),
     )
     answer, is_switched_off = desk.ask(row, books)
     if is_switched_off:
-        day = history.close_ms(row) // DAY_MS + terms.resume_after_days
-        s[S.own_state], s[S.own_until] = REDUCING, day * DAY_MS
+        switch_off(s, terms, history.close_ms(row))
     if answer.sizing.denied is not None or answer.sizing.quantity_base <= 0:
         return
     if answer.stop_price is None:
@@ -239,57 +245,6 @@ def _decide(kept: Memory, terms: Terms, desk: Desk, row: int, history: History, 
     s[S.wanted_stop] = grid.in_price(answer.stop_price)
     target = answer.target_price
     s[S.wanted_target] = -1 if target is None else grid.in_price(target)
-
-
-def terms_of(setting: Setting, grid: Grid, bars: BarColumns) -> Terms:
-    """Return the walk's terms in whole numbers.
-
-    Raises:
-        NotCovered: numbers that 64 bits do not hold.
-    """
-    instrument, limits, config = setting.instrument, setting.limits, setting.config
-    fee, fee_scale = as_ratio(instrument.taker_fee_fraction)
-    slip, slip_scale = as_ratio(setting.slippage_bps / 10_000)
-    # notional units times fee units, over this, are fees of eight decimals
-    over = 10 ** (grid.price + grid.quantity)
-    factor, divisor = fee * 10**8, fee_scale * over
-    shrink = gcd(factor, divisor)
-    factor, divisor = factor // shrink, divisor // shrink
-    cash = grid.in_money(setting.cash_quote)
-    losses = [as_ratio(x) for x in (limits.max_drawdown, limits.max_day_loss, limits.max_week_loss)]
-    most = min(cash * _MOST_GROWTH, LARGEST)
-    if fee < 0:
-        raise NotCovered(f"taker fee was {instrument.taker_fee_fraction}, below 0")
-    fits(most, max(factor, *(scale for _, scale in losses)), "cash")
-    if cash * 4 > most:
-        raise NotCovered(f"cash {setting.cash_quote} is too large to be told apart as a float")
-    highest = float(bars.high.max(initial=0.0)) * 10**grid.price
-    fits(int(highest), 2 * slip_scale * grid.in_price(instrument.tick_size), "the highest price")
-    return Terms(
-        timeframe_ms=bars.timeframe_ms,
-        price_scale=float(10**grid.price),
-        money_scale=float(10**grid.money),
-        tick=grid.in_price(instrument.tick_size),
-        value_of_unit=grid.value_of_unit,
-        fee_factor=factor,
-        fee_divisor=divisor,
-        fee_unit=10 ** (grid.money - 8),
-        slip=slip,
-        slip_scale=slip_scale,
-        min_notional=grid.in_money(instrument.min_notional_quote),
-        least_equity=grid.in_money(limits.min_equity_quote),
-        most_equity=most,
-        drawdown=losses[0],
-        day_loss=losses[1],
-        week_loss=losses[2],
-        loss_streak=limits.loss_streak,
-        resume_after_days=setting.resume_after_days,
-        max_holding_bars=config.max_holding_bars,
-        horizon_bars=config.horizon_bars,
-        learn_every_bars=config.learn_every_bars,
-        opinion_margin=config.opinion_margin,
-        stops_rest=setting.stops_rest,
-    )
 
 
 def _answered(rule: RuleSource, call: Callable[[], RuleColumns]) -> RuleColumns | None:

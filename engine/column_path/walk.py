@@ -1,8 +1,8 @@
 """The walk of one rule over bars in a compiled loop.
 
 The order within a bar is the session's: what fills, then the operator's word, the books, the
-decision, what is learned, the breakers, what rests and leaves. The loop stops where an entry may be
-made (``ASK``): phase 7 answers, and the loop goes on.
+decision, what is learned, the breakers, what rests and leaves. Where an entry may be made its terms
+decide; the loop stops (``ASK``) where only phase 7 can tell, and goes on with its answer.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from engine.column_path.books import (
     send,
     trading_state,
 )
+from engine.column_path.entries import UNSURE, judge_entry, note
 from engine.column_path.scores import record
 from engine.column_path.state import (
     ACTIVE,
@@ -31,6 +32,7 @@ from engine.column_path.state import (
     STOP,
     TARGET,
     TOO_LARGE,
+    EntryTerms,
     Market,
     Memory,
     Rule,
@@ -42,7 +44,15 @@ from engine.types.bars import IntColumn
 
 
 @kernel
-def walk(market: Market, rule: Rule, terms: Terms, memory: Memory, first: int, last: int) -> int:
+def walk(
+    market: Market,
+    rule: Rule,
+    terms: Terms,
+    entry: EntryTerms,
+    memory: Memory,
+    first: int,
+    last: int,
+) -> int:
     """Walk rows from ``state.row`` to ``last`` (excluded); return why it stopped.
 
     ``first`` is the row of the first event. After ``ASK`` the caller writes ``wanted`` with its
@@ -71,12 +81,18 @@ def walk(market: Market, rule: Rule, terms: Terms, memory: Memory, first: int, l
             s[S.decided] = 0
             if s[S.held] > 0:
                 _leave(s, market, rule, terms, row, now_ms)
-            elif rule.enters[row] and trading_state(s) == ACTIVE and market.ready[row]:
+            elif (
+                rule.enters[row]
+                and trading_state(s) == ACTIVE
+                and market.ready[row]
+                and judge_entry(market, rule, terms, entry, memory, row, now_ms) == UNSURE
+            ):
                 s[S.asked] = 1
                 return ASK
-        elif s[S.wanted] > 0:
-            s[S.decided] = 1
         s[S.asked] = 0
+        if s[S.wanted] > 0:
+            s[S.decided] = 1
+            note(memory, now_ms)
         _learn(memory, market, rule, terms, row, now_ms)
         judge(s, terms, now_ms)
         send(s, terms)
