@@ -9,15 +9,15 @@ from decimal import Decimal
 import numpy as np
 
 from engine.column_path.grid import NotCovered
+from engine.column_path.history import History
 from engine.column_path.scores import CLOSE_CALL
 from engine.failsafe import Failure
-from engine.features import FEATURE_NAMES, FEATURES_VERSION, feature_rows
+from engine.features import FEATURE_NAMES, FEATURES_VERSION
 from engine.phases.config import PipelineConfig
 from engine.phases.context import DecisionContext
 from engine.phases.cross_validation import cross_validate
 from engine.phases.ensemble import combine
 from engine.phases.entry_gates import Question
-from engine.phases.market_analysis import analyse_market
 from engine.phases.microstructure import NO_BOOK
 from engine.phases.proposals import propose
 from engine.phases.risk_and_sizing import Answer, assess_risk_and_size
@@ -36,21 +36,6 @@ from engine.types.opinions import Consensus, FeatureView, Opinion, Validation
 
 # No insight that bars alone give lowers the trust in a rule further than this.
 LEAST_TRUST = 0.5
-
-
-class WarmRows:
-    """Which rows of a store have warm features: asked row by row, remembered for every rule."""
-
-    def __init__(self, store: ColumnStore) -> None:
-        self._store = store
-        self._known: dict[int, bool] = {}
-
-    def __getitem__(self, row: int) -> bool:
-        known = self._known.get(row)
-        if known is None:
-            known = bool(feature_rows(self._store, row, row + 1).ready[0])
-            self._known[row] = known
-        return known
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +62,7 @@ class Desk:
         *,
         strategy: str,
         instrument: Instrument,
-        store: ColumnStore,
-        warm: WarmRows,
+        history: History,
         board: RuleBoard,
         config: PipelineConfig,
         limits: RiskLimits,
@@ -89,7 +73,8 @@ class Desk:
         if config.ensemble_trades or config.minimum_performance * LEAST_TRUST < config.weak_at:
             raise NotCovered("phases 4 to 6 decide more than one rule's own entries")
         self._strategy, self._instrument = strategy, instrument
-        self._store, self._warm, self._board = store, warm, board
+        self._history, self._board = history, board
+        self._store = ColumnStore(history.bars)
         self._config, self._limits = config, limits
         self._policy = BasePolicy()
         self._gate = SimulatedOperator({strategy: StrategyStatus.ACTIVE}, 1)
@@ -112,7 +97,7 @@ class Desk:
         snapshot = Snapshot(self._instrument, event, self._store, row)
         answer = self._answer(snapshot, books, is_warm=True)
         code = "" if answer.sizing.denied is None else answer.sizing.denied.code
-        if (not code or code in REPEATED) and not self._warm[row]:
+        if (not code or code in REPEATED) and not self._history.is_warm(row):
             # asked last, for it costs most; before it nothing that was denied leaves a trace
             answer, code = self._answer(snapshot, books, is_warm=False), ""
         return answer, code in REPEATED
@@ -138,7 +123,7 @@ class Desk:
             event.symbol,
             event.ts_ms,
             snapshot.close,
-            analyse_market(snapshot),
+            self._history.view(snapshot.row),
             features,
             NO_BOOK,
             (),

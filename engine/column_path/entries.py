@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from engine.column_path.books import NO_BREACH, breached
+from engine.column_path.history import WARM_ROW
 from engine.column_path.scores import CLOSE_CALL, SELECTED, selected, voice
 from engine.column_path.scores import UNSURE as SCORE_UNSURE
 from engine.column_path.state import (
@@ -23,15 +24,11 @@ from engine.column_path.state import (
     Terms,
 )
 from engine.compiled import kernel
-from engine.features.inputs import LOOK_BACK_BARS
 from engine.risk import DAY_MS, HOUR_MS
 from engine.standing import LATELY_MS
 from engine.types.bars import IntColumn
 
 REFUSED, TAKEN, SWITCHED_OFF, UNSURE = range(4)
-# From here on every feature of a market that is ready has all the bars it reads: a window of
-# LOOK_BACK_BARS of columns that need fewer bars than that themselves.
-WARM_ROW = 2 * LOOK_BACK_BARS
 # Whole numbers up to this have at most 15 digits with one more decimal: a float spells each of them
 # apart, so that comparing floats compares what they spell.
 _MOST_UNITS = 1e14

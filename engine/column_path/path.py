@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from engine.column_path.asking import Books, Desk, WarmRows
+from engine.column_path.asking import Books, Desk
 from engine.column_path.entries import counts, switch_off
 from engine.column_path.grid import Grid, NotCovered, of_units
+from engine.column_path.history import History, plain
 from engine.column_path.scores import SELECTED, UNSURE, Scores, no_scores, selected, voice
 from engine.column_path.state import (
     ASK,
@@ -21,7 +21,6 @@ from engine.column_path.state import (
     FULL,
     OFF_GRID,
     EntryTerms,
-    Market,
     Memory,
     Rule,
     S,
@@ -31,57 +30,13 @@ from engine.column_path.state import (
 from engine.column_path.terms import Setting, entry_terms_of, terms_of
 from engine.column_path.walk import walk
 from engine.failsafe import Failure, attempt
-from engine.market_columns import market_columns
 from engine.phases.rule_board import rule_board
 from engine.ports import RuleSource
-from engine.quality import validate_columns
 from engine.scoreboard import Scoreboard
-from engine.types.bars import BarColumns, ColumnStore, IntColumn
+from engine.types.bars import ColumnStore, IntColumn
 from engine.types.opinions import RuleColumns
 
 _TRADES_AT_ONCE = 4_096
-# Products and sums of volumes between this and its inverse neither overflow nor vanish.
-_MOST_VOLUME = 1e60
-
-
-class History:
-    """Bars with what every rule over them shares. Rows before ``first_row`` are only looked back
-    on; phase 1 and warm features are computed once, whatever the number of rules.
-
-    Raises:
-        NotCovered: the session would refuse some of the bars.
-    """
-
-    def __init__(self, bars: BarColumns, first_row: int) -> None:
-        refused = validate_columns(bars.rows(max(0, first_row - 1), len(bars)))
-        if refused:
-            row = refused[0][0] + max(0, first_row - 1)
-            at_ms = int(bars.ts_ms[row]) + bars.timeframe_ms
-            raise NotCovered(f"a bar is refused: {refused[0][1].text}", at_ms)
-        # of the rows before nobody asks in a session; entries look back on them
-        self.is_sound = not validate_columns(bars.rows(0, first_row)) and bool(
-            (bars.volume <= _MOST_VOLUME).all()
-            and ((bars.volume == 0.0) | (bars.volume >= 1.0 / _MOST_VOLUME)).all()
-        )
-        self.bars, self.first_row = bars, first_row
-        self.store = ColumnStore(bars)
-        self.warm = WarmRows(self.store)
-        columns = market_columns(self.store)
-        self.market = Market(
-            _plain(bars.ts_ms),
-            _plain(bars.open),
-            _plain(bars.high),
-            _plain(bars.low),
-            _plain(bars.close),
-            _plain(bars.volume),
-            _plain(columns.regime),
-            _plain(columns.risk),
-            _plain(columns.dwell_bars),
-            _plain(columns.ready),
-        )
-
-    def close_ms(self, row: int) -> int:
-        return int(self.bars.ts_ms[row]) + self.bars.timeframe_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,17 +105,16 @@ def column_trades(history: History, rule: RuleSource, setting: Setting) -> Colum
     board = rule_board((rule,), ColumnStore(history.bars), _answered)
     columns = board.columns[rule.code]
     said = Rule(
-        _plain(columns.side > 0),
-        _plain(np.ascontiguousarray(board.probability_up[:, 0])),
-        _plain(columns.exit_long),
-        _plain(columns.stop_price),
-        _plain(columns.target_price),
+        plain(columns.side > 0),
+        plain(np.ascontiguousarray(board.probability_up[:, 0])),
+        plain(columns.exit_long),
+        plain(columns.stop_price),
+        plain(columns.target_price),
     )
     desk = Desk(
         strategy=rule.code,
         instrument=setting.instrument,
-        store=history.store,
-        warm=history.warm,
+        history=history,
         board=board,
         config=setting.config,
         limits=setting.limits,
@@ -252,10 +206,3 @@ def _answered(rule: RuleSource, call: Callable[[], RuleColumns]) -> RuleColumns 
     if isinstance(answer, Failure):
         raise NotCovered(f"the rule failed: {answer.text}")
     return answer
-
-
-def _plain(column: npt.NDArray[Any]) -> Any:
-    """Return a column as a read-only block, so that one compiled walk serves them all."""
-    block = np.ascontiguousarray(column).view()
-    block.setflags(write=False)
-    return block
