@@ -21,8 +21,8 @@ from engine.window import HistoryWindow
 # From here on every feature of a market that is ready has all the bars it reads: a window of
 # LOOK_BACK_BARS of columns that need fewer bars than that themselves.
 WARM_ROW = 2 * LOOK_BACK_BARS
-# Products and sums of volumes between this and its inverse neither overflow nor vanish.
-_MOST_VOLUME = 1e60
+# Volumes between this and its inverse are summed, multiplied and cut as decimals without loss.
+_MOST_VOLUME = 1e15
 _NO_FLOW = Missing("no trade flow")
 
 

@@ -19,6 +19,7 @@ from engine.column_path.state import (
     DONE,
     EXITS,
     FULL,
+    NONE,
     OFF_GRID,
     EntryTerms,
     Memory,
@@ -97,108 +98,121 @@ def column_trades(history: History, rule: RuleSource, setting: Setting) -> Colum
     Raises:
         NotCovered: settings, prices or a figure on its limit that only the session can judge.
     """
-    if setting.instrument.shortable:
-        raise NotCovered(f"{setting.instrument.symbol} may be sold short")
-    grid = Grid.of(setting.instrument, setting.cash_quote)
-    terms = terms_of(setting, grid, history.bars)
-    # a store of its own: the rule's columns are given back with it
-    board = rule_board((rule,), ColumnStore(history.bars), _answered)
-    columns = board.columns[rule.code]
-    said = Rule(
-        plain(columns.side > 0),
-        plain(np.ascontiguousarray(board.probability_up[:, 0])),
-        plain(columns.exit_long),
-        plain(columns.stop_price),
-        plain(columns.target_price),
-    )
-    desk = Desk(
-        strategy=rule.code,
-        instrument=setting.instrument,
-        history=history,
-        board=board,
-        config=setting.config,
-        limits=setting.limits,
-    )
-    first, last = history.first_row, len(history.bars)
-    kept = memory(
-        grid.in_money(setting.cash_quote),
-        last - first,
-        no_scores(Scoreboard().window),
-        _TRADES_AT_ONCE,
-        history.bars.timeframe_ms,
-    )
-    kept.state[S.row] = first
-    entry = entry_terms_of(setting, grid, history.bars.timeframe_ms, is_sure=history.is_sound)
-    kept = _walked(history, said, terms, entry, kept, desk, grid)
-    found = kept.trades[: kept.state[S.trades]].copy()
-    return ColumnRun(
-        found,
-        history.bars.ts_ms[first:last] + history.bars.timeframe_ms,
-        kept.equity / terms.money_scale,
-        float(kept.growth[0] - 1.0) if last - first > 1 else None,
-        int(kept.state[S.considered]),
-        desk.asked,
-        kept.scores,
-        grid,
-    )
+    return Walk.over(history, rule, setting).run()
 
 
-def _walked(
-    history: History,
-    said: Rule,
-    terms: Terms,
-    entry: EntryTerms,
-    kept: Memory,
-    desk: Desk,
-    grid: Grid,
-) -> Memory:
-    first, last = history.first_row, len(history.bars)
-    while True:
-        why = walk(history.market, said, terms, entry, kept, first, last)
-        row = int(kept.state[S.row])
-        if why == DONE:
-            return kept
-        if why == FULL:
-            kept = kept._replace(trades=np.concatenate((kept.trades, np.zeros_like(kept.trades))))
-        elif why == ASK:
-            try:
-                decide(kept, terms, desk, row, history, grid)
-            except NotCovered as error:
-                raise NotCovered(error.reason, history.close_ms(row)) from error
-        else:
-            what = (
-                "a price is off the grid of ticks" if why == OFF_GRID else "equity grew too large"
-            )
-            raise NotCovered(what, history.close_ms(row))
+@dataclass(slots=True, repr=False)
+class Walk:
+    """One rule's walk: what it is given, what it remembers, and whom it asks."""
 
+    history: History
+    said: Rule
+    terms: Terms
+    entry: EntryTerms
+    grid: Grid
+    desk: Desk
+    kept: Memory
 
-def decide(kept: Memory, terms: Terms, desk: Desk, row: int, history: History, grid: Grid) -> None:
-    """Write phase 7's answer into the walk's memory."""
-    s = kept.state
-    found = selected(kept.scores, int(history.market.regime[row]), desk.minimum_performance)
-    if found == UNSURE:
-        raise NotCovered("the rule's score lay on its limit")
-    books = Books(
-        of_units(s[S.equity], grid.money),
-        of_units(s[S.peak], grid.money),
-        of_units(s[S.day_pnl], grid.money),
-        of_units(s[S.week_base] + s[S.day_pnl], grid.money),
-        int(s[S.streak]),
-        counts(kept, history.close_ms(row)),
-        found == SELECTED,
-        voice(kept.scores),
-    )
-    answer, is_switched_off = desk.ask(row, books)
-    if is_switched_off:
-        switch_off(s, terms, history.close_ms(row))
-    if answer.sizing.denied is not None or answer.sizing.quantity_base <= 0:
-        return
-    if answer.stop_price is None:
-        raise NotCovered("an entry had no stop")
-    s[S.wanted] = grid.in_quantity(answer.sizing.quantity_base)
-    s[S.wanted_stop] = grid.in_price(answer.stop_price)
-    target = answer.target_price
-    s[S.wanted_target] = -1 if target is None else grid.in_price(target)
+    @classmethod
+    def over(cls, history: History, rule: RuleSource, setting: Setting) -> Walk:
+        """Return a walk before its first bar; see ``column_trades``."""
+        if setting.instrument.shortable:
+            raise NotCovered(f"{setting.instrument.symbol} may be sold short")
+        grid, bars = Grid.of(setting.instrument, setting.cash_quote), history.bars
+        terms = terms_of(setting, grid, bars)
+        # a store of its own: the rule's columns are given back with it
+        board = rule_board((rule,), ColumnStore(bars), _answered)
+        columns = board.columns[rule.code]
+        said = Rule(
+            plain(columns.side > 0),
+            plain(board.probability_up[:, 0]),
+            plain(columns.exit_long),
+            plain(columns.stop_price),
+            plain(columns.target_price),
+        )
+        kept = memory(
+            grid.in_money(setting.cash_quote),
+            len(bars) - history.first_row,
+            no_scores(Scoreboard().window),
+            _TRADES_AT_ONCE,
+            bars.timeframe_ms,
+        )
+        kept.state[S.row] = history.first_row
+        entry = entry_terms_of(setting, grid, bars.timeframe_ms, is_sure=history.is_sound)
+        desk = Desk(
+            strategy=rule.code,
+            instrument=setting.instrument,
+            history=history,
+            board=board,
+            config=setting.config,
+            limits=setting.limits,
+        )
+        return cls(history, said, terms, entry, grid, desk, kept)
+
+    def run(self) -> ColumnRun:
+        """Walk to the last bar; see ``column_trades``."""
+        history, bars = self.history, self.history.bars
+        first, last = history.first_row, len(bars)
+        market, said, terms, entry = history.market, self.said, self.terms, self.entry
+        while (why := walk(market, said, terms, entry, self.kept, first, last)) != DONE:
+            row = int(self.kept.state[S.row])
+            if why == FULL:
+                room = np.zeros_like(self.kept.trades)
+                self.kept = self.kept._replace(trades=np.concatenate((self.kept.trades, room)))
+            elif why == ASK:
+                try:
+                    self.ask(row)
+                except NotCovered as error:
+                    raise NotCovered(error.reason, history.close_ms(row)) from error
+            else:
+                is_off = why == OFF_GRID
+                what = "a price is off the grid of ticks" if is_off else "equity grew too large"
+                raise NotCovered(what, history.close_ms(row))
+        kept, state = self.kept, self.kept.state
+        return ColumnRun(
+            kept.trades[: state[S.trades]].copy(),
+            bars.ts_ms[first:last] + bars.timeframe_ms,
+            kept.equity / terms.money_scale,
+            float(kept.growth[0] - 1.0) if last - first > 1 else None,
+            int(state[S.considered]),
+            self.desk.asked,
+            kept.scores,
+            self.grid,
+        )
+
+    def ask(self, row: int) -> None:
+        """Write phase 7's answer to the entry of ``row`` into the walk's memory.
+
+        Raises:
+            NotCovered: a figure lies so near its limit that its last digit decides.
+        """
+        kept, s, grid = self.kept, self.kept.state, self.grid
+        at_ms = self.history.close_ms(row)
+        regime = int(self.history.market.regime[row])
+        found = selected(kept.scores, regime, self.desk.minimum_performance)
+        if found == UNSURE:
+            raise NotCovered("the rule's score lay on its limit")
+        books = Books(
+            of_units(s[S.equity], grid.money),
+            of_units(s[S.peak], grid.money),
+            of_units(s[S.day_pnl], grid.money),
+            of_units(s[S.week_base] + s[S.day_pnl], grid.money),
+            int(s[S.streak]),
+            counts(kept, at_ms),
+            found == SELECTED,
+            voice(kept.scores),
+        )
+        answer, is_switched_off = self.desk.ask(row, books)
+        if is_switched_off:
+            switch_off(s, self.terms, at_ms)
+        if answer.sizing.denied is not None or answer.sizing.quantity_base <= 0:
+            return
+        if answer.stop_price is None:
+            raise NotCovered("an entry had no stop")
+        s[S.wanted] = grid.in_quantity(answer.sizing.quantity_base)
+        s[S.wanted_stop] = grid.in_price(answer.stop_price)
+        target = answer.target_price
+        s[S.wanted_target] = NONE if target is None else grid.in_price(target)
 
 
 def _answered(rule: RuleSource, call: Callable[[], RuleColumns]) -> RuleColumns | None:
