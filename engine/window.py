@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -165,6 +165,15 @@ class HistoryWindow:
             self._move()
         self._last = bar
         return self._store, self._row - self._first
+
+    def stores(self) -> Iterator[tuple[ColumnStore, int]]:
+        """Yield the stores that ``append`` would return to the end, each with its first row in the
+        history; for readers of columns, who append nothing themselves."""
+        yield self._store, self._first
+        while self._first + len(self._store.bars) < len(self._history):
+            self._row = self._first + len(self._store.bars)
+            self._move()
+            yield self._store, self._first
 
     def _move(self) -> None:
         """Begin the next block behind the last bars of this one."""
