@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 
 from engine.risk import RiskLimits
+from engine.stretch import Stretch
 from engine.types.bars import MarketEvent
 from engine.types.decisions import Action, Decision
 from engine.types.ledger import ZERO, EquityPoint, Trade
@@ -35,6 +36,14 @@ class TracedJournal(MemoryJournal):
 
     def record_equity(self, point: EquityPoint, event: MarketEvent) -> None:
         super().record_equity(point, event)
+        self._keep(point)
+
+    def record_stretch(self, stretch: Stretch) -> None:
+        super().record_stretch(stretch)
+        for point in stretch.points:
+            self._keep(point)
+
+    def _keep(self, point: EquityPoint) -> None:
         if self.equity_ms and self.equity_ms[-1] == point.ts_ms:
             self.equity_quote[-1] = float(point.equity_quote)
             return
@@ -67,6 +76,10 @@ class ReportJournal(TracedJournal):
             self.quiet += 1
         elif decision.action is Action.HOLD:
             self.refused[decision.blocking_phase or 0, decision.reason_code] += 1
+
+    def record_stretch(self, stretch: Stretch) -> None:
+        super().record_stretch(stretch)
+        self.quiet += len(stretch.points)
 
     def record_fill(self, fill: Fill, intent: OrderIntent) -> None:
         super().record_fill(fill, intent)
