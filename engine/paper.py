@@ -18,7 +18,7 @@ from engine.matching import (
     waits_below,
     walk_book,
 )
-from engine.types.bars import Bar, Instrument, MarketEvent
+from engine.types.bars import Bar, FloatColumn, Instrument, MarketEvent
 from engine.types.ledger import ZERO
 from engine.types.orders import (
     Fill,
@@ -174,14 +174,14 @@ class PaperBroker:
             if order.is_triggered
         ]
 
-    def untouched(self, symbol: str, lows: Sequence[float], highs: Sequence[float]) -> int:
+    def untouched(self, symbol: str, lows: FloatColumn, highs: FloatColumn) -> int:
         """Return how many of a symbol's next bars, from the first on, no waiting order can meet;
         0 where one waits for something else than its price."""
         n_bars = len(lows)
         for order in self._waiting.get(symbol, ()):
             if order.is_triggered or not order.intent.is_resting_protection:
                 return 0
-            n_bars = _bars_before(order, lows[:n_bars], highs[:n_bars])
+            n_bars = _bars_before(order, lows[:n_bars].tolist(), highs[:n_bars].tolist())
         return n_bars
 
     def resting(self) -> tuple[Resting, ...]:

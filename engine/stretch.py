@@ -9,11 +9,10 @@ ends it, goes through the session.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from engine.equity import DAY_MS
+from engine.equity import DAY_MS, Marks
 from engine.paper import PaperBroker
 from engine.phases.quiet import ReplayPipeline
 from engine.quality import bar_at, validate_columns
@@ -21,7 +20,6 @@ from engine.simulated_operator import SimulatedOperator
 from engine.trading_book import TradingBook
 from engine.types.bars import ColumnStore, EventKind, Instrument, MarketEvent, Snapshot
 from engine.types.decisions import Decision
-from engine.types.ledger import EquityPoint
 from engine.window import HistoryWindow
 
 # What is looked at for one stretch: looking further costs time where it ends soon.
@@ -30,10 +28,10 @@ _MOST_BARS = 256
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Quiet bars in a row: the equity point of each, and the HOLD of the last; those before it
-    differ by their time and price alone."""
+    """Quiet bars in a row: their marks, and the HOLD of the first; those of the others differ by
+    their time and price alone."""
 
-    points: Sequence[EquityPoint]
+    marks: Marks
     decision: Decision
 
 
@@ -61,25 +59,29 @@ class Strides:
     def take(self, most_bars: int) -> int:
         """Take up to ``most_bars`` of the bars to come and return how many were taken; 0 where the
         next one must be walked through."""
+        if not self.book.is_still:
+            return 0
         store, row, n_rows = self.window.ahead()
-        if row >= n_rows or not self.book.is_still or not store.get("fit to trade on", _is_fit):
-            return 0
-        last = min(n_rows, row + min(most_bars, _MOST_BARS))
         symbol = self.instrument.symbol
-        held = self.book.holdings(symbol).values()
-        first = self._snapshot(store, row)
-        last = row + self.pipeline.idle_rows(first, last, held, self._until_ms())
-        bars = store.bars.rows(row, last)
-        n_bars = self.broker.untouched(symbol, bars.low.tolist(), bars.high.tolist())
-        if n_bars == 0:
+        last = min(n_rows, row + min(most_bars, _MOST_BARS))
+        if row < last:
+            last = min(last, self.pipeline.calm_until(symbol, store, row))
+        if row >= last or not store.get("fit to trade on", _is_fit):
             return 0
-        closes_ms = (bars.ts_ms[:n_bars] + bars.timeframe_ms).tolist()
-        points = self.book.pass_bars(symbol, closes_ms, bars.close[:n_bars].tolist())
-        if points:
-            self.window.skip(len(points))
-            decision = self.pipeline.hold_quiet(self._snapshot(store, row + len(points) - 1))
-            self.journal.record_stretch(Stretch(points, decision))
-        return len(points)
+        first = self._snapshot(store, row)
+        held = self.book.holdings(symbol).values()
+        last = row + self.pipeline.idle_rows(first, last, held, self._until_ms())
+        bars = store.bars
+        last = row + self.broker.untouched(symbol, bars.low[row:last], bars.high[row:last])
+        if row >= last:
+            return 0
+        closes_ms = (bars.ts_ms[row:last] + bars.timeframe_ms).tolist()
+        marks = self.book.pass_bars(symbol, closes_ms, bars.close[row:last].tolist())
+        n_bars = len(marks.at_ms)
+        if n_bars:
+            self.window.skip(n_bars)
+            self.journal.record_stretch(Stretch(marks, self.pipeline.hold_quiet(first)))
+        return n_bars
 
     def _snapshot(self, store: ColumnStore, row: int) -> Snapshot:
         bar = bar_at(store.bars, row)

@@ -16,6 +16,7 @@ from engine.breakers import BreakerWatch
 from engine.ceilings import Ceilings, as_filed
 from engine.client_ids import RunIdentity
 from engine.entry_orders import Entering, EntryDesk
+from engine.equity import Marks
 from engine.failsafe import attempt
 from engine.limits import RiskLimits
 from engine.phases.context import DecisionContext, Positions
@@ -315,32 +316,29 @@ class TradingBook:
             and not self.broker.has_news()
         )
 
-    def pass_bars(
-        self, symbol: str, closes_ms: Sequence[int], closes: Sequence[float]
-    ) -> list[EquityPoint]:
+    def pass_bars(self, symbol: str, at_ms: Sequence[int], closes: Sequence[float]) -> Marks:
         """Mark bars of the UTC day of the last point, one after the other, while the book is still;
-        return the points up to the bar before the first that a breaker would stop.
+        return the marks up to the bar before the first on which a breaker would stop.
 
         What that bar leaves here is what its own walk leaves once more.
         """
-        ledger = self.account.ledger
-        points: list[EquityPoint] = []
+        ledger, breakers = self.account.ledger, self._breakers
+        marks = Marks([], [], [])
         if ledger.is_all_quote:
-            point = ledger.equity_point(closes_ms[0])
-            if self._breakers.breach(point, self._limits) is not None:
-                return []
-            ledger.mark(symbol, closes[-1])
-            points = [point.at(ts_ms) for ts_ms in closes_ms]
+            point = ledger.equity_point(at_ms[-1])
+            if breakers.breach(point, self._limits) is None:
+                ledger.mark(symbol, closes[-1])
+                marks.repeat(at_ms, point)
         else:
-            for ts_ms, close in zip(closes_ms, closes, strict=True):
+            for ts_ms, close in zip(at_ms, closes, strict=True):
                 ledger.mark(symbol, close)
                 point = ledger.equity_point(ts_ms)
-                if self._breakers.breach(point, self._limits) is not None:
+                if breakers.breach(point, self._limits) is not None:
                     break
-                points.append(point)
-        if points:
-            self._marked_at_ms = points[-1].ts_ms
-        return points
+                marks.add(point)
+        if marks.last is not None:
+            self._marked_at_ms = marks.last.ts_ms
+        return marks
 
     def _may_enter(self, symbol: str, strategy: str) -> bool:
         """A state that cannot be read lets nobody enter."""

@@ -92,10 +92,8 @@ class ReplayPipeline(Pipeline):
                 return None
             learned = settled
         else:
-            if event.ts_ms >= self._idle_until_ms:
-                self._idle_until_ms = self._learner.idle_until_ms(event.ts_ms)
-                if event.ts_ms >= self._idle_until_ms:
-                    return None
+            if event.ts_ms >= self._idle_from(event.ts_ms):
+                return None
             if calm.notices[row]:
                 noticed = self._learner.observed(snapshot, NOT_ASKED)
                 self._learner.leave(noticed, event.ts_ms)
@@ -128,18 +126,23 @@ class ReplayPipeline(Pipeline):
 
     # -- may anything happen? ------------------------------------------------------------------
 
+    def calm_until(self, symbol: str, store: ColumnStore, row: int) -> int:
+        """Return the first row from ``row`` on which something happens whatever is held and said:
+        somebody proposes, the regime changes, something is noticed, opinions are remembered."""
+        return self._calm(symbol, store).idle_until.item(row)
+
     def idle_rows(
         self, snapshot: Snapshot, last: int, held: Iterable[Holding], until_ms: int
     ) -> int:
         """Return how many bars from the snapshot's on are quiet, and change nothing of what is
-        known here; those before row ``last`` that close before ``until_ms`` are looked at.
+        known here; those before row ``last`` that close before ``until_ms`` are looked at, and
+        ``last`` is not after ``calm_until``.
 
         Asked one by one, ``quiet`` answers each of them with the same HOLD.
         """
         store, row, symbol = snapshot.store, snapshot.row, snapshot.event.symbol
-        last = min(last, int(self._calm(symbol, store).idle_until[row]))
         # while a place fails every call counts; after a book each bar without one does
-        if last <= row or self._fail_safe.degraded or self._tape.knows(symbol):
+        if self._fail_safe.degraded or self._tape.knows(symbol):
             return 0
         outlook = None
         if self._config.ensemble_trades:
@@ -149,13 +152,20 @@ class ReplayPipeline(Pipeline):
             last = self._silent_until(snapshot, outlook, last)
         for position in held:
             last, until_ms = self._kept_until(snapshot, position, outlook, last, until_ms)
-        return max(0, self._before(store, row, last, min(until_ms, self._settles_at_ms(snapshot))))
+        timeframe_ms = store.bars.timeframe_ms
+        settles_at_ms = self._learner.pending.settles_at_ms(symbol, timeframe_ms)
+        if settles_at_ms is not None:
+            until_ms = min(until_ms, settles_at_ms)
+        if last <= row or snapshot.event.ts_ms >= until_ms:
+            return 0
+        return self._before(store, row, last, min(until_ms, self._idle_from(snapshot.event.ts_ms)))
 
-    def _settles_at_ms(self, snapshot: Snapshot) -> int:
-        """Return when phase 9 or 10 has something to do, at the earliest."""
-        timeframe_ms = snapshot.store.bars.timeframe_ms
-        at_ms = self._learner.pending.settles_at_ms(snapshot.event.symbol, timeframe_ms)
-        return self._idle_until_ms if at_ms is None else min(at_ms, self._idle_until_ms)
+    def _idle_from(self, at_ms: int) -> int:
+        """Return until when phase 10 has nothing to say, asked on a quiet bar on which nothing is
+        settled; ``at_ms`` or earlier where it has something to say now."""
+        if at_ms >= self._idle_until_ms:
+            self._idle_until_ms = self._learner.idle_until_ms(at_ms)
+        return self._idle_until_ms
 
     @staticmethod
     def _before(store: ColumnStore, row: int, last: int, until_ms: int) -> int:

@@ -148,17 +148,18 @@ class MemoryJournal(AbstractContextManager[None]):
 
     def record_stretch(self, stretch: Stretch) -> None:
         """Record quiet bars as one after the other would be."""
-        n_bars, decision, last = len(stretch.points), stretch.decision, stretch.points[-1]
+        marks, decision = stretch.marks, stretch.decision
         if self._waiting_fills:
-            self._flush_fills(last.ts_ms)
-        self.counts.bars += n_bars
-        self.counts.decisions += n_bars
-        for point in stretch.points:
-            self.equity.add(point.ts_ms, float(point.equity_quote), float(point.exposure_quote))
-        self.last_equity = last
-        self._digest.add_decisions(
-            _line(decision), decision.bar_close_ms, [point.ts_ms for point in stretch.points]
-        )
+            self._flush_fills(marks.at_ms[-1])
+        self.counts.bars += len(marks.at_ms)
+        self.counts.decisions += len(marks.at_ms)
+        add = self.equity.add
+        for at_ms, equity, exposure in zip(
+            marks.at_ms, marks.equity_quote, marks.exposure_quote, strict=True
+        ):
+            add(at_ms, equity, exposure)
+        self.last_equity = marks.last
+        self._digest.add_decisions(_line(decision), decision.bar_close_ms, marks.at_ms)
 
     def record_side_trade(self, book: str, trade: Trade) -> None:
         if self._side_trade is not None:
@@ -224,7 +225,7 @@ def _line(decision: Decision) -> str:
         symbol=decision.symbol,
         bar_close_ms=decision.bar_close_ms,
         strategy=decision.strategy,
-        action=decision.action.value,
+        action=decision.action,
         quantity_base=decision.quantity_base,
         reason_code=decision.reason_code,
         confidence=decision.confidence,

@@ -36,19 +36,17 @@ class TracedJournal(MemoryJournal):
 
     def record_equity(self, point: EquityPoint, event: MarketEvent) -> None:
         super().record_equity(point, event)
-        self._keep(point)
-
-    def record_stretch(self, stretch: Stretch) -> None:
-        super().record_stretch(stretch)
-        for point in stretch.points:
-            self._keep(point)
-
-    def _keep(self, point: EquityPoint) -> None:
         if self.equity_ms and self.equity_ms[-1] == point.ts_ms:
             self.equity_quote[-1] = float(point.equity_quote)
             return
         self.equity_ms.append(point.ts_ms)
         self.equity_quote.append(float(point.equity_quote))
+
+    def record_stretch(self, stretch: Stretch) -> None:
+        super().record_stretch(stretch)
+        # each of its bars is later than the newest point
+        self.equity_ms.extend(stretch.marks.at_ms)
+        self.equity_quote.extend(stretch.marks.equity_quote)
 
 
 class ReportJournal(TracedJournal):
@@ -79,7 +77,7 @@ class ReportJournal(TracedJournal):
 
     def record_stretch(self, stretch: Stretch) -> None:
         super().record_stretch(stretch)
-        self.quiet += len(stretch.points)
+        self.quiet += len(stretch.marks.at_ms)
 
     def record_fill(self, fill: Fill, intent: OrderIntent) -> None:
         super().record_fill(fill, intent)
