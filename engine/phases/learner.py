@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from engine.credits import CreditBoard, EntryOpinions
-from engine.failsafe import FailSafe, Failure
+from engine.failsafe import FailSafe, Failure, attempt
 from engine.insights import InsightBoard
 from engine.phases import evolution, learning, tracing
 from engine.phases.config import PipelineConfig
@@ -15,7 +17,7 @@ from engine.phases.source_selection import regime_key
 from engine.ports import InsightSource, SourceInput
 from engine.scoreboard import Scoreboard
 from engine.seats import Seated, SourcePanel, is_shadow_name
-from engine.types.bars import Snapshot
+from engine.types.bars import BoolColumn, ColumnStore, Snapshot
 from engine.types.decisions import (
     PHASES,
     Analysis,
@@ -176,6 +178,16 @@ class Learner:
             if not isinstance(noticed, Failure):
                 found.extend(noticed)
         return tuple(found)
+
+    def may_notice(self, store: ColumnStore) -> BoolColumn:
+        """Return the bars on which some observer may notice something without a book, (n_bars,);
+        all of them where one cannot say."""
+        notices = np.zeros(len(store.bars), dtype=np.bool_)
+        for observer in self._observers:
+            found = attempt(lambda o=observer: o.may_notice(store), observer.code)  # type: ignore[misc]
+            if found is not None:
+                notices |= True if isinstance(found, Failure) else found
+        return notices
 
     def apply(self, result: LearningResult) -> LearningResult:
         """Make it true; the result's records then say what could not be applied."""

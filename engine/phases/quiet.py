@@ -9,7 +9,8 @@ or remembered. Every other bar runs through all ten. That both give the same dec
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from engine.phases.pipeline import Pipeline, QuietBar
 from engine.phases.proposals import exit_from_columns
 from engine.ports import SourceInput
 from engine.seats import Seated
-from engine.types.bars import BoolColumn, ColumnStore, Snapshot
+from engine.types.bars import BoolColumn, ColumnStore, IntColumn, Snapshot
 from engine.types.decisions import (
     Action,
     Analysis,
@@ -45,13 +46,28 @@ _NOTHING_LEARNED = LearningResult((), (), ())
 _NOBODY_ASKS: Inputs = {}
 
 
+@dataclass(frozen=True, slots=True)
+class _Calm:
+    """Where nothing can happen over one store, whatever is held or said; shapes (n_bars,).
+
+    ``silent``: no rule proposes; ``notices``: some observer may notice something; ``idle_until``:
+    the first bar from this one on that is not silent, or on which something may be noticed or
+    opinions are remembered.
+    """
+
+    store: ColumnStore
+    silent: BoolColumn
+    notices: BoolColumn
+    idle_until: IntColumn
+
+
 class ReplayPipeline(Pipeline):
     """The same ten phases with an early answer for quiet bars, see ``quiet``."""
 
     def __init__(self, **parts: Any) -> None:
         super().__init__(**parts)
         # by symbol: the store asked about last, and where nothing of its rules can happen
-        self._known: dict[str, tuple[ColumnStore, BoolColumn]] = {}
+        self._known: dict[str, _Calm] = {}
         # by symbol, what was foreseen since something was last learned; None where nothing can be
         self._outlooks: dict[str, tuple[ColumnStore, Outlook | None, int]] = {}
         self._idle_until_ms = 0
@@ -63,10 +79,8 @@ class ReplayPipeline(Pipeline):
         self._tape.observe(event, store.bars.timeframe_ms)
         if event.book is not None and self._learner.reads_book:
             return None
-        known = self._known.get(event.symbol)
-        if known is None or known[0] is not store:
-            known = self._known[event.symbol] = (store, self._silence(store))
-        if not known[1][row] or self._may_move(snapshot, held):
+        calm = self._calm(event.symbol, store)
+        if not calm.silent[row] or self._may_move(snapshot, held):
             return None
         learned = _NOTHING_LEARNED
         if self._learner.pending.is_due(event, store.bars.timeframe_ms):
@@ -78,17 +92,16 @@ class ReplayPipeline(Pipeline):
                 return None
             learned = settled
         else:
-            if event.ts_ms >= self._idle_until_ms:
-                self._idle_until_ms = self._learner.idle_until_ms(event.ts_ms)
-                if event.ts_ms >= self._idle_until_ms:
-                    return None
-            noticed = self._learner.observed(snapshot, NOT_ASKED)
-            if noticed:
+            if event.ts_ms >= self._idle_from(event.ts_ms):
+                return None
+            if calm.notices[row]:
+                noticed = self._learner.observed(snapshot, NOT_ASKED)
                 self._learner.leave(noticed, event.ts_ms)
                 self._forget_outlooks()
-        return QuietBar(self._hold(snapshot), learned)
+        return QuietBar(self.hold_quiet(snapshot), learned)
 
-    def _hold(self, snapshot: Snapshot) -> Decision:
+    def hold_quiet(self, snapshot: Snapshot) -> Decision:
+        """Return the HOLD of a quiet bar."""
         event = snapshot.event
         return Decision(
             final_decision.PLATFORM,
@@ -112,6 +125,109 @@ class ReplayPipeline(Pipeline):
         )
 
     # -- may anything happen? ------------------------------------------------------------------
+
+    def calm_until(self, symbol: str, store: ColumnStore, row: int) -> int:
+        """Return the first row from ``row`` on which something happens whatever is held and said:
+        somebody proposes, the regime changes, something is noticed, opinions are remembered."""
+        return self._calm(symbol, store).idle_until.item(row)
+
+    def idle_rows(
+        self, snapshot: Snapshot, last: int, held: Iterable[Holding], until_ms: int
+    ) -> int:
+        """Return how many bars from the snapshot's on are quiet, and change nothing of what is
+        known here; those before row ``last`` that close before ``until_ms`` are looked at, and
+        ``last`` is not after ``calm_until``.
+
+        Asked one by one, ``quiet`` answers each of them with the same HOLD.
+        """
+        store, row, symbol = snapshot.store, snapshot.row, snapshot.event.symbol
+        # while a place fails every call counts; after a book each bar without one does
+        if self._fail_safe.degraded or self._tape.knows(symbol):
+            return 0
+        outlook = None
+        if self._config.ensemble_trades:
+            outlook = self._outlook(snapshot)
+            if outlook is None:
+                return 0
+            last = self._silent_until(snapshot, outlook, last)
+        for position in held:
+            last, until_ms = self._kept_until(snapshot, position, outlook, last, until_ms)
+        timeframe_ms = store.bars.timeframe_ms
+        settles_at_ms = self._learner.pending.settles_at_ms(symbol, timeframe_ms)
+        if settles_at_ms is not None:
+            until_ms = min(until_ms, settles_at_ms)
+        if last <= row or snapshot.event.ts_ms >= until_ms:
+            return 0
+        return self._before(store, row, last, min(until_ms, self._idle_from(snapshot.event.ts_ms)))
+
+    def _idle_from(self, at_ms: int) -> int:
+        """Return until when phase 10 has nothing to say, asked on a quiet bar on which nothing is
+        settled; ``at_ms`` or earlier where it has something to say now."""
+        if at_ms >= self._idle_until_ms:
+            self._idle_until_ms = self._learner.idle_until_ms(at_ms)
+        return self._idle_until_ms
+
+    @staticmethod
+    def _before(store: ColumnStore, row: int, last: int, until_ms: int) -> int:
+        """Return how many of rows ``row`` to ``last`` (excluded) close before a time."""
+        opens_ms = store.bars.ts_ms[row:last]
+        return int(opens_ms.searchsorted(until_ms - store.bars.timeframe_ms))
+
+    @staticmethod
+    def _silent_until(snapshot: Snapshot, outlook: Outlook, last: int) -> int:
+        """Return the first row on which the ensemble may enter, ``last`` where it does not."""
+        rows = range(snapshot.row, min(last, outlook.last))
+        shortable = snapshot.instrument.shortable
+        return next((row for row in rows if outlook.may_enter(row, shortable)), rows.stop)
+
+    def _kept_until(
+        self,
+        snapshot: Snapshot,
+        held: Holding,
+        outlook: Outlook | None,
+        last: int,
+        until_ms: int,
+    ) -> tuple[int, int]:
+        """Return the row and the time before which a position is surely not left."""
+        row, bars = snapshot.row, snapshot.store.bars
+        is_long, stop, target = held.quantity_base > 0, held.stop_price, held.target_price
+        lows, highs = bars.low[row:last].tolist(), bars.high[row:last].tolist()
+        worst, best = (lows, highs) if is_long else (highs, lows)
+        sign = 1.0 if is_long else -1.0
+        if stop is not None:
+            at = float(stop)
+            last = row + _first((sign * (price - at) <= 0.0 for price in worst), last - row)
+        if target is not None:
+            at = float(target)
+            last = row + _first((sign * (price - at) >= 0.0 for price in best), last - row)
+        if held.strategy == ENSEMBLE and outlook is not None:
+            limit, ahead = self._config.exit_probability, range(row, last)
+            last = row + _first(
+                (outlook.may_leave(at_row, is_long, limit) for at_row in ahead), last - row
+            )
+        elif held.strategy == ENSEMBLE:
+            last = row
+        columns = self.board(snapshot.store).columns.get(held.strategy)
+        if columns is not None:
+            asked = columns.exit_long if is_long else columns.exit_short
+            last = row + _first(asked[row:last].tolist(), last - row)
+        if held.opened_at_ms is not None:
+            most_ms = self._config.max_holding_bars * bars.timeframe_ms
+            until_ms = min(until_ms, held.opened_at_ms + most_ms)
+        return last, until_ms
+
+    def _calm(self, symbol: str, store: ColumnStore) -> _Calm:
+        known = self._known.get(symbol)
+        if known is None or known.store is not store:
+            known = self._known[symbol] = self._calm_of(store)
+        return known
+
+    def _calm_of(self, store: ColumnStore) -> _Calm:
+        silent, notices, bars = self._silence(store), self._learner.may_notice(store), store.bars
+        number = (bars.ts_ms + bars.timeframe_ms) // bars.timeframe_ms
+        busy = ~silent | notices | (number % self._config.learn_every_bars == 0)
+        rows = np.where(busy, np.arange(len(bars)), len(bars))
+        return _Calm(store, silent, notices, np.minimum.accumulate(rows[::-1])[::-1])
 
     def _silence(self, store: ColumnStore) -> BoolColumn:
         """Return True on bars on which no rule proposes, shape (n_bars,).
@@ -250,3 +366,8 @@ class ReplayPipeline(Pipeline):
     def restore(self, state: Mapping[str, JsonValue]) -> None:
         super().restore(state)
         self._forget_outlooks()
+
+
+def _first(found: Iterable[bool], otherwise: int) -> int:
+    """Return the place of the first True, ``otherwise`` where there is none."""
+    return next((place for place, is_so in enumerate(found) if is_so), otherwise)
