@@ -25,7 +25,9 @@ import numpy as np
 from benchmarks.figures import ROOT, BenchmarkFailed, Figure, Options
 from benchmarks.replays import QUICK_SIZES, SIZES, SYMBOL, candle_file
 from engine import shared_columns
-from engine.column_path.path import ColumnRun, History, Setting, column_trades
+from engine.column_path.history import History
+from engine.column_path.path import ColumnRun, column_trades
+from engine.column_path.terms import Setting
 from engine.limits import RiskLimits
 from engine.phases.config import PipelineConfig
 from engine.ports import RuleSource

@@ -238,8 +238,9 @@ class InsightSource(Protocol):
     ) -> Sequence[Insight]:
         """Return what it notices on this bar; usually nothing."""
 
-    def may_notice(self, store: ColumnStore) -> BoolColumn:
-        """Return False on bars on which it notices nothing unless there is a book, (n_bars,)."""
+    def may_notice(self, store: ColumnStore) -> BoolColumn | None:
+        """Return the bars on which it may notice something without a book, shape (n_bars,); None
+        where it then notices nothing on any bar."""
 
 
 @dataclass(frozen=True, slots=True)

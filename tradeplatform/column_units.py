@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.column_path.grid import NotCovered
-from engine.column_path.path import ColumnRun, History, Setting, column_trades
+from engine.column_path.history import History
+from engine.column_path.path import ColumnRun, column_trades
+from engine.column_path.terms import Setting
 from engine.entry_orders import EntryType
 from engine.types.orders import OrderType
 from strategies.core.registry import rule_sources

@@ -9,15 +9,15 @@ from decimal import Decimal
 import numpy as np
 
 from engine.column_path.grid import NotCovered
+from engine.column_path.history import History
 from engine.column_path.scores import CLOSE_CALL
 from engine.failsafe import Failure
-from engine.features import FEATURE_NAMES, FEATURES_VERSION, feature_rows
+from engine.features import FEATURE_NAMES, FEATURES_VERSION
 from engine.phases.config import PipelineConfig
 from engine.phases.context import DecisionContext
 from engine.phases.cross_validation import cross_validate
 from engine.phases.ensemble import combine
 from engine.phases.entry_gates import Question
-from engine.phases.market_analysis import analyse_market
 from engine.phases.microstructure import NO_BOOK
 from engine.phases.proposals import propose
 from engine.phases.risk_and_sizing import Answer, assess_risk_and_size
@@ -26,59 +26,43 @@ from engine.phases.source_selection import EARNS_ITS_VOICE, LEFT_OUT
 from engine.policy import BasePolicy
 from engine.ports import StrategyStatus
 from engine.quality import bar_at
-from engine.risk import OrderThrottle, RiskLimits, RiskView
+from engine.risk import RiskLimits, RiskView
 from engine.simulated_operator import SimulatedOperator
-from engine.standing import EntryCounts
-from engine.trading_book import REPEATED
+from engine.strategy_stops import REPEATED
 from engine.types.bars import ColumnStore, EventKind, Instrument, MarketEvent, Snapshot
 from engine.types.decisions import Analysis
 from engine.types.ledger import ZERO
-from engine.types.opinions import Consensus, FeatureView, Opinion, Proposal, Side, Validation
+from engine.types.opinions import Consensus, FeatureView, Opinion, Validation
 
 # No insight that bars alone give lowers the trust in a rule further than this.
 LEAST_TRUST = 0.5
 
 
-class WarmRows:
-    """Which rows of a store have warm features: asked row by row, remembered for every rule."""
-
-    def __init__(self, store: ColumnStore) -> None:
-        self._store = store
-        self._known: dict[int, bool] = {}
-
-    def __getitem__(self, row: int) -> bool:
-        known = self._known.get(row)
-        if known is None:
-            known = bool(feature_rows(self._store, row, row + 1).ready[0])
-            self._known[row] = known
-        return known
-
-
 @dataclass(frozen=True, slots=True)
 class Books:
-    """The account at one ask; it is flat. ``resets`` counts how often the strategy was let trade
-    again, ``selected`` and ``voice`` are the scoreboard's word on the rule."""
+    """The account at one ask; it is flat. ``entries`` counts those of the last hour and day, and
+    the strategy's of the last 15 minutes and day since it was let trade again; ``selected`` and
+    ``voice`` are the scoreboard's word on the rule."""
 
     equity_quote: Decimal
     peak_equity_quote: Decimal
     day_pnl_quote: Decimal
     week_pnl_quote: Decimal
     streak: int
-    resets: int
+    entries: tuple[int, int, int, int]
     selected: bool
     voice: float
 
 
 class Desk:
-    """Asks phase 7 about one rule's entries, and keeps count of them as the account does."""
+    """Asks phase 7 about one rule's entries."""
 
     def __init__(
         self,
         *,
         strategy: str,
         instrument: Instrument,
-        store: ColumnStore,
-        warm: WarmRows,
+        history: History,
         board: RuleBoard,
         config: PipelineConfig,
         limits: RiskLimits,
@@ -89,12 +73,11 @@ class Desk:
         if config.ensemble_trades or config.minimum_performance * LEAST_TRUST < config.weak_at:
             raise NotCovered("phases 4 to 6 decide more than one rule's own entries")
         self._strategy, self._instrument = strategy, instrument
-        self._store, self._warm, self._board = store, warm, board
+        self._history, self._board = history, board
+        self._store = ColumnStore(history.bars)
         self._config, self._limits = config, limits
         self._policy = BasePolicy()
         self._gate = SimulatedOperator({strategy: StrategyStatus.ACTIVE}, 1)
-        self._throttle, self._entries = OrderThrottle(), EntryCounts()
-        self._resets = 0
         self.asked = 0
 
     @property
@@ -108,22 +91,15 @@ class Desk:
             NotCovered: a figure lies so near its limit that its last digit decides.
         """
         self.asked += 1
-        if books.resets != self._resets:
-            self._resets = books.resets
-            self._entries.forget(self._strategy)
         bars = self._store.bars
         at_ms = int(bars.ts_ms[row]) + bars.timeframe_ms
-        symbol = self._instrument.symbol
-        event = MarketEvent(EventKind.BAR, symbol, at_ms, at_ms, bar_at(bars, row))
+        event = MarketEvent(EventKind.BAR, self._instrument.symbol, at_ms, at_ms, bar_at(bars, row))
         snapshot = Snapshot(self._instrument, event, self._store, row)
         answer = self._answer(snapshot, books, is_warm=True)
         code = "" if answer.sizing.denied is None else answer.sizing.denied.code
-        if (not code or code in REPEATED) and not self._warm[row]:
+        if (not code or code in REPEATED) and not self._history.is_warm(row):
             # asked last, for it costs most; before it nothing that was denied leaves a trace
             answer, code = self._answer(snapshot, books, is_warm=False), ""
-        if answer.sizing.denied is None and answer.sizing.quantity_base > 0:
-            self._throttle.note(at_ms)
-            self._entries.note(self._strategy, symbol, Side.BUY, at_ms)
         return answer, code in REPEATED
 
     def _answer(self, snapshot: Snapshot, books: Books, *, is_warm: bool) -> Answer:
@@ -133,7 +109,7 @@ class Desk:
             proposal,
             snapshot,
             analysis,
-            self._context(proposal, snapshot.event.ts_ms, books),
+            self._context(books),
             self._config,
             _raised,
         )
@@ -147,7 +123,7 @@ class Desk:
             event.symbol,
             event.ts_ms,
             snapshot.close,
-            analyse_market(snapshot),
+            self._history.view(snapshot.row),
             features,
             NO_BOOK,
             (),
@@ -186,11 +162,8 @@ class Desk:
                 raise NotCovered("the vote on an entry lay on its limit")
         return validated.validation, consensus
 
-    def _context(self, proposal: Proposal, now_ms: int, books: Books) -> DecisionContext:
-        last_hour, last_day = self._throttle.counts(now_ms)
-        lately, of_day = self._entries.counts(
-            self._strategy, proposal.symbol, proposal.side, now_ms
-        )
+    def _context(self, books: Books) -> DecisionContext:
+        last_hour, last_day, lately, of_day = books.entries
         nothing: Mapping[str, Decimal] = {}
         view = RiskView(
             equity_quote=books.equity_quote,

@@ -24,6 +24,7 @@ from engine.risk import DAY_MS
 from engine.types.bars import FloatColumn, IntColumn
 
 _DAYS_OF_WEEK, _MONDAY = 7, 3
+NO_BREACH, DRAWDOWN, LOW_EQUITY, DAY_LOSS, WEEK_LOSS = range(5)
 
 
 @kernel
@@ -36,7 +37,7 @@ def observe(s: IntColumn, terms: Terms, now_ms: int) -> None:
             s[S.streak] = 0
     if s[S.own_state] != ACTIVE and now_ms >= s[S.own_until]:
         s[S.own_state], s[S.streak] = ACTIVE, 0
-        s[S.own_resets] += 1
+        s[S.forgotten] = s[S.entered]
 
 
 @kernel
@@ -155,21 +156,35 @@ def compound(growth: FloatColumn, before: int, now: int, terms: Terms) -> None:
 @kernel
 def judge(s: IntColumn, terms: Terms, now_ms: int) -> None:
     """Let the account's breakers look; the first that is reached decides."""
-    equity, peak, day = s[S.equity], s[S.peak], now_ms // DAY_MS
+    reached, day = breached(s, terms), now_ms // DAY_MS
+    if reached == NO_BREACH:
+        return
     until, state, forgives = day + terms.resume_after_days, REDUCING, 1
-    week_pnl = s[S.week_base] + s[S.day_pnl]
-    if _is_lost(peak - equity, peak, terms.drawdown) or (peak <= 0 and equity < 0):
+    if reached == DRAWDOWN:
         state = HALTED
-    elif equity > 0 and equity >= terms.least_equity:
-        if _is_lost(-s[S.day_pnl], equity - s[S.day_pnl], terms.day_loss):
-            until, forgives = day + 1, 0
-        elif _is_lost(-week_pnl, equity - week_pnl, terms.week_loss):
-            until = day - (day + _MONDAY) % _DAYS_OF_WEEK + _DAYS_OF_WEEK
-            forgives = 0
-        else:
-            return
+    elif reached == DAY_LOSS:
+        until, forgives = day + 1, 0
+    elif reached == WEEK_LOSS:
+        until = day - (day + _MONDAY) % _DAYS_OF_WEEK + _DAYS_OF_WEEK
+        forgives = 0
     if state > s[S.state]:
         s[S.state], s[S.until], s[S.forgives] = state, until * DAY_MS, forgives
+
+
+@kernel
+def breached(s: IntColumn, terms: Terms) -> int:
+    """Return which limit on losses of the account is reached, the first one, or NO_BREACH."""
+    equity, peak, day_pnl = s[S.equity], s[S.peak], s[S.day_pnl]
+    week_pnl = s[S.week_base] + day_pnl
+    if _is_lost(peak - equity, peak, terms.drawdown) or (peak <= 0 and equity < 0):
+        return DRAWDOWN
+    if equity <= 0 or equity < terms.least_equity:
+        return LOW_EQUITY
+    if _is_lost(-day_pnl, equity - day_pnl, terms.day_loss):
+        return DAY_LOSS
+    if _is_lost(-week_pnl, equity - week_pnl, terms.week_loss):
+        return WEEK_LOSS
+    return NO_BREACH
 
 
 @kernel

@@ -5,89 +5,39 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from math import gcd
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from engine.column_path.asking import Books, Desk, WarmRows
-from engine.column_path.grid import LARGEST, Grid, NotCovered, as_ratio, fits, of_units
+from engine.column_path.asking import Books, Desk
+from engine.column_path.entries import counts, switch_off
+from engine.column_path.grid import Grid, NotCovered, of_units
+from engine.column_path.history import History, plain
 from engine.column_path.scores import SELECTED, UNSURE, Scores, no_scores, selected, voice
 from engine.column_path.state import (
     ASK,
     DONE,
     EXITS,
     FULL,
+    NONE,
     OFF_GRID,
-    REDUCING,
-    Market,
+    EntryTerms,
     Memory,
     Rule,
     S,
     Terms,
     memory,
 )
+from engine.column_path.terms import Setting, entry_terms_of, terms_of
 from engine.column_path.walk import walk
 from engine.failsafe import Failure, attempt
-from engine.market_columns import market_columns
-from engine.phases.config import PipelineConfig
 from engine.phases.rule_board import rule_board
 from engine.ports import RuleSource
-from engine.quality import validate_columns
-from engine.risk import DAY_MS, RiskLimits
 from engine.scoreboard import Scoreboard
-from engine.types.bars import BarColumns, ColumnStore, Instrument, IntColumn
+from engine.types.bars import ColumnStore, IntColumn
 from engine.types.opinions import RuleColumns
 
-# Equity beyond so many times the cash is the session's to book.
-_MOST_GROWTH = 16
 _TRADES_AT_ONCE = 4_096
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """What a walk goes by; ``stops_rest`` is False where stops are judged at closes alone."""
-
-    instrument: Instrument
-    limits: RiskLimits
-    config: PipelineConfig
-    cash_quote: Decimal
-    slippage_bps: Decimal
-    stops_rest: bool
-    resume_after_days: int
-
-
-class History:
-    """Bars with what every rule over them shares. Rows before ``first_row`` are only looked back
-    on; phase 1 and warm features are computed once, whatever the number of rules.
-
-    Raises:
-        NotCovered: the session would refuse some of the bars.
-    """
-
-    def __init__(self, bars: BarColumns, first_row: int) -> None:
-        refused = validate_columns(bars.rows(max(0, first_row - 1), len(bars)))
-        if refused:
-            row = refused[0][0] + max(0, first_row - 1)
-            at_ms = int(bars.ts_ms[row]) + bars.timeframe_ms
-            raise NotCovered(f"a bar is refused: {refused[0][1].text}", at_ms)
-        self.bars, self.first_row = bars, first_row
-        self.store = ColumnStore(bars)
-        self.warm = WarmRows(self.store)
-        columns = market_columns(self.store)
-        self.market = Market(
-            _plain(bars.ts_ms),
-            _plain(bars.open),
-            _plain(bars.high),
-            _plain(bars.low),
-            _plain(bars.close),
-            _plain(columns.regime),
-            _plain(columns.ready),
-        )
-
-    def close_ms(self, row: int) -> int:
-        return int(self.bars.ts_ms[row]) + self.bars.timeframe_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +58,15 @@ class ColumnTrade:
 @dataclass(frozen=True, slots=True)
 class ColumnRun:
     """What a walk found. ``equity_quote`` (n_events,) is marked at each bar's close, ``times_ms``;
-    ``return_fraction`` is None below two bars; ``asked`` counts questions to phase 7; ``scores`` is
-    the rule's scoreboard in the end."""
+    ``return_fraction`` is None below two bars; ``considered`` counts entries that might be made,
+    ``asked`` those of them that phase 7 was asked; ``scores`` is the rule's scoreboard in the
+    end."""
 
     rows: npt.NDArray[np.int64]
     times_ms: IntColumn
     equity_quote: npt.NDArray[np.float64]
     return_fraction: float | None
+    considered: int
     asked: int
     scores: Scores
     grid: Grid
@@ -146,150 +98,121 @@ def column_trades(history: History, rule: RuleSource, setting: Setting) -> Colum
     Raises:
         NotCovered: settings, prices or a figure on its limit that only the session can judge.
     """
-    if setting.instrument.shortable:
-        raise NotCovered(f"{setting.instrument.symbol} may be sold short")
-    grid = Grid.of(setting.instrument, setting.cash_quote)
-    terms = terms_of(setting, grid, history.bars)
-    # a store of its own: the rule's columns are given back with it
-    board = rule_board((rule,), ColumnStore(history.bars), _answered)
-    columns = board.columns[rule.code]
-    said = Rule(
-        _plain(columns.side > 0),
-        _plain(np.ascontiguousarray(board.probability_up[:, 0])),
-        _plain(columns.exit_long),
-    )
-    desk = Desk(
-        strategy=rule.code,
-        instrument=setting.instrument,
-        store=history.store,
-        warm=history.warm,
-        board=board,
-        config=setting.config,
-        limits=setting.limits,
-    )
-    first, last = history.first_row, len(history.bars)
-    kept = memory(
-        grid.in_money(setting.cash_quote),
-        last - first,
-        no_scores(Scoreboard().window),
-        _TRADES_AT_ONCE,
-    )
-    kept.state[S.row] = first
-    kept = _walked(history, said, terms, kept, desk, grid)
-    found = kept.trades[: kept.state[S.trades]].copy()
-    return ColumnRun(
-        found,
-        history.bars.ts_ms[first:last] + history.bars.timeframe_ms,
-        kept.equity / terms.money_scale,
-        float(kept.growth[0] - 1.0) if last - first > 1 else None,
-        desk.asked,
-        kept.scores,
-        grid,
-    )
+    return Walk.over(history, rule, setting).run()
 
 
-def _walked(
-    history: History, said: Rule, terms: Terms, kept: Memory, desk: Desk, grid: Grid
-) -> Memory:
-    first, last = history.first_row, len(history.bars)
-    while True:
-        why = walk(history.market, said, terms, kept, first, last)
-        row = int(kept.state[S.row])
-        if why == DONE:
-            return kept
-        if why == FULL:
-            kept = kept._replace(trades=np.concatenate((kept.trades, np.zeros_like(kept.trades))))
-        elif why == ASK:
-            try:
-                _decide(kept, terms, desk, row, history, grid)
-            except NotCovered as error:
-                raise NotCovered(error.reason, history.close_ms(row)) from error
-        else:
-            what = (
-                "a price is off the grid of ticks" if why == OFF_GRID else "equity grew too large"
-            )
-            raise NotCovered(what, history.close_ms(row))
+@dataclass(slots=True, repr=False)
+class Walk:
+    """One rule's walk: what it is given, what it remembers, and whom it asks."""
 
+    history: History
+    said: Rule
+    terms: Terms
+    entry: EntryTerms
+    grid: Grid
+    desk: Desk
+    kept: Memory
 
-def _decide(kept: Memory, terms: Terms, desk: Desk, row: int, history: History, grid: Grid) -> None:
-    """Write phase 7's answer into the walk's memory."""
-    s = kept.state
-    found = selected(kept.scores, int(history.market.regime[row]), desk.minimum_performance)
-    if found == UNSURE:
-        raise NotCovered("the rule's score lay on its limit")
-    books = Books(
-        of_units(s[S.equity], grid.money),
-        of_units(s[S.peak], grid.money),
-        of_units(s[S.day_pnl], grid.money),
-        of_units(s[S.week_base] + s[S.day_pnl], grid.money),
-        int(s[S.streak]),
-        int(s[S.own_resets]),
-        found == SELECTED,
-        voice(kept.scores),
-    )
-    answer, is_switched_off = desk.ask(row, books)
-    if is_switched_off:
-        day = history.close_ms(row) // DAY_MS + terms.resume_after_days
-        s[S.own_state], s[S.own_until] = REDUCING, day * DAY_MS
-    if answer.sizing.denied is not None or answer.sizing.quantity_base <= 0:
-        return
-    if answer.stop_price is None:
-        raise NotCovered("an entry had no stop")
-    s[S.wanted] = grid.in_quantity(answer.sizing.quantity_base)
-    s[S.wanted_stop] = grid.in_price(answer.stop_price)
-    target = answer.target_price
-    s[S.wanted_target] = -1 if target is None else grid.in_price(target)
+    @classmethod
+    def over(cls, history: History, rule: RuleSource, setting: Setting) -> Walk:
+        """Return a walk before its first bar; see ``column_trades``."""
+        if setting.instrument.shortable:
+            raise NotCovered(f"{setting.instrument.symbol} may be sold short")
+        grid, bars = Grid.of(setting.instrument, setting.cash_quote), history.bars
+        terms = terms_of(setting, grid, bars)
+        # a store of its own: the rule's columns are given back with it
+        board = rule_board((rule,), ColumnStore(bars), _answered)
+        columns = board.columns[rule.code]
+        said = Rule(
+            plain(columns.side > 0),
+            plain(board.probability_up[:, 0]),
+            plain(columns.exit_long),
+            plain(columns.stop_price),
+            plain(columns.target_price),
+        )
+        kept = memory(
+            grid.in_money(setting.cash_quote),
+            len(bars) - history.first_row,
+            no_scores(Scoreboard().window),
+            _TRADES_AT_ONCE,
+            bars.timeframe_ms,
+        )
+        kept.state[S.row] = history.first_row
+        entry = entry_terms_of(setting, grid, bars.timeframe_ms, is_sure=history.is_sound)
+        desk = Desk(
+            strategy=rule.code,
+            instrument=setting.instrument,
+            history=history,
+            board=board,
+            config=setting.config,
+            limits=setting.limits,
+        )
+        return cls(history, said, terms, entry, grid, desk, kept)
 
+    def run(self) -> ColumnRun:
+        """Walk to the last bar; see ``column_trades``."""
+        history, bars = self.history, self.history.bars
+        first, last = history.first_row, len(bars)
+        market, said, terms, entry = history.market, self.said, self.terms, self.entry
+        while (why := walk(market, said, terms, entry, self.kept, first, last)) != DONE:
+            row = int(self.kept.state[S.row])
+            if why == FULL:
+                room = np.zeros_like(self.kept.trades)
+                self.kept = self.kept._replace(trades=np.concatenate((self.kept.trades, room)))
+            elif why == ASK:
+                try:
+                    self.ask(row)
+                except NotCovered as error:
+                    raise NotCovered(error.reason, history.close_ms(row)) from error
+            else:
+                is_off = why == OFF_GRID
+                what = "a price is off the grid of ticks" if is_off else "equity grew too large"
+                raise NotCovered(what, history.close_ms(row))
+        kept, state = self.kept, self.kept.state
+        return ColumnRun(
+            kept.trades[: state[S.trades]].copy(),
+            bars.ts_ms[first:last] + bars.timeframe_ms,
+            kept.equity / terms.money_scale,
+            float(kept.growth[0] - 1.0) if last - first > 1 else None,
+            int(state[S.considered]),
+            self.desk.asked,
+            kept.scores,
+            self.grid,
+        )
 
-def terms_of(setting: Setting, grid: Grid, bars: BarColumns) -> Terms:
-    """Return the walk's terms in whole numbers.
+    def ask(self, row: int) -> None:
+        """Write phase 7's answer to the entry of ``row`` into the walk's memory.
 
-    Raises:
-        NotCovered: numbers that 64 bits do not hold.
-    """
-    instrument, limits, config = setting.instrument, setting.limits, setting.config
-    fee, fee_scale = as_ratio(instrument.taker_fee_fraction)
-    slip, slip_scale = as_ratio(setting.slippage_bps / 10_000)
-    # notional units times fee units, over this, are fees of eight decimals
-    over = 10 ** (grid.price + grid.quantity)
-    factor, divisor = fee * 10**8, fee_scale * over
-    shrink = gcd(factor, divisor)
-    factor, divisor = factor // shrink, divisor // shrink
-    cash = grid.in_money(setting.cash_quote)
-    losses = [as_ratio(x) for x in (limits.max_drawdown, limits.max_day_loss, limits.max_week_loss)]
-    most = min(cash * _MOST_GROWTH, LARGEST)
-    if fee < 0:
-        raise NotCovered(f"taker fee was {instrument.taker_fee_fraction}, below 0")
-    fits(most, max(factor, *(scale for _, scale in losses)), "cash")
-    if cash * 4 > most:
-        raise NotCovered(f"cash {setting.cash_quote} is too large to be told apart as a float")
-    highest = float(bars.high.max(initial=0.0)) * 10**grid.price
-    fits(int(highest), 2 * slip_scale * grid.in_price(instrument.tick_size), "the highest price")
-    return Terms(
-        timeframe_ms=bars.timeframe_ms,
-        price_scale=float(10**grid.price),
-        money_scale=float(10**grid.money),
-        tick=grid.in_price(instrument.tick_size),
-        value_of_unit=grid.value_of_unit,
-        fee_factor=factor,
-        fee_divisor=divisor,
-        fee_unit=10 ** (grid.money - 8),
-        slip=slip,
-        slip_scale=slip_scale,
-        min_notional=grid.in_money(instrument.min_notional_quote),
-        least_equity=grid.in_money(limits.min_equity_quote),
-        most_equity=most,
-        drawdown=losses[0],
-        day_loss=losses[1],
-        week_loss=losses[2],
-        loss_streak=limits.loss_streak,
-        resume_after_days=setting.resume_after_days,
-        max_holding_bars=config.max_holding_bars,
-        horizon_bars=config.horizon_bars,
-        learn_every_bars=config.learn_every_bars,
-        opinion_margin=config.opinion_margin,
-        stops_rest=setting.stops_rest,
-    )
+        Raises:
+            NotCovered: a figure lies so near its limit that its last digit decides.
+        """
+        kept, s, grid = self.kept, self.kept.state, self.grid
+        at_ms = self.history.close_ms(row)
+        regime = int(self.history.market.regime[row])
+        found = selected(kept.scores, regime, self.desk.minimum_performance)
+        if found == UNSURE:
+            raise NotCovered("the rule's score lay on its limit")
+        books = Books(
+            of_units(s[S.equity], grid.money),
+            of_units(s[S.peak], grid.money),
+            of_units(s[S.day_pnl], grid.money),
+            of_units(s[S.week_base] + s[S.day_pnl], grid.money),
+            int(s[S.streak]),
+            counts(kept, at_ms),
+            found == SELECTED,
+            voice(kept.scores),
+        )
+        answer, is_switched_off = self.desk.ask(row, books)
+        if is_switched_off:
+            switch_off(s, self.terms, at_ms)
+        if answer.sizing.denied is not None or answer.sizing.quantity_base <= 0:
+            return
+        if answer.stop_price is None:
+            raise NotCovered("an entry had no stop")
+        s[S.wanted] = grid.in_quantity(answer.sizing.quantity_base)
+        s[S.wanted_stop] = grid.in_price(answer.stop_price)
+        target = answer.target_price
+        s[S.wanted_target] = NONE if target is None else grid.in_price(target)
 
 
 def _answered(rule: RuleSource, call: Callable[[], RuleColumns]) -> RuleColumns | None:
@@ -297,10 +220,3 @@ def _answered(rule: RuleSource, call: Callable[[], RuleColumns]) -> RuleColumns 
     if isinstance(answer, Failure):
         raise NotCovered(f"the rule failed: {answer.text}")
     return answer
-
-
-def _plain(column: npt.NDArray[Any]) -> Any:
-    """Return a column as a read-only block, so that one compiled walk serves them all."""
-    block = np.ascontiguousarray(column).view()
-    block.setflags(write=False)
-    return block

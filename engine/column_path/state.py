@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.column_path.scores import Scores
+from engine.risk import DAY_MS
 from engine.types.bars import BoolColumn, FloatColumn, IntColumn
 
 Codes = npt.NDArray[np.int16]
@@ -52,13 +53,18 @@ class State(NamedTuple):
     forgives: int = 23
     own_state: int = 24
     own_until: int = 25
-    own_resets: int = 26
-    streak: int = 27
-    trades: int = 28
-    waiting_first: int = 29
-    waiting: int = 30
-    decided: int = 31
-    opened_ms: int = 32
+    streak: int = 26
+    trades: int = 27
+    waiting_first: int = 28
+    waiting: int = 29
+    decided: int = 30
+    opened_ms: int = 31
+    considered: int = 32
+    entered: int = 33
+    of_hour: int = 34
+    of_day: int = 35
+    of_lately: int = 36
+    forgotten: int = 37
 
 
 class Terms(NamedTuple):
@@ -89,24 +95,77 @@ class Terms(NamedTuple):
     stops_rest: bool
 
 
+class EntryTerms(NamedTuple):
+    """What an entry is judged by: settings of phases 4 to 7 and limits, as estimates and counts.
+
+    Shares are of equity; ``most_share`` is the smallest of all caps on the notional of one order of
+    a flat account, ``spendable_share`` what cash buys after reserve and fee, ``max_order_quote``
+    infinite where there is none. ``lot`` is in quantity units, ``lot_base`` in base units.
+    ``is_sure`` is False where phase 7 has to be asked whatever the numbers are.
+    """
+
+    is_sure: bool
+    minimum_performance: float
+    least_trust: float
+    opinion_margin: float
+    weak_at: float
+    weak_factor: float
+    unreliable_factor: float
+    veto_probability: float
+    least_readiness: float
+    bars_after_gap: int
+    dwell_bars: int
+    jump_pause_ms: int
+    jump_1m: float
+    jump_5m: float
+    bars_of_1m: int
+    bars_of_5m: int
+    least_target: float
+    fees_fraction: float
+    risk_per_trade: float
+    base_share_of_cap: float
+    max_position: float
+    max_order_quote: float
+    most_share: float
+    spendable_share: float
+    max_risk: float
+    risk_factors: tuple[float, float, float, float]
+    multiplier: float
+    volume_bars: int
+    volume_share: float
+    lot: int
+    lot_base: float
+    least_lots: int
+    per_hour: int
+    per_day: int
+    lately: int
+    lately_day: int
+
+
 class Market(NamedTuple):
-    """Bars with what phase 1 says of them, each (n_bars,)."""
+    """Bars with what phase 1 says of them, each (n_bars,); ``volume`` in base units."""
 
     ts_ms: IntColumn
     open: FloatColumn
     high: FloatColumn
     low: FloatColumn
     close: FloatColumn
+    volume: FloatColumn
     regime: Codes
+    risk: Codes
+    dwell_bars: Codes
     ready: BoolColumn
 
 
 class Rule(NamedTuple):
-    """What the rule says, each (n_bars,); ``enters`` is True where it proposes to buy."""
+    """What the rule says, each (n_bars,); ``enters`` is True where it proposes to buy, then with
+    ``stop_price`` and ``target_price``, not finite where it has none."""
 
     enters: BoolColumn
     probability_up: FloatColumn
     exit_long: BoolColumn
+    stop_price: FloatColumn
+    target_price: FloatColumn
 
 
 class Memory(NamedTuple):
@@ -114,6 +173,7 @@ class Memory(NamedTuple):
 
     ``growth`` is the time-weighted index of equity; ``trades`` has a row a closed trade: entry row,
     exit row, entry price, exit price, quantity, fees, PnL, reason, whether it closed in the bar.
+    ``entered`` is a ring of the times of the last day's entries.
     """
 
     state: IntColumn
@@ -123,6 +183,7 @@ class Memory(NamedTuple):
     scores: Scores
     trades: npt.NDArray[np.int64]
     equity: IntColumn
+    entered: IntColumn
 
 
 S = State()
@@ -130,7 +191,7 @@ TRADE_PARTS = 9
 _WAITING = 64
 
 
-def memory(cash: int, n_bars: int, scores: Scores, most_trades: int) -> Memory:
+def memory(cash: int, n_bars: int, scores: Scores, most_trades: int, timeframe_ms: int) -> Memory:
     """Return the memory of a walk that begins flat with ``cash`` money units."""
     state = np.zeros(len(S), dtype=np.int64)
     state[[S.cash, S.peak, S.equity, S.day_start]] = cash
@@ -144,4 +205,6 @@ def memory(cash: int, n_bars: int, scores: Scores, most_trades: int) -> Memory:
         scores,
         np.zeros((most_trades, TRADE_PARTS), dtype=np.int64),
         np.zeros(n_bars, dtype=np.int64),
+        # one entry a bar at most
+        np.zeros(DAY_MS // timeframe_ms + 2, dtype=np.int64),
     )

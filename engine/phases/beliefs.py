@@ -13,8 +13,9 @@ from engine.features import feature_row
 from engine.insights import trust_factors
 from engine.market_columns import market_columns
 from engine.phases.asking import Answers, Asker, Inputs, Notebook
+from engine.phases.belief_records import record_consensus, record_selection, record_validation
 from engine.phases.config import PipelineConfig
-from engine.phases.cross_validation import UNRELIABLE, cross_validate, sentence, verdict_on
+from engine.phases.cross_validation import cross_validate, verdict_on
 from engine.phases.ensemble import combine, consensus_of
 from engine.phases.foresight import Outlook, outlook
 from engine.phases.recorder import Chain
@@ -32,7 +33,6 @@ from engine.ports import RuleSource, SourceInput
 from engine.scoreboard import ALL_REGIMES, Scoreboard
 from engine.seats import SourcePanel
 from engine.types.bars import ColumnStore, FloatColumn, Snapshot
-from engine.types.decisions import JsonValue, PhaseStatus, Reason
 from engine.types.learned import NO_PANEL, Insight, PanelView
 from engine.types.opinions import (
     REGIMES,
@@ -66,7 +66,6 @@ class Beliefs:
     panel: PanelView = NO_PANEL
 
 
-_NONE: tuple[Reason, ...] = ()
 NO_BELIEFS = Beliefs((), (), None, None)
 
 
@@ -166,7 +165,7 @@ class Believer:
         )()
         opinions = self._opinions(probabilities)
         given = tuple([opinion for opinion in opinions if opinion is not None])
-        _record_selection(notebook, scores, selection, given, answers)
+        record_selection(notebook, scores, selection, given, answers)
         trust = trust_factors(insights, names, probabilities)
         validated = chain.timed(
             5,
@@ -176,7 +175,7 @@ class Believer:
         )()
         validation = validated.validation
         doubted = tuple([(n, t) for n, t in zip(names, trust.tolist(), strict=True) if t < 1.0])
-        _record_validation(notebook, chain, validation, insights, doubted)
+        record_validation(notebook, chain, validation, insights, doubted)
         consensus = chain.timed(
             6,
             lambda: combine(
@@ -190,7 +189,7 @@ class Believer:
                 standing.voice,
             ),
         )()
-        _record_consensus(notebook, consensus)
+        record_consensus(notebook, consensus)
         panel = PanelView(answers.shadow, answers.shed, tuple(insights), doubted, answers.asked)
         return Beliefs(scores, given, validation, consensus, panel)
 
@@ -332,87 +331,3 @@ class Believer:
     def _ask_rule(self, rule: RuleSource, call: Callable[[], RuleColumns]) -> RuleColumns | None:
         answer = self._fail_safe.attempt(call, where=f"rule {rule.code}")
         return None if isinstance(answer, Failure) else answer
-
-
-def _record_selection(
-    notebook: Notebook,
-    scores: Sequence[SourceScore],
-    selection: Selection,
-    opinions: Sequence[Opinion],
-    answers: Answers,
-) -> None:
-    status, reasons = PhaseStatus.PASSED, _NONE
-    if answers.shed:
-        status, reasons = PhaseStatus.REDUCED, (fewer_models(answers.shed),)
-    if selection.count == 0:
-        text = f"no source is fit to be asked, candidates were {len(selection.scores)}"
-        status, reasons = PhaseStatus.BLOCKED, (Reason("NO_SOURCE", text, 0.0, 1.0), *reasons)
-
-    def output() -> dict[str, JsonValue]:
-        return {
-            "scores": {s.source: s.score for s in scores},
-            "selected": [s.source for s in scores if s.selected],
-            "reasons": {s.source: s.reason for s in scores},
-            "opinions": {o.source: o.probability_up for o in opinions},
-            "shadow": {o.source: o.probability_up for o in answers.shadow},
-            "shed": list(answers.shed),
-        }
-
-    notebook.add(4, status, output, reasons)
-
-
-def fewer_models(shed: Sequence[str]) -> Reason:
-    """Say that sources that learn, or that those are measured by, were not asked for want of time
-    (ORC-74)."""
-    text = f"{len(shed)} sources not asked, over the time budget: {', '.join(shed)}"
-    return Reason("FEWER_MODELS", text, float(len(shed)), 0.0)
-
-
-def _record_validation(
-    notebook: Notebook,
-    chain: Chain,
-    validation: Validation,
-    insights: Sequence[Insight],
-    trust: tuple[tuple[str, float], ...],
-) -> None:
-    def output() -> dict[str, JsonValue]:
-        return {
-            "verdict": validation.verdict,
-            "agreement": validation.agreement,
-            "reliability": validation.reliability,
-            "kept": [o.source for o in validation.kept],
-            "outliers": list(validation.outliers),
-            "insights": [f"{i.source}: {i.text}" for i in insights],
-            "trust": dict(trust),
-        }
-
-    unreliable = validation.verdict == UNRELIABLE
-    status = PhaseStatus.REDUCED if unreliable else PhaseStatus.PASSED
-    reasons = chain.detail(lambda: _doubts(validation)) if unreliable else _NONE
-    notebook.add(5, status, output, reasons)
-
-
-def _doubts(validation: Validation) -> tuple[Reason, ...]:
-    return (Reason("UNRELIABLE", sentence(validation), validation.reliability),)
-
-
-def _record_consensus(notebook: Notebook, consensus: Consensus | None) -> None:
-    def output() -> dict[str, JsonValue]:
-        if consensus is None:
-            return {}
-        return {
-            "probability_up": consensus.probability_up,
-            "uncertainty": consensus.uncertainty,
-            "weights": dict(zip(consensus.contributors, consensus.weights, strict=True)),
-            "confluence_up": consensus.confluence_up,
-            "confluence_down": consensus.confluence_down,
-            "reliable": consensus.reliable,
-        }
-
-    if consensus is None:
-        notebook.add(6, PhaseStatus.SKIPPED, output, (NO_OPINION_REASON,))
-    else:
-        notebook.add(6, PhaseStatus.PASSED, output)
-
-
-NO_OPINION_REASON = Reason("NO_OPINION", "nothing to combine, opinions were 0", 0.0, 1.0)

@@ -17,7 +17,8 @@ from engine.phases import (
     tracing,
 )
 from engine.phases import given as given_inputs
-from engine.phases.beliefs import Stage, fewer_models
+from engine.phases.belief_records import fewer_models
+from engine.phases.beliefs import Stage
 from engine.phases.config import PipelineConfig
 from engine.phases.context import DecisionContext, Positions
 from engine.phases.recorder import Chain, Recorder

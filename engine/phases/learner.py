@@ -176,7 +176,7 @@ class Learner:
         """Return what the observers noticed on this bar."""
         if isinstance(order_flow, Missing):
             store = snapshot.store
-            if not store.get(self._notice_key, self._may_notice)[snapshot.row]:
+            if not store.get(self._notice_key, self.may_notice)[snapshot.row]:
                 return ()
         found: list[Insight] = []
         for observer in self._observers:
@@ -188,14 +188,15 @@ class Learner:
                 found.extend(noticed)
         return tuple(found)
 
-    def _may_notice(self, store: ColumnStore) -> BoolColumn:
-        """Return True on bars on which some observer must be asked even without a book."""
-        may = np.zeros(len(store.bars), dtype=np.bool_)
+    def may_notice(self, store: ColumnStore) -> BoolColumn:
+        """Return the bars on which some observer may notice something without a book, (n_bars,);
+        all of them where one cannot say."""
+        notices = np.zeros(len(store.bars), dtype=np.bool_)
         for observer in self._observers:
-            found = attempt(partial(observer.may_notice, store), f"insight {observer.code}")
-            # who fails to say is asked on every bar, which then tells of it
-            may |= True if isinstance(found, Failure) else found
-        return may
+            found = attempt(partial(observer.may_notice, store), observer.code)
+            if found is not None:
+                notices |= True if isinstance(found, Failure) else found
+        return notices
 
     def apply(self, result: LearningResult) -> LearningResult:
         """Make it true; the result's records then say what could not be applied."""

@@ -116,6 +116,13 @@ class PendingOpinions:
             return True
         return (event.ts_ms // timeframe_ms) % self._config.learn_every_bars == 0
 
+    def settles_at_ms(self, symbol: str, timeframe_ms: int) -> int | None:
+        """Return from when on the oldest pending opinion is due; None where nothing is pending."""
+        waiting = self._queues.get(symbol)
+        if not waiting:
+            return None
+        return waiting[0].at_ms + self._config.horizon_bars * timeframe_ms
+
     def apply(self, learned: Learned) -> None:
         """Drop what was settled and remember what is pending."""
         waiting = self._queues.get(learned.symbol)

@@ -10,12 +10,10 @@ both give the same decisions, and learn the same, is tested.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
-
-import numpy as np
 
 from engine.failsafe import Failure, attempt
 from engine.market_columns import market_columns
@@ -27,6 +25,15 @@ from engine.phases import (
     microstructure,
 )
 from engine.phases.asking import Notebook, note_answers
+from engine.phases.calm import (
+    Calm,
+    bars_before,
+    calm_of,
+    kept_until,
+    longest_ms,
+    next_regime,
+    silent_until,
+)
 from engine.phases.context import Holding, Positions
 from engine.phases.ensemble import ENSEMBLE
 from engine.phases.foresight import Outlook
@@ -35,7 +42,7 @@ from engine.phases.pipeline import Pipeline, QuietBar
 from engine.phases.proposals import exit_from_columns
 from engine.ports import SourceInput
 from engine.seats import Seated
-from engine.types.bars import BoolColumn, ColumnStore, IntColumn, Snapshot
+from engine.types.bars import BoolColumn, ColumnStore, Snapshot
 from engine.types.decisions import (
     Action,
     Analysis,
@@ -59,7 +66,7 @@ class ReplayPipeline(Pipeline):
     def __init__(self, **parts: Any) -> None:
         super().__init__(**parts)
         # by symbol: the store asked about last, and where nothing of its rules can happen
-        self._known: dict[str, tuple[ColumnStore, BoolColumn]] = {}
+        self._known: dict[str, Calm] = {}
         # by symbol, what was foreseen since something was last learned; None where nothing can be
         self._outlooks: dict[str, tuple[ColumnStore, Outlook | None, int]] = {}
         self._idle_until_ms = 0
@@ -73,10 +80,8 @@ class ReplayPipeline(Pipeline):
         self._tape.observe(event, store.bars.timeframe_ms)
         if event.book is not None and self._learner.reads_book:
             return None
-        known = self._known.get(event.symbol)
-        if known is None or known[0] is not store:
-            known = self._known[event.symbol] = (store, self._silence(store))
-        if not known[1][row] or self._may_move(snapshot, held):
+        calm = self._calm(event.symbol, store)
+        if not calm.silent[row] or self._may_move(snapshot, held):
             return None
         learned = _NOTHING_LEARNED
         if self._learner.pending.is_due(event, store.bars.timeframe_ms):
@@ -87,22 +92,17 @@ class ReplayPipeline(Pipeline):
                 # all ten phases run then, and say which of them failed
                 return None
             learned = settled
-        elif not self._is_idle(event.ts_ms):
-            return None
         else:
-            noticed = self._learner.observed(snapshot, NOT_ASKED)
-            if noticed:
+            if event.ts_ms >= self._idle_from(event.ts_ms):
+                return None
+            if calm.notices[row]:
+                noticed = self._learner.observed(snapshot, NOT_ASKED)
                 self._learner.leave(noticed, event.ts_ms)
                 self._forget_outlooks()
-        return QuietBar(self._hold(snapshot), learned)
+        return QuietBar(self.hold_quiet(snapshot), learned)
 
-    def _is_idle(self, at_ms: int) -> bool:
-        """True where phase 10 has nothing to say unless something is settled."""
-        if at_ms >= self._idle_until_ms:
-            self._idle_until_ms = self._learner.idle_until_ms(at_ms)
-        return at_ms < self._idle_until_ms
-
-    def _hold(self, snapshot: Snapshot) -> Decision:
+    def hold_quiet(self, snapshot: Snapshot) -> Decision:
+        """Return the HOLD of a quiet bar."""
         event = snapshot.event
         return Decision(
             final_decision.PLATFORM,
@@ -126,6 +126,57 @@ class ReplayPipeline(Pipeline):
         )
 
     # -- may anything happen? ------------------------------------------------------------------
+
+    def calm_until(self, symbol: str, store: ColumnStore, row: int) -> int:
+        """Return the first row from ``row`` on which something happens whatever is held and said:
+        somebody proposes, the regime changes, something is noticed, opinions are remembered."""
+        return self._calm(symbol, store).idle_until.item(row)
+
+    def idle_rows(
+        self, snapshot: Snapshot, last: int, held: Iterable[Holding], until_ms: int
+    ) -> int:
+        """Return how many bars from the snapshot's on are quiet, and change nothing of what is
+        known here; those before row ``last`` that close before ``until_ms`` are looked at, and
+        ``last`` is not after ``calm_until``.
+
+        Asked one by one, ``quiet`` answers each of them with the same HOLD.
+        """
+        store, row, symbol = snapshot.store, snapshot.row, snapshot.event.symbol
+        # while a place fails every call counts; after a book each bar without one does
+        if self._fail_safe.degraded or self._tape.knows(symbol):
+            return 0
+        outlook = None
+        if self._config.ensemble_trades:
+            outlook = self._outlook(snapshot)
+            if outlook is None:
+                return 0
+            last = silent_until(snapshot, outlook, last)
+        for position in held:
+            board = self.board(store)
+            last = kept_until(snapshot, position, outlook, board, self._config, last)
+            until_ms = min(until_ms, longest_ms(position, store, self._config))
+        timeframe_ms = store.bars.timeframe_ms
+        settles_at_ms = self._learner.pending.settles_at_ms(symbol, timeframe_ms)
+        if settles_at_ms is not None:
+            until_ms = min(until_ms, settles_at_ms)
+        if last <= row or snapshot.event.ts_ms >= until_ms:
+            return 0
+        return bars_before(store, row, last, min(until_ms, self._idle_from(snapshot.event.ts_ms)))
+
+    def _idle_from(self, at_ms: int) -> int:
+        """Return until when phase 10 has nothing to say, asked on a quiet bar on which nothing is
+        settled; ``at_ms`` or earlier where it has something to say now."""
+        if at_ms >= self._idle_until_ms:
+            self._idle_until_ms = self._learner.idle_until_ms(at_ms)
+        return self._idle_until_ms
+
+    def _calm(self, symbol: str, store: ColumnStore) -> Calm:
+        known = self._known.get(symbol)
+        if known is None or known.store is not store:
+            silent, notices = self._silence(store), self._learner.may_notice(store)
+            every = self._config.learn_every_bars
+            known = self._known[symbol] = calm_of(store, silent, notices, every)
+        return known
 
     def _silence(self, store: ColumnStore) -> BoolColumn:
         """Return True on bars on which no rule proposes, shape (n_bars,).
@@ -186,7 +237,7 @@ class ReplayPipeline(Pipeline):
         store, row = snapshot.store, snapshot.row
         # without an ensemble that trades only bars that are walked through or settled are asked of
         ahead = self._config.learn_every_bars if self._config.ensemble_trades else 1
-        return min(row + ahead, store.get(("next regime",), _next_regime).item(row))
+        return min(row + ahead, store.get(("next regime",), next_regime).item(row))
 
     def _forget_outlooks(self) -> None:
         self._outlooks.clear()
@@ -257,7 +308,7 @@ class ReplayPipeline(Pipeline):
             and market.dwell_bars != 0
             and isinstance(market.sentiment, Missing)
             and not self._learner.pending.is_due(event, snapshot.store.bars.timeframe_ms)
-            and self._is_idle(event.ts_ms)
+            and event.ts_ms < self._idle_from(event.ts_ms)
         )
 
     def _with_shadows(self, analysis: Analysis) -> Analysis:
@@ -299,12 +350,3 @@ class ReplayPipeline(Pipeline):
     def restore(self, state: Mapping[str, JsonValue]) -> None:
         super().restore(state)
         self._forget_outlooks()
-
-
-def _next_regime(store: ColumnStore) -> IntColumn:
-    """Return for each row the next one on which the regime changes or is not known, (n_bars,);
-    the number of bars where there is none."""
-    columns, n = market_columns(store), len(store.bars)
-    changes = np.append(np.flatnonzero((columns.dwell_bars == 0) | ~columns.ready), n)
-    following: IntColumn = changes[np.searchsorted(changes, np.arange(n), side="right")]
-    return following

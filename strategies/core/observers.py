@@ -43,7 +43,7 @@ class FailedBreakout:
     def insights(
         self, snapshot: Snapshot, order_flow: OrderFlowView | Missing
     ) -> Sequence[Insight]:
-        failed = self._columns(snapshot.store)[snapshot.row]
+        failed = snapshot.store.get(("failed breakout", self), self._failed)[snapshot.row]
         if failed == 0:
             return ()
         event, edge = snapshot.event, "above" if failed > 0 else "below"
@@ -63,10 +63,8 @@ class FailedBreakout:
         )
 
     def may_notice(self, store: ColumnStore) -> BoolColumn:
-        return self._columns(store) != 0
-
-    def _columns(self, store: ColumnStore) -> IntColumn:
-        return store.get(("failed breakout", self), self._failed)
+        failed: BoolColumn = store.get(("failed breakout", self), self._failed) != 0
+        return failed
 
     def _failed(self, store: ColumnStore) -> IntColumn:
         """Return +1 / -1 on bars on which an upper / lower breakout has just failed, (n_bars,)."""
@@ -132,8 +130,8 @@ class OneSidedBook:
             ),
         )
 
-    def may_notice(self, store: ColumnStore) -> BoolColumn:
-        return np.zeros(len(store.bars), dtype=np.bool_)
+    def may_notice(self, store: ColumnStore) -> None:
+        return None
 
 
 def observers() -> tuple[InsightSource, ...]:

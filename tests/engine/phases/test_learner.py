@@ -16,7 +16,7 @@ from engine.phases.learning import PendingOpinions
 from engine.phases.quiet import ReplayPipeline
 from engine.scoreboard import Scoreboard
 from engine.seats import Seated
-from engine.types.bars import ColumnStore, FloatColumn
+from engine.types.bars import FloatColumn
 from engine.types.decisions import Action, PhaseStatus
 from engine.types.learned import Insight, Seat
 from engine.types.opinions import FeatureView
@@ -48,9 +48,6 @@ class Watcher:
     code = "watcher"
     reads_book = False
 
-    def may_notice(self, store: ColumnStore) -> np.ndarray:
-        return np.ones(len(store.bars), dtype=np.bool_)
-
     def insights(self, at: Any, order_flow: Any) -> list[Insight]:
         now_ms = at.event.ts_ms
         return [
@@ -66,6 +63,9 @@ class Watcher:
                 trust=0.5,
             )
         ]
+
+    def may_notice(self, store: Any) -> Any:
+        return np.ones(len(store.bars), dtype=np.bool_)
 
 
 @pytest.mark.parametrize(("number", "kind", "name"), APPLIED)
