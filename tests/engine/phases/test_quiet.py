@@ -41,7 +41,7 @@ from tests.engine.sessions import Scene, play, scene
 
 FINE = instrument(tick_size=D("0.0001"))
 CODES = [*PARAMS, "ensemble"]
-# 152 and 297 were seen; before bars were walked on what was foreseen, BASE0 and BASE1
+# 152 and 297 were seen; ten phases on every bar make 406 and 474
 MOST_CALLS_A_BAR = 175
 MOST_CALLS_A_WALK = 340
 
