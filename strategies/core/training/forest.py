@@ -78,13 +78,15 @@ class _Grower:
         outcome = np.ascontiguousarray(codes.reshape(-1, 1), dtype=np.float64)
         n_classes = np.array([len(classes)], dtype=np.intp)
         n_tried = max(1, int(self.feature_share * n_features))
-        draws, leaf = np.random.RandomState(seed), self.leaf_rows
+        draws, random, leaf = np.random.RandomState(seed), np.random.RandomState(), self.leaf_rows
         trees = []
         for _ in range(rounds):
             own = int(draws.randint(_SEEDS))
-            drawn = np.random.RandomState(own).randint(0, n_rows, max(1, int(ROW_SHARE * n_rows)))
+            random.seed(own)
+            drawn = random.randint(0, n_rows, max(1, int(ROW_SHARE * n_rows)))
             weight = np.bincount(drawn, minlength=n_rows).astype(np.float64)
-            random = np.random.RandomState(own)
+            # the library begins anew with the same seed: where to split is drawn like the rows
+            random.seed(own)
             splitter = RandomSplitter(Gini(1, n_classes), n_tried, leaf, 0.0, random, None)
             tree = Tree(n_features, n_classes, 1)
             builder = DepthFirstTreeBuilder(splitter, max(2, 2 * leaf), leaf, 0.0, self.depth, 0.0)
