@@ -253,9 +253,10 @@ def _lots(
     by_risk = entry.risk_per_trade * equity / (at_risk + entry.fees_fraction * price)
     cap_quote = min(entry.max_position * equity, entry.max_order_quote)
     size = min(by_risk, entry.base_share_of_cap * cap_quote / price)
-    size *= entry.risk_factors[market.risk[row]] * factor * entry.multiplier
+    # without a layer the multiplier is 1, so what is at risk stays below its cap
+    size *= entry.risk_factors[market.risk[row]] * factor
     size = min(size, entry.most_share * equity / price, entry.max_order_quote / price)
-    size = min(size, entry.spendable_share * equity / price, entry.max_risk * equity / at_risk)
+    size = min(size, entry.spendable_share * equity / price)
     bars = min(entry.volume_bars, row + 1)
     room = _volume_room(market, terms, entry, row, bars, size)
     if room <= 0.0:

@@ -128,9 +128,7 @@ class EntryTerms(NamedTuple):
     max_order_quote: float
     most_share: float
     spendable_share: float
-    max_risk: float
     risk_factors: tuple[float, float, float, float]
-    multiplier: float
     volume_bars: int
     volume_share: float
     lot: int

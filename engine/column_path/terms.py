@@ -14,8 +14,7 @@ from engine.controls import DAY_MINUTES, MINUTE_MS
 from engine.phases.config import PipelineConfig
 from engine.phases.entry_gates import round_trip_fee_fraction
 from engine.phases.readiness import least_score
-from engine.phases.risk_and_sizing import RISK_FACTORS, applied_multiplier
-from engine.ports import StrategyStatus
+from engine.phases.risk_and_sizing import RISK_FACTORS
 from engine.risk import RiskLimits
 from engine.types.bars import BarColumns, Instrument
 from engine.types.ledger import ZERO
@@ -96,7 +95,6 @@ def entry_terms_of(setting: Setting, grid: Grid, timeframe_ms: int, *, is_sure: 
     """
     instrument, limits, config = setting.instrument, setting.limits, setting.config
     low, medium, high, extreme = (RISK_FACTORS[level] for level in LEVELS)
-    multiplier, _ = applied_multiplier(1.0, StrategyStatus.ACTIVE, config)
     fees = round_trip_fee_fraction(instrument)
     with_fee = 1 + max(instrument.taker_fee_fraction, ZERO)
     span = max(1, DAY_MINUTES * MINUTE_MS // timeframe_ms)
@@ -125,9 +123,7 @@ def entry_terms_of(setting: Setting, grid: Grid, timeframe_ms: int, *, is_sure: 
         max_order_quote=inf if limits.max_order_quote is None else float(limits.max_order_quote),
         most_share=float(_most_share(limits, instrument)),
         spendable_share=float((1 - limits.cash_reserve) / with_fee),
-        max_risk=float(limits.max_risk_per_trade),
         risk_factors=(low, medium, high, extreme),
-        multiplier=multiplier,
         volume_bars=span,
         volume_share=float(limits.max_volume_share) * MINUTE_MS / timeframe_ms,
         lot=grid.in_quantity(instrument.lot_size),

@@ -66,8 +66,9 @@ class Whim:
         )
 
 
-def bars_of(seed: int, timeframe_ms: int, price: float, jumps: float) -> BarColumns:
-    """Bars with gaps, standstills, jumps, and minutes in which nothing or almost nothing trades."""
+def bars_of(seed: int, timeframe_ms: int, price: float, jumps: float, apart: int = 1) -> BarColumns:
+    """Bars with gaps, standstills, jumps, and minutes in which nothing or almost nothing trades;
+    one of ``apart`` is there at all."""
     rng = np.random.default_rng(seed)
     moves = 0.003 * rng.standard_t(4, N_BARS) * (rng.random(N_BARS) > 0.2)
     moves += jumps * rng.choice([-0.06, 0.0, 0.06], N_BARS, p=[0.01, 0.98, 0.01])
@@ -77,10 +78,10 @@ def bars_of(seed: int, timeframe_ms: int, price: float, jumps: float) -> BarColu
     low = np.round(np.minimum(opened, close) * (1.0 - 0.001 * rng.random(N_BARS)), 2)
     high, low = np.maximum(high, np.maximum(opened, close)), np.minimum(low, opened)
     low = np.minimum(low, close)
-    volume = 10.0 ** rng.uniform(0.0, 6.0) * rng.lognormal(0.0, 1.0, N_BARS)
+    volume = 10.0 ** rng.uniform(1.0, 7.0) * rng.lognormal(0.0, 1.0, N_BARS)
     volume *= rng.random(N_BARS) > 0.1
     kept = rng.random(N_BARS) > 0.004
-    ts_ms = START_MS + timeframe_ms * np.arange(N_BARS, dtype=np.int64)
+    ts_ms = START_MS + apart * timeframe_ms * np.arange(N_BARS, dtype=np.int64)
     columns = (ts_ms, opened, high, low, close, volume)
     return BarColumns(*(column[kept] for column in columns), timeframe_ms)
 
@@ -91,19 +92,19 @@ def share(draw: st.DrawFn, *values: str) -> Decimal:
 
 @st.composite
 def limits_of(draw: st.DrawFn) -> RiskLimits:
-    ceiling = draw(st.sampled_from([None, "900", "55.5"]))
+    ceiling = draw(st.sampled_from([None, None, "55.5"]))
     return RiskLimits(
         risk_per_trade=share(draw, "0.01", "0.0003", "0.02"),
         max_risk_per_trade=share(draw, "0.02", "0.05"),
-        max_position_size=share(draw, "0.1", "1", "0.013"),
+        max_position_size=share(draw, "0.1", "1", "1"),
         max_order_quote=None if ceiling is None else Decimal(ceiling),
-        max_strategy_exposure=share(draw, "0.2", "0.05", "1"),
-        max_gross_exposure=share(draw, "0.6", "0.03"),
-        cash_reserve=share(draw, "0.1", "0", "0.97"),
-        leverage=share(draw, "1", "0.04"),
+        max_strategy_exposure=share(draw, "0.05", "1", "1"),
+        max_gross_exposure=share(draw, "0.6", "0.6", "0.03"),
+        cash_reserve=share(draw, "0.1", "0.7", "0.97"),
+        leverage=share(draw, "1", "1", "0.04"),
         max_day_loss=share(draw, "0.03", "0.03", "0.001"),
-        max_drawdown=share(draw, "0.2", "0.01"),
-        max_week_loss=share(draw, "0.06", "0.002"),
+        max_drawdown=share(draw, "0.2", "0.2", "0.01"),
+        max_week_loss=share(draw, "0.06", "0.06", "0.002"),
         min_equity_quote=share(draw, "0", "0", "500"),
         loss_streak=draw(st.integers(3, 9)),
         max_orders_per_hour=draw(st.integers(2, 9)),
@@ -111,7 +112,8 @@ def limits_of(draw: st.DrawFn) -> RiskLimits:
         max_entries_per_15m=draw(st.integers(1, 5)),
         max_entries_per_day=draw(st.integers(2, 12)),
         max_volume_share=share(draw, "0.01", "0.1", "1"),
-        max_jump_1m=share(draw, "0.05", "0.01"),
+        max_jump_1m=share(draw, "0.05", "0.05", "0.01"),
+        max_jump_5m=share(draw, "0.1", "0.1", "0.012"),
         jump_pause_minutes=draw(st.sampled_from([1, 15, 60])),
         max_group_exposure=share(draw, "0.3", "0.02"),
         correlated_groups=draw(st.sampled_from([(), (("coins", ("BTC", "ETH")),)])),
@@ -143,7 +145,7 @@ def walks(draw: st.DrawFn) -> Walk:
         base_share_of_cap=draw(st.sampled_from([0.5, 1.0, 0.07])),
         unreliable_size_factor=draw(st.sampled_from([0.5, 0.0, 0.3])),
         weak_size_factor=draw(st.sampled_from([1.0, 0.7])),
-        veto_probability=draw(st.sampled_from([0.49, 0.505])),
+        veto_probability=draw(st.sampled_from([0.49, 0.49, 0.505])),
         target_pays_fees=draw(st.sampled_from([1.5, 0.5])),
     )
     cash = share(draw, "10000", "1234.56", "250")
@@ -152,9 +154,10 @@ def walks(draw: st.DrawFn) -> Walk:
         History(bars, FIRST_ROW), Whim(seed, draw(st.sampled_from([0.004, 0.03]))), setting
     )
     rng = np.random.default_rng(seed)
+    is_right = draw(st.sampled_from([True, True, False]))
     for _ in range(draw(st.sampled_from([0, 30, 400]))):
-        up = 0.5 + 0.2 * rng.normal()
-        record(walk.kept.scores, int(rng.integers(4)), min(1.0, max(0.0, up)), rng.random() < up)
+        up = min(1.0, max(0.0, 0.5 + 0.2 * rng.normal()))
+        record(walk.kept.scores, int(rng.integers(4)), up, (rng.random() < up) == is_right)
     return walk
 
 
@@ -328,10 +331,13 @@ def test_prices_are_rounded_to_ticks_as_an_instrument_rounds_them(value, tick):
     minutes=st.sampled_from([1, 5, 60]),
     jumps=st.sampled_from([0.0, 1.0]),
     still=st.sampled_from([0, 200]),
+    apart=st.sampled_from([1, 4]),
 )
-def test_every_row_of_a_ready_market_that_is_taken_for_warm_is_warm(seed, minutes, jumps, still):
+def test_every_row_of_a_ready_market_that_is_taken_for_warm_is_warm(
+    seed, minutes, jumps, still, apart
+):
     """ORC-08, D-56: whatever traded, and where nothing moved for hours."""
-    bars = bars_of(seed, minutes * 60_000, 370.0, jumps)
+    bars = bars_of(seed, minutes * 60_000, 370.0, jumps, apart)
     for column in (bars.open, bars.high, bars.low, bars.close):
         column[100 : 100 + still] = column[100]
     bars.volume[100 : 100 + still] = 0.0
