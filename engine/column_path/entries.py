@@ -174,17 +174,19 @@ def _is_calm(market: Market, entry: EntryTerms, row: int) -> bool:
 @kernel
 def _trusted(memory: Memory, entry: EntryTerms, probability: float, is_selected: bool) -> float:
     """Return the share of its size that the rule's standing leaves: 0 where the vote or the verdict
-    denies, NONE where the vote lies on its limit."""
+    denies, NONE where the vote lies on its limit or nothing is said."""
     lean = probability - 0.5
     if not is_selected or abs(lean) < entry.opinion_margin:
         return entry.unreliable_factor
+    if lean == 0.0:
+        return NONE
     room = 0.5 + voice(memory.scores) * lean - entry.veto_probability
     if abs(room) <= CLOSE_CALL:
         return NONE
     if room < 0.0:
         return 0.0
-    reliability = entry.least_trust if lean != 0.0 else 0.0
-    return entry.unreliable_factor if reliability < entry.weak_at else entry.weak_factor
+    # one opinion alone is weak however much it is trusted, see ``Desk``
+    return entry.weak_factor
 
 
 # -- counts ----------------------------------------------------------------------------------------

@@ -106,9 +106,7 @@ class EntryTerms(NamedTuple):
 
     is_sure: bool
     minimum_performance: float
-    least_trust: float
     opinion_margin: float
-    weak_at: float
     weak_factor: float
     unreliable_factor: float
     veto_probability: float

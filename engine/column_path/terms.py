@@ -7,7 +7,6 @@ from decimal import Decimal
 from fractions import Fraction
 from math import ceil, gcd, inf
 
-from engine.column_path.asking import LEAST_TRUST
 from engine.column_path.grid import LARGEST, Grid, NotCovered, as_ratio, fits
 from engine.column_path.state import EntryTerms, Terms
 from engine.controls import DAY_MINUTES, MINUTE_MS
@@ -101,9 +100,7 @@ def entry_terms_of(setting: Setting, grid: Grid, timeframe_ms: int, *, is_sure: 
     return EntryTerms(
         is_sure=is_sure,
         minimum_performance=config.minimum_performance,
-        least_trust=config.minimum_performance * LEAST_TRUST,
         opinion_margin=config.opinion_margin,
-        weak_at=config.weak_at,
         weak_factor=config.weak_size_factor,
         unreliable_factor=config.unreliable_size_factor,
         veto_probability=config.veto_probability,
