@@ -8,7 +8,7 @@ from django.conf import settings
 from accounts.audit_heads import head_export
 
 
-@shared_task(ignore_result=True)
+@shared_task(ignore_result=True, soft_time_limit=20, time_limit=30)
 def audit_head_export() -> int:
     """Write the day's head of the audit chain to the log and to a file; return its number."""
     return head_export(settings.VAR_DIR).seq

@@ -67,7 +67,7 @@ BENCHMARKS: dict[str, Benchmark] = {
 
 
 def measure(
-    names: Sequence[str], *, quick: bool, beside: Path | None = None
+    names: Sequence[str], *, quick: bool, beside: tuple[Path, ...] = ()
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Run the named benchmarks one after another; return their figures and what failed."""
     figures: list[dict[str, Any]] = []
@@ -142,11 +142,18 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     usual = [name for name in BENCHMARKS if name != "peers"]
     parser.add_argument("--only", nargs="*", choices=list(BENCHMARKS), default=usual)
-    parser.add_argument("--peers", type=Path, help="environment made of requirements-bench.txt")
+    parser.add_argument(
+        "--peers",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FOLDER",
+        help="environments made of requirements-bench*.txt",
+    )
     parser.add_argument("--quick", action="store_true", help="smaller sizes; marked in the file")
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args(argv)
-    figures, failures = measure(options.only, quick=options.quick, beside=options.peers)
+    figures, failures = measure(options.only, quick=options.quick, beside=tuple(options.peers))
     document = merged(options.out, figures)
     options.out.write_text(json.dumps(document, indent=1) + "\n")
     print(table(document["benchmarks"]))

@@ -40,11 +40,11 @@ class Figure:
 @dataclass(frozen=True)
 class Options:
     """``quick`` measures less and says so; ``folder`` is scratch space, gone afterwards; ``peers``
-    is an environment with other engines, None where nobody gave one."""
+    are environments with other engines."""
 
     quick: bool
     folder: Path
-    peers: Path | None = None
+    peers: tuple[Path, ...] = ()
 
 
 Benchmark = Callable[[Options], Sequence[Figure]]

@@ -1,11 +1,14 @@
 """One peer engine over one file of candles: run by the Python that has it, never by ours.
 
-EMA(12/26) crossover, long only, filled at the next bar's open, 0.1 % fee, all-in. Usage:
-``python peer_engines.py ENGINE CANDLES.npz``; prints one JSON line. Needs numpy and the engine.
+EMA(12/26) crossover, long only, filled at the next bar's open, 0.1 % fee, all-in; jesse and
+nautilus_trader know bars only and fill at the close before it. Usage: ``python peer_engines.py
+ENGINE CANDLES.npz`` prints one JSON line; without arguments it prints the engines it has with
+their versions. Needs numpy and the engine.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.metadata
 import json
@@ -105,11 +108,33 @@ def backtrader(candles: Candles) -> Callable[[], int]:
     return run
 
 
+def _elsewhere(module: str) -> Callable[[Candles], Callable[[], int]]:
+    """Return the ``build`` of a module beside this one, which is loaded where it is called."""
+
+    def build(candles: Candles) -> Callable[[], int]:
+        run: Callable[[], int] = importlib.import_module(module).build(candles)
+        return run
+
+    return build
+
+
 ENGINES: dict[str, tuple[str, Callable[[Candles], Callable[[], int]]]] = {
     "vectorbt": ("vectorbt", vectorbt),
     "backtesting.py": ("backtesting", backtesting),
     "backtrader": ("backtrader", backtrader),
+    "freqtrade": ("freqtrade", _elsewhere("peer_freqtrade")),
+    "jesse": ("jesse", _elsewhere("peer_jesse")),
+    "nautilus_trader": ("nautilus_trader", _elsewhere("peer_nautilus")),
 }
+
+
+def installed() -> dict[str, str]:
+    """Return the engines that this Python has, with their versions."""
+    found = {}
+    for name, (package, _) in ENGINES.items():
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(package)
+    return found
 
 
 def _peak_mb() -> float:
@@ -121,7 +146,7 @@ def _peak_mb() -> float:
 
 
 def main(name: str, path: str) -> None:
-    package, build = ENGINES[name]
+    _, build = ENGINES[name]
     candles = dict(np.load(path))
     # what compiles at its first use has compiled before the clock runs, ours too
     build({column: values[:_WARM_UP_BARS] for column, values in candles.items()})()
@@ -130,7 +155,6 @@ def main(name: str, path: str) -> None:
     trades = run()
     seconds = time.process_time() - began
     found = {
-        "version": importlib.metadata.version(package),
         "bars": len(candles["close"]),
         "seconds": seconds,
         "trades": trades,
@@ -140,4 +164,7 @@ def main(name: str, path: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if sys.argv[1:]:
+        main(*sys.argv[1:])
+    else:
+        sys.stdout.write(json.dumps(installed()) + "\n")

@@ -28,8 +28,6 @@ from engine.types.bars import BarColumns, FloatColumn
 from market.sources.files import read_bars
 
 BARS, QUICK_BARS = 100_000, 10_000
-# Known engines that this module cannot drive: what they are is in the performance page.
-NOT_DRIVEN = ("freqtrade", "jesse", "nautilus_trader")
 # Engines disagree about the first bars and about a trade that is still open at the end.
 SLACK_TRADES = 2
 _PEER_TIMEOUT_S = 1_800.0
@@ -39,23 +37,24 @@ def peers(options: Options) -> Sequence[Figure]:
     """Return bars a second of every engine, ours included, and each one's ratio to our full one.
 
     Raises:
-        BenchmarkFailed: no environment was given, or a peer found other trades.
+        BenchmarkFailed: no environment was given, or one is none.
     """
-    if options.peers is None:
-        raise BenchmarkFailed("peers were none, allowed: --peers FOLDER of an environment")
+    if not options.peers:
+        raise BenchmarkFailed("peers were none, allowed: --peers FOLDER... of environments")
+    homes = _homes(options.peers)
     n_bars = QUICK_BARS if options.quick else BARS
     path = candle_file(options.folder, n_bars)
     bars = read_bars(path, symbol=None, timeframe=None).bars
     expected = round_trips(bars)
     found = {f"ours, {label}": _ours(path, arguments) for label, arguments in SUBJECTS}
     found["ours, column path"] = _columns(path)
-    missing = [*NOT_DRIVEN]
-    for name in ENGINES:
-        answer = _peer(options.peers, name, _plain_file(options.folder, bars))
+    missing = [f"{name} (in no environment)" for name in ENGINES if name not in homes]
+    for name, (environment, version) in homes.items():
+        answer = _same(_peer(environment, name, _plain_file(options.folder, bars)), expected)
         if isinstance(answer, str):
             missing.append(f"{name} ({answer})")
         else:
-            found[f"{name} {answer['version']}"] = _same(answer, name, expected)
+            found[f"{name} {version}"] = answer
     base = found[f"ours, {SUBJECTS[-1][0]}"]["bars_per_s"]
     return [
         *(_figure(name, row, base, n_bars) for name, row in found.items()),
@@ -68,10 +67,23 @@ def peers(options: Options) -> Sequence[Figure]:
     ]
 
 
-def _same(answer: dict[str, Any], name: str, expected: int) -> dict[str, Any]:
-    if abs(answer["trades"] - expected) > SLACK_TRADES:
-        raise BenchmarkFailed(f"{name} closed {answer['trades']} trades, expected {expected}")
-    return answer
+def _homes(environments: Sequence[Path]) -> dict[str, tuple[Path, str]]:
+    """Return the first environment that has an engine, with its version, by the engine's name."""
+    homes: dict[str, tuple[Path, str]] = {}
+    for environment in environments:
+        done = _driver(environment, [])
+        if done.returncode:
+            raise BenchmarkFailed(f"--peers was {environment}: {done.stderr.strip()[-200:]}")
+        for name, version in json.loads(done.stdout).items():
+            homes.setdefault(name, (environment, version))
+    return {name: homes[name] for name in ENGINES if name in homes}
+
+
+def _same(answer: dict[str, Any] | str, expected: int) -> dict[str, Any] | str:
+    """Return the answer, or why it is no measure: it traded something else."""
+    if isinstance(answer, str) or abs(answer["trades"] - expected) <= SLACK_TRADES:
+        return answer
+    return f"closed {answer['trades']} trades, expected {expected}"
 
 
 def _columns(path: Path) -> dict[str, Any]:
@@ -123,20 +135,34 @@ def _ours(path: Path, arguments: Sequence[str]) -> dict[str, Any]:
 
 def _peer(environment: Path, name: str, candles: Path) -> dict[str, Any] | str:
     """Return a peer's figures, or why there are none."""
-    python = environment / "bin" / "python"
-    command = [str(python), str(ROOT / "benchmarks" / "peer_engines.py"), name, str(candles)]
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=_PEER_TIMEOUT_S
-        )
-    except OSError as error:
-        raise BenchmarkFailed(f"--peers was {environment}: {error.strerror}") from error
+        done = _driver(environment, [name, str(candles)], folder=candles.parent)
     except subprocess.TimeoutExpired:
         return f"took longer than {_PEER_TIMEOUT_S:.0f} s"
     if done.returncode:
         return done.stderr.strip().splitlines()[-1][:80]
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return answer | {"bars_per_s": answer["bars"] / answer["seconds"]}
+
+
+def _driver(
+    environment: Path, arguments: Sequence[str], folder: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the driver by an environment's Python; what an engine writes goes into ``folder``."""
+    # not resolved: a link to the system's Python would leave the environment
+    python = environment.absolute() / "bin" / "python"
+    command = [str(python), str(ROOT / "benchmarks" / "peer_engines.py"), *arguments]
+    try:
+        return subprocess.run(
+            command,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_PEER_TIMEOUT_S,
+        )
+    except OSError as error:
+        raise BenchmarkFailed(f"--peers was {environment}: {error.strerror}") from error
 
 
 def _figure(name: str, row: dict[str, Any], base: float, n_bars: int) -> Figure:

@@ -3,10 +3,57 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Protocol
 
 from engine.ports import TradingState
-from engine.risk import Breach, RiskLimits, RiskView
-from engine.types.ledger import ZERO
+from engine.risk import DAY_MS, Breach, RiskLimits, RiskView
+from engine.standing import WeekPnl
+from engine.types.ledger import ZERO, EquityPoint
+
+
+class Standings(Protocol):
+    """What is judged of an account."""
+
+    week: WeekPnl
+
+    def standing(self, point: EquityPoint) -> RiskView: ...
+
+
+class BreakerWatch:
+    """Looks at each equity point of an account, and judges it anew only where a loss is new.
+
+    Every breaker measures how far equity lies below something that stands still between two
+    deposits of one UTC day: the peak, the start of the day and of the week, a minimum. What was
+    within the limits at one equity is so at every higher one of the same day and peak.
+    """
+
+    def __init__(self, account: Standings) -> None:
+        self._account = account
+        self._seen: tuple[Decimal, Decimal, Decimal] | None = None
+        # peak, day's start, day and limits that equity was judged against, and the lowest judged
+        self._against: tuple[Decimal, Decimal, int] | None = None
+        self._limits: RiskLimits | None = None
+        self._lowest = ZERO
+
+    def breach(self, point: EquityPoint, limits: RiskLimits) -> Breach | None:
+        """Return the most severe limit that is reached, None where none is or nothing moved since
+        the last look. What is in breach is judged again at each point."""
+        equity = point.equity_quote
+        seen = (equity, point.peak_equity_quote, point.day_pnl_quote)
+        if seen == self._seen:
+            return None
+        against = (point.peak_equity_quote, equity - point.day_pnl_quote, point.ts_ms // DAY_MS)
+        is_known = limits is self._limits and against == self._against
+        if is_known and equity >= self._lowest:
+            self._seen = seen
+            self._account.week.note(point)
+            return None
+        breach = breakers(self._account.standing(point), limits)
+        if breach is not None:
+            self._seen = self._against = None
+            return breach
+        self._seen, self._against, self._limits, self._lowest = seen, against, limits, equity
+        return None
 
 
 def breakers(view: RiskView, limits: RiskLimits) -> Breach | None:

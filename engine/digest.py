@@ -6,6 +6,7 @@ Two runs that decided and filled the same have the same digest, whatever wiring 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 from hashlib import blake2b
 
@@ -66,6 +67,12 @@ class RunDigest:
 
     def add_decision(self, line: str) -> None:
         self._decisions.update(line.encode() + b"\n")
+
+    def add_decisions(self, line: str, at_ms: int, all_ms: Iterable[int]) -> None:
+        """Feed one decision as it was taken at each of several times; ``line`` is its line of
+        ``at_ms``."""
+        tail = line.removeprefix(f"D|{at_ms}")
+        self._decisions.update("".join([f"D|{ts_ms}{tail}\n" for ts_ms in all_ms]).encode())
 
     def add_fill(self, line: str) -> None:
         self._fills.update(line.encode() + b"\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 
@@ -24,6 +25,29 @@ class EquityCurveState:
     day_start_equity_quote: Decimal
     day_deposits_quote: Decimal = ZERO
     new_deposits_quote: Decimal = ZERO
+
+
+@dataclass(slots=True)
+class Marks:
+    """Equity points one after the other; columns of time, equity and exposure, and the last."""
+
+    at_ms: list[int]
+    equity_quote: list[float]
+    exposure_quote: list[float]
+    last: EquityPoint | None = None
+
+    def add(self, point: EquityPoint) -> None:
+        self.at_ms.append(point.ts_ms)
+        self.equity_quote.append(float(point.equity_quote))
+        self.exposure_quote.append(float(point.exposure_quote))
+        self.last = point
+
+    def repeat(self, at_ms: Sequence[int], last: EquityPoint) -> None:
+        """Add points that differ by their time alone."""
+        self.at_ms += at_ms
+        self.equity_quote += [float(last.equity_quote)] * len(at_ms)
+        self.exposure_quote += [float(last.exposure_quote)] * len(at_ms)
+        self.last = last
 
 
 class EquityCurve:

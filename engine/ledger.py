@@ -58,7 +58,6 @@ class Ledger:
         self._cash = balances.get(quote, ZERO)
         self._assets = {a: Asset(b) for a, b in balances.items() if a != quote}
         self._books: dict[tuple[str, str], LotBook] = {}
-        self._bases: dict[str, str] = {}
         self._by_symbol: dict[str, Asset] = {}
         self._shortable = frozenset(shortable)
         self._seen: set[tuple[str, str]] = set()
@@ -113,7 +112,7 @@ class Ledger:
         if fill.fee_asset == self.quote:
             self._cash -= fill.fee
             return fill.fee, ZERO
-        if fill.fee_asset == self._base(fill.symbol):
+        if fill.fee_asset == base_of(fill.symbol, self.quote):
             return fill.fee * fill.price, fill.fee
         if fill.fee == 0:
             return ZERO, ZERO
@@ -282,15 +281,7 @@ class Ledger:
         last = self._last_point
         if last is not None and not self._moved and ts_ms // DAY_MS == last.ts_ms // DAY_MS:
             # a flat account on a day like the bar before: only the time is new
-            return EquityPoint(
-                ts_ms,
-                last.equity_quote,
-                last.cash_quote,
-                last.exposure_quote,
-                last.peak_equity_quote,
-                last.drawdown_fraction,
-                last.day_pnl_quote,
-            )
+            return last.at(ts_ms)
         point = self._curve.point(ts_ms, self.equity_quote, self._cash, self.exposure_quote)
         self._last_point, self._moved = point, False
         return point
@@ -317,8 +308,20 @@ class Ledger:
         """True where some strategy holds the symbol; constant time."""
         return self._asset_of(symbol).gross != 0
 
+    @property
+    def is_flat(self) -> bool:
+        """True where no strategy holds anything."""
+        return not any(asset.gross for asset in self._assets.values())
+
+    @property
+    def is_all_quote(self) -> bool:
+        """True where no price can move equity: there is no balance but the quote's."""
+        return not any(asset.balance or asset.external for asset in self._assets.values())
+
     def positions(self) -> tuple[Position, ...]:
         """Open positions, in (strategy, symbol) order."""
+        if self.is_flat:
+            return ()
         return tuple(self._books[k].position() for k in sorted(self._books) if self._books[k].lots)
 
     @property
@@ -390,10 +393,7 @@ class Ledger:
 
     def _asset_of(self, symbol: str) -> Asset:
         if symbol not in self._by_symbol:
-            self._by_symbol[symbol] = self._assets.setdefault(self._base(symbol), Asset(ZERO))
+            self._by_symbol[symbol] = self._assets.setdefault(
+                base_of(symbol, self.quote), Asset(ZERO)
+            )
         return self._by_symbol[symbol]
-
-    def _base(self, symbol: str) -> str:
-        if symbol not in self._bases:
-            self._bases[symbol] = base_of(symbol, self.quote)
-        return self._bases[symbol]

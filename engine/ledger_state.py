@@ -74,7 +74,8 @@ class Asset:
 
 def mark_price(what: str, price: float | Decimal) -> Decimal:
     exact = price if isinstance(price, Decimal) else Decimal(repr(float(price)))
-    require(exact.is_finite() and exact > 0, f"mark of {what} must be positive, was {price}")
+    if not exact.is_finite() or exact <= 0:
+        raise LedgerError(f"mark of {what} must be positive, was {price}")
     return exact
 
 

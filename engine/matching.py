@@ -103,7 +103,7 @@ def resting_fill(
         ValueError: an order that takes at once never rests.
     """
     open_price = Decimal(repr(bar.open))
-    if _waits_below(order_side, order_type):
+    if waits_below(order_side, order_type):
         if open_price <= price:
             return open_price
         return price if Decimal(repr(bar.low)) <= price else None
@@ -122,7 +122,7 @@ def touch_position(
     """
     if resting_fill(order_side, order_type, price, bar) is None:
         return None
-    below = _waits_below(order_side, order_type)
+    below = waits_below(order_side, order_type)
     path, level = bar_path(bar), float(price)
     if (path[0] <= level) if below else (path[0] >= level):
         return 0.0
@@ -133,7 +133,7 @@ def touch_position(
     return 3.0  # only float rounding of the level can lead here
 
 
-def _waits_below(side: Side, order_type: OrderType) -> bool:
+def waits_below(side: Side, order_type: OrderType) -> bool:
     """True where the order waits for the price to fall to it."""
     if order_type.takes_at_once:
         raise ValueError(f"a {order_type} order does not rest, order type was {order_type}")

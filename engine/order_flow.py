@@ -93,6 +93,10 @@ class OrderFlowTape:
     def __init__(self) -> None:
         self._seen: dict[str, _Seen] = {}
 
+    def knows(self, symbol: str) -> bool:
+        """True where a book of the symbol was seen: bars without one are then missed."""
+        return symbol in self._seen
+
     def observe(self, event: MarketEvent, timeframe_ms: int) -> FlowReading:
         """Take in one bar's book and return what flowed; the same bar twice is taken in once."""
         seen = self._seen.get(event.symbol)

@@ -15,9 +15,10 @@ from engine.matching import (
     resting_fill,
     slipped,
     touch_position,
+    waits_below,
     walk_book,
 )
-from engine.types.bars import Bar, Instrument, MarketEvent
+from engine.types.bars import Bar, FloatColumn, Instrument, MarketEvent
 from engine.types.ledger import ZERO
 from engine.types.orders import (
     Fill,
@@ -156,6 +157,8 @@ class PaperBroker:
 
     def open_intents(self) -> Sequence[OrderIntent]:
         """Return what is left of intents that may still fill, oldest first in each symbol."""
+        if not any(self._waiting.values()):
+            return ()
         return tuple(
             order.intent.remainder(order.filled_base)
             for symbol in sorted(self._waiting)
@@ -170,6 +173,16 @@ class PaperBroker:
             for order in waiting
             if order.is_triggered
         ]
+
+    def untouched(self, symbol: str, lows: FloatColumn, highs: FloatColumn) -> int:
+        """Return how many of a symbol's next bars, from the first on, no waiting order can meet;
+        0 where one waits for something else than its price."""
+        n_bars = len(lows)
+        for order in self._waiting.get(symbol, ()):
+            if order.is_triggered or not order.intent.is_resting_protection:
+                return 0
+            n_bars = _bars_before(order, lows[:n_bars].tolist(), highs[:n_bars].tolist())
+        return n_bars
 
     def resting(self) -> tuple[Resting, ...]:
         """Return what waits, as a broker of after a restart needs it."""
@@ -301,6 +314,22 @@ def _restored(known: Resting) -> _Order:
     filled, cost = known.filled_base, known.cost_quote
     fills, is_triggered = known.fills, known.is_triggered
     return _Order(known.intent, status, decided_at_ms, filled, cost, fills, is_triggered)
+
+
+def _bars_before(order: _Order, lows: Sequence[float], highs: Sequence[float]) -> int:
+    """Return how many bars lie wholly on the near side of the price an order waits for.
+
+    The nearest float of a price is never beyond a float that the price itself is not beyond.
+    """
+    kind, own_price = order.waits_for
+    if own_price is None:
+        return 0
+    level = float(own_price)
+    if waits_below(order.intent.side, kind):
+        met = (row for row, low in enumerate(lows) if low <= level)
+    else:
+        met = (row for row, high in enumerate(highs) if high >= level)
+    return next(met, len(lows))
 
 
 def _touch(order: _Order, bar: Bar) -> tuple[float, Decimal] | None:

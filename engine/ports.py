@@ -12,7 +12,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol, TypeVar
 
-from engine.types.bars import BarColumns, ColumnStore, FloatColumn, MarketEvent, Snapshot
+from engine.types.bars import (
+    BarColumns,
+    BoolColumn,
+    ColumnStore,
+    FloatColumn,
+    MarketEvent,
+    Snapshot,
+)
 from engine.types.decisions import (
     Analysis,
     Decision,
@@ -230,6 +237,10 @@ class InsightSource(Protocol):
         self, snapshot: Snapshot, order_flow: OrderFlowView | Missing
     ) -> Sequence[Insight]:
         """Return what it notices on this bar; usually nothing."""
+
+    def may_notice(self, store: ColumnStore) -> BoolColumn | None:
+        """Return the bars on which it may notice something without a book, shape (n_bars,); None
+        where it then notices nothing on any bar."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,8 +132,14 @@ class Protection:
 
     @property
     def is_telling(self) -> bool:
-        """True where the watch was told of a position, or was not told anything yet."""
-        return self._told is None or bool(self._told)
+        """True where the watch was told of a position, or was not told anything yet, or where a
+        position was seen without what should rest for it."""
+        return not self.is_content
+
+    @property
+    def is_content(self) -> bool:
+        """True where the last plan found for every position what should rest for it."""
+        return self._told is not None and not self._told and not self._since_ms
 
     @property
     def is_counting(self) -> bool:

@@ -112,12 +112,12 @@ def validate_columns(bars: BarColumns) -> list[tuple[int, Reason]]:
 def bar_at(bars: BarColumns, row: int) -> Bar:
     """Return one row of the columns as a bar of Python scalars."""
     return Bar(
-        int(bars.ts_ms[row]),
-        float(bars.open[row]),
-        float(bars.high[row]),
-        float(bars.low[row]),
-        float(bars.close[row]),
-        float(bars.volume[row]),
+        bars.ts_ms.item(row),
+        bars.open.item(row),
+        bars.high.item(row),
+        bars.low.item(row),
+        bars.close.item(row),
+        bars.volume.item(row),
     )
 
 

@@ -58,6 +58,11 @@ class SimulatedOperator:
                 if stop.reason_code not in (DAY_LOSS, WEEK_LOSS):
                     self._resets[scope] = self._resets.get(scope, 0) + 1
 
+    @property
+    def acts_at_ms(self) -> int | None:
+        """When the first of its stops ends; None where nothing is stopped."""
+        return min((stop.resumes_at_ms for stop in self._stops.values()), default=None)
+
     def trading_state(self, symbol: str, strategy: str) -> TradingState:
         stop = self._worst(strategy)
         return TradingState.ACTIVE if stop is None else stop.state

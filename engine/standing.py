@@ -74,12 +74,16 @@ class WeekPnl:
 
     def at(self, point: EquityPoint) -> Decimal:
         """Take in a point and return the PnL of its week so far."""
+        self.note(point)
+        return sum(self._days.values(), ZERO)
+
+    def note(self, point: EquityPoint) -> None:
+        """Take in a point."""
         day = point.ts_ms // DAY_MS
         if day not in self._days:
             monday = first_day_of_week(day)
             self._days = {known: pnl for known, pnl in self._days.items() if known >= monday}
         self._days[day] = point.day_pnl_quote
-        return sum(self._days.values(), ZERO)
 
     @property
     def days(self) -> tuple[tuple[int, Decimal], ...]:

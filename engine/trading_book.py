@@ -13,23 +13,23 @@ from typing import Protocol
 
 from engine.account import Account
 from engine.announce import EventOutcome
+from engine.breakers import BreakerWatch
 from engine.ceilings import Ceilings, as_filed
 from engine.client_ids import RunIdentity
 from engine.entry_orders import Entering, EntryDesk
+from engine.equity import Marks
 from engine.failsafe import attempt
-from engine.limits import RiskLimits, breakers
+from engine.limits import RiskLimits
 from engine.phases.context import DecisionContext, Positions
 from engine.phases.pipeline import Pipeline
 from engine.ports import Broker, Gatekeeper, OptimizationPolicy, TradingState
 from engine.protection import Protection, Standing, not_held_back
+from engine.strategy_stops import StrategyStops
 from engine.types.bars import EventKind, Instrument, MarketEvent, Snapshot
 from engine.types.decisions import Analysis, Decision, Reason
 from engine.types.ledger import EquityPoint, Lot, Trade
 from engine.types.opinions import Proposal
 from engine.types.orders import Fill, OrderIntent, Purpose, Rejection
-
-# Denials that switch the strategy off besides (CTL-7).
-REPEATED = frozenset({"REPEATED_ENTRIES", "REPEATED_ENTRIES_DAY"})
 
 
 class BookJournal(Protocol):
@@ -93,7 +93,9 @@ class TradingBook:
         self._entries = entries
         self._remainders = dict(resumed.remainders)
         self._marked_at_ms = resumed.marked_at_ms
-        self._judged: tuple[Decimal, Decimal, Decimal] | None = None
+        self._breakers = BreakerWatch(account)
+        self._stops = StrategyStops(gatekeeper)
+        self._is_still = False
 
     def observe(self, event: MarketEvent) -> None:
         """Read the gate once for this event, forgive what a person has reset, ask the policy to
@@ -120,13 +122,15 @@ class TradingBook:
             self._journal.record_fill(fill, intent)
             self._journal.record_lots(effect.opened, effect.changed)
             outcome.fills.append((fill, intent))
-            self._note_odd_fill(effect.reasons, intent, event, outcome)
+            outcome.alerts.extend(effect.reasons)
+            self._stops.odd_fill(effect.reasons, intent, event.ts_ms)
             for trade in effect.trades:
                 self.account.note_trade(trade)
                 self._journal.record_trade(trade)
                 self._policy.record_outcome(trade)
                 outcome.trades.append(trade)
-                self._judge_streak(trade, event)
+                losses = self.account.losing_streak(trade.strategy)
+                self._stops.streak(trade.strategy, losses, self._limits.loss_streak, event.ts_ms)
             if intent.purpose.reduces_risk:
                 key = (intent.strategy, fill.symbol)
                 self._remainders[key] = max(fill.ts_ms, self._remainders.get(key, fill.ts_ms))
@@ -203,7 +207,7 @@ class TradingBook:
                 pending.append(decision.intent)
                 if decision.intent.purpose is Purpose.ENTRY:
                     self.account.note_entry(decision.intent, snapshot.event.ts_ms)
-            self._judge_repeats(decision, snapshot.event)
+            self._stops.repeats(decision, snapshot.event.ts_ms)
             decisions.append(decision)
         return decisions
 
@@ -272,8 +276,11 @@ class TradingBook:
             self.broker.cancel(order.client_order_id, event, reason)
         new = (*outcome.intents, *_intents(decisions))
         names = {intent.client_order_id for intent in new}
-        waited = (i for i in self.broker.waiting() if i.client_order_id not in names)
-        for intent in (*waited, *new):
+        waited = [i for i in self.broker.waiting() if i.client_order_id not in names]
+        sending = (*waited, *new)
+        moved = outcome.fills or outcome.adjustments or outcome.cancels or sending
+        self._is_still = not moved and not self._remainders
+        for intent in sending:
             result = self.broker.submit(intent, event)
             outcome.submitted.append((intent, result))
             if self._protection is not None and isinstance(result, Rejection):
@@ -291,8 +298,56 @@ class TradingBook:
         point = self.account.ledger.equity_point(self._marked_at_ms)
         outcome.equity = point
         self._journal.record_equity(point, event)
-        self._judge(point, event)
+        breach = self._breakers.breach(point, self._limits)
+        if breach is not None:
+            self._gatekeeper.escalate(breach.state, breach.code, breach.text, event.ts_ms)
         return True
+
+    @property
+    def marked_at_ms(self) -> int:
+        """The time of the newest equity point, -1 before any."""
+        return self._marked_at_ms
+
+    @property
+    def is_still(self) -> bool:
+        """True where the last event moved nothing here and nothing here waits for a time: until
+        something is decided, only prices can move this book."""
+        return (
+            self._is_still
+            and (self._protection is None or self._protection.is_content)
+            and (self._entries is None or not self._entries.is_waiting)
+            and not self.broker.has_news()
+        )
+
+    def pass_bars(self, symbol: str, at_ms: Sequence[int], closes: Sequence[float]) -> Marks:
+        """Mark bars of the UTC day of the last point, one after the other, while the book is still;
+        return the marks up to the bar before the first on which a breaker would stop."""
+        ledger, breakers = self.account.ledger, self._breakers
+        marks = Marks([], [], [])
+        if ledger.is_all_quote:
+            point = ledger.equity_point(at_ms[-1])
+            if breakers.breach(point, self._limits) is None:
+                ledger.mark(symbol, closes[-1])
+                marks.repeat(at_ms, point)
+        else:
+            before = self._marked_at_ms, ledger.mark_of(symbol)
+            for ts_ms, close in zip(at_ms, closes, strict=True):
+                ledger.mark(symbol, close)
+                point = ledger.equity_point(ts_ms)
+                if breakers.breach(point, self._limits) is not None:
+                    self._mark_again(symbol, *before)
+                    break
+                marks.add(point)
+                before = ts_ms, ledger.mark_of(symbol)
+        if marks.last is not None:
+            self._marked_at_ms = marks.last.ts_ms
+        return marks
+
+    def _mark_again(self, symbol: str, at_ms: int, price: Decimal | None) -> None:
+        """Go back to the mark before one that a breaker stops, which is no new peak."""
+        if price is not None:
+            self.account.ledger.mark(symbol, price)
+        self._breakers.breach(self.account.ledger.equity_point(at_ms), self._limits)
 
     def _may_enter(self, symbol: str, strategy: str) -> bool:
         """A state that cannot be read lets nobody enter."""
@@ -327,62 +382,10 @@ class TradingBook:
             pending=tuple(pending),
         )
 
-    def _note_odd_fill(
-        self,
-        reasons: Sequence[Reason],
-        intent: OrderIntent,
-        event: MarketEvent,
-        outcome: EventOutcome,
-    ) -> None:
-        """An overfill is booked, told, and stops the strategy from taking new risk (F-017)."""
-        outcome.alerts.extend(reasons)
-        for reason in reasons:
-            if reason.code in ("OVERFILL", "OVERSOLD"):
-                self._gatekeeper.escalate(
-                    TradingState.REDUCING,
-                    reason.code,
-                    reason.text,
-                    event.ts_ms,
-                    scope=f"strategy:{intent.strategy}",
-                )
-
-    def _judge_streak(self, trade: Trade, event: MarketEvent) -> None:
-        losses, limit = self.account.losing_streak(trade.strategy), self._limits.loss_streak
-        if losses >= limit:
-            text = f"{trade.strategy} lost {losses} trades in a row, limit was {limit}"
-            self._gatekeeper.escalate(
-                TradingState.REDUCING,
-                "LOSS_STREAK",
-                text,
-                event.ts_ms,
-                scope=f"strategy:{trade.strategy}",
-            )
-
-    def _judge_repeats(self, decision: Decision, event: MarketEvent) -> None:
-        """A strategy that would enter once too often takes no new risk until a person looks."""
-        if decision.reason_code in REPEATED:
-            self._gatekeeper.escalate(
-                TradingState.REDUCING,
-                decision.reason_code,
-                f"{decision.strategy} on {decision.symbol}: {decision.reasons[0].text}",
-                event.ts_ms,
-                scope=f"strategy:{decision.strategy}",
-            )
-
-    def _judge(self, point: EquityPoint, event: MarketEvent) -> None:
-        """Let the account's breakers look, unless nothing moved since they last did."""
-        seen = (point.equity_quote, point.peak_equity_quote, point.day_pnl_quote)
-        if seen == self._judged:
-            return
-        self._judged = seen
-        breach = breakers(self.account.standing(point), self._limits)
-        if breach is not None:
-            self._judged = None
-            self._gatekeeper.escalate(breach.state, breach.code, breach.text, event.ts_ms)
-
 
 def _intents(decisions: Sequence[Decision]) -> tuple[OrderIntent, ...]:
-    return tuple(d.intent for d in decisions if d.intent is not None)
+    # a list of one or none is made faster than a generator is asked
+    return tuple([d.intent for d in decisions if d.intent is not None])
 
 
 def _of_decisions(orders: Sequence[OrderIntent]) -> list[OrderIntent]:

@@ -175,6 +175,22 @@ class HistoryWindow:
             self._move()
             yield self._store, self._first
 
+    def ahead(self) -> tuple[ColumnStore, int, int]:
+        """Return the store of now, the row of the bar to come in it, and how many rows it has; the
+        last two are equal where the bar to come begins another block."""
+        return self._store, self._row + 1 - self._first, len(self._store.bars)
+
+    def skip(self, n_bars: int) -> None:
+        """Pass over as many bars of the store of now, as if each of them had been appended.
+
+        Raises:
+            ValueError: the store of now does not have so many to come.
+        """
+        row = self._row + n_bars
+        if n_bars < 0 or row - self._first >= len(self._store.bars):
+            raise ValueError(f"cannot pass over {n_bars} bars, row was {self._row}")
+        self._row, self._last = row, bar_at(self._history, row)
+
     def _move(self) -> None:
         """Begin the next block behind the last bars of this one."""
         first = self._row - self._kept

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import math
+from datetime import datetime
 from typing import Any
 
 import numpy as np
-from django.db.models import BigIntegerField, Func, Max, Min, QuerySet, Sum
+from django.db import connection
+from django.db.models import QuerySet
 
 from engine.types import bars
 from engine.types.bars import BarColumns
@@ -14,18 +16,36 @@ from market.models import Candle, Instrument
 
 # how many bars may be drawn as one
 _JOINED = (1, 2, 5, 10, 15, 30, 60, 120, 240, 480, 720, 1_440, 2_880, 4_320, 10_080, 20_160, 43_200)
-_LOOKED_UP = 500
-
-
-class _EpochSeconds(Func):
-    """A time as whole seconds, so that a grid over it is arithmetic on both databases."""
-
-    output_field = BigIntegerField()  # type: ignore[assignment]
-    template = "CAST(EXTRACT(EPOCH FROM %(expressions)s) AS BIGINT)"
-
-    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        template = "CAST(strftime('%%%%s', %(expressions)s) AS INTEGER)"
-        return self.as_sql(compiler, connection, template=template, **context)
+# One statement for both databases, which differ in how seconds become a time. A bar is looked up
+# between its edges: sorting a long stretch into its bars took five times as long, and a file.
+_OF_BAR = """
+    FROM market_candle
+    WHERE instrument_id = %(instrument)s AND timeframe_ms = %(timeframe_ms)s
+      AND opened_at >= since AND opened_at < till
+"""
+_JOIN = """
+WITH RECURSIVE edges(at_s) AS (
+    SELECT CAST(%(first_s)s AS BIGINT) UNION ALL SELECT at_s + %(width_s)s FROM edges
+    WHERE at_s + %(width_s)s < %(until_s)s
+), cells(at_s, since, till) AS (
+    SELECT at_s,
+        {time}(CASE WHEN at_s < %(since_s)s THEN %(since_s)s ELSE at_s END{of}),
+        {time}(CASE WHEN at_s + %(width_s)s > %(until_s)s
+            THEN %(until_s)s ELSE at_s + %(width_s)s END{of})
+    FROM edges
+)
+SELECT at_s,
+    (SELECT open {of_bar} ORDER BY opened_at LIMIT 1),
+    (SELECT MAX(high) {of_bar}),
+    (SELECT MIN(low) {of_bar}),
+    (SELECT close {of_bar} ORDER BY opened_at DESC LIMIT 1),
+    (SELECT SUM(volume) {of_bar})
+FROM cells ORDER BY at_s
+"""
+_TIME_OF = {
+    "sqlite": {"time": "datetime", "of": ", 'unixepoch'"},
+    "postgresql": {"time": "to_timestamp", "of": ""},
+}
 
 
 def instrument_list(*, venue: str | None = None) -> QuerySet[Instrument]:
@@ -70,32 +90,21 @@ def candle_columns(
     of the epoch that it has not: first open, highest high, lowest low, last close, volume added.
     ``timeframe_ms`` of the answer is that of its bars; a gap is left out, never filled.
     """
-    rows = _candles(venue, symbol, timeframe_ms).filter(opened_at__gte=since, opened_at__lt=until)
     joined = _joined((until - since).total_seconds() * 1000 / timeframe_ms, max_bars)
-    if joined == 1 or timeframe_ms % 1000:
-        newest = rows.order_by("-opened_at").values_list(*_COLUMNS)[:max_bars]
-        return _columns(list(newest)[::-1], timeframe_ms)
-    width_s = timeframe_ms * joined // 1000
-    at_s = _EpochSeconds("opened_at")
-    grouped = (
-        rows.annotate(at_s=at_s - at_s % width_s)
-        .values("at_s")
-        .annotate(
-            first=Min("opened_at"),
-            last=Max("opened_at"),
-            most=Max("high"),
-            least=Min("low"),
-            sum=Sum("volume"),
+    if joined > 1 and timeframe_ms % 1000 == 0:
+        rows = _joined_rows(
+            venue=venue,
+            symbol=symbol,
+            timeframe_ms=timeframe_ms,
+            joined=joined,
+            since=since,
+            until=until,
         )
-        .order_by("at_s")
-    )
-    found = list(grouped.values_list("at_s", "first", "last", "most", "least", "sum"))
-    ends = _by_time(rows, {at for row in found for at in row[1:3]})
-    bars = [
-        (datetime.fromtimestamp(at, UTC), ends[first][0], most, least, ends[last][1], volume)
-        for at, first, last, most, least, volume in found
-    ]
-    return _columns(bars, timeframe_ms * joined)
+        return _columns(rows, timeframe_ms * joined)
+    found = _candles(venue, symbol, timeframe_ms).filter(opened_at__gte=since, opened_at__lt=until)
+    newest = found.order_by("-opened_at").values_list(*_COLUMNS)[:max_bars]
+    rows = [(round(at.timestamp() * 1000), *values) for at, *values in newest]
+    return _columns(rows[::-1], timeframe_ms)
 
 
 _COLUMNS = ("opened_at", "open", "high", "low", "close", "volume")
@@ -115,20 +124,31 @@ def _joined(bars: float, max_bars: int) -> int:
     return int(-(-bars // max_bars))
 
 
-def _by_time(rows: QuerySet[Candle], times: set[datetime]) -> dict[datetime, tuple[float, float]]:
-    """Return open and close of the candles that opened at these times."""
-    wanted, found = sorted(times), {}
-    for first in range(0, len(wanted), _LOOKED_UP):
-        part = rows.filter(opened_at__in=wanted[first : first + _LOOKED_UP])
-        found.update({at: (opened, close) for at, opened, close in part.values_list(*_ENDS)})
-    return found
+def _joined_rows(
+    *, venue: str, symbol: str, timeframe_ms: int, joined: int, since: datetime, until: datetime
+) -> list[tuple[Any, ...]]:
+    """Return (ts_ms, open, high, low, close, volume) of every ``joined`` candles that has any."""
+    instrument = Instrument.objects.filter(venue=venue, symbol=symbol).first()
+    if instrument is None:
+        return []
+    width_s = timeframe_ms // 1000 * joined
+    # candles open on whole seconds, what is asked for need not
+    since_s, until_s = math.ceil(since.timestamp()), math.ceil(until.timestamp())
+    given = {
+        "instrument": instrument.pk,
+        "timeframe_ms": timeframe_ms,
+        "first_s": since_s // width_s * width_s,
+        "width_s": width_s,
+        "since_s": since_s,
+        "until_s": until_s,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_JOIN.format(of_bar=_OF_BAR, **_TIME_OF[connection.vendor]), given)
+        return [(at_s * 1000, *row) for at_s, *row in cursor.fetchall() if row[0] is not None]
 
 
-_ENDS = ("opened_at", "open", "close")
-
-
-def _columns(rows: list[Any], timeframe_ms: int) -> BarColumns:
-    ts_ms = np.array([round(row[0].timestamp() * 1000) for row in rows], dtype=np.int64)
+def _columns(rows: list[tuple[Any, ...]], timeframe_ms: int) -> BarColumns:
+    ts_ms = np.array([row[0] for row in rows], dtype=np.int64)
     values = [np.array([row[i] for row in rows], dtype=np.float64) for i in range(1, 6)]
     return BarColumns(ts_ms, *values, timeframe_ms=timeframe_ms)
 

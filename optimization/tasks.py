@@ -9,7 +9,7 @@ from celery import shared_task
 from optimization.services import optimization_update
 
 
-@shared_task(acks_late=False, ignore_result=True, soft_time_limit=60, time_limit=90)
+@shared_task(acks_late=False, ignore_result=True, soft_time_limit=60, time_limit=75)
 def update_due() -> dict[str, Any]:
     """Make the update that is due, if any."""
     summary = optimization_update()

@@ -62,16 +62,6 @@ def parity_list(*, run: TradingRun | None = None) -> QuerySet[ParityDay]:
     return rows if run is None else rows.filter(run=run)
 
 
-def last_whole_day(run: TradingRun) -> date | None:
-    """Return the last day, by the venue's clock, after which the run decided something; None
-    where it has not traded over a midnight yet."""
-    newest = Decision.objects.filter(run=run).aggregate(at=Max("bar_close_at"))["at"]
-    if newest is None:
-        return None
-    day: date = newest.astimezone(UTC).date() - DAY
-    return day if _of_day(run, day).exists() else None
-
-
 def first_kept_day(run: TradingRun) -> date | None:
     """Return the first day of which every quiet bar's decision is still kept; None where all are.
 
@@ -85,23 +75,25 @@ def first_kept_day(run: TradingRun) -> date | None:
     return day
 
 
-def days_due(run: TradingRun) -> list[date]:
-    """Return the whole days with decisions that nobody has judged, oldest first, of the last
-    ``DAYS_BACK`` and of those that are kept whole."""
+def whole_days(run: TradingRun) -> list[date]:
+    """Return the days with decisions after which the run decided something, oldest first, of the
+    last ``DAYS_BACK`` and of those that are kept whole; a bar that closes at midnight is of the
+    day that it ends."""
     newest = Decision.objects.filter(run=run).aggregate(at=Max("bar_close_at"))["at"]
     if newest is None:
         return []
-    today: date = newest.astimezone(UTC).date()
+    today: date = (newest.astimezone(UTC) - timedelta.resolution).date()
     first = max(today - DAYS_BACK * DAY, first_kept_day(run) or date.min)
-    judged = set(
-        ParityDay.objects.filter(run=run, day__gte=first, finished_at__isnull=False).values_list(
-            "day", flat=True
-        )
-    )
     days = [today - back * DAY for back in range(DAYS_BACK, 0, -1)]
-    return [
-        day for day in days if day >= first and day not in judged and _of_day(run, day).exists()
-    ]
+    return [day for day in days if day >= first and _of_day(run, day).exists()]
+
+
+def days_due(run: TradingRun) -> list[date]:
+    """Return the whole days that nobody has judged, oldest first."""
+    days = whole_days(run)
+    rows = ParityDay.objects.filter(run=run, day__in=days, finished_at__isnull=False)
+    judged = set(rows.values_list("day", flat=True))
+    return [day for day in days if day not in judged]
 
 
 def runs_judged() -> QuerySet[TradingRun]:

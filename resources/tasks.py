@@ -11,6 +11,7 @@ from resources.actions.connections import connections_closed
 from resources.actions.relief import Relief, caches_cleared, garbage_collected
 from resources.maintenance import maintenance_due as run_what_is_due
 from resources.models import ActionState, OptimizerAction
+from trades.worker_beats import GENERAL, beats_of
 
 
 @shared_task(acks_late=False, ignore_result=True, soft_time_limit=25, time_limit=30)
@@ -31,7 +32,8 @@ def close_connections(action_id: int) -> str:
 @shared_task(acks_late=False, ignore_result=True, soft_time_limit=240, time_limit=300)
 def maintenance_due() -> list[str]:
     """Do the maintenance that is due; losing or repeating a knock is free."""
-    return run_what_is_due()
+    with beats_of(GENERAL):
+        return run_what_is_due()
 
 
 def _do(action_id: int, work: Callable[[], Relief]) -> str:

@@ -9,7 +9,7 @@ from strategies.scores import scores_prune
 from strategies.training import training_run
 
 
-@shared_task(acks_late=False, ignore_result=True, soft_time_limit=100, time_limit=110)
+@shared_task(acks_late=False, ignore_result=True, soft_time_limit=70, time_limit=75)
 def train_due() -> str:
     """Do one training that waits; losing or repeating a knock is free."""
     return training_run()

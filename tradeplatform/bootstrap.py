@@ -6,12 +6,9 @@ wiring it is in. Scripts and notebooks build sessions with these functions too.
 
 from __future__ import annotations
 
-import gc
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from typing import Protocol
+from typing import TypeVar
 
 import msgspec
 
@@ -43,11 +40,10 @@ from engine.seats import Seated, champions
 from engine.session import TradingSession
 from engine.side_books import SideMarket
 from engine.simulated_operator import SimulatedOperator
+from engine.stretch import Strides
 from engine.trading_book import TradingBook
-from engine.types.bars import EventKind, Instrument, MarketEvent
-from engine.types.decisions import JsonValue
+from engine.types.bars import Instrument
 from engine.types.learned import Seat
-from engine.types.ledger import Trade
 from engine.types.opinions import Regime
 from engine.types.orders import OrderType
 from engine.window import HistoryWindow, with_references
@@ -57,11 +53,12 @@ from strategies.core.desk import EvolutionDesk
 from strategies.core.observers import observers
 from strategies.core.registry import control_sources, learned_sources, rule_sources
 from tradeplatform.configuration import PREDICTOR_CODES, STRATEGY_CODES, Configuration
+from tradeplatform.replay_run import Replay, ReplayedLayer
 from trades.side_books import shadow_plan, side_books
 
 ENSEMBLE = "ensemble"
+P = TypeVar("P", bound=Pipeline)
 ReplayLayerMaker = Callable[[Configuration, SimulatedOperator], "ReplayedLayer"]
-_REPLAY_GC_OBJECTS = 100_000
 # of the simulated operator, after a drawdown halt
 RESUME_AFTER_DAYS = 1
 
@@ -185,10 +182,10 @@ def build_pipeline(
     recorder: Recorder,
     monotonic: Callable[[], float],
     reporter: Reporter,
-    kind: type[Pipeline] = Pipeline,
+    kind: type[P] = Pipeline,  # type: ignore[assignment]  # what P is where it is left out
     seats: Sequence[Seated] | None = None,
     policy: Callable[[FailSafe], OptimizationPolicy] | None = None,
-) -> tuple[Pipeline, OptimizationPolicy]:
+) -> tuple[P, OptimizationPolicy]:
     """Return the ten phases with their sources, and the policy they ask.
 
     ``seats`` left out: every predictor as it is before any training, beside the controls.
@@ -213,64 +210,6 @@ def build_pipeline(
         monotonic=monotonic,
     )
     return pipeline, asked
-
-
-class ReplayedLayer(OptimizationPolicy, Protocol):
-    """An optimization layer that updates itself on event time."""
-
-    def record_shadow(self, trade: Trade) -> None:
-        """Hear of a virtual trade as it closes."""
-
-    def summary(self) -> dict[str, JsonValue]:
-        """Return what it did, for the replay's result."""
-
-
-@dataclass(frozen=True, slots=True)
-class Replay:
-    """A session over history with everything it is made of; ``run`` feeds it to the end.
-
-    ``layer`` is None where the optimization layer is off.
-    """
-
-    source: HistorySource
-    session: TradingSession
-    journal: MemoryJournal
-    operator: SimulatedOperator
-    pipeline: Pipeline
-    desk: EvolutionDesk | None = None
-    layer: ReplayedLayer | None = None
-
-    def run(self, every: int = 0, progress: Callable[[int], None] | None = None) -> float:
-        """Process every event; returns the seconds it took. ``progress`` hears each ``every``."""
-        started_s = time.monotonic()
-        usual = gc.get_threshold()
-        # what a bar makes is freed by its last reference; looking for cycles every few hundred
-        # objects costs a tenth of the time
-        gc.set_threshold(_REPLAY_GC_OBJECTS, *usual[1:])
-        try:
-            for number, event in enumerate(self.source.events(), start=1):
-                self.step(event)
-                if progress is not None and every and number % every == 0:
-                    progress(number)
-        finally:
-            gc.set_threshold(*usual)
-        return time.monotonic() - started_s
-
-    def step(self, event: MarketEvent) -> None:
-        """Process one event; what it taught decides, before the next, who sits from then on."""
-        outcome = self.session.on_event(event)
-        if self.session.has_news():
-            # what filled as it was sent is booked, and protected, before the next bar
-            now = event.now_ms
-            self.session.on_event(MarketEvent(EventKind.CLOCK, "", event.ts_ms, now))
-        if self.desk is not None and (outcome.triggers or outcome.trials):
-            seats = self.desk.after(outcome.triggers, outcome.trials, event.ts_ms)
-            if seats is not None:
-                self.pipeline.reseat(seats, event.ts_ms)
-
-    def events(self) -> Iterator[MarketEvent]:
-        """Yield the events without processing them."""
-        return iter(self.source.events())
 
 
 def replay(
@@ -315,12 +254,16 @@ def replay(
         policy=_replayed(config, adaptive),
     )
     identity = RunIdentity("000000", "replay", "replay", source.timeframe_ms)
+    broker = PaperBroker(instruments, FeeIn.QUOTE, slippage_bps, barred=barred_by(operator))
+    windows = with_references(
+        {s: HistoryWindow(source.columns(s), source.first_row(s)) for s in instruments}
+    )
     shortable = [i.symbol for i in instruments.values() if i.shortable]
     book = TradingBook(
         identity=identity,
         account=Account(Ledger(quote, {quote: cash_quote}, shortable=shortable)),
         limits=limits,
-        broker=PaperBroker(instruments, FeeIn.QUOTE, slippage_bps, barred=barred_by(operator)),
+        broker=broker,
         journal=journal,
         gatekeeper=operator,
         policy=policy,
@@ -331,9 +274,7 @@ def replay(
     session = TradingSession(
         timeframe_ms=source.timeframe_ms,
         instruments=instruments,
-        windows=with_references(
-            {s: HistoryWindow(source.columns(s), source.first_row(s)) for s in instruments}
-        ),
+        windows=windows,
         pipeline=pipeline,
         book=book,
         journal=journal,
@@ -354,6 +295,16 @@ def replay(
             {},
         ),
     )
+    symbol = next(iter(instruments))
+    strides = Strides(
+        instrument=instruments[symbol],
+        window=windows[symbol],
+        pipeline=pipeline,
+        book=book,
+        broker=broker,
+        operator=operator,
+        journal=journal,
+    )
     predictors = enabled_predictors(config)
     desk = EvolutionDesk(
         predictors,
@@ -371,6 +322,7 @@ def replay(
         pipeline,
         desk if evolve and predictors else None,
         adaptive,
+        strides if len(instruments) == 1 and not source.has_books and adaptive is None else None,
     )
 
 

@@ -9,9 +9,10 @@ import msgspec
 
 from engine.simulated_operator import SimulatedOperator
 from monitoring.layer import layer
-from tradeplatform.bootstrap import ReplayedLayer, base_weights, favourable_regimes
+from tradeplatform.bootstrap import base_weights, favourable_regimes
 from tradeplatform.configuration import STRATEGY_CODES, Configuration
 from tradeplatform.configuration_errors import ConfigurationError
+from tradeplatform.replay_run import ReplayedLayer
 
 
 def layer_settings(config: Configuration) -> Any:

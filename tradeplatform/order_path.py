@@ -24,6 +24,7 @@ from trades.lease import Fence
 from trades.loop import Reconciler
 from trades.models import Mode, TradingRun
 from trades.reconcile import RunReconciler, is_reconciled
+from trades.venue_rules import ClosedSymbols
 
 
 class NothingToReconcile:
@@ -42,6 +43,7 @@ def order_path(
     limits: RiskLimits,
     operating: OperatingLimits,
     guard: Guard | None,
+    closed: ClosedSymbols,
 ) -> tuple[Broker, Reconciler, DatabaseGatekeeper]:
     """Return what orders of this run go through; nothing enters before it is reconciled (I-19)."""
     booted_at = timezone.now()
@@ -64,6 +66,7 @@ def order_path(
             else "not reconciled with the venue since the start"
         ),
         alarm=watch.alarm,
+        closed=closed,
         fills_answered=watch.fills_answered,
         checks=SendChecks(
             run,
@@ -85,6 +88,7 @@ def order_path(
         installation=settings.INSTALLATION_ID,
         booted_at=booted_at,
         alarm=watch.alarm,
+        closed=closed,
         agreed=watch.balances_agree,
         over=watch.over,
         baseline={asset: Decimal(held) for asset, held in run.opening_balances.items()},

@@ -25,6 +25,7 @@ from tradeplatform.configuration import PREDICTOR_CODES, STRATEGY_CODES, Configu
 from tradeplatform.configuration_errors import ConfigurationError
 from tradeplatform.layer import replay_layer
 from tradeplatform.peak_memory import peak_rss_mb
+from tradeplatform.replay_run import Replay
 from tradeplatform.reporters import LogReporter
 
 PROGRESS_EVERY = 50_000
@@ -76,7 +77,7 @@ class ReplayRequest:
         journal: type[MemoryJournal] = MemoryJournal,
         label: str = "",
         progress: Progress | None = None,
-    ) -> tuple[bootstrap.Replay, ReplayResult]:
+    ) -> tuple[Replay, ReplayResult]:
         """Replay everything and return the wiring, with what it journalled, and the result.
 
         ``progress`` hears (bars done, bars in all) every few hundred bars and may raise to stop;
@@ -107,7 +108,7 @@ class ReplayRequest:
             layer=None if wiring.layer is None else wiring.layer.summary(),
         )
 
-    def report(self, wiring: bootstrap.Replay, result: ReplayResult) -> dict[str, JsonValue]:
+    def report(self, wiring: Replay, result: ReplayResult) -> dict[str, JsonValue]:
         """Return the report's document of a finished replay that kept a ``ReportJournal``."""
         journal = report_journal(wiring)
         source = wiring.source
@@ -133,7 +134,7 @@ class ReplayRequest:
         return bars.rows(source.first_row(symbol), len(bars))
 
 
-def report_journal(wiring: bootstrap.Replay) -> ReportJournal:
+def report_journal(wiring: Replay) -> ReportJournal:
     """Return the journal of a replay that was run for a report."""
     journal = wiring.journal
     if not isinstance(journal, ReportJournal):

@@ -23,6 +23,7 @@ from market.errors import SourceUnavailable
 from market.key_rights import Rights
 from market.models import Instrument
 from market.preflight import rights_of
+from market.selectors import instrument_value
 from market.services import CHART_BARS, candles_backfill
 from market.sources.ccxt_poll import CcxtPollSource
 from market.sources.instruments import timeframe_from_ms, timeframe_to_ms
@@ -106,11 +107,11 @@ def run_ensure(
         symbols = sorted(client.symbols)
         timeframe = timeframe_from_ms(_practice_timeframe_ms() or timeframe_to_ms(timeframe))
     source = CcxtPollSource(client, symbols, timeframe, budget=budget)
-    instruments = source.instruments()
     venue = venue_code(config)
+    instruments = source.instruments(known=_known_instruments(venue, config.exchange.account))
     _write_instruments(venue, instruments.values(), is_simulated=config.exchange.id == PRACTICE)
     timeframe_ms = timeframe_to_ms(timeframe)
-    for symbol in symbols:
+    for symbol in filter(source.is_listed, symbols):
         # the session keeps the rest when it starts; until then the first chart is not empty
         candles_backfill(venue=venue, symbol=symbol, bars=source.history(symbol, CHART_BARS))
     quote = instruments[symbols[0]].quote
@@ -271,6 +272,13 @@ def _take_over(run: TradingRun, config: Configuration, wanted: dict[str, Any], a
         before={"config_digest": before},
         after={"config_digest": run.config_digest},
     )
+
+
+def _known_instruments(venue: str, account: str) -> dict[str, InstrumentValue]:
+    """Return what the open run trades already: one of them may be gone from the list (F-055)."""
+    run = TradingRun.objects.filter(venue=venue, account=account, ended_at__isnull=True).first()
+    rows = Instrument.objects.filter(venue=venue, symbol__in=run.symbols if run else ())
+    return {row.symbol: instrument_value(row) for row in rows}
 
 
 def _write_instruments(

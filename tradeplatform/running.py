@@ -30,10 +30,11 @@ from engine.session import TradingSession
 from engine.side_books import SideMarket
 from engine.standing import EntryCounts, WeekPnl
 from engine.trading_book import TradingBook
-from engine.types.bars import Instrument
+from engine.types.bars import BarColumns, Instrument
 from engine.window import WINDOW_BARS, RollingWindow, with_references
 from market.errors import SourceUnavailable
 from market.models import Instrument as InstrumentRow
+from market.selectors import candle_columns, candle_span, instrument_value
 from market.services import candles_backfill
 from market.sources.ccxt_poll import CcxtPollSource
 from market.sources.instruments import timeframe_from_ms
@@ -61,6 +62,7 @@ from trades.models import Order, SessionState, SymbolCursor, TradingRun
 from trades.runner import RunningSession
 from trades.services import seats_taken
 from trades.side_books import counterfactual_plan, shadow_plan, side_books
+from trades.venue_rules import ClosedSymbols
 
 PHASES_DEADLINE_S = 1.0
 
@@ -136,16 +138,24 @@ def _built(
     budget = venue_budget(config)
     timeframe = timeframe_from_ms(run.timeframe_ms)
     renew = Renewal(fence)
+    venue = VenueClient(client, budget=budget)
+    closed = ClosedSymbols(venue.markets, watch.alarm)
     source = CcxtPollSource(
-        client, run.symbols, timeframe, _cursors(run), budget=budget, between_symbols=renew
+        client,
+        run.symbols,
+        timeframe,
+        _cursors(run),
+        budget=budget,
+        between_symbols=renew,
+        is_closed=closed.explain,
     )
-    instruments = source.instruments()
-    windows = with_references({s: _window(run, source, s) for s in run.symbols})
+    rows = _instrument_rows(run)
+    instruments = source.instruments(known={s: instrument_value(row) for s, row in rows.items()})
+    windows = with_references({s: _window(run, source, closed, s) for s in run.symbols})
     operating = OperatingLimits.of(run.config.get("risk", {}))
     limits = limits_of_deployment(run, bootstrap.risk_limits(config), operating, watch.alarm)
-    venue = VenueClient(client, budget=budget)
     broker, reconciler, gatekeeper = order_path(
-        run, fence, venue, instruments, watch, limits, operating, bootstrap.guard(config)
+        run, fence, venue, instruments, watch, limits, operating, bootstrap.guard(config), closed
     )
     dead_man = DeadMan(run.pk, venue, told=watch.no_countdown)
     seats = RunSeats(run, config, watch)
@@ -169,9 +179,7 @@ def _built(
     state: dict[str, Any] = stored.payload if stored else {}
     if "pipeline" in state:
         _restore(pipeline, state["pipeline"], watch)
-    journal = DatabaseJournal(
-        run, fence, _instrument_rows(run), horizon_bars=config.trading.horizon_bars
-    )
+    journal = DatabaseJournal(run, fence, rows, horizon_bars=config.trading.horizon_bars)
     identity = RunIdentity(settings.INSTALLATION_ID, run.account, str(run.code), run.timeframe_ms)
     book = TradingBook(
         identity=identity,
@@ -260,13 +268,34 @@ def _restore(pipeline: Pipeline, state: Any, watch: RunWatch) -> None:
         pipeline.restore(blank)
 
 
-def _window(run: TradingRun, source: CcxtPollSource, symbol: str) -> RollingWindow:
+def _window(
+    run: TradingRun, source: CcxtPollSource, closed: ClosedSymbols, symbol: str
+) -> RollingWindow:
     """Return a symbol's recent bars, all of them kept as candles too: what closed between the last
     candle and this session's first bar would else be a hole in the charts, and a decision is made
-    again from the very window it was made on."""
+    again from the very window it was made on. Of a symbol that is gone from the venue's list the
+    candles are what there is (F-055)."""
+    if not source.is_listed(symbol):
+        closed.close(symbol)
+        return RollingWindow(_kept_bars(run, symbol), WINDOW_BARS)
     history = source.history(symbol, WINDOW_BARS)
     candles_backfill(venue=run.venue, symbol=symbol, bars=history, limit=WINDOW_BARS)
     return RollingWindow(history, WINDOW_BARS)
+
+
+def _kept_bars(run: TradingRun, symbol: str) -> BarColumns:
+    venue, timeframe_ms = run.venue, run.timeframe_ms
+    span = candle_span(venue=venue, symbol=symbol, timeframe_ms=timeframe_ms)
+    bar = timedelta(milliseconds=timeframe_ms)
+    until = run.started_at if span is None else span[1] + bar
+    return candle_columns(
+        venue=venue,
+        symbol=symbol,
+        timeframe_ms=timeframe_ms,
+        since=until - WINDOW_BARS * bar,
+        until=until,
+        max_bars=WINDOW_BARS,
+    )
 
 
 def _threaded(fail_safe: FailSafe) -> ThreadedExecutor:

@@ -376,7 +376,7 @@ CODE_VERSION = code_version(BASE_DIR)
 INSTALLATION_ID = env.installation_id(VAR_DIR)
 # The trading loop lives below this room; what it builds sessions with is plugged in by name.
 TRADING_SESSION_FACTORY = "tradeplatform.running.running_session"
-TRADING_WORKER_BEAT = "tradeplatform.tasks.worker_beat"
+WORKER_BEAT = "tradeplatform.tasks.worker_beat"
 OPTIMIZATION_WATCH = "tradeplatform.watch.LayerWatch"
 RESOURCES_LEVERS = "tradeplatform.resource_levers.PlatformLevers"
 # What may be emptied when memory is short: ``module:function`` of functools' caches.

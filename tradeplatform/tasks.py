@@ -15,6 +15,7 @@ from tradeplatform.retention import retention_run
 from tradeplatform.self_assessment import banner
 from tradeplatform.several_accounts import account_named
 from tradeplatform.watchdog import HEARTBEAT_EVERY_S
+from trades.worker_beats import GENERAL, beats_of
 
 
 @shared_task(acks_late=False, ignore_result=True, soft_time_limit=20, time_limit=30)
@@ -30,7 +31,7 @@ def heartbeat_account(queue: str) -> None:
 
 @shared_task(acks_late=False, ignore_result=True, soft_time_limit=20, time_limit=30)
 def heartbeat_general() -> None:
-    worker_beat("general")
+    worker_beat(GENERAL)
 
 
 # shorter than the silence after which the watchdog ends the worker that runs it
@@ -48,7 +49,8 @@ def self_assessment_due() -> bool:
 @shared_task(ignore_result=True, soft_time_limit=240, time_limit=300)
 def retention_due() -> dict[str, int]:
     """Delete what is past its days; losing or repeating a knock is free."""
-    return retention_run(load(settings.CONFIG_FILE), now=timezone.now())
+    with beats_of(GENERAL):
+        return retention_run(load(settings.CONFIG_FILE), now=timezone.now())
 
 
 @shared_task(ignore_result=True, soft_time_limit=25, time_limit=30)

@@ -13,7 +13,7 @@ from django.utils import timezone
 from engine.ceilings import tightened
 from engine.ports import StrategyStatus, TradingState
 from engine.risk import RiskLimits
-from engine.trading_book import REPEATED
+from engine.strategy_stops import REPEATED
 from strategies.models import Strategy
 from trades.alerts import Alert, ControlWatch
 from trades.ceilings import SECTION, Standing, fault_words, standing

@@ -176,6 +176,8 @@ def _keep(fence: Fence, done: threading.Event) -> None:
                 fence.renew()
             except OperationalError as error:
                 logger.warning("lease of run_id=%s not renewed: %s", fence.run_id, error)
+                # a server that was restarted leaves this thread a connection that never works again
+                connection.close_if_unusable_or_obsolete()
     except LeaseLost as error:
         logger.warning("%s while its holder=%s was busy", error, fence.holder)
     finally:

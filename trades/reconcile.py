@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 
 from django.db import transaction
 from django.utils import timezone
@@ -33,7 +34,7 @@ from trades.instructions import declared_amounts
 from trades.lease import Fence
 from trades.strangers import Strangers
 from trades.transfers import TransferWatch
-from trades.venue_rules import check_rules
+from trades.venue_rules import ClosedSymbols
 
 logger = logging.getLogger(__name__)
 _UNCERTAIN = (OrderStatus.SENDING, OrderStatus.UNKNOWN)
@@ -98,6 +99,7 @@ class RunReconciler:
         installation: str,
         booted_at: datetime,
         alarm: Alarm,
+        closed: ClosedSymbols,
         agreed: Callable[[Collection[str]], None],
         over: Over = nobody_hears,
         patience: Patience = Patience(),
@@ -124,6 +126,7 @@ class RunReconciler:
         self._instruments = instruments
         self._booted_at = booted_at
         self._alarm = alarm
+        self._closed = closed
         self._agreed = agreed
         self._strangers = Strangers(
             client, installation, alarm, over, gap_s=patience.gap_s, monotonic=monotonic
@@ -153,7 +156,7 @@ class RunReconciler:
         try:
             if was_refused:
                 self._due_at_s = self._monotonic()
-                check_rules(self._client.markets, self._instruments, self._alarm)
+                self._closed.check_rules(self._instruments)
             report = self.reconcile()
         except VenueRefused as refused:
             raise SourceUnavailable(f"reconciling was refused: {refused}") from refused
@@ -173,7 +176,8 @@ class RunReconciler:
             self._settle(order, report)
             failpoint("recon.each_step")
         for symbol in self._run.symbols:
-            report.foreign += self._strangers.look(symbol)
+            look = partial(self._strangers.look, symbol)
+            report.foreign += self._closed.heard(symbol, look)
         report.other_deployment = self._strangers.hold_entries()
         self._compare_balances(report)
         failpoint("recon.end")
@@ -195,7 +199,15 @@ class RunReconciler:
         elif OrderStatus(order.status) in _UNCERTAIN and self._is_young(order):
             report.undecided.append(order.client_order_id)
         else:
-            self._query(order, report)
+            try:
+                self._query(order, report)
+            except VenueRefused:
+                if not self._closed.explain(order.symbol):
+                    raise
+                # an order that was acknowledged cannot fill where nothing trades; one that was
+                # not may have filled before, and only the venue knows
+                if OrderStatus(order.status) in _UNCERTAIN:
+                    report.undecided.append(order.client_order_id)
 
     def _settle_unsent(self, order: models.Order, report: ReconcileReport) -> None:
         """An intent that no process claimed was never sent: nobody can claim it now but we."""

@@ -56,7 +56,8 @@ class Strangers:
         self._seen_s.update(dict.fromkeys(self._found, now_s))
         if self._first_look_s is None:
             self._first_look_s = now_s
-        standing = {name for name, at_s in self._seen_s.items() if now_s - at_s < self._gap_s}
+        self._seen_s = {n: at_s for n, at_s in self._seen_s.items() if now_s - at_s < self._gap_s}
+        standing = set(self._seen_s)
         if now_s - self._first_look_s >= self._gap_s:
             self._over(OTHER_DEPLOYMENT, standing)
             self._over(UNKNOWN_OWN_ORDER, standing)

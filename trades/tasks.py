@@ -11,7 +11,7 @@ from celery.utils.nodenames import worker_direct
 from trades.queues import TRADING, holding_workers, runs_by_queue
 from trades.retention import retention_run
 from trades.runner import COLD, Runner, build_runner
-from trades.worker_beats import worker_beats
+from trades.worker_beats import GENERAL, beats_of, worker_beats
 
 # By then the worker's next process, or another worker, may hold the lease or build.
 BEGIN_WITHIN_S = 10
@@ -67,4 +67,5 @@ def begin(self: Task, run_id: int) -> dict[str, int | str]:
 @shared_task(acks_late=True, reject_on_worker_lost=True, soft_time_limit=240, time_limit=300)
 def thin_holds() -> dict[str, dict[str, Any]]:
     """Keep a sample of old holds of every run; safe to run twice."""
-    return retention_run()
+    with beats_of(GENERAL):
+        return retention_run()

@@ -28,7 +28,7 @@ from engine.ports import StrategyStatus
 from engine.quality import bar_at
 from engine.risk import RiskLimits, RiskView
 from engine.simulated_operator import SimulatedOperator
-from engine.trading_book import REPEATED
+from engine.strategy_stops import REPEATED
 from engine.types.bars import ColumnStore, EventKind, Instrument, MarketEvent, Snapshot
 from engine.types.decisions import Analysis
 from engine.types.ledger import ZERO

@@ -71,3 +71,15 @@ class EquityPoint:
     peak_equity_quote: Decimal
     drawdown_fraction: float
     day_pnl_quote: Decimal
+
+    def at(self, ts_ms: int) -> EquityPoint:
+        """Return the same account at another time of the same UTC day."""
+        return EquityPoint(
+            ts_ms,
+            self.equity_quote,
+            self.cash_quote,
+            self.exposure_quote,
+            self.peak_equity_quote,
+            self.drawdown_fraction,
+            self.day_pnl_quote,
+        )

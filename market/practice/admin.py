@@ -189,9 +189,11 @@ class AdminDoor:
         return {**asdict(kept), "free": ledger.balance(asset).free}
 
     def _instrument(self, body: Body) -> object:
-        """Change filters or halt a symbol: ``{symbol, tick_size, lot_size, min_notional_quote,
-        halted}``; a restart forgets it."""
+        """Change filters, halt or delist a symbol: ``{symbol, tick_size, lot_size,
+        min_notional_quote, halted, listed}``; a restart forgets it."""
         exchange = self._venue.exchange
+        if "listed" in body:
+            exchange.list_again(str(body.get("symbol", "")))
         instrument = exchange.instrument(str(body.get("symbol", "")).replace("/", ""))
         names = ("tick_size", "lot_size", "min_notional_quote", "min_quantity_base")
         changes: dict[str, Any] = {n: _decimal(body, n) for n in names if n in body}
@@ -199,7 +201,10 @@ class AdminDoor:
         if "halted" in body:
             change = exchange.halted.add if body["halted"] else exchange.halted.discard
             change(instrument.symbol)
-        return asdict(exchange.instruments[instrument.symbol])
+        changed = exchange.instruments[instrument.symbol]
+        if body.get("listed") is False:
+            exchange.delist(instrument.symbol)
+        return asdict(changed)
 
     def _rights(self, body: Body) -> object:
         """Change what the keys may do: ``{reading, trading, withdrawals, bound_to_addresses}``."""

@@ -67,6 +67,7 @@ class Exchange:
         self.ledger = ledger
         self.instruments = dict(tape.instruments)
         self.halted: set[str] = set()
+        self.delisted: dict[str, Instrument] = {}
         self._seed = seed
         self._fee_in = fee_in
         self._fill_fraction = fill_fraction
@@ -78,6 +79,15 @@ class Exchange:
             if symbol.replace("/", "") == market_id:
                 return instrument
         raise unknown_symbol()
+
+    def delist(self, symbol: str) -> None:
+        """Know the symbol no longer; what rests in it stays as it is, what is held stays."""
+        self.delisted[symbol] = self.instruments.pop(symbol)
+
+    def list_again(self, symbol: str) -> None:
+        """Know a symbol that was delisted again; nothing where it was not."""
+        if symbol in self.delisted:
+            self.instruments[symbol] = self.delisted.pop(symbol)
 
     def book(self, symbol: str, close_ms: int) -> Book:
         """Return the book after the newest bar closed by ``close_ms``; empty before the first."""
@@ -149,7 +159,8 @@ class Exchange:
         with self.ledger.transaction():
             for symbol in self.tape.instruments:
                 bar = bar_closing_at(self.tape, symbol, close_ms)
-                if bar is not None and symbol not in self.halted:
+                trades = symbol in self.instruments and symbol not in self.halted
+                if bar is not None and trades:
                     reports += self._match_bar(symbol, bar, close_ms)
             self.ledger.set_meta("close_ms", str(close_ms))
         return reports

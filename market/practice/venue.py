@@ -258,10 +258,9 @@ class Venue:
         view = copy(self)
         view.account, view.ledger, view.born_wall_s = name, ledger, {}
         view.exchange = self._exchange(ledger)
-        view.exchange.instruments, view.exchange.halted = (
-            self.exchange.instruments,
-            self.exchange.halted,
-        )
+        view.exchange.instruments = self.exchange.instruments
+        view.exchange.halted = self.exchange.halted
+        view.exchange.delisted = self.exchange.delisted
         return view
 
     def _ledger_beside(self, account: OtherAccount, close_ms: int) -> Ledger:

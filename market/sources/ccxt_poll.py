@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -50,9 +51,11 @@ class CcxtPollSource:
         *,
         budget: Budget = NO_BUDGET,
         between_symbols: Callable[[], None] = lambda: None,
+        is_closed: Callable[[str], bool] = lambda symbol: False,
     ) -> None:
         """``between_symbols`` is called while a poll reads one symbol after the other: fifty of
-        them on a slow venue outlast a lease."""
+        them on a slow venue outlast a lease. ``is_closed`` is asked after the refusal of a symbol;
+        one that is closed has no events, and that is no failure."""
         self._client = client
         self._budget = budget
         self._symbols = tuple(symbols)
@@ -60,6 +63,7 @@ class CcxtPollSource:
         self._timeframe_ms = timeframe_to_ms(timeframe)
         self._last_close_ms = dict(last_close_ms or {})
         self._between_symbols = between_symbols
+        self._is_closed = is_closed
         self._tells_flow = tells_flow_in_candles(client)
         # raw rows by open time of the candles read last
         self._raw: dict[int, Row] = {}
@@ -72,15 +76,28 @@ class CcxtPollSource:
         """Return the venue's time in UTC milliseconds."""
         return int(self._read("fetch_time", self._client.fetch_time))
 
-    def instruments(self, *, reload: bool = False) -> dict[str, Instrument]:
+    def instruments(
+        self, *, reload: bool = False, known: Mapping[str, Instrument] = MappingProxyType({})
+    ) -> dict[str, Instrument]:
         """Return the traded symbols' instruments; ``reload`` asks the venue again.
+
+        A symbol that was traded before and is not listed any more keeps what is ``known`` of it:
+        it must not take the others with it (F-055).
 
         Raises:
             SourceUnavailable: the venue did not answer.
-            DataError: the venue does not list a symbol, or lists it without filters.
+            DataError: the venue does not list a symbol that is not known, or none at all, or lists
+                one without filters.
         """
         markets = self._read("load_markets", lambda: self._client.load_markets(reload))
-        return {symbol: instrument_of(markets, symbol) for symbol in self._symbols}
+        gone = {s: known[s] for s in self._symbols if s not in markets and s in known}
+        if len(gone) == len(self._symbols):
+            gone = {}
+        return {s: gone[s] if s in gone else instrument_of(markets, s) for s in self._symbols}
+
+    def is_listed(self, symbol: str) -> bool:
+        """True where the venue's list, as it was read last, has the symbol."""
+        return symbol in self._read("load_markets", self._client.load_markets)
 
     def history(self, symbol: str, n_bars: int) -> BarColumns:
         """Return up to ``n_bars`` closed bars before the first event, oldest first.
@@ -129,7 +146,8 @@ class CcxtPollSource:
             try:
                 due += self._due(symbol, now_ms)
             except SymbolRefused as error:
-                refused.append(f"{symbol} {error}")
+                if not self._is_closed(symbol):
+                    refused.append(f"{symbol} {error}")
         for event in sorted(due, key=lambda e: (e.ts_ms, self._symbols.index(e.symbol))):
             self._last_close_ms[event.symbol] = event.ts_ms
             yield event

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -131,27 +132,49 @@ class HistorySource:
         first = self._rows[symbol][0]
         return _slice(self._history.bars[symbol], max(0, first - n_bars), first)
 
+    @property
+    def has_books(self) -> bool:
+        """True where each event carries a book and taker flow."""
+        return self._book_seed is not None
+
     def events(self) -> Iterator[MarketEvent]:
         """Yield every bar as it closes; ``now_ms`` equals ``ts_ms``."""
-        streams = [self._symbol_events(symbol) for symbol in self._history.bars]
+        streams = [self.symbol_events(symbol) for symbol in self._history.bars]
         if len(streams) == 1:
             return streams[0]
         return heapq.merge(*streams, key=attrgetter("ts_ms"))
 
-    def _symbol_events(self, symbol: str) -> Iterator[MarketEvent]:
-        timeframe_ms = self._history.timeframe_ms
-        for bar in iterate_bars(self._history.bars[symbol], *self._rows[symbol]):
-            close_ms = bar.ts_ms + timeframe_ms
-            if self._book_seed is None:
-                yield MarketEvent(EventKind.BAR, symbol, close_ms, close_ms, bar)
-            else:
-                yield self._with_book(symbol, bar, close_ms, self._book_seed)
+    def symbol_events(self, symbol: str) -> SymbolEvents:
+        """Return the events of one symbol, some of which may be passed over."""
+        bars = iterate_bars(self._history.bars[symbol], *self._rows[symbol])
+        return SymbolEvents(bars, lambda bar: self._event(symbol, bar))
+
+    def _event(self, symbol: str, bar: Bar) -> MarketEvent:
+        close_ms = bar.ts_ms + self._history.timeframe_ms
+        if self._book_seed is None:
+            return MarketEvent(EventKind.BAR, symbol, close_ms, close_ms, bar)
+        return self._with_book(symbol, bar, close_ms, self._book_seed)
 
     def _with_book(self, symbol: str, bar: Bar, close_ms: int, seed: int) -> MarketEvent:
         instrument = self._history.instruments[symbol]
         book = synthetic_book(seed, instrument, bar, close_ms)
         flow = synthetic_flow(seed, instrument, bar)
         return MarketEvent(EventKind.BAR, symbol, close_ms, close_ms, bar, book, flow)
+
+
+class SymbolEvents(Iterator[MarketEvent]):
+    """One symbol's events, each made when it is asked for; ``skip`` passes over some."""
+
+    def __init__(self, bars: Iterator[Bar], event_of: Callable[[Bar], MarketEvent]) -> None:
+        self._bars = bars
+        self._event_of = event_of
+
+    def __next__(self) -> MarketEvent:
+        return self._event_of(next(self._bars))
+
+    def skip(self, n_events: int) -> None:
+        """Pass over the next events; nothing is made of them."""
+        deque(islice(self._bars, n_events), maxlen=0)
 
 
 def iterate_bars(bars: BarColumns, first: int, last: int) -> Iterator[Bar]:

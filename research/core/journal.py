@@ -11,6 +11,7 @@ from engine.digest import RunDigest, decision_line, fill_line
 from engine.equity_performance import EquityStats
 from engine.performance import TradeBook
 from engine.risk import RiskLimits
+from engine.stretch import Stretch
 from engine.types.bars import MarketEvent
 from engine.types.decisions import (
     Action,
@@ -145,6 +146,21 @@ class MemoryJournal(AbstractContextManager[None]):
             self._count(decision, point)
         decisions.clear()
 
+    def record_stretch(self, stretch: Stretch) -> None:
+        """Record quiet bars as one after the other would be."""
+        marks, decision = stretch.marks, stretch.decision
+        if self._waiting_fills:
+            self._flush_fills(marks.at_ms[-1])
+        self.counts.bars += len(marks.at_ms)
+        self.counts.decisions += len(marks.at_ms)
+        add = self.equity.add
+        for at_ms, equity, exposure in zip(
+            marks.at_ms, marks.equity_quote, marks.exposure_quote, strict=True
+        ):
+            add(at_ms, equity, exposure)
+        self.last_equity = marks.last
+        self._digest.add_decisions(_line(decision), decision.bar_close_ms, marks.at_ms)
+
     def record_side_trade(self, book: str, trade: Trade) -> None:
         if self._side_trade is not None:
             self._side_trade(trade)
@@ -175,17 +191,7 @@ class MemoryJournal(AbstractContextManager[None]):
             counts.orders += 1
             if intent.purpose is Purpose.ENTRY and self._breaks_a_cap(intent, point):
                 counts.cap_breaches += 1
-        self._digest.add_decision(
-            decision_line(
-                symbol=decision.symbol,
-                bar_close_ms=decision.bar_close_ms,
-                strategy=decision.strategy,
-                action=decision.action.value,
-                quantity_base=decision.quantity_base,
-                reason_code=decision.reason_code,
-                confidence=decision.confidence,
-            )
-        )
+        self._digest.add_decision(_line(decision))
 
     def _breaks_a_cap(self, intent: OrderIntent, point: EquityPoint) -> bool:
         limits, equity = self._limits, point.equity_quote
@@ -212,3 +218,15 @@ class MemoryJournal(AbstractContextManager[None]):
 
 def _by_strategy(decision: Decision) -> str:
     return decision.strategy
+
+
+def _line(decision: Decision) -> str:
+    return decision_line(
+        symbol=decision.symbol,
+        bar_close_ms=decision.bar_close_ms,
+        strategy=decision.strategy,
+        action=decision.action,
+        quantity_base=decision.quantity_base,
+        reason_code=decision.reason_code,
+        confidence=decision.confidence,
+    )

@@ -114,7 +114,6 @@ def of_orders(
     *,
     next_open: float | None,
     timeframe_ms: int,
-    tolerance_bps: float = TOLERANCE_BPS,
 ) -> list[Difference]:
     """Return where what was bought or sold is not what a replay has: all of it, at the next bar's
     open, within that bar. ``next_open`` None: that candle is not stored."""
@@ -125,8 +124,7 @@ def of_orders(
         return [replace(here, is_explained=False)]
     found = _of_quantity(decided, orders)
     for order in orders:
-        if order.average_price is not None:
-            found += _of_price(decided, order, next_open, tolerance_bps)
+        found += _of_price(decided, order, next_open)
         if order.first_fill_ms is not None and order.at_once:
             late_ms = order.first_fill_ms - decided.bar_close_ms
             if late_ms > timeframe_ms:
@@ -151,16 +149,14 @@ def _of_quantity(decided: Decided, orders: Sequence[Ordered]) -> list[Difference
     return [replace(here, is_explained=not is_open and filled < decided.quantity_base)]
 
 
-def _of_price(
-    decided: Decided, order: Ordered, next_open: float | None, tolerance_bps: float
-) -> list[Difference]:
+def _of_price(decided: Decided, order: Ordered, next_open: float | None) -> list[Difference]:
     if order.average_price is None:
         return []
     expected = next_open if order.at_once else order.limit_price
     if expected is None:
         return [_at(decided, DATA, "candle of the fill", f"{order.average_price:g}", "not stored")]
     bps = slippage_bps(order.average_price, expected)
-    if abs(bps) <= tolerance_bps:
+    if abs(bps) <= TOLERANCE_BPS:
         return []
     what = f"price filled, {bps:+.1f} bps"
     here = _at(decided, PRICE, what, f"{order.average_price:.10g}", f"{expected:.10g}")

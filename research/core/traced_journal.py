@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 
 from engine.risk import RiskLimits
+from engine.stretch import Stretch
 from engine.types.bars import MarketEvent
 from engine.types.decisions import Action, Decision
 from engine.types.ledger import ZERO, EquityPoint, Trade
@@ -41,6 +42,12 @@ class TracedJournal(MemoryJournal):
         self.equity_ms.append(point.ts_ms)
         self.equity_quote.append(float(point.equity_quote))
 
+    def record_stretch(self, stretch: Stretch) -> None:
+        super().record_stretch(stretch)
+        # each of its bars is later than the newest point
+        self.equity_ms.extend(stretch.marks.at_ms)
+        self.equity_quote.extend(stretch.marks.equity_quote)
+
 
 class ReportJournal(TracedJournal):
     """What a report tells besides the figures: where proposals ended, and what fills cost.
@@ -67,6 +74,10 @@ class ReportJournal(TracedJournal):
             self.quiet += 1
         elif decision.action is Action.HOLD:
             self.refused[decision.blocking_phase or 0, decision.reason_code] += 1
+
+    def record_stretch(self, stretch: Stretch) -> None:
+        super().record_stretch(stretch)
+        self.quiet += len(stretch.marks.at_ms)
 
     def record_fill(self, fill: Fill, intent: OrderIntent) -> None:
         super().record_fill(fill, intent)

@@ -13,7 +13,7 @@ import numpy as np
 
 from engine import shared_columns
 from engine.ports import InsightSource
-from engine.types.bars import ColumnStore, IntColumn, Snapshot
+from engine.types.bars import BoolColumn, ColumnStore, IntColumn, Snapshot
 from engine.types.learned import Insight
 from engine.types.opinions import Missing, OrderFlowView
 from strategies.core.rules.assembly import delayed
@@ -61,6 +61,10 @@ class FailedBreakout:
                 trust=self.trust,
             ),
         )
+
+    def may_notice(self, store: ColumnStore) -> BoolColumn:
+        failed: BoolColumn = store.get(("failed breakout", self), self._failed) != 0
+        return failed
 
     def _failed(self, store: ColumnStore) -> IntColumn:
         """Return +1 / -1 on bars on which an upper / lower breakout has just failed, (n_bars,)."""
@@ -125,6 +129,9 @@ class OneSidedBook:
                 trust=self.trust,
             ),
         )
+
+    def may_notice(self, store: ColumnStore) -> None:
+        return None
 
 
 def observers() -> tuple[InsightSource, ...]:

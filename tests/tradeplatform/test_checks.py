@@ -103,6 +103,30 @@ def test_every_task_of_a_trading_worker_ends_before_it_counts_as_silent_or_beats
     assert long == {"trades.tasks.begin"}
 
 
+def test_every_task_of_the_general_worker_ends_before_it_counts_as_silent_or_beats() -> None:
+    """F-025: those that delete old rows beat meanwhile: ``tests/trades/test_worker_beats.py``."""
+    current_app.loader.import_default_modules()
+    routes = live_settings.CELERY_TASK_ROUTES.items()
+    elsewhere = [form for form, to in routes if to["queue"] == "trading"]
+    jobs = {
+        job["task"]: job["options"]["queue"] for job in live_settings.CELERY_BEAT_SCHEDULE.values()
+    }
+    limits = {
+        name: task.time_limit or live_settings.CELERY_TASK_TIME_LIMIT
+        for name, task in current_app.tasks.items()
+        if not name.startswith(("celery.", "tradeplatform.sweep_tasks."))
+        and (jobs.get(name, "trading") != "trading" or not any(fnmatch(name, f) for f in elsewhere))
+    }
+    # a heartbeat is asked for every ten seconds: the last one before may be as old as that
+    long = {name for name, limit_s in limits.items() if limit_s + 10 >= SILENT_AFTER_S}
+    assert len(limits) >= 15
+    assert long == {
+        "resources.tasks.maintenance_due",
+        "tradeplatform.tasks.retention_due",
+        "trades.tasks.thin_holds",
+    }
+
+
 def test_tasks_travel_as_json_only() -> None:
     """F-028, SEC-37"""
     assert live_settings.CELERY_ACCEPT_CONTENT == ["json"]

@@ -18,6 +18,7 @@ from monitoring.models import Incident
 from tests.practice_process import KEY, SECRET, practice_process
 from tradeplatform import bootstrap
 from tradeplatform.configuration import Configuration, Trading
+from tradeplatform.replay_run import Replay
 from tradeplatform.reporters import LogReporter
 from tradeplatform.run_setup import run_ensure
 from tradeplatform.running import running_session
@@ -137,7 +138,7 @@ def replay_of(
     file: Path,
     on_trade: Callable[[ClosedTrade], None] | None = None,
     config: Configuration | None = None,
-) -> bootstrap.Replay:
+) -> Replay:
     """Replay the very bars that the run decided on, with the same book."""
     closes = Decision.objects.filter(run=run).order_by("bar_close_at")
     first, last = closes.first(), closes.last()

@@ -19,7 +19,7 @@ from monitoring.models import Alert
 from research import tasks
 from research.core.parity import Difference
 from research.models import ParityDay
-from research.parity import Parity, days_due, last_whole_day, parity_of
+from research.parity import Parity, days_due, parity_of, whole_days
 from research.parity_services import parity_claim, parity_store
 from tests.accounts.callers import by_token
 from tests.kept_rows import kept_rows
@@ -207,12 +207,17 @@ def test_the_knock_starts_one_process_a_run_and_day(run, monkeypatch):
     """Only a day with another after it is whole; a process that died is followed by another."""
     started: list[tuple[str, ...]] = []
     monkeypatch.setattr(tasks, "child_run", lambda *words: started.append(words))
-    assert last_whole_day(run) is None
+    assert whole_days(run) == []
     assert tasks.parity_due() == "nothing to judge"
+    Decision.objects.filter(pk=acts()[0].pk).update(
+        bar_close_at=datetime(2023, 11, 16, 0, 0, tzinfo=UTC)
+    )
+    # the bar that ends at midnight ends its day: another symbol's may still be on its way
+    assert whole_days(run) == []
     Decision.objects.filter(pk=acts()[0].pk).update(
         bar_close_at=datetime(2023, 11, 16, 0, 5, tzinfo=UTC)
     )
-    assert last_whole_day(run) == DAY
+    assert whole_days(run) == [DAY]
     assert [tasks.parity_due() for _ in range(2)][1] == "nothing to judge"
     assert started == [("parity", "--run", str(run.code), "--day", "2023-11-15", "--quiet")]
     assert parity_claim(now=timezone.now() + timedelta(hours=2)).attempts == 2

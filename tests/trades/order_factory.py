@@ -23,6 +23,7 @@ from trades.brokers.venue_client import VenueClient
 from trades.journal import DatabaseJournal
 from trades.lease import Fence, lease_acquire
 from trades.reconcile import Patience, RunReconciler, entries_held
+from trades.venue_rules import ClosedSymbols
 
 BTC = "BTC/USDT"
 INSTALLATION = "abc123"
@@ -198,6 +199,7 @@ class World:
         if reconciled:
             self.run.reconciled_at = self.booted_at
             self.run.save(update_fields=["reconciled_at"])
+        self.closed = ClosedSymbols(self.client.markets, self.alerts.append)
         self.broker = VenueBroker(
             self.run,
             self.client,
@@ -206,6 +208,7 @@ class World:
             guard=Guard(),
             entries_held=lambda: entries_held(self.run, self.booted_at),
             alarm=self.alerts.append,
+            closed=self.closed,
             fills_answered=self._count_answer,
             monotonic=lambda: self.monotonic_s,
         )
@@ -222,6 +225,7 @@ class World:
             installation=INSTALLATION,
             booted_at=self.booted_at,
             alarm=self.alerts.append,
+            closed=self.closed,
             agreed=self.agreed.append,
             over=lambda code, standing: self.over.append((code, set(standing))),
             patience=QUICK,

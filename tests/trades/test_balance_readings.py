@@ -19,6 +19,7 @@ from trades.alerts import Alert
 from trades.errors import VenueRefused
 from trades.reconcile import Patience, RunReconciler
 from trades.records import moment
+from trades.venue_rules import ClosedSymbols
 
 pytestmark = pytest.mark.django_db
 REDUCING = TradingState.REDUCING
@@ -69,6 +70,7 @@ class Desk:
             installation="abc123",
             booted_at=datetime.now(UTC),
             alarm=self.alerts.append,
+            closed=ClosedSymbols(dict, self.alerts.append),
             agreed=self._agree,
             monotonic=lambda: self.now_s,
             baseline={"USDT": Decimal(10_000)},

@@ -8,7 +8,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import OperationalError, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
 from tests.trades.rows import make_run
@@ -158,6 +159,36 @@ def test_a_lease_that_was_lost_is_not_taken_back_by_keeping_it(settings: Any) ->
         time.sleep(0.2)
     assert Lease.objects.get(run=run).holder == "b"
     assert Lease.objects.get(run=run).token == other.token
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_keeper_whose_connection_broke_goes_on_with_a_new_one(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F-039: the server was restarted meanwhile; a dead connection renews nothing."""
+    settings.LEASE_SECONDS = 0.3
+    mine = lease_acquire(run=make_run(), holder="a", code_version="1")
+    assert mine is not None
+    renewed, asked = threading.Event(), threading.Event()
+    keeps = Fence.renew
+
+    def broken_once(fence: Fence) -> None:
+        if not asked.is_set():
+            asked.set()
+            raise OperationalError("server closed the connection unexpectedly")
+        keeps(fence)
+        renewed.set()
+
+    looked: list[str] = []
+    monkeypatch.setattr(Fence, "renew", broken_once)
+    monkeypatch.setattr(
+        BaseDatabaseWrapper,
+        "close_if_unusable_or_obsolete",
+        lambda _: looked.append(threading.current_thread().name),
+    )
+    with lease_kept(mine):
+        assert renewed.wait(30.0)
+    assert "lease" in looked, "every thread has a connection of its own"
 
 
 def test_fifty_bars_that_close_together_renew_the_lease_once(

@@ -384,6 +384,7 @@ def test_grace_must_be_longer_than_a_request_may_take(world: World) -> None:  # 
             installation="abc123",
             booted_at=world.booted_at,
             alarm=world.alerts.append,
+            closed=world.closed,
             agreed=world.agreed.append,
             patience=Patience(grace_s=1.0),
         )

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 from django.utils import timezone
+from django.utils.module_loading import import_string
 
 from monitoring.models import Heartbeat
 from tests.trades.rows import make_run
@@ -61,6 +62,34 @@ def test_a_worker_that_builds_a_session_beats_all_the_while(
     assert begun(run, monkeypatch, slow) == "advanced"
     assert len(seen) == 3
     assert Heartbeat.objects.get().component == component, "nobody else's is written"
+    assert not [thread for thread in threading.enumerate() if thread.name == "beats"]
+
+
+@pytest.mark.parametrize(
+    ("task", "work"),
+    [
+        ("trades.tasks.thin_holds", "trades.tasks.retention_run"),
+        ("tradeplatform.tasks.retention_due", "tradeplatform.tasks.retention_run"),
+        ("resources.tasks.maintenance_due", "resources.tasks.run_what_is_due"),
+    ],
+)
+def test_the_general_worker_beats_while_it_deletes_what_is_old(
+    task: str, work: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F-025: a backlog may take minutes."""
+    monkeypatch.setattr(worker_beats, "EVERY_S", 0.02)
+    seen: set[datetime] = set()
+
+    def slow(*_: Any, **__: Any) -> dict[str, int]:
+        until_s = time.monotonic() + LIMIT_S
+        while len(seen) < 3 and time.monotonic() < until_s:
+            seen.update(Heartbeat.objects.filter(component="general").values_list("at", flat=True))
+            time.sleep(0.01)
+        return {}
+
+    monkeypatch.setattr(work, slow)
+    import_string(task).run()
+    assert len(seen) == 3
     assert not [thread for thread in threading.enumerate() if thread.name == "beats"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 
 from django.db import transaction
 from django.utils import timezone
@@ -37,6 +38,7 @@ from trades.errors import VenueRefused
 from trades.failpoints import disarm, failpoint
 from trades.lease import Fence
 from trades.stops_back import StopsBack
+from trades.venue_rules import ClosedSymbols
 
 logger = logging.getLogger(__name__)
 # A claim this old must not reach the wire: the process was frozen, its lease may be gone, and
@@ -66,6 +68,7 @@ class VenueBroker:
         guard: Guard | None,
         entries_held: Callable[[], str],
         alarm: Alarm,
+        closed: ClosedSymbols,
         fills_answered: Callable[[], None] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
         checks: Check = no_checks,
@@ -86,6 +89,7 @@ class VenueBroker:
         self._fence = fence
         self._entries_held = entries_held
         self._alarm = alarm
+        self._closed = closed
         self._fills_answered = fills_answered
         self._monotonic = monotonic
         self._checks = checks
@@ -230,12 +234,12 @@ class VenueBroker:
             self._stops_at_s = self._monotonic() + STOPS_EVERY_S
         sweep = self._monotonic() >= self._sweep_at_s
         symbols = set(self._run.symbols) if sweep else {o.symbol for o in waiting}
+        found: list[tuple[Fill, OrderIntent]] = []
         try:
-            found = [
-                booked
-                for symbol in sorted(symbols)
-                for booked in self._fills_of(symbol, [o for o in waiting if o.symbol == symbol])
-            ]
+            for symbol in sorted(symbols):
+                of_symbol = [o for o in waiting if o.symbol == symbol]
+                ask = partial(self._fills_of, symbol, of_symbol)
+                found += self._closed.heard(symbol, ask)
         except SourceUnavailable as error:
             logger.warning("fills unavailable run=%s reason=%s", self._run.pk, error)
             self._alarm(Alert("FILLS_UNAVAILABLE", str(self._run.pk), str(error)))

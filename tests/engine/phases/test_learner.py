@@ -64,6 +64,9 @@ class Watcher:
             )
         ]
 
+    def may_notice(self, store: Any) -> Any:
+        return np.ones(len(store.bars), dtype=np.bool_)
+
 
 @pytest.mark.parametrize(("number", "kind", "name"), APPLIED)
 def test_what_cannot_be_applied_is_an_error_record_and_the_next_bar_works(

@@ -15,9 +15,10 @@ from market.errors import DataError
 from research.core.comparison import Comparison, MetricDifference, compare
 from research.core.comparison_journal import ComparisonJournal
 from strategies.core.errors import StrategyError
-from tradeplatform.bootstrap import Replay, favourable_regimes
+from tradeplatform.bootstrap import favourable_regimes
 from tradeplatform.configuration_errors import ConfigurationError
 from tradeplatform.replay_request import ReplayRequest, add_arguments, read_request
+from tradeplatform.replay_run import Replay
 
 
 class Command(BaseCommand):

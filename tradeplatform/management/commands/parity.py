@@ -12,7 +12,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from research.models import ParityDay
-from research.parity import first_kept_day, last_whole_day, runs_judged
+from research.parity import first_kept_day, runs_judged, whole_days
 from tradeplatform.parity import parity_run
 from tradeplatform.replay_jobs import stay_small
 from trades.models import TradingRun
@@ -39,9 +39,8 @@ class Command(BaseCommand):
             stay_small(settings.RESEARCH_MEMORY_MB)
         rows = []
         for run in runs:
-            asked = day or last_whole_day(run)
-            if asked is not None:
-                rows.append(parity_run(run, asked))
+            days = whole_days(run)[-1:] if day is None else [day]
+            rows += [parity_run(run, asked) for asked in days]
         if options["json"]:
             self.stdout.write(orjson.dumps({"days": [_document(row) for row in rows]}).decode())
         elif not rows:
