@@ -31,10 +31,9 @@ from engine.column_path.terms import Setting
 from engine.limits import RiskLimits
 from engine.phases.config import PipelineConfig
 from engine.ports import RuleSource
-from engine.types.bars import ColumnStore
+from engine.types.bars import BarColumns, ColumnStore, Instrument
 from engine.types.opinions import Regime, RuleColumns
 from market.sources.history import load_history
-from market.sources.instruments import instrument_for
 from strategies.core.registry import RULES, rule_sources
 from tradeplatform.peak_memory import peak_rss_mb
 
@@ -80,7 +79,7 @@ class EmaCross:
         )
 
 
-def walked(rule: RuleSource, history: History) -> ColumnRun:
+def walked(rule: RuleSource, history: History, instrument: Instrument) -> ColumnRun:
     """Trace a rule under the shipped limits, the peers' rule under limits that never bind."""
     is_peers = isinstance(rule, EmaCross)
     share = 0.1 if is_peers else PipelineConfig().base_share_of_cap
@@ -88,7 +87,7 @@ def walked(rule: RuleSource, history: History) -> ColumnRun:
         history,
         rule,
         Setting(
-            instrument=instrument_for(SYMBOL, history.bars),
+            instrument=instrument,
             limits=OPEN_LIMITS if is_peers else RiskLimits(),
             config=PipelineConfig(ensemble_trades=False, base_share_of_cap=share),
             cash_quote=Decimal(10_000),
@@ -99,19 +98,25 @@ def walked(rule: RuleSource, history: History) -> ColumnRun:
     )
 
 
+def read(path: Path) -> tuple[BarColumns, Instrument]:
+    """Return a file's bars and what they are traded as."""
+    found = load_history([path])
+    return found.bars[SYMBOL], found.instruments[SYMBOL]
+
+
 def measured(subject: str, path: Path) -> dict[str, Any]:
     """Time one subject over a file in this process."""
     rule: RuleSource = EmaCross() if subject == PEERS else rule_sources(codes=(subject,))[0]
-    bars = load_history([path]).bars[SYMBOL]
+    bars, instrument = read(path)
     # kernels are compiled once an installation; here they are only loaded
-    walked(rule, History(bars.rows(0, min(3_000, len(bars))), 0))
+    walked(rule, History(bars.rows(0, min(3_000, len(bars))), 0), instrument)
     began_s = time.process_time()
     history = History(bars, 0)
     market_s = time.process_time() - began_s
-    run = walked(rule, history)
+    run = walked(rule, history, instrument)
     first_s = time.process_time() - began_s
     again_s = time.process_time()
-    walked(rule, history)
+    walked(rule, history, instrument)
     again_s = time.process_time() - again_s
     columns_s = time.process_time()
     rule.columns(ColumnStore(bars))
@@ -119,6 +124,7 @@ def measured(subject: str, path: Path) -> dict[str, Any]:
     return {
         "bars": len(bars),
         "trades": run.n_trades,
+        "considered": run.considered,
         "asked": run.asked,
         "market_s": market_s,
         "first_s": first_s,
@@ -130,7 +136,7 @@ def measured(subject: str, path: Path) -> dict[str, Any]:
 
 def swept(path: Path) -> dict[str, Any]:
     """Time trials of every shipped rule over one history, as a sweep traces them."""
-    bars = load_history([path]).bars[SYMBOL]
+    bars, instrument = read(path)
     rng = np.random.default_rng(1)
     rules = [
         rule_sources({code: _drawn(code, rng)}, (code,))[0]
@@ -138,10 +144,10 @@ def swept(path: Path) -> dict[str, Any]:
         for _ in range(SWEPT_TRIALS // len(RULES))
     ]
     for rule in rules[:: SWEPT_TRIALS // len(RULES)]:
-        walked(rule, History(bars.rows(0, 3_000), 0))
+        walked(rule, History(bars.rows(0, 3_000), 0), instrument)
     began_s = time.process_time()
     history = History(bars, 0)
-    trades = sum(walked(rule, history).n_trades for rule in rules)
+    trades = sum(walked(rule, history, instrument).n_trades for rule in rules)
     elapsed_s = time.process_time() - began_s
     return {"evaluations": len(rules) * len(bars), "elapsed_s": elapsed_s, "trades": trades}
 
@@ -197,7 +203,8 @@ def _figures(subject: str, found: dict[str, Any], took_s: float, *, is_last: boo
     name = f"columns, {subject}, {n_bars:,} bars"
     is_peers = subject == PEERS and n_bars == SIZES[-1]
     detail = (
-        f"{found['trades']:,} trades, {found['asked']:,} questions to phase 7;"
+        f"{found['trades']:,} trades, {found['considered']:,} possible entries,"
+        f" {found['asked']:,} questions to phase 7;"
         f" market {found['market_s']:.2f} s, rule's columns {found['columns_s']:.2f} s"
     )
     figures = [

@@ -39,6 +39,20 @@ def _is_sampled(ts_ms: int, timeframe_ms: int) -> bool:
 
 
 @kernel
+def _replace(ordered: FloatColumn, gone: float, value: float) -> int:
+    """Close the gap that one value leaves and open one where another belongs; return its place."""
+    hole, place = np.searchsorted(ordered, gone), np.searchsorted(ordered, value)
+    if place > hole:
+        place -= 1
+        for i in range(hole, place):
+            ordered[i] = ordered[i + 1]
+    else:
+        for i in range(hole, place, -1):
+            ordered[i] = ordered[i - 1]
+    return int(place)
+
+
+@kernel
 def _fill_quantiles(
     values: FloatColumn,
     ts_ms: npt.NDArray[np.int64],
@@ -74,19 +88,16 @@ def _fill_quantiles(
             continue
         if sampled:
             if size == capacity:
-                gone = np.searchsorted(ordered, ring[oldest])
-                for i in range(gone, size - 1):
-                    ordered[i] = ordered[i + 1]
-                size -= 1
+                place = _replace(ordered, ring[oldest], value)
                 ring[oldest] = value
                 oldest = (oldest + 1) % capacity
             else:
                 ring[size] = value
-            place = np.searchsorted(ordered[:size], value)
-            for i in range(size, place, -1):
-                ordered[i] = ordered[i - 1]
+                place = np.searchsorted(ordered[:size], value)
+                for i in range(size, place, -1):
+                    ordered[i] = ordered[i - 1]
+                size += 1
             ordered[place] = value
-            size += 1
         for j in range(k):
             out[j, row] = np.nan
             if size >= least:

@@ -7,8 +7,10 @@ arithmetic and order submission are not.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from math import isfinite
 from typing import TypeVar
 
@@ -17,6 +19,7 @@ from engine.ports import Assessment, Executor, OptimizationPolicy
 from engine.types.ledger import Trade
 from engine.types.opinions import MarketView, Missing, Proposal, Regime
 
+A = TypeVar("A")
 T = TypeVar("T")
 Report = Callable[[str, BaseException], None]
 
@@ -56,6 +59,13 @@ def fall_back(call: Callable[[], T], otherwise: T, *, where: str, report: Report
         report(where, result.error)
         return otherwise
     return result
+
+
+def _exhaust(call: Callable[[A], object], waiting: deque[A]) -> None:
+    """Call with each item and let go of it once that is done."""
+    while waiting:
+        call(waiting[0])
+        waiting.popleft()
 
 
 class FailSafe:
@@ -114,6 +124,25 @@ class FailSafe:
         """Return the call's value, or ``otherwise`` where it failed or was skipped."""
         result = self.attempt(call, where=where)
         return otherwise if isinstance(result, Failure) else result
+
+    def each(
+        self, call: Callable[[A], object], items: Iterable[A], *, where: Callable[[A], str]
+    ) -> list[Failure]:
+        """Make the call with every item, in a cool-off too; return the Failures.
+
+        An item whose call fails keeps no other from its turn.
+        """
+        waiting, failures = deque(items), []
+        if not self._in_a_row:
+            first = attempt(partial(_exhaust, call, waiting), "")
+            if isinstance(first, Failure):
+                failures.append(Failure(where(waiting.popleft()), first.error))
+                self.failed(failures[0])
+        for item in waiting:
+            result = self.attempt(partial(call, item), where=where(item), always=True)
+            if isinstance(result, Failure):
+                failures.append(result)
+        return failures
 
     def skipped(self, where: str) -> Failure | None:
         """Return the Failure to use instead of calling, None where calling is allowed."""

@@ -187,16 +187,23 @@ def _fill_estimates(
     out: Matrix,
     start: int,
 ) -> None:
+    top, bottom = -1, -1
     for row in range(start, log_ratio.shape[0]):
         out[_BAR, row] = 0.0 if np.isnan(volatility[row]) else volatility[row]
         if np.isnan(log_ratio[row]) or np.isnan(efficiency[row]):
             for i in range(_SCORE):
                 out[i, row] = 0.25
             out[_SCORE, row] = 0.0
+            top, bottom = -1, -1
             continue
         strength = abs(efficiency[row]) * np.sqrt(TREND_WINDOW)
         _write_probabilities(log_ratio[row], strength, out, row)
-        out[_SCORE, row] = _risk_score(log_ratio[row], usual[row], log_close, returns, row)
+        # the first row has no return, so no window reaches back to it
+        first = max(1, row - RISK_WINDOW + 1)
+        top = _extreme(log_close, 1.0, top, first, row)
+        bottom = _extreme(returns, -1.0, bottom, first, row)
+        fallen, worst = log_close[top] - log_close[row], max(0.0, -returns[bottom])
+        out[_SCORE, row] = _risk_score(log_ratio[row], usual[row], fallen, worst)
 
 
 @kernel
@@ -218,20 +225,29 @@ def _write_probabilities(log_ratio: float, strength: float, out: Matrix, row: in
 
 
 @kernel
-def _risk_score(
-    log_ratio: float, usual: float, log_close: FloatColumn, returns: FloatColumn, row: int
-) -> float:
+def _extreme(values: FloatColumn, sign: float, held: int, first: int, row: int) -> int:
+    """Return the row of the highest (``sign`` 1) or lowest (-1) value from ``first`` to ``row``.
+
+    ``held`` is that of the window a row before, or -1: it is looked for only where it fell out.
+    """
+    start = row
+    if held < first:
+        held, start = first, first + 1
+    for i in range(start, row + 1):
+        if sign * values[i] >= sign * values[held]:
+            held = i
+    return held
+
+
+@kernel
+def _risk_score(log_ratio: float, usual: float, fallen: float, worst: float) -> float:
     # Volatility, fall from the window's high and worst bar, each in [0, 1]; high = dangerous.
     # Half the worst of the three and half their mean: never lowered by any of them rising.
     unit = max(usual, _STILL_STD)
-    peak, worst = log_close[row], 0.0
-    for i in range(row - RISK_WINDOW + 1, row + 1):
-        peak = max(peak, log_close[i])
-        worst = max(worst, -returns[i])
     # Usual volatility scores 1/4; four times as much scores 1.
     turbulence = (log_ratio / np.log(4.0) + 1.0 / 3.0) * 0.75
     # A random walk falls about 0.8 sigma sqrt(window) below its high on average.
-    fall = (peak - log_close[row]) / (unit * np.sqrt(RISK_WINDOW)) / 4.0
+    fall = fallen / (unit * np.sqrt(RISK_WINDOW)) / 4.0
     # The worst of 64 Gaussian bars is about 2.4 sigma.
     shock = (worst / unit - 1.0) / 8.0
     first = min(1.0, max(0.0, turbulence))

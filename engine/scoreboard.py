@@ -55,6 +55,13 @@ class _Ring:
         return level * len(self.scores)
 
 
+def _shrunk(ring: _Ring | None, prior: float) -> float:
+    if ring is None:
+        return prior
+    n = len(ring.scores)
+    return (ring.expected_sum + PRIOR_SETTLEMENTS * prior) / (n + PRIOR_SETTLEMENTS)
+
+
 def _ring(window: int) -> _Ring:
     return _Ring(deque(maxlen=window), deque(maxlen=window))
 
@@ -81,19 +88,20 @@ class Scoreboard:
         Raises:
             ValueError: the Brier score is not within [0, 1].
         """
-        brier = settlement.brier
+        brier, source, probability = settlement.brier, settlement.source, settlement.probability_up
         if not 0.0 <= brier <= 1.0:
-            raise ValueError(f"Brier score of {settlement.source} must be in [0, 1], was {brier}")
-        known = self._calibrations.setdefault(settlement.source, Calibration())
-        known.record(settlement.probability_up, settlement.outcome_up)
+            raise ValueError(f"Brier score of {source} must be in [0, 1], was {brier}")
+        known = self._calibrations.get(source)
+        if known is None:
+            known = self._calibrations[source] = Calibration()
+        known.record(probability, settlement.outcome_up)
         score = round(brier * SCORE_SCALE)
         # 0.5 takes no side; it is half a hit, so that silence is neither praised nor blamed.
-        probability = settlement.probability_up
         if probability == 0.5:
             hit = 1
         else:
             hit = 2 if (probability > 0.5) == (settlement.outcome_up == 1) else 0
-        for key in ((settlement.source, settlement.regime), (settlement.source, ALL_REGIMES)):
+        for key in ((source, settlement.regime), (source, ALL_REGIMES)):
             ring = self._rings.get(key)
             if ring is None:
                 ring = self._rings[key] = _ring(self.window)
@@ -137,16 +145,18 @@ class Scoreboard:
         0.25, each by PRIOR_SETTLEMENTS, so a lucky handful of opinions moves little. Where the
         forecast has beaten the mean of the window, it stands in its place (ORC-83).
         """
-        overall = self._shrunk(source, ALL_REGIMES, UNINFORMED_BRIER)
-        shrunk = overall if regime == ALL_REGIMES else self._shrunk(source, regime, overall)
-        return exp(WEIGHT_SHARPNESS * (UNINFORMED_BRIER - shrunk))
+        return self.standing(source, regime)[1]
 
-    def _shrunk(self, source: str, regime: str, prior: float) -> float:
-        ring = self._rings.get((source, regime))
-        if ring is None:
-            return prior
-        n = len(ring.scores)
-        return (ring.expected_sum + PRIOR_SETTLEMENTS * prior) / (n + PRIOR_SETTLEMENTS)
+    def standing(self, source: str, regime: str) -> tuple[int, float, float | None]:
+        """Return ``settled``, ``weight`` and ``brier`` of a source, looked up once."""
+        rings = self._rings
+        overall = rings.get((source, ALL_REGIMES))
+        ring = overall if regime == ALL_REGIMES else rings.get((source, regime))
+        shrunk = _shrunk(overall, UNINFORMED_BRIER)
+        if ring is not overall:
+            shrunk = _shrunk(ring, shrunk)
+        weight = exp(WEIGHT_SHARPNESS * (UNINFORMED_BRIER - shrunk))
+        return (0, weight, None) if ring is None else (len(ring.scores), weight, ring.mean)
 
     def sources(self) -> tuple[str, ...]:
         """Return everybody who was ever scored, in order."""

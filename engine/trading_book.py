@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Protocol
 
 from engine.account import Account
@@ -274,7 +275,9 @@ class TradingBook:
         for order, reason in outcome.cancels:
             self.broker.cancel(order.client_order_id, event, reason)
         new = (*outcome.intents, *_intents(decisions))
-        sending = (*_not_among(self.broker.waiting(), new), *new)
+        names = {intent.client_order_id for intent in new}
+        waited = [i for i in self.broker.waiting() if i.client_order_id not in names]
+        sending = (*waited, *new)
         moved = outcome.fills or outcome.adjustments or outcome.cancels or sending
         self._is_still = not moved and not self._remainders
         for intent in sending:
@@ -318,10 +321,7 @@ class TradingBook:
 
     def pass_bars(self, symbol: str, at_ms: Sequence[int], closes: Sequence[float]) -> Marks:
         """Mark bars of the UTC day of the last point, one after the other, while the book is still;
-        return the marks up to the bar before the first on which a breaker would stop.
-
-        What that bar leaves here is what its own walk leaves once more.
-        """
+        return the marks up to the bar before the first on which a breaker would stop."""
         ledger, breakers = self.account.ledger, self._breakers
         marks = Marks([], [], [])
         if ledger.is_all_quote:
@@ -330,15 +330,24 @@ class TradingBook:
                 ledger.mark(symbol, closes[-1])
                 marks.repeat(at_ms, point)
         else:
+            before = self._marked_at_ms, ledger.mark_of(symbol)
             for ts_ms, close in zip(at_ms, closes, strict=True):
                 ledger.mark(symbol, close)
                 point = ledger.equity_point(ts_ms)
                 if breakers.breach(point, self._limits) is not None:
+                    self._mark_again(symbol, *before)
                     break
                 marks.add(point)
+                before = ts_ms, ledger.mark_of(symbol)
         if marks.last is not None:
             self._marked_at_ms = marks.last.ts_ms
         return marks
+
+    def _mark_again(self, symbol: str, at_ms: int, price: Decimal | None) -> None:
+        """Go back to the mark before one that a breaker stops, which is no new peak."""
+        if price is not None:
+            self.account.ledger.mark(symbol, price)
+        self._breakers.breach(self.account.ledger.equity_point(at_ms), self._limits)
 
     def _may_enter(self, symbol: str, strategy: str) -> bool:
         """A state that cannot be read lets nobody enter."""
@@ -377,13 +386,6 @@ class TradingBook:
 def _intents(decisions: Sequence[Decision]) -> tuple[OrderIntent, ...]:
     # a list of one or none is made faster than a generator is asked
     return tuple([d.intent for d in decisions if d.intent is not None])
-
-
-def _not_among(waiting: Sequence[OrderIntent], new: Sequence[OrderIntent]) -> Sequence[OrderIntent]:
-    if not waiting or not new:
-        return waiting
-    names = {intent.client_order_id for intent in new}
-    return [intent for intent in waiting if intent.client_order_id not in names]
 
 
 def _of_decisions(orders: Sequence[OrderIntent]) -> list[OrderIntent]:

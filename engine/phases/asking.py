@@ -114,17 +114,35 @@ class Asker:
             if not planned[index] or spent_us > config.panel_budget_us:
                 shed.append(seated.name)
                 continue
-            view = inputs[seated.source.reads]
-            if isinstance(view, FeatureView) and view.ready:
-                probabilities[index] = self._ask(seated, view.values, notebook)
+            probabilities[index] = self._answer(seated, inputs, notebook)
         n = len(self._panel.voters)
         asked = tuple(
-            (s.name, p)
-            for s, p in zip(everyone, probabilities.tolist(), strict=True)
-            if s.name not in shed
+            [
+                (s.name, p)
+                for s, p in zip(everyone, probabilities.tolist(), strict=True)
+                if s.name not in shed
+            ]
         )
-        shadow = self._shadow(everyone, probabilities, n)
+        shadow = self._shadow(probabilities[n:].tolist())
         return Answers(probabilities[:n], shadow, tuple(shed), asked)
+
+    def ask_shadows(
+        self, inputs: Inputs, notebook: Notebook
+    ) -> tuple[tuple[Opinion, ...], tuple[tuple[str, float], ...]]:
+        """Return the opinions of those who do not vote, and what each of them answered.
+
+        For bars whose voters were foreseen: then nobody is left out for want of time.
+        """
+        shadows = self._panel.shadows
+        answers = [self._answer(seated, inputs, notebook) for seated in shadows]
+        asked = tuple([(s.name, p) for s, p in zip(shadows, answers, strict=True)])
+        return self._shadow(answers), asked
+
+    def _answer(self, seated: Seated, inputs: Inputs, notebook: Notebook) -> float:
+        view = inputs[seated.source.reads]
+        if isinstance(view, FeatureView) and view.ready:
+            return self._ask(seated, view.values, notebook)
+        return 0.5
 
     def foresee(
         self, rows: Sequence[FloatColumn], ready: Sequence[bool]
@@ -150,14 +168,14 @@ class Asker:
                     answers[at, index] = _probability(source, source.predict(row))
         return answers
 
-    def _shadow(
-        self, everyone: tuple[Seated, ...], probabilities: FloatColumn, n: int
-    ) -> tuple[Opinion, ...]:
+    def _shadow(self, answers: Sequence[float]) -> tuple[Opinion, ...]:
         margin = self._config.opinion_margin
         return tuple(
-            Opinion(s.name, p, self.latency_us(s.name), s.version)
-            for s, p in zip(everyone[n:], probabilities[n:].tolist(), strict=True)
-            if abs(p - 0.5) >= margin
+            [
+                Opinion(s.name, p, self.latency_us(s.name), s.version)
+                for s, p in zip(self._panel.shadows, answers, strict=True)
+                if abs(p - 0.5) >= margin
+            ]
         )
 
     def _planned(self, everyone: tuple[Seated, ...], bar_number: int) -> list[bool]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +13,10 @@ from engine.features import feature_row
 from engine.insights import trust_factors
 from engine.market_columns import market_columns
 from engine.phases.asking import Answers, Asker, Inputs, Notebook
+from engine.phases.belief_records import record_consensus, record_selection, record_validation
 from engine.phases.config import PipelineConfig
-from engine.phases.cross_validation import UNRELIABLE, cross_validate, sentence
-from engine.phases.ensemble import combine
+from engine.phases.cross_validation import cross_validate, verdict_on
+from engine.phases.ensemble import combine, consensus_of
 from engine.phases.foresight import Outlook, outlook
 from engine.phases.recorder import Chain
 from engine.phases.rule_board import RuleBoard, rule_board
@@ -32,7 +33,6 @@ from engine.ports import RuleSource, SourceInput
 from engine.scoreboard import ALL_REGIMES, Scoreboard
 from engine.seats import SourcePanel
 from engine.types.bars import ColumnStore, FloatColumn, Snapshot
-from engine.types.decisions import JsonValue, PhaseStatus, Reason
 from engine.types.learned import NO_PANEL, Insight, PanelView
 from engine.types.opinions import (
     REGIMES,
@@ -66,7 +66,6 @@ class Beliefs:
     panel: PanelView = NO_PANEL
 
 
-_NONE: tuple[Reason, ...] = ()
 NO_BELIEFS = Beliefs((), (), None, None)
 
 
@@ -100,6 +99,7 @@ class Believer:
         counts = (len(self._rules), len(panel.voters))
         self._groups = np.repeat(np.array([_RULES, _LEARNED], dtype=np.int64), counts)
         self._unknown_fits = np.full(len(self._names), UNKNOWN_FIT)
+        self._versions = self._versions_now()
         self._standings: dict[str, Standings] = {}
         # keys of columns kept in a store; this object's own, for another one asks other rules
         self._board_key, self._fit_key = object(), object()
@@ -116,6 +116,7 @@ class Believer:
         """Look at the panel again: somebody else may speak for a code."""
         self._asker.warm_up(rows)
         self._fit_key = object()
+        self._versions = self._versions_now()
         self.forget_standings()
 
     def warm_up(self, rows: Mapping[SourceInput, FloatColumn]) -> None:
@@ -164,7 +165,7 @@ class Believer:
         )()
         opinions = self._opinions(probabilities)
         given = tuple([opinion for opinion in opinions if opinion is not None])
-        _record_selection(notebook, scores, selection, given, answers)
+        record_selection(notebook, scores, selection, given, answers)
         trust = trust_factors(insights, names, probabilities)
         validated = chain.timed(
             5,
@@ -174,7 +175,7 @@ class Believer:
         )()
         validation = validated.validation
         doubted = tuple([(n, t) for n, t in zip(names, trust.tolist(), strict=True) if t < 1.0])
-        _record_validation(notebook, chain, validation, insights, doubted)
+        record_validation(notebook, chain, validation, insights, doubted)
         consensus = chain.timed(
             6,
             lambda: combine(
@@ -188,7 +189,7 @@ class Believer:
                 standing.voice,
             ),
         )()
-        _record_consensus(notebook, consensus)
+        record_consensus(notebook, consensus)
         panel = PanelView(answers.shadow, answers.shed, tuple(insights), doubted, answers.asked)
         return Beliefs(scores, given, validation, consensus, panel)
 
@@ -197,12 +198,13 @@ class Believer:
         snapshot: Snapshot,
         last: int,
         market: MarketView,
-        insights: Callable[[int], Sequence[Insight]],
+        insights: Sequence[Insight],
     ) -> Outlook | None:
         """Return what phases 4-6 will say of the rows from the snapshot's to ``last`` (excluded).
 
-        They must share the market's regime and have no book; ``insights`` says what holds at each
-        row. None where somebody cannot be asked ahead; then every bar runs through its phases.
+        They must share the market's regime and have no book; ``insights`` are those in force at
+        the first, each until it expires. None where somebody cannot be asked ahead; then every
+        bar runs through its phases.
 
         Raises:
             Whatever a source raises.
@@ -219,10 +221,12 @@ class Believer:
             (self.board(store).probability_up[first:last], learned), axis=1
         )
         trust = np.ones(probabilities.shape)
-        for at in range(last - first):
-            held = insights(first + at)
-            if held:
-                trust[at] = trust_factors(held, self._names, probabilities[at])
+        if insights:
+            closes_ms = (store.bars.ts_ms[first:last] + store.bars.timeframe_ms).tolist()
+            for at, close_ms in enumerate(closes_ms):
+                held = [insight for insight in insights if insight.expires_ms > close_ms]
+                if held:
+                    trust[at] = trust_factors(held, self._names, probabilities[at])
         return outlook(
             first,
             probabilities,
@@ -233,6 +237,32 @@ class Believer:
             self._groups,
             self._config,
         )
+
+    def foreseen(self, outlook: Outlook, row: int) -> Beliefs:
+        """Return what ``believe`` will say of a row, challengers, guards and controls unheard.
+
+        The same opinions, verdict and consensus; why each source was selected is left out.
+        """
+        at, found, rules = row - outlook.first, outlook.found, len(self._rules)
+        said, kept, out = found.said[at], found.kept[at], found.out[at]
+        agreement, reliability, up, uncertainty = found.numbers[at].tolist()
+        n, above, below = found.counts[at].tolist()
+        opinions = self._opinions(said)
+        validation = verdict_on(opinions, kept, out, n, agreement, reliability, self._config)
+        consensus = None
+        if n:
+            flags, weights, verdict = kept.tolist(), found.weights[at], validation.verdict
+            consensus = consensus_of(
+                self._names, flags, weights, up, uncertainty, above, below, verdict
+            )
+        asked = tuple(zip(self._names[rules:], said[rules:].tolist(), strict=True))
+        given = tuple([opinion for opinion in opinions if opinion is not None])
+        return Beliefs((), given, validation, consensus, PanelView(asked=asked))
+
+    def with_shadows(self, panel: PanelView, inputs: Inputs, notebook: Notebook) -> PanelView:
+        """Return the panel of a bar that was foreseen, with those asked who do not vote."""
+        shadow, asked = self._asker.ask_shadows(inputs, notebook)
+        return replace(panel, shadow=shadow, asked=(*panel.asked, *asked))
 
     def _select_and_ask(
         self,
@@ -285,101 +315,19 @@ class Believer:
 
     def _opinions(self, probabilities: FloatColumn) -> list[Opinion | None]:
         """Return each source's opinion, None where it is too close to 0.5 to be one."""
-        margin, rules = self._config.opinion_margin, len(self._rules)
-        versions = ("",) * rules + tuple(s.version for s in self._panel.voters)
+        margin = self._config.opinion_margin
         return [
             Opinion(name, probability, self._asker.latency_us(name), version)
             if abs(probability - 0.5) >= margin
             else None
             for name, probability, version in zip(
-                self._names, probabilities.tolist(), versions, strict=True
+                self._names, probabilities.tolist(), self._versions, strict=True
             )
         ]
+
+    def _versions_now(self) -> tuple[str, ...]:
+        return ("",) * len(self._rules) + tuple(s.version for s in self._panel.voters)
 
     def _ask_rule(self, rule: RuleSource, call: Callable[[], RuleColumns]) -> RuleColumns | None:
         answer = self._fail_safe.attempt(call, where=f"rule {rule.code}")
         return None if isinstance(answer, Failure) else answer
-
-
-def _record_selection(
-    notebook: Notebook,
-    scores: Sequence[SourceScore],
-    selection: Selection,
-    opinions: Sequence[Opinion],
-    answers: Answers,
-) -> None:
-    status, reasons = PhaseStatus.PASSED, _NONE
-    if answers.shed:
-        status, reasons = PhaseStatus.REDUCED, (fewer_models(answers.shed),)
-    if selection.count == 0:
-        text = f"no source is fit to be asked, candidates were {len(selection.scores)}"
-        status, reasons = PhaseStatus.BLOCKED, (Reason("NO_SOURCE", text, 0.0, 1.0), *reasons)
-
-    def output() -> dict[str, JsonValue]:
-        return {
-            "scores": {s.source: s.score for s in scores},
-            "selected": [s.source for s in scores if s.selected],
-            "reasons": {s.source: s.reason for s in scores},
-            "opinions": {o.source: o.probability_up for o in opinions},
-            "shadow": {o.source: o.probability_up for o in answers.shadow},
-            "shed": list(answers.shed),
-        }
-
-    notebook.add(4, status, output, reasons)
-
-
-def fewer_models(shed: Sequence[str]) -> Reason:
-    """Say that sources that learn, or that those are measured by, were not asked for want of time
-    (ORC-74)."""
-    text = f"{len(shed)} sources not asked, over the time budget: {', '.join(shed)}"
-    return Reason("FEWER_MODELS", text, float(len(shed)), 0.0)
-
-
-def _record_validation(
-    notebook: Notebook,
-    chain: Chain,
-    validation: Validation,
-    insights: Sequence[Insight],
-    trust: tuple[tuple[str, float], ...],
-) -> None:
-    def output() -> dict[str, JsonValue]:
-        return {
-            "verdict": validation.verdict,
-            "agreement": validation.agreement,
-            "reliability": validation.reliability,
-            "kept": [o.source for o in validation.kept],
-            "outliers": list(validation.outliers),
-            "insights": [f"{i.source}: {i.text}" for i in insights],
-            "trust": dict(trust),
-        }
-
-    unreliable = validation.verdict == UNRELIABLE
-    status = PhaseStatus.REDUCED if unreliable else PhaseStatus.PASSED
-    reasons = chain.detail(lambda: _doubts(validation)) if unreliable else _NONE
-    notebook.add(5, status, output, reasons)
-
-
-def _doubts(validation: Validation) -> tuple[Reason, ...]:
-    return (Reason("UNRELIABLE", sentence(validation), validation.reliability),)
-
-
-def _record_consensus(notebook: Notebook, consensus: Consensus | None) -> None:
-    def output() -> dict[str, JsonValue]:
-        if consensus is None:
-            return {}
-        return {
-            "probability_up": consensus.probability_up,
-            "uncertainty": consensus.uncertainty,
-            "weights": dict(zip(consensus.contributors, consensus.weights, strict=True)),
-            "confluence_up": consensus.confluence_up,
-            "confluence_down": consensus.confluence_down,
-            "reliable": consensus.reliable,
-        }
-
-    if consensus is None:
-        notebook.add(6, PhaseStatus.SKIPPED, output, (NO_OPINION_REASON,))
-    else:
-        notebook.add(6, PhaseStatus.PASSED, output)
-
-
-NO_OPINION_REASON = Reason("NO_OPINION", "nothing to combine, opinions were 0", 0.0, 1.0)

@@ -53,8 +53,21 @@ def cross_validate(
         config.outlier_floor,
         config.outlier_limit,
     )
+    return Validated(verdict_on(opinions, kept, out, n, agreement, reliability, config), kept)
+
+
+def verdict_on(
+    opinions: Sequence[Opinion | None],
+    kept: BoolColumn,
+    out: BoolColumn,
+    n: int,
+    agreement: float,
+    reliability: float,
+    config: PipelineConfig,
+) -> Validation:
+    """Return phase 5's verdict on what ``judge`` found."""
     if n == 0:
-        return Validated(NO_OPINION, kept)
+        return NO_OPINION
     flags = kept.tolist()
     excluded: tuple[str, ...] = ()
     if n < len(flags):
@@ -63,7 +76,7 @@ def cross_validate(
         )
     verdict, reason = _verdict(reliability, n, config)
     held = tuple([o for o, keep in zip(opinions, flags, strict=True) if keep and o is not None])
-    return Validated(Validation(held, excluded, agreement, reliability, verdict, reason), kept)
+    return Validation(held, excluded, agreement, reliability, verdict, reason)
 
 
 def _verdict(reliability: float, n: int, config: PipelineConfig) -> tuple[str, str]:

@@ -58,16 +58,41 @@ def combine(
         return None
     believed = probabilities if voice is None else 0.5 + voice * (probabilities - 0.5)
     weights, probability, uncertainty = weigh(believed, kept, groups, skills, settled)
-    said = probabilities[kept]
+    above, below = leanings(probabilities, kept)
+    return consensus_of(sources, flags, weights, probability, uncertainty, above, below, verdict)
+
+
+def consensus_of(
+    sources: Sequence[str],
+    kept: Sequence[bool],
+    weights: FloatColumn,
+    probability_up: float,
+    uncertainty: float,
+    above: int,
+    below: int,
+    verdict: str,
+) -> Consensus:
+    """Return phase 6's answer from what ``weigh`` and ``leanings`` found."""
     return Consensus(
-        probability,
-        tuple([source for source, keep in zip(sources, flags, strict=True) if keep]),
-        tuple([w for w, keep in zip(weights.tolist(), flags, strict=True) if keep]),
+        probability_up,
+        tuple([source for source, keep in zip(sources, kept, strict=True) if keep]),
+        tuple([w for w, keep in zip(weights.tolist(), kept, strict=True) if keep]),
         uncertainty,
-        int((said > 0.5).sum()),
-        int((said < 0.5).sum()),
+        above,
+        below,
         verdict == RELIABLE,
     )
+
+
+@kernel
+def leanings(probabilities: FloatColumn, kept: BoolColumn) -> tuple[int, int]:
+    """Return how many of those kept lean upwards and downwards, believed or not."""
+    above, below = 0, 0
+    for i in range(kept.shape[0]):
+        if kept[i]:
+            above += probabilities[i] > 0.5
+            below += probabilities[i] < 0.5
+    return above, below
 
 
 @kernel

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, ROUND_UP, Decimal
+from functools import partial
 from math import isfinite
 
 from engine import controls
@@ -43,7 +44,7 @@ class Question:
 def trading_state_denial(question: Question) -> Reason | None:
     gatekeeper, proposal = question.context.gatekeeper, question.proposal
     state = attempt(
-        lambda: gatekeeper.trading_state(proposal.symbol, proposal.strategy),
+        partial(gatekeeper.trading_state, proposal.symbol, proposal.strategy),
         "gatekeeper.trading_state",
     )
     if isinstance(state, Failure):
@@ -52,7 +53,7 @@ def trading_state_denial(question: Question) -> Reason | None:
     if state is TradingState.ACTIVE:
         return None
     why = attempt(
-        lambda: gatekeeper.state_reason(proposal.symbol, proposal.strategy),
+        partial(gatekeeper.state_reason, proposal.symbol, proposal.strategy),
         "gatekeeper.state_reason",
     )
     because = "" if isinstance(why, Failure) or not why else f" because {why}"
@@ -62,7 +63,7 @@ def trading_state_denial(question: Question) -> Reason | None:
 def _locked(question: Question) -> Reason | None:
     gatekeeper, proposal = question.context.gatekeeper, question.proposal
     lock = attempt(
-        lambda: gatekeeper.entry_lock(proposal.symbol, proposal.strategy), "gatekeeper.entry_lock"
+        partial(gatekeeper.entry_lock, proposal.symbol, proposal.strategy), "gatekeeper.entry_lock"
     )
     if isinstance(lock, Failure):
         question.report(lock)
@@ -82,7 +83,7 @@ def _strategy_status(question: Question) -> Reason | None:
 
 def status_of(question: Question) -> StrategyStatus | Failure:
     gatekeeper, strategy = question.context.gatekeeper, question.proposal.strategy
-    return attempt(lambda: gatekeeper.strategy_status(strategy), "gatekeeper.strategy_status")
+    return attempt(partial(gatekeeper.strategy_status, strategy), "gatekeeper.strategy_status")
 
 
 def _stale(question: Question) -> Reason | None:

@@ -15,21 +15,24 @@ import numpy.typing as npt
 from engine.compiled import kernel
 from engine.phases.config import PipelineConfig
 from engine.phases.cross_validation import judge
-from engine.phases.ensemble import weigh
+from engine.phases.ensemble import leanings, weigh
 from engine.phases.source_selection import Standings, select
 from engine.types.bars import BoolColumn, FloatColumn, IntColumn
 
 Matrix = npt.NDArray[np.float64]
 # Room for the last digit of a logistic function: a bar this close to a threshold is walked through.
 _ROOM = 1e-9
+# columns of ``Findings.numbers``
+AGREEMENT, RELIABILITY, PROBABILITY, UNCERTAINTY = range(4)
 
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What the ensemble will say of rows ``first`` to ``last`` (excluded).
+    """What phases 4 to 6 will say of rows ``first`` to ``last`` (excluded).
 
     Arrays of shape (n_rows,): ``probability_up`` is NaN where there is no consensus; False in
     ``may_rise`` and ``may_fall`` says that the ensemble proposes no entry of that side.
+    ``found`` is everything those phases found, for a bar that needs it whole.
     """
 
     first: int
@@ -37,6 +40,7 @@ class Outlook:
     probability_up: FloatColumn
     may_rise: BoolColumn
     may_fall: BoolColumn
+    found: Findings
 
     def may_enter(self, row: int, is_shortable: bool) -> bool:
         """True where the ensemble may propose an entry on this row."""
@@ -50,9 +54,26 @@ class Outlook:
         return (up if is_long else 1.0 - up) < exit_probability + _ROOM
 
 
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What the kernels of phases 4 to 6 return for several rows, as they return it.
+
+    Of shape (n_rows, n_sources): what each source ``said``, who was ``kept``, who was an outlier
+    (``out``), and the ``weights``. Of shape (n_rows, 4), ``numbers``: agreement, reliability,
+    probability up, uncertainty. Of shape (n_rows, 3), ``counts``: kept, leaning up, leaning down.
+    """
+
+    said: Matrix
+    kept: npt.NDArray[np.bool_]
+    out: npt.NDArray[np.bool_]
+    weights: Matrix
+    numbers: Matrix
+    counts: npt.NDArray[np.int64]
+
+
 def outlook(
     first: int,
-    probabilities: Matrix,
+    said: Matrix,
     fits: Matrix,
     trust: Matrix,
     latencies_us: FloatColumn,
@@ -61,11 +82,18 @@ def outlook(
     config: PipelineConfig,
 ) -> Outlook:
     """Combine rows of answers; the matrices are (n_rows, n_sources), see ``Believer.believe``."""
-    n_rows = probabilities.shape[0]
-    up = np.empty(n_rows)
+    n_rows, n_sources = said.shape
     rises, falls = np.zeros(n_rows, dtype=np.bool_), np.zeros(n_rows, dtype=np.bool_)
+    found = Findings(
+        said,
+        np.zeros((n_rows, n_sources), dtype=np.bool_),
+        np.zeros((n_rows, n_sources), dtype=np.bool_),
+        np.zeros((n_rows, n_sources)),
+        np.empty((n_rows, 4)),
+        np.zeros((n_rows, 3), dtype=np.int64),
+    )
     _foresee(
-        probabilities,
+        said,
         fits,
         trust,
         latencies_us,
@@ -86,16 +114,16 @@ def outlook(
             config.entry_probability - _ROOM,
         ),
         (config.max_sources, config.min_confluence),
-        up,
-        rises,
-        falls,
+        (found.kept, found.out, found.weights, found.numbers, found.counts),
+        (rises, falls),
     )
-    return Outlook(first, first + n_rows, up, rises, falls)
+    up = found.numbers[:, PROBABILITY]
+    return Outlook(first, first + n_rows, up, rises, falls, found)
 
 
 @kernel
 def _foresee(
-    probabilities: Matrix,
+    answers: Matrix,
     fits: Matrix,
     trust: Matrix,
     latencies_us: FloatColumn,
@@ -106,14 +134,17 @@ def _foresee(
     voice: FloatColumn,
     groups: IntColumn,
     limits: tuple[float, float, float, float, float, float, float, float],
-    counts: tuple[int, int],
-    up: FloatColumn,
-    rises: BoolColumn,
-    falls: BoolColumn,
+    most: tuple[int, int],
+    found: tuple[
+        npt.NDArray[np.bool_], npt.NDArray[np.bool_], Matrix, Matrix, npt.NDArray[np.int64]
+    ],
+    may: tuple[BoolColumn, BoolColumn],
 ) -> None:
     budget_us, least_performance, least_score, margin, floor, limit, weak_at, reach = limits
-    max_sources, min_confluence = counts
-    for row in range(probabilities.shape[0]):
+    max_sources, min_confluence = most
+    held, outlying, weights, numbers, counts = found
+    rises, falls = may
+    for row in range(answers.shape[0]):
         _, place, _ = select(
             merit,
             performance,
@@ -124,21 +155,21 @@ def _foresee(
             least_score,
             max_sources,
         )
-        said = probabilities[row]
-        kept, _, n, _, reliability = judge(
+        said = answers[row]
+        kept, out, n, agreement, reliability = judge(
             said, place, performance * trust[row], margin, floor, limit
         )
+        held[row], outlying[row] = kept, out
+        numbers[row, AGREEMENT], numbers[row, RELIABILITY] = agreement, reliability
+        numbers[row, PROBABILITY], numbers[row, UNCERTAINTY] = np.nan, np.nan
         if n == 0:
-            up[row] = np.nan
             continue
         believed = 0.5 + voice * (said - 0.5)
-        _, up[row], _ = weigh(believed, kept, groups, skill * trust[row], settled)
+        weights[row], up, uncertainty = weigh(believed, kept, groups, skill * trust[row], settled)
+        above, below = leanings(said, kept)
+        numbers[row, PROBABILITY], numbers[row, UNCERTAINTY] = up, uncertainty
+        counts[row, 0], counts[row, 1], counts[row, 2] = n, above, below
         if reliability < weak_at:
             continue
-        above, below = 0, 0
-        for i in range(said.shape[0]):
-            if kept[i]:
-                above += said[i] > 0.5
-                below += said[i] < 0.5
-        rises[row] = up[row] >= reach and above >= min_confluence
-        falls[row] = 1.0 - up[row] >= reach and below >= min_confluence
+        rises[row] = up >= reach and above >= min_confluence
+        falls[row] = 1.0 - up >= reach and below >= min_confluence

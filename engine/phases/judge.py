@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from engine.failsafe import FailSafe, Failure
 from engine.phases import (
@@ -16,7 +17,8 @@ from engine.phases import (
     tracing,
 )
 from engine.phases import given as given_inputs
-from engine.phases.beliefs import Stage, fewer_models
+from engine.phases.belief_records import fewer_models
+from engine.phases.beliefs import Stage
 from engine.phases.config import PipelineConfig
 from engine.phases.context import DecisionContext, Positions
 from engine.phases.recorder import Chain, Recorder
@@ -66,12 +68,12 @@ class Judge:
             analysis,
             proposal,
             given,
-            lambda: inputs.of_proposal(snapshot, proposal, context),
+            partial(inputs.of_proposal, snapshot, proposal, context),
         )
         stage = Stage(7)
         # never skipped in a cool-off: an exit must be tried every time
         decision = self._fail_safe.attempt(
-            lambda: self._decide(proposal, snapshot, analysis, context, chain, stage),
+            partial(self._decide, proposal, snapshot, analysis, context, chain, stage),
             where="phases 7-8",
             always=True,
         )
@@ -99,7 +101,7 @@ class Judge:
             proposal, snapshot, analysis, context, self._config, self._fail_safe.failed
         )
         answer = chain.timed(
-            7, lambda: risk_and_sizing.assess_risk_and_size(question, context.policy)
+            7, partial(risk_and_sizing.assess_risk_and_size, question, context.policy)
         )()
         gates = chain.detail(lambda: gate_table.recorded(question, answer, self._fail_safe))
         tracing.add_sizing(chain, answer, gates)
@@ -110,8 +112,14 @@ class Judge:
         else:
             decision = chain.timed(
                 8,
-                lambda: final_decision.finalise(
-                    proposal, snapshot, analysis, answer, context, self._config
+                partial(
+                    final_decision.finalise,
+                    proposal,
+                    snapshot,
+                    analysis,
+                    answer,
+                    context,
+                    self._config,
                 ),
             )()
         tracing.add_decision(chain, decision, analysis)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -75,6 +76,8 @@ class Learner:
         self._panel = panel
         self._scoreboard = scoreboard
         self._observers = tuple(observers)
+        # of a column kept in stores; this object's own, for another one asks other observers
+        self._notice_key = object()
         self._fail_safe = fail_safe
         self.pending = learning.PendingOpinions(config, inputs=lambda: panel.inputs)
         self._watch = evolution.EvolutionWatch([s.source.code for s in panel.voters], config)
@@ -86,7 +89,9 @@ class Learner:
 
     # -- before an event's phases ---------------------------------------------------------------
 
-    def insights(self, symbol: str, market: MarketView | Missing, now_ms: int) -> Sequence[Insight]:
+    def insights(
+        self, symbol: str, market: MarketView | Missing, now_ms: int
+    ) -> tuple[Insight, ...]:
         """Return what holds now for one symbol."""
         return self._insights.current(symbol, regime_key(market), now_ms)
 
@@ -121,14 +126,14 @@ class Learner:
         """Say what this bar settles, teaches and calls for; changes nothing (D-18)."""
         entries = tuple([d for d in decisions if d.intent is not None])
         learned = self._fail_safe.attempt(
-            chain.timed(9, lambda: self.pending.due(snapshot, analysis, bool(entries))),
+            chain.timed(9, partial(self.pending.due, snapshot, analysis, bool(entries))),
             where=PHASES[8],
         )
         tracing.add_learning(chain, learned)
         step = self._fail_safe.attempt(
             chain.timed(
                 10,
-                lambda: self._watch.due(snapshot.event.ts_ms, analysis.market, self._scoreboard),
+                partial(self._watch.due, snapshot.event.ts_ms, analysis.market, self._scoreboard),
             ),
             where=PHASES[9],
         )
@@ -169,6 +174,10 @@ class Learner:
         self, snapshot: Snapshot, order_flow: OrderFlowView | Missing
     ) -> tuple[Insight, ...]:
         """Return what the observers noticed on this bar."""
+        if isinstance(order_flow, Missing):
+            store = snapshot.store
+            if not store.get(self._notice_key, self.may_notice)[snapshot.row]:
+                return ()
         found: list[Insight] = []
         for observer in self._observers:
             noticed = self._fail_safe.attempt(
@@ -184,22 +193,23 @@ class Learner:
         all of them where one cannot say."""
         notices = np.zeros(len(store.bars), dtype=np.bool_)
         for observer in self._observers:
-            found = attempt(lambda o=observer: o.may_notice(store), observer.code)  # type: ignore[misc]
+            found = attempt(partial(observer.may_notice, store), observer.code)
             if found is not None:
                 notices |= True if isinstance(found, Failure) else found
         return notices
 
     def apply(self, result: LearningResult) -> LearningResult:
         """Make it true; the result's records then say what could not be applied."""
-        failures = (
-            (9, self._safely(9, lambda: self._learn(result))),
-            (10, self._safely(10, lambda: self._evolve(result))),
-        )
-        records = result.records
+        failures: list[tuple[int, Failure | None]] = []
+        if result.learned is not None or result.entries:
+            failures.append((9, self._safely(9, partial(self._learn, result))))
+        if result.evolution is not None or result.settlements or result.insights:
+            failures.append((10, self._safely(10, partial(self._evolve, result))))
         for number, failure in failures:
             if failure is not None:
-                records = _with_error(records, number, failure)
-        return replace(result, records=records)
+                records = _with_error(result.records, number, failure)
+                result = replace(result, records=records)
+        return result
 
     def _safely(self, phase: int, call: Callable[[], Failure | None]) -> Failure | None:
         return self._fail_safe.attempt(call, where=PHASES[phase - 1], always=True)
@@ -213,17 +223,11 @@ class Learner:
 
     def settle(self, learned: learning.Learned) -> Failure | None:
         """Book outcomes, teach, and move the queue on; return the first failure, if any."""
-        failures: list[Failure] = []
-        for settlement in learned.settlements:
-            if self._has_left(settlement.source):
-                continue
-            booked = self._fail_safe.attempt(
-                lambda s=settlement: self._scoreboard.record(s),  # type: ignore[misc]
-                where=f"score of {settlement.source}",
-                always=True,
-            )
-            if isinstance(booked, Failure):
-                failures.append(booked)
+        failures = self._fail_safe.each(
+            self._scoreboard.record,
+            [s for s in learned.settlements if not self._has_left(s.source)],
+            where=lambda settlement: f"score of {settlement.source}",
+        )
         for lesson in learned.lessons:
             self._teach(lesson)
         self.pending.apply(learned)
@@ -234,7 +238,7 @@ class Learner:
             row = lesson.rows.get(seated.source.reads)
             if row is not None:
                 self._fail_safe.fall_back(
-                    lambda s=seated, r=row: s.source.learn(r, lesson.outcome_up),  # type: ignore[misc]
+                    partial(seated.source.learn, row, lesson.outcome_up),
                     None,
                     where=f"learning {seated.name}",
                 )

@@ -89,8 +89,7 @@ class PendingOpinions:
         finished: tuple[Pending, ...] = ()
         if waiting and waiting[0].at_ms <= due_at_ms:
             finished = tuple(p for p in waiting if p.at_ms <= due_at_ms)
-        on_stride = (event.ts_ms // timeframe_ms) % self._config.learn_every_bars == 0
-        wanted = on_stride or has_order
+        wanted = self.is_remembered(snapshot, has_order)
         pending = _pending(snapshot, analysis, self._inputs()) if wanted else None
         if not finished and pending is None:
             return None
@@ -104,6 +103,11 @@ class PendingOpinions:
             pending,
             tuple(_trial(p, event.symbol, close, event.ts_ms) for p in kept if p.asked),
         )
+
+    def is_remembered(self, snapshot: Snapshot, has_order: bool) -> bool:
+        """True where this bar's opinions are kept: every few bars, and behind every order."""
+        number = snapshot.event.ts_ms // snapshot.store.bars.timeframe_ms
+        return has_order or number % self._config.learn_every_bars == 0
 
     def is_due(self, event: MarketEvent, timeframe_ms: int) -> bool:
         """True where ``due`` would settle or add something even without an order."""

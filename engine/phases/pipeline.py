@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 from engine.conditions import Feelings
@@ -228,16 +229,18 @@ class Pipeline:
         ``positions`` are this symbol's, by strategy code.
         """
         self._unproposed = ""
-
-        def propose() -> tuple[Proposal, ...]:
-            board = self.board(snapshot.store)
-            return proposals.propose(snapshot, analysis, board, positions, self._config)
-
+        propose = partial(self._propose, snapshot, analysis, positions)
         found = self._fail_safe.attempt(propose, where="proposals", always=True)
         if not isinstance(found, Failure):
             return found
         self._unproposed = found.text
         return exits_alone(snapshot, analysis, positions, self.board, self._config, self._fail_safe)
+
+    def _propose(
+        self, snapshot: Snapshot, analysis: Analysis, positions: Positions
+    ) -> tuple[Proposal, ...]:
+        board = self.board(snapshot.store)
+        return proposals.propose(snapshot, analysis, board, positions, self._config)
 
     # -- phases 7-8, once a proposal ---------------------------------------------------------
 

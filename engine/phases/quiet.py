@@ -3,22 +3,37 @@
 On most bars no rule proposes, nothing held is to be left, and the ensemble neither reaches its
 threshold nor leaves. What phases 4 to 6 will say until something is learned is known beforehand
 (``engine.phases.foresight``), so such a bar is recognised at once and answered with the HOLD that
-the ten phases would have given; phases 4-6 and 9-10 run only where an opinion is due to be settled
-or remembered. Every other bar runs through all ten. That both give the same decisions is tested.
+the ten phases would have given; phases 9 and 10 run only where an opinion is due to be settled or
+remembered. On every other bar phases 7 to 10 run, and 4 to 6 where they were not foreseen. That
+both give the same decisions, and learn the same, is tested.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
+from functools import partial
 from typing import Any
-
-import numpy as np
 
 from engine.failsafe import Failure, attempt
 from engine.market_columns import market_columns
-from engine.phases import feature_engineering, final_decision, market_analysis
-from engine.phases.asking import Inputs, Notebook, note_answers
+from engine.phases import (
+    feature_engineering,
+    final_decision,
+    learning,
+    market_analysis,
+    microstructure,
+)
+from engine.phases.asking import Notebook, note_answers
+from engine.phases.calm import (
+    Calm,
+    bars_before,
+    calm_of,
+    kept_until,
+    longest_ms,
+    next_regime,
+    silent_until,
+)
 from engine.phases.context import Holding, Positions
 from engine.phases.ensemble import ENSEMBLE
 from engine.phases.foresight import Outlook
@@ -27,7 +42,7 @@ from engine.phases.pipeline import Pipeline, QuietBar
 from engine.phases.proposals import exit_from_columns
 from engine.ports import SourceInput
 from engine.seats import Seated
-from engine.types.bars import BoolColumn, ColumnStore, IntColumn, Snapshot
+from engine.types.bars import BoolColumn, ColumnStore, Snapshot
 from engine.types.decisions import (
     Action,
     Analysis,
@@ -37,28 +52,12 @@ from engine.types.decisions import (
     Reason,
 )
 from engine.types.ledger import ZERO
-from engine.types.opinions import FeatureView, MarketView, Missing
+from engine.types.opinions import MarketView, Missing, OrderFlowView
 
 _NOBODY = Reason("NO_PROPOSAL", "nobody proposed, no source's opinion could reach the threshold")
 _REASONS = (_NOBODY,)
 NOT_ASKED = Missing("no book on a bar that is not walked through")
 _NOTHING_LEARNED = LearningResult((), (), ())
-_NOBODY_ASKS: Inputs = {}
-
-
-@dataclass(frozen=True, slots=True)
-class _Calm:
-    """Where nothing can happen over one store, whatever is held or said; shapes (n_bars,).
-
-    ``silent``: no rule proposes; ``notices``: some observer may notice something; ``idle_until``:
-    the first bar from this one on that is not silent, or on which something may be noticed or
-    opinions are remembered.
-    """
-
-    store: ColumnStore
-    silent: BoolColumn
-    notices: BoolColumn
-    idle_until: IntColumn
 
 
 class ReplayPipeline(Pipeline):
@@ -67,10 +66,12 @@ class ReplayPipeline(Pipeline):
     def __init__(self, **parts: Any) -> None:
         super().__init__(**parts)
         # by symbol: the store asked about last, and where nothing of its rules can happen
-        self._known: dict[str, _Calm] = {}
+        self._known: dict[str, Calm] = {}
         # by symbol, what was foreseen since something was last learned; None where nothing can be
         self._outlooks: dict[str, tuple[ColumnStore, Outlook | None, int]] = {}
         self._idle_until_ms = 0
+        # the analysis of this bar where it was foreseen: who does not vote is not asked yet
+        self._unheard: Analysis | None = None
 
     def quiet(self, snapshot: Snapshot, held: Sequence[Positions]) -> QuietBar | None:
         """Return the HOLD of a quiet bar, None where the phases must run."""
@@ -85,7 +86,7 @@ class ReplayPipeline(Pipeline):
         learned = _NOTHING_LEARNED
         if self._learner.pending.is_due(event, store.bars.timeframe_ms):
             settled = self._fail_safe.attempt(
-                lambda: self._settled(snapshot), where="quiet bar", always=True
+                partial(self._settled, snapshot), where="quiet bar", always=True
             )
             if settled is None or isinstance(settled, Failure):
                 # all ten phases run then, and say which of them failed
@@ -149,16 +150,18 @@ class ReplayPipeline(Pipeline):
             outlook = self._outlook(snapshot)
             if outlook is None:
                 return 0
-            last = self._silent_until(snapshot, outlook, last)
+            last = silent_until(snapshot, outlook, last)
         for position in held:
-            last, until_ms = self._kept_until(snapshot, position, outlook, last, until_ms)
+            board = self.board(store)
+            last = kept_until(snapshot, position, outlook, board, self._config, last)
+            until_ms = min(until_ms, longest_ms(position, store, self._config))
         timeframe_ms = store.bars.timeframe_ms
         settles_at_ms = self._learner.pending.settles_at_ms(symbol, timeframe_ms)
         if settles_at_ms is not None:
             until_ms = min(until_ms, settles_at_ms)
         if last <= row or snapshot.event.ts_ms >= until_ms:
             return 0
-        return self._before(store, row, last, min(until_ms, self._idle_from(snapshot.event.ts_ms)))
+        return bars_before(store, row, last, min(until_ms, self._idle_from(snapshot.event.ts_ms)))
 
     def _idle_from(self, at_ms: int) -> int:
         """Return until when phase 10 has nothing to say, asked on a quiet bar on which nothing is
@@ -167,67 +170,13 @@ class ReplayPipeline(Pipeline):
             self._idle_until_ms = self._learner.idle_until_ms(at_ms)
         return self._idle_until_ms
 
-    @staticmethod
-    def _before(store: ColumnStore, row: int, last: int, until_ms: int) -> int:
-        """Return how many of rows ``row`` to ``last`` (excluded) close before a time."""
-        opens_ms = store.bars.ts_ms[row:last]
-        return int(opens_ms.searchsorted(until_ms - store.bars.timeframe_ms))
-
-    @staticmethod
-    def _silent_until(snapshot: Snapshot, outlook: Outlook, last: int) -> int:
-        """Return the first row on which the ensemble may enter, ``last`` where it does not."""
-        rows = range(snapshot.row, min(last, outlook.last))
-        shortable = snapshot.instrument.shortable
-        return next((row for row in rows if outlook.may_enter(row, shortable)), rows.stop)
-
-    def _kept_until(
-        self,
-        snapshot: Snapshot,
-        held: Holding,
-        outlook: Outlook | None,
-        last: int,
-        until_ms: int,
-    ) -> tuple[int, int]:
-        """Return the row and the time before which a position is surely not left."""
-        row, bars = snapshot.row, snapshot.store.bars
-        is_long, stop, target = held.quantity_base > 0, held.stop_price, held.target_price
-        lows, highs = bars.low[row:last].tolist(), bars.high[row:last].tolist()
-        worst, best = (lows, highs) if is_long else (highs, lows)
-        sign = 1.0 if is_long else -1.0
-        if stop is not None:
-            at = float(stop)
-            last = row + _first((sign * (price - at) <= 0.0 for price in worst), last - row)
-        if target is not None:
-            at = float(target)
-            last = row + _first((sign * (price - at) >= 0.0 for price in best), last - row)
-        if held.strategy == ENSEMBLE and outlook is not None:
-            limit, ahead = self._config.exit_probability, range(row, last)
-            last = row + _first(
-                (outlook.may_leave(at_row, is_long, limit) for at_row in ahead), last - row
-            )
-        elif held.strategy == ENSEMBLE:
-            last = row
-        columns = self.board(snapshot.store).columns.get(held.strategy)
-        if columns is not None:
-            asked = columns.exit_long if is_long else columns.exit_short
-            last = row + _first(asked[row:last].tolist(), last - row)
-        if held.opened_at_ms is not None:
-            most_ms = self._config.max_holding_bars * bars.timeframe_ms
-            until_ms = min(until_ms, held.opened_at_ms + most_ms)
-        return last, until_ms
-
-    def _calm(self, symbol: str, store: ColumnStore) -> _Calm:
+    def _calm(self, symbol: str, store: ColumnStore) -> Calm:
         known = self._known.get(symbol)
         if known is None or known.store is not store:
-            known = self._known[symbol] = self._calm_of(store)
+            silent, notices = self._silence(store), self._learner.may_notice(store)
+            every = self._config.learn_every_bars
+            known = self._known[symbol] = calm_of(store, silent, notices, every)
         return known
-
-    def _calm_of(self, store: ColumnStore) -> _Calm:
-        silent, notices, bars = self._silence(store), self._learner.may_notice(store), store.bars
-        number = (bars.ts_ms + bars.timeframe_ms) // bars.timeframe_ms
-        busy = ~silent | notices | (number % self._config.learn_every_bars == 0)
-        rows = np.where(busy, np.arange(len(bars)), len(bars))
-        return _Calm(store, silent, notices, np.minimum.accumulate(rows[::-1])[::-1])
 
     def _silence(self, store: ColumnStore) -> BoolColumn:
         """Return True on bars on which no rule proposes, shape (n_bars,).
@@ -276,71 +225,59 @@ class ReplayPipeline(Pipeline):
         market = market_analysis.analyse_market(snapshot)
         if isinstance(market, Missing):
             return None
-        bars, symbol = snapshot.store.bars, snapshot.event.symbol
-        return self._believer.foresee(
-            snapshot,
-            last,
-            market,
-            lambda row: self._learner.insights(
-                symbol, market, bars.ts_ms.item(row) + bars.timeframe_ms
-            ),
-        )
+        features = feature_engineering.build_features(snapshot)
+        self._learner.note_inputs({SourceInput.FEATURES: features})
+        self._rows[SourceInput.FEATURES] = features.values
+        event = snapshot.event
+        insights = self._learner.insights(event.symbol, market, event.ts_ms)
+        return self._believer.foresee(snapshot, last, market, insights)
 
     def _same_regime_until(self, snapshot: Snapshot) -> int:
         """Return the row before which a learning step or another regime comes, at the latest."""
         store, row = snapshot.store, snapshot.row
-        last = min(len(store.bars), row + self._config.learn_every_bars)
-        columns = market_columns(store)
-        changed = np.flatnonzero(
-            (columns.dwell_bars[row + 1 : last] == 0) | ~columns.ready[row + 1 : last]
-        )
-        return row + 1 + int(changed[0]) if changed.size else last
+        # without an ensemble that trades only bars that are walked through or settled are asked of
+        ahead = self._config.learn_every_bars if self._config.ensemble_trades else 1
+        return min(row + ahead, store.get(("next regime",), next_regime).item(row))
 
     def _forget_outlooks(self) -> None:
         self._outlooks.clear()
         self._idle_until_ms = 0
 
-    # -- what changes what will be said ----------------------------------------------------------
+    # -- a bar that is walked through, or settled ------------------------------------------------
 
-    def _settled(self, snapshot: Snapshot) -> LearningResult | None:
-        """Run phases 4-6, 9 and 10 for what is settled or becomes pending on this bar; None where
-        one of them failed, before anything has changed."""
+    def analyse(self, snapshot: Snapshot) -> Analysis:
+        """Return what phases 1 to 6 say, 4 to 6 from what was foreseen where they were.
+
+        Equal to what all of them say, less what only their records tell: reasons of a selection,
+        changes of condition. Who does not vote is asked in ``after``, where it is remembered.
+        """
+        found = None
+        if snapshot.event.book is None:
+            flow = self._tape.observe(snapshot.event, snapshot.store.bars.timeframe_ms)
+            order_flow = microstructure.read_order_flow(snapshot, self._config, flow)
+            found = attempt(partial(self._foreseen, snapshot, order_flow), "foresight")
+        if found is None or isinstance(found, Failure):
+            # all ten phases run then, and say which of them failed
+            self._unheard = None
+            return super().analyse(snapshot)
+        self._judge.start()
+        self._unheard = found
+        return found
+
+    def _foreseen(self, snapshot: Snapshot, order_flow: OrderFlowView | Missing) -> Analysis | None:
+        """Return the analysis of a bar that was foreseen, None where it was not."""
+        event, outlook = snapshot.event, self._outlook(snapshot)
         market = market_analysis.analyse_market(snapshot)
-        if isinstance(market, Missing):
-            raise ValueError(f"a silent bar has a market view, was {market.reason}")
-        features: FeatureView | Missing = NOT_ASKED
-        inputs = _NOBODY_ASKS
-        if self._panel.everyone:
-            features = feature_engineering.build_features(snapshot)
-            inputs = {SourceInput.FEATURES: features, SourceInput.ORDER_FLOW: NOT_ASKED}
-            self._learner.note_inputs(inputs)
-            self._rows[SourceInput.FEATURES] = features.values
-        analysis = self._analysis(snapshot, market, features, inputs)
-        result = self.after(snapshot, analysis, ())
-        if any(record.status is PhaseStatus.ERROR for record in result.records):
+        if outlook is None or isinstance(market, Missing):
             return None
-        return self.apply_learning(result)
-
-    def _analysis(
-        self,
-        snapshot: Snapshot,
-        market: MarketView,
-        features: FeatureView | Missing,
-        inputs: Inputs,
-    ) -> Analysis:
-        event, notebook = snapshot.event, Notebook()
-        insights = self._learner.insights(event.symbol, market, event.ts_ms)
-        beliefs = self._believer.believe(
-            snapshot, market, inputs, insights, self._recorder.begin(dict), notebook
-        )
-        note_answers(self._fail_safe, notebook)
+        beliefs = self._believer.foreseen(outlook, snapshot.row)
         return Analysis(
             event.symbol,
             event.ts_ms,
             snapshot.close,
             market,
-            features,
-            NOT_ASKED,
+            feature_engineering.build_features(snapshot),
+            order_flow,
             (),
             beliefs.opinions,
             beliefs.validation,
@@ -350,8 +287,55 @@ class ReplayPipeline(Pipeline):
             beliefs.panel,
         )
 
+    def after(
+        self, snapshot: Snapshot, analysis: Analysis, decisions: Sequence[Decision]
+    ) -> LearningResult:
+        if analysis is self._unheard:
+            self._unheard = None
+            has_order = any(decision.intent is not None for decision in decisions)
+            if not has_order and self._teaches_nothing(snapshot, analysis):
+                noticed = self._learner.observed(snapshot, analysis.order_flow)
+                return LearningResult((), (), (), insights=noticed, analysis=analysis)
+            if self._panel.shadows and self._learner.pending.is_remembered(snapshot, has_order):
+                analysis = self._with_shadows(analysis)
+        return super().after(snapshot, analysis, decisions)
+
+    def _teaches_nothing(self, snapshot: Snapshot, analysis: Analysis) -> bool:
+        """True where phases 9 and 10 would change nothing on a bar without an order."""
+        event, market = snapshot.event, analysis.market
+        return (
+            isinstance(market, MarketView)
+            and market.dwell_bars != 0
+            and isinstance(market.sentiment, Missing)
+            and not self._learner.pending.is_due(event, snapshot.store.bars.timeframe_ms)
+            and event.ts_ms < self._idle_from(event.ts_ms)
+        )
+
+    def _with_shadows(self, analysis: Analysis) -> Analysis:
+        """Return the analysis with those asked who do not vote: their opinions are remembered."""
+        notebook = Notebook()
+        inputs = {reads: learning.input_view(analysis, reads) for reads in SourceInput}
+        panel = self._believer.with_shadows(analysis.panel, inputs, notebook)
+        note_answers(self._fail_safe, notebook)
+        return replace(analysis, panel=panel)
+
+    def _settled(self, snapshot: Snapshot) -> LearningResult | None:
+        """Run phases 9 and 10 for what is settled or becomes pending on this bar; None where a
+        phase failed, or could not be foreseen, before anything has changed."""
+        analysis = self._unheard = self._foreseen(snapshot, NOT_ASKED)
+        if analysis is None:
+            return None
+        result = self.after(snapshot, analysis, ())
+        if any(record.status is PhaseStatus.ERROR for record in result.records):
+            return None
+        return self.apply_learning(result)
+
+    # -- what changes what will be said ----------------------------------------------------------
+
     def apply_learning(self, result: LearningResult) -> LearningResult:
-        if result.learned is not None or result.insights:
+        learned = result.learned
+        # what only waits to be settled changes nothing that anybody says
+        if result.insights or (learned is not None and (learned.settlements or learned.lessons)):
             self._forget_outlooks()
         return super().apply_learning(result)
 
@@ -366,8 +350,3 @@ class ReplayPipeline(Pipeline):
     def restore(self, state: Mapping[str, JsonValue]) -> None:
         super().restore(state)
         self._forget_outlooks()
-
-
-def _first(found: Iterable[bool], otherwise: int) -> int:
-    """Return the place of the first True, ``otherwise`` where there is none."""
-    return next((place for place, is_so in enumerate(found) if is_so), otherwise)

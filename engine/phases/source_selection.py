@@ -84,16 +84,22 @@ def standings(
     Raises:
         ValueError: the scoreboard gave a weight that is not positive and finite.
     """
-    settled = np.array([scoreboard.settled(s, regime) for s in sources], dtype=np.int64)
-    weights = [scoreboard.weight(s, regime) for s in sources]
+    found = [scoreboard.standing(source, regime) for source in sources]
+    weights = [weight for _, weight, _ in found]
     if not all(0.0 < weight < inf for weight in weights):
         raise ValueError(f"weights must be positive and finite, were {weights}")
-    voice = np.ones(len(sources))
-    for index in () if groups is None else np.flatnonzero(groups == EARNS_ITS_VOICE):
-        voice[index] = scoreboard.slope(sources[int(index)])
-    briers = tuple(scoreboard.brier(s, regime) for s in sources)
-    known = np.array(weights, dtype=np.float64)
-    return standings_of(tuple(sources), briers, settled, known, voice)
+    earns = [False] * len(sources) if groups is None else (groups == EARNS_ITS_VOICE).tolist()
+    voice = [
+        scoreboard.slope(source) if must else 1.0
+        for source, must in zip(sources, earns, strict=True)
+    ]
+    return standings_of(
+        tuple(sources),
+        tuple([brier for _, _, brier in found]),
+        np.array([settled for settled, _, _ in found], dtype=np.int64),
+        np.array(weights, dtype=np.float64),
+        np.array(voice, dtype=np.float64),
+    )
 
 
 def standings_of(

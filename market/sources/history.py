@@ -62,6 +62,8 @@ def _ms(files: Sequence[BarFile]) -> int:
 
 def _joined(parts: list[BarFile]) -> BarColumns:
     """Return the files of one symbol end to end."""
+    if len(parts) == 1:
+        return parts[0].bars
     ordered = sorted(parts, key=lambda part: int(part.bars.ts_ms[0]))
     for before, after in pairwise(ordered):
         if int(after.bars.ts_ms[0]) <= int(before.bars.ts_ms[-1]):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from zlib import crc32
 
 import numpy as np
@@ -108,10 +109,12 @@ class EvolutionDesk:
         for code, life in self._lives.items():
             if trials and life.table.trial:
                 self._judge(code, life, at_ms)
+        # the same rows for whoever is trained now
+        rows = cache(lambda: self._dataset(self._seen(at_ms)))
         for trigger in triggers:
             wanted = self._lives.get(trigger.source)
             if wanted is not None and trigger.source in READERS and not wanted.table.trial:
-                self._train(trigger.source, wanted, at_ms)
+                self._train(trigger.source, wanted, at_ms, rows)
         moved = any(m.move.to_stage is not ModelStage.DISCARDED for m in self.made[before:])
         left = any(m.move.from_stage in _SEATS for m in self.made[before:])
         return self.seated() if moved or left else None
@@ -162,14 +165,13 @@ class EvolutionDesk:
         for move in moves:
             self._progress(f"{code} {move.version or 'untrained'}: {move.to_stage}, {move.reason}")
 
-    def _train(self, code: str, life: _Life, at_ms: int) -> None:
-        bars = {symbol: seen(columns, at_ms) for symbol, columns in self._history.items()}
-        n_bars = max(bars.values())
+    def _train(self, code: str, life: _Life, at_ms: int, rows: Callable[[], Dataset]) -> None:
+        n_bars = max(self._seen(at_ms).values())
         if not self._rules.is_worth_training(n_bars, life.bars_then):
             return
         champion = life.models.get(life.table.champion)
         try:
-            dataset = self._dataset(bars)
+            dataset = rows()
             trained = train_candidate(
                 code,
                 dataset,
@@ -186,6 +188,9 @@ class EvolutionDesk:
         if move.to_stage is ModelStage.CHALLENGER:
             life.models[version] = trained
         self._make(code, life, (move,), at_ms)
+
+    def _seen(self, at_ms: int) -> dict[str, int]:
+        return {symbol: seen(columns, at_ms) for symbol, columns in self._history.items()}
 
     def _dataset(self, bars: Mapping[str, int]) -> Dataset:
         each = MAX_BARS // len(bars)

@@ -101,7 +101,7 @@ def configured(strategies: tuple[str, ...], trading: Trading, risk: Risk) -> Con
     return bootstrap.with_predictors(bootstrap.with_strategies(config, strategies), ())
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     seed=st.integers(0, 1_000),
     sigma=st.sampled_from([0.001, 0.003]),

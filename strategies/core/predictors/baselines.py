@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import isfinite
 
 import numpy as np
 
+from engine.compiled import kernel
 from engine.ports import SourceInput
 from engine.types.bars import FloatColumn
 from engine.types.decisions import JsonValue
@@ -92,13 +92,19 @@ class RunningRate:
         self._seen, self._up = seen, up
 
     def _like(self, features: FloatColumn) -> int | None:
-        if not np.isfinite(features).all():
+        if not _all_finite(features):
             return None
         if self._column is None:
             return _FLAT
         if self._column >= features.shape[0]:
             return None
-        value = float(features[self._column])
-        if not isfinite(value):
-            return None
+        value = features.item(self._column)
         return _RISING if value > 0.0 else _FALLING if value < 0.0 else _FLAT
+
+
+@kernel
+def _all_finite(row: FloatColumn) -> bool:
+    found = True
+    for i in range(row.shape[0]):
+        found = found and np.isfinite(row[i])
+    return found

@@ -125,8 +125,8 @@ def test_a_weight_that_is_not_positive_is_refused() -> None:
     """ORC-12: weights that sum to 1 need it."""
 
     class Broken(Scoreboard):
-        def weight(self, source: str, regime: str = "") -> float:
-            return 0.0
+        def standing(self, source: str, regime: str) -> tuple[int, float, float | None]:
+            return 0, 0.0, None
 
     with pytest.raises(ValueError, match="weights must be positive and finite, were"):
         standings(Broken(), SOURCES, "TRENDING")
