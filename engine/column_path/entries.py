@@ -152,7 +152,7 @@ def _is_ready(market: Market, terms: Terms, entry: EntryTerms, row: int) -> bool
         in_a_row += 1
     continuity = min(1.0, in_a_row / entry.bars_after_gap)
     dwell = min(1.0, market.dwell_bars[row] / entry.dwell_bars)
-    return min(continuity, dwell) >= entry.least_readiness
+    return bool(min(continuity, dwell) >= entry.least_readiness)
 
 
 @kernel
