@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from strategies.core.predictors.trees import LEAF, Trees
 from strategies.core.training.families import Examples, Fitted, Parameters, leaf_rows
@@ -18,10 +16,6 @@ DEFAULTS: Mapping[str, float] = {
     "min_leaf_outcomes": 20.0,
     "feature_share": 0.5,
 }
-# Each tree sees this share of the rows, drawn with replacement.
-ROW_SHARE = 0.7
-# Seeds of single trees are drawn below this, as the library draws them.
-_SEEDS = 2**31 - 1
 
 
 class Forest:
@@ -42,68 +36,34 @@ class Forest:
         rng: np.random.Generator,
     ) -> Fitted:
         """Fit with scikit-learn on one thread; more trees never overfit, so nothing is stopped."""
+        from sklearn.ensemble import ExtraTreesClassifier
+
         rounds = int(parameters["rounds"])
-        grower = _Grower(
-            depth=int(parameters["depth"]),
-            leaf_rows=leaf_rows(examples, parameters["min_leaf_outcomes"]),
-            feature_share=min(1.0, parameters["feature_share"]),
+        # the library carries no types
+        grow: Any = ExtraTreesClassifier
+        forest = grow(
+            n_estimators=rounds,
+            max_depth=int(parameters["depth"]),
+            min_samples_leaf=leaf_rows(examples, parameters["min_leaf_outcomes"]),
+            max_features=min(1.0, parameters["feature_share"]),
+            bootstrap=True,
+            max_samples=0.7,
+            n_jobs=1,
+            random_state=int(rng.integers(2**31 - 1)),
         )
-        trees, classes = grower.grow(examples, rounds, int(rng.integers(2**31 - 1)))
-        return Fitted(trees_of_forest(trees, classes), rounds)
+        forest.fit(examples.matrix, examples.outcome_up)
+        return Fitted(trees_of_forest(forest), rounds)
 
 
-@dataclass(frozen=True, slots=True)
-class _Grower:
-    """Grows the trees of ``ExtraTreesClassifier`` with scikit-learn's own builder.
+def trees_of_forest(forest: Any) -> Trees:
+    """Return a fitted forest's trees as flat arrays; a leaf holds the share that went up.
 
-    Bit for bit those of the classifier (a test says so) with bootstrap samples of ROW_SHARE. It
-    spends more time on checking and copying each of a hundred small trees than on growing them.
-    """
-
-    depth: int
-    leaf_rows: int
-    feature_share: float
-
-    def grow(
-        self, examples: Examples, rounds: int, seed: int
-    ) -> tuple[list[Any], npt.NDArray[np.int64]]:
-        """Return the trees, and the outcomes that their values are shares of, ascending."""
-        from sklearn.tree._criterion import Gini
-        from sklearn.tree._splitter import RandomSplitter
-        from sklearn.tree._tree import DepthFirstTreeBuilder, Tree
-
-        matrix = np.ascontiguousarray(examples.matrix, dtype=np.float32)
-        n_rows, n_features = matrix.shape
-        classes, codes = np.unique(examples.outcome_up, return_inverse=True)
-        outcome = np.ascontiguousarray(codes.reshape(-1, 1), dtype=np.float64)
-        n_classes = np.array([len(classes)], dtype=np.intp)
-        n_tried = max(1, int(self.feature_share * n_features))
-        draws, random, leaf = np.random.RandomState(seed), np.random.RandomState(), self.leaf_rows
-        trees = []
-        for _ in range(rounds):
-            own = int(draws.randint(_SEEDS))
-            random.seed(own)
-            drawn = random.randint(0, n_rows, max(1, int(ROW_SHARE * n_rows)))
-            weight = np.bincount(drawn, minlength=n_rows).astype(np.float64)
-            # the library begins anew with the same seed: where to split is drawn like the rows
-            random.seed(own)
-            splitter = RandomSplitter(Gini(1, n_classes), n_tried, leaf, 0.0, random, None)
-            tree = Tree(n_features, n_classes, 1)
-            builder = DepthFirstTreeBuilder(splitter, max(2, 2 * leaf), leaf, 0.0, self.depth, 0.0)
-            builder.build(tree, matrix, outcome, weight, None)
-            trees.append(tree)
-        return trees, classes
-
-
-def trees_of_forest(trees: Sequence[Any], classes: npt.NDArray[np.int64]) -> Trees:
-    """Return a forest's trees as flat arrays; a leaf holds the share that went up.
-
-    ``classes`` are the outcomes seen. Where only one was, every leaf holds 0 or 1, as the library
-    answers.
+    Where only one class was seen every leaf holds 0 or 1, as the library answers.
     """
     starts, parts, offset = [], [], 0
-    up = list(classes).index(1) if 1 in classes else None
-    for tree in trees:
+    up = list(forest.classes_).index(1) if 1 in forest.classes_ else None
+    for estimator in forest.estimators_:
+        tree = estimator.tree_
         inner = tree.children_left != LEAF
         share = tree.value[:, 0, :] / tree.value[:, 0, :].sum(axis=1, keepdims=True)
         value = np.zeros(tree.node_count) if up is None else share[:, up]

@@ -63,7 +63,7 @@ def test_flattened_forest_is_scikit_learns_own_answer() -> None:
     for kind in (ExtraTreesClassifier, RandomForestClassifier):
         forest = kind(n_estimators=40, max_depth=9, random_state=1, n_jobs=1)
         forest.fit(dataset.matrix, dataset.outcome_up)
-        trees = trees_of_forest([tree.tree_ for tree in forest.estimators_], forest.classes_)
+        trees = trees_of_forest(forest)
         # so near a threshold that rounding to 32 bits decides the side
         inner = np.flatnonzero(trees.feature >= 0)[:600]
         near = np.repeat(dataset.matrix[:1], len(inner), axis=0)
@@ -80,8 +80,7 @@ def test_forest_that_saw_one_outcome_only_answers_as_the_library_does() -> None:
     for outcome in (0, 1):
         forest = ExtraTreesClassifier(n_estimators=3, random_state=1)
         forest.fit(dataset.matrix, np.full(300, outcome))
-        trees = trees_of_forest([tree.tree_ for tree in forest.estimators_], forest.classes_)
-        ours = probabilities_of(raw_logits(trees, dataset.matrix[:5]))
+        ours = probabilities_of(raw_logits(trees_of_forest(forest), dataset.matrix[:5]))
         np.testing.assert_allclose(ours, outcome, atol=1e-6)
 
 
