@@ -152,7 +152,7 @@ def _is_ready(market: Market, terms: Terms, entry: EntryTerms, row: int) -> bool
         in_a_row += 1
     continuity = min(1.0, in_a_row / entry.bars_after_gap)
     dwell = min(1.0, market.dwell_bars[row] / entry.dwell_bars)
-    return min(continuity, dwell) >= entry.least_readiness
+    return bool(min(continuity, dwell) >= entry.least_readiness)
 
 
 @kernel
@@ -174,17 +174,19 @@ def _is_calm(market: Market, entry: EntryTerms, row: int) -> bool:
 @kernel
 def _trusted(memory: Memory, entry: EntryTerms, probability: float, is_selected: bool) -> float:
     """Return the share of its size that the rule's standing leaves: 0 where the vote or the verdict
-    denies, NONE where the vote lies on its limit."""
+    denies, NONE where the vote lies on its limit or nothing is said."""
     lean = probability - 0.5
     if not is_selected or abs(lean) < entry.opinion_margin:
         return entry.unreliable_factor
+    if lean == 0.0:
+        return NONE
     room = 0.5 + voice(memory.scores) * lean - entry.veto_probability
     if abs(room) <= CLOSE_CALL:
         return NONE
     if room < 0.0:
         return 0.0
-    reliability = entry.least_trust if lean != 0.0 else 0.0
-    return entry.unreliable_factor if reliability < entry.weak_at else entry.weak_factor
+    # one opinion alone is weak however much it is trusted, see ``Desk``
+    return entry.weak_factor
 
 
 # -- counts ----------------------------------------------------------------------------------------
@@ -253,9 +255,10 @@ def _lots(
     by_risk = entry.risk_per_trade * equity / (at_risk + entry.fees_fraction * price)
     cap_quote = min(entry.max_position * equity, entry.max_order_quote)
     size = min(by_risk, entry.base_share_of_cap * cap_quote / price)
-    size *= entry.risk_factors[market.risk[row]] * factor * entry.multiplier
+    # without a layer the multiplier is 1, so what is at risk stays below its cap
+    size *= entry.risk_factors[market.risk[row]] * factor
     size = min(size, entry.most_share * equity / price, entry.max_order_quote / price)
-    size = min(size, entry.spendable_share * equity / price, entry.max_risk * equity / at_risk)
+    size = min(size, entry.spendable_share * equity / price)
     bars = min(entry.volume_bars, row + 1)
     room = _volume_room(market, terms, entry, row, bars, size)
     if room <= 0.0:

@@ -106,9 +106,7 @@ class EntryTerms(NamedTuple):
 
     is_sure: bool
     minimum_performance: float
-    least_trust: float
     opinion_margin: float
-    weak_at: float
     weak_factor: float
     unreliable_factor: float
     veto_probability: float
@@ -128,9 +126,7 @@ class EntryTerms(NamedTuple):
     max_order_quote: float
     most_share: float
     spendable_share: float
-    max_risk: float
     risk_factors: tuple[float, float, float, float]
-    multiplier: float
     volume_bars: int
     volume_share: float
     lot: int

@@ -7,15 +7,13 @@ from decimal import Decimal
 from fractions import Fraction
 from math import ceil, gcd, inf
 
-from engine.column_path.asking import LEAST_TRUST
 from engine.column_path.grid import LARGEST, Grid, NotCovered, as_ratio, fits
 from engine.column_path.state import EntryTerms, Terms
 from engine.controls import DAY_MINUTES, MINUTE_MS
 from engine.phases.config import PipelineConfig
 from engine.phases.entry_gates import round_trip_fee_fraction
 from engine.phases.readiness import least_score
-from engine.phases.risk_and_sizing import RISK_FACTORS, applied_multiplier
-from engine.ports import StrategyStatus
+from engine.phases.risk_and_sizing import RISK_FACTORS
 from engine.risk import RiskLimits
 from engine.types.bars import BarColumns, Instrument
 from engine.types.ledger import ZERO
@@ -96,16 +94,13 @@ def entry_terms_of(setting: Setting, grid: Grid, timeframe_ms: int, *, is_sure: 
     """
     instrument, limits, config = setting.instrument, setting.limits, setting.config
     low, medium, high, extreme = (RISK_FACTORS[level] for level in LEVELS)
-    multiplier, _ = applied_multiplier(1.0, StrategyStatus.ACTIVE, config)
     fees = round_trip_fee_fraction(instrument)
     with_fee = 1 + max(instrument.taker_fee_fraction, ZERO)
     span = max(1, DAY_MINUTES * MINUTE_MS // timeframe_ms)
     return EntryTerms(
         is_sure=is_sure,
         minimum_performance=config.minimum_performance,
-        least_trust=config.minimum_performance * LEAST_TRUST,
         opinion_margin=config.opinion_margin,
-        weak_at=config.weak_at,
         weak_factor=config.weak_size_factor,
         unreliable_factor=config.unreliable_size_factor,
         veto_probability=config.veto_probability,
@@ -125,9 +120,7 @@ def entry_terms_of(setting: Setting, grid: Grid, timeframe_ms: int, *, is_sure: 
         max_order_quote=inf if limits.max_order_quote is None else float(limits.max_order_quote),
         most_share=float(_most_share(limits, instrument)),
         spendable_share=float((1 - limits.cash_reserve) / with_fee),
-        max_risk=float(limits.max_risk_per_trade),
         risk_factors=(low, medium, high, extreme),
-        multiplier=multiplier,
         volume_bars=span,
         volume_share=float(limits.max_volume_share) * MINUTE_MS / timeframe_ms,
         lot=grid.in_quantity(instrument.lot_size),

@@ -16,20 +16,23 @@ from engine.column_path.entries import (
     SWITCHED_OFF,
     TAKEN,
     UNSURE,
+    counts,
     judge_entry,
     nearest_tick,
+    note,
     tick_above,
 )
 from engine.column_path.grid import NotCovered
 from engine.column_path.history import WARM_ROW, History
 from engine.column_path.path import Walk
-from engine.column_path.scores import record
-from engine.column_path.state import ACTIVE, NONE, S
+from engine.column_path.scores import no_scores, record
+from engine.column_path.state import ACTIVE, NONE, S, memory
 from engine.column_path.terms import Setting
 from engine.features import feature_rows
 from engine.phases.config import PipelineConfig, Readiness
 from engine.phases.entry_gates import stop_on_grid
-from engine.risk import RiskLimits
+from engine.risk import OrderThrottle, RiskLimits
+from engine.standing import EntryCounts
 from engine.types.bars import BarColumns, ColumnStore, Instrument
 from engine.types.opinions import Regime, RuleColumns, Side
 
@@ -66,8 +69,9 @@ class Whim:
         )
 
 
-def bars_of(seed: int, timeframe_ms: int, price: float, jumps: float) -> BarColumns:
-    """Bars with gaps, standstills, jumps, and minutes in which nothing or almost nothing trades."""
+def bars_of(seed: int, timeframe_ms: int, price: float, jumps: float, apart: int = 1) -> BarColumns:
+    """Bars with gaps, standstills, jumps, and minutes in which nothing or almost nothing trades;
+    one of ``apart`` is there at all."""
     rng = np.random.default_rng(seed)
     moves = 0.003 * rng.standard_t(4, N_BARS) * (rng.random(N_BARS) > 0.2)
     moves += jumps * rng.choice([-0.06, 0.0, 0.06], N_BARS, p=[0.01, 0.98, 0.01])
@@ -77,10 +81,10 @@ def bars_of(seed: int, timeframe_ms: int, price: float, jumps: float) -> BarColu
     low = np.round(np.minimum(opened, close) * (1.0 - 0.001 * rng.random(N_BARS)), 2)
     high, low = np.maximum(high, np.maximum(opened, close)), np.minimum(low, opened)
     low = np.minimum(low, close)
-    volume = 10.0 ** rng.uniform(0.0, 6.0) * rng.lognormal(0.0, 1.0, N_BARS)
+    volume = 10.0 ** rng.uniform(1.0, 7.0) * rng.lognormal(0.0, 1.0, N_BARS)
     volume *= rng.random(N_BARS) > 0.1
     kept = rng.random(N_BARS) > 0.004
-    ts_ms = START_MS + timeframe_ms * np.arange(N_BARS, dtype=np.int64)
+    ts_ms = START_MS + apart * timeframe_ms * np.arange(N_BARS, dtype=np.int64)
     columns = (ts_ms, opened, high, low, close, volume)
     return BarColumns(*(column[kept] for column in columns), timeframe_ms)
 
@@ -91,19 +95,19 @@ def share(draw: st.DrawFn, *values: str) -> Decimal:
 
 @st.composite
 def limits_of(draw: st.DrawFn) -> RiskLimits:
-    ceiling = draw(st.sampled_from([None, "900", "55.5"]))
+    ceiling = draw(st.sampled_from([None, None, "55.5"]))
     return RiskLimits(
         risk_per_trade=share(draw, "0.01", "0.0003", "0.02"),
         max_risk_per_trade=share(draw, "0.02", "0.05"),
-        max_position_size=share(draw, "0.1", "1", "0.013"),
+        max_position_size=share(draw, "0.1", "1", "1"),
         max_order_quote=None if ceiling is None else Decimal(ceiling),
-        max_strategy_exposure=share(draw, "0.2", "0.05", "1"),
-        max_gross_exposure=share(draw, "0.6", "0.03"),
-        cash_reserve=share(draw, "0.1", "0", "0.97"),
-        leverage=share(draw, "1", "0.04"),
+        max_strategy_exposure=share(draw, "0.05", "1", "1"),
+        max_gross_exposure=share(draw, "0.6", "0.6", "0.03"),
+        cash_reserve=share(draw, "0.1", "0.7", "0.97"),
+        leverage=share(draw, "1", "1", "0.04"),
         max_day_loss=share(draw, "0.03", "0.03", "0.001"),
-        max_drawdown=share(draw, "0.2", "0.01"),
-        max_week_loss=share(draw, "0.06", "0.002"),
+        max_drawdown=share(draw, "0.2", "0.2", "0.01"),
+        max_week_loss=share(draw, "0.06", "0.06", "0.002"),
         min_equity_quote=share(draw, "0", "0", "500"),
         loss_streak=draw(st.integers(3, 9)),
         max_orders_per_hour=draw(st.integers(2, 9)),
@@ -111,7 +115,8 @@ def limits_of(draw: st.DrawFn) -> RiskLimits:
         max_entries_per_15m=draw(st.integers(1, 5)),
         max_entries_per_day=draw(st.integers(2, 12)),
         max_volume_share=share(draw, "0.01", "0.1", "1"),
-        max_jump_1m=share(draw, "0.05", "0.01"),
+        max_jump_1m=share(draw, "0.05", "0.05", "0.01"),
+        max_jump_5m=share(draw, "0.1", "0.1", "0.012"),
         jump_pause_minutes=draw(st.sampled_from([1, 15, 60])),
         max_group_exposure=share(draw, "0.3", "0.02"),
         correlated_groups=draw(st.sampled_from([(), (("coins", ("BTC", "ETH")),)])),
@@ -143,7 +148,7 @@ def walks(draw: st.DrawFn) -> Walk:
         base_share_of_cap=draw(st.sampled_from([0.5, 1.0, 0.07])),
         unreliable_size_factor=draw(st.sampled_from([0.5, 0.0, 0.3])),
         weak_size_factor=draw(st.sampled_from([1.0, 0.7])),
-        veto_probability=draw(st.sampled_from([0.49, 0.505])),
+        veto_probability=draw(st.sampled_from([0.49, 0.49, 0.505])),
         target_pays_fees=draw(st.sampled_from([1.5, 0.5])),
     )
     cash = share(draw, "10000", "1234.56", "250")
@@ -152,9 +157,10 @@ def walks(draw: st.DrawFn) -> Walk:
         History(bars, FIRST_ROW), Whim(seed, draw(st.sampled_from([0.004, 0.03]))), setting
     )
     rng = np.random.default_rng(seed)
+    is_right = draw(st.sampled_from([True, True, False]))
     for _ in range(draw(st.sampled_from([0, 30, 400]))):
-        up = 0.5 + 0.2 * rng.normal()
-        record(walk.kept.scores, int(rng.integers(4)), min(1.0, max(0.0, up)), rng.random() < up)
+        up = min(1.0, max(0.0, 0.5 + 0.2 * rng.normal()))
+        record(walk.kept.scores, int(rng.integers(4)), up, (rng.random() < up) == is_right)
     return walk
 
 
@@ -205,10 +211,7 @@ def entry_is_judged_as_phase_7(walk):
         assert asked is not None, "phase 7 could not tell"
         assert ours.tolist() == asked.tolist()
         if walk.kept.state[S.wanted] > 0 and rng.random() < 0.7:
-            walk.kept.entered[walk.kept.state[S.entered] % len(walk.kept.entered)] = (
-                walk.history.close_ms(row)
-            )
-            walk.kept.state[S.entered] += 1
+            note(walk.kept, walk.history.close_ms(row))
         walk.kept.state[[S.wanted, S.wanted_stop, S.wanted_target]] = 0, NONE, NONE
 
 
@@ -268,10 +271,10 @@ def quiet_bars(price: float, volume: float) -> BarColumns:
     return BarColumns(ts_ms, opened, high, low, close, np.full(N_BARS, volume), 60_000)
 
 
-def shipped(bars: BarColumns, rule: Any) -> Walk:
-    """A walk of 10,000 quote under shipped limits; lots of 0.001."""
+def shipped(bars: BarColumns, rule: Any, **limits: Any) -> Walk:
+    """A walk of 10,000 quote under shipped limits but for those given; lots of 0.001."""
     config = PipelineConfig(ensemble_trades=False)
-    setting = Setting(LOTS, RiskLimits(), config, Decimal(10_000), Decimal(2), True, 1)
+    setting = Setting(LOTS, RiskLimits(**limits), config, Decimal(10_000), Decimal(2), True, 1)
     return Walk.over(History(bars, FIRST_ROW), rule, setting)
 
 
@@ -295,6 +298,70 @@ def test_a_size_on_a_whole_lot_is_left_to_phase_7(volume, equity, said, lots):
     found, ours, asked = answers(walk, row)
     assert (found, asked[0]) == (said, lots)
     assert found == UNSURE or ours.tolist() == asked.tolist()
+
+
+@pytest.mark.parametrize(
+    ("limits", "lots"),
+    [
+        ({"cash_reserve": Decimal("0.97")}, 4_795),
+        ({"max_gross_exposure": Decimal("0.0301")}, 4_815),
+        ({"leverage": Decimal("0.0302")}, 4_831),
+        ({"max_strategy_exposure": Decimal("0.0303")}, 4_847),
+        ({"max_position_size": Decimal("0.0304")}, 2_431),
+        ({"max_order_quote": Decimal("305.03")}, 2_440),
+        ({"risk_per_trade": Decimal("0.00041")}, 1_561),
+        (
+            {"max_group_exposure": Decimal("0.03"), "correlated_groups": (("coins", ("BTC",)),)},
+            4_799,
+        ),
+        ({"max_volume_share": Decimal("0.0000012345")}, 1_234),
+        ({"max_order_quote": Decimal("4.03")}, 0),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_every_cap_binds_as_in_phase_7(limits, lots):
+    """D-20, D-56, CTL-2, CTL-4: with the lots that the cap leaves."""
+    walk, row = shipped(quiet_bars(62.5, 1e6), Fixed(60.0, 70.0), **limits), N_BARS - 1
+    s = walk.kept.state
+    s[[S.cash, S.equity, S.peak]] = walk.grid.in_money(Decimal("9999.9"))
+    found, ours, asked = answers(walk, row)
+    assert found == (TAKEN if lots else REFUSED)
+    assert ours.tolist() == asked.tolist() and ours[0] == lots
+
+
+def test_a_rule_that_was_wrong_too_often_has_the_unreliable_size():
+    """D-56: what the scoreboard leaves out is sized by another factor, and has no vote."""
+    walk, row = shipped(quiet_bars(62.5, 1e6), Fixed(60.0, 70.0)), N_BARS - 1
+    walk.kept.state[[S.cash, S.equity, S.peak]] = walk.grid.in_money(Decimal("9999.9"))
+    for _ in range(200):
+        for regime in range(4):
+            record(walk.kept.scores, regime, 0.9, False)
+    found, ours, asked = answers(walk, row)
+    assert found == TAKEN and ours.tolist() == asked.tolist() and ours[0] == 3_999
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 10**6), minutes=st.sampled_from([1, 7, 240]))
+def test_entries_are_counted_as_the_account_counts_them(seed, minutes):
+    """CTL-7, D-56: of the last hour, day and 15 minutes, and anew after a reset."""
+    rng = np.random.default_rng(seed)
+    kept = memory(1, 1, no_scores(1), 1, minutes * 60_000)
+    throttle, lately = OrderThrottle(), EntryCounts()
+    now_ms = START_MS
+    for _ in range(400):
+        now_ms += minutes * 60_000 * int(rng.choice([1, 1, 2, 40]))
+        if rng.random() < 0.03:
+            lately.forget("one")
+            kept.state[S.forgotten] = kept.state[S.entered]
+        theirs = (
+            *throttle.counts(now_ms),
+            *lately.counts("one", "BTC/USDT", Side.BUY, now_ms),
+        )
+        assert counts(kept, now_ms) == theirs
+        if rng.random() < 0.7:
+            note(kept, now_ms)
+            throttle.note(now_ms)
+            lately.note("one", "BTC/USDT", Side.BUY, now_ms)
 
 
 def test_a_price_too_large_for_a_float_to_tell_apart_is_left_to_phase_7():
@@ -328,10 +395,13 @@ def test_prices_are_rounded_to_ticks_as_an_instrument_rounds_them(value, tick):
     minutes=st.sampled_from([1, 5, 60]),
     jumps=st.sampled_from([0.0, 1.0]),
     still=st.sampled_from([0, 200]),
+    apart=st.sampled_from([1, 4]),
 )
-def test_every_row_of_a_ready_market_that_is_taken_for_warm_is_warm(seed, minutes, jumps, still):
+def test_every_row_of_a_ready_market_that_is_taken_for_warm_is_warm(
+    seed, minutes, jumps, still, apart
+):
     """ORC-08, D-56: whatever traded, and where nothing moved for hours."""
-    bars = bars_of(seed, minutes * 60_000, 370.0, jumps)
+    bars = bars_of(seed, minutes * 60_000, 370.0, jumps, apart)
     for column in (bars.open, bars.high, bars.low, bars.close):
         column[100 : 100 + still] = column[100]
     bars.volume[100 : 100 + still] = 0.0
