@@ -20,6 +20,7 @@ from engine.ledger import Ledger
 from engine.limits import RiskLimits
 from engine.matching import FeeIn
 from engine.paper import PaperBroker
+from engine.phases.pipeline import Pipeline
 from engine.phases.recorder import FullRecorder
 from engine.ports import StrategyStatus
 from engine.seats import Seated, champions
@@ -149,6 +150,7 @@ def _session(source: HistorySource, symbol: str) -> tuple[TradingSession, _Liste
     window = RollingWindow(seen, WINDOW_BARS)
     pipeline, policy = bootstrap.build_pipeline(
         config,
+        Pipeline,
         executor=lambda fail_safe: ThreadedExecutor(PHASES_DEADLINE_S, time.monotonic, fail_safe),
         recorder=FullRecorder(time.monotonic),
         monotonic=time.monotonic,

@@ -31,7 +31,8 @@ PROCESSES_A_HOST = 8
 
 def sweep_workers(options: Options) -> Sequence[Figure]:
     """Run the same sweep alone, over one worker and over two; the digests must be equal."""
-    trials, bars = (12, 2_500) if options.quick else (24, 4_000)
+    # units in columns take some 50 ms: with few of them the start of the processes is measured
+    trials, bars = (12, 2_500) if options.quick else (96, 20_000)
     with _stores(options.folder) as environment:
         _drive(environment, "prepare", bars)
         found = {name: _drive(environment, name, trials) for name in ("alone", "1", "2")}

@@ -61,7 +61,9 @@ class SimulatedOperator:
     @property
     def acts_at_ms(self) -> int | None:
         """When the first of its stops ends; None where nothing is stopped."""
-        return min((stop.resumes_at_ms for stop in self._stops.values()), default=None)
+        if not self._stops:
+            return None
+        return min(stop.resumes_at_ms for stop in self._stops.values())
 
     def trading_state(self, symbol: str, strategy: str) -> TradingState:
         stop = self._worst(strategy)

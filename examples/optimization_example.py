@@ -28,6 +28,7 @@ from optimization.selectors import get_optimization_status  # noqa: E402
 from tradeplatform import bootstrap  # noqa: E402
 from tradeplatform.configuration import Configuration, from_mapping  # noqa: E402
 from tradeplatform.layer import replay_layer  # noqa: E402
+from tradeplatform.replay_run import Replay  # noqa: E402
 from tradeplatform.reporters import LogReporter  # noqa: E402
 
 SYMBOL, START_MS, MINUTE_MS, N_BARS = "BTC/USDT", 1_700_000_040_000, 60_000, 4_000
@@ -39,7 +40,7 @@ def tell(kind: ActionKind, fields: Fields) -> None:
     first_of.setdefault(str(fields.get("outcome", kind)), sentence(kind, fields))
 
 
-def trade(config: Configuration, *, with_layer: bool) -> bootstrap.Replay:
+def trade(config: Configuration, *, with_layer: bool) -> Replay:
     bars = synthetic_bars(5, SYMBOL, START_MS, MINUTE_MS, N_BARS)
     history = History({SYMBOL: bars}, {SYMBOL: instrument_for(SYMBOL, bars)}, MINUTE_MS)
     wiring = bootstrap.replay(

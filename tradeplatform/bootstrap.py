@@ -177,12 +177,12 @@ def pipeline_config(config: Configuration) -> PipelineConfig:
 
 def build_pipeline(
     config: Configuration,
+    kind: type[P],
     *,
     executor: Callable[[FailSafe], Executor],
     recorder: Recorder,
     monotonic: Callable[[], float],
     reporter: Reporter,
-    kind: type[P] = Pipeline,  # type: ignore[assignment]  # what P is where it is left out
     seats: Sequence[Seated] | None = None,
     policy: Callable[[FailSafe], OptimizationPolicy] | None = None,
 ) -> tuple[P, OptimizationPolicy]:
@@ -246,11 +246,11 @@ def replay(
     )
     pipeline, policy = build_pipeline(
         config,
+        ReplayPipeline,
         executor=SerialExecutor,
         recorder=CountingRecorder(),
         monotonic=lambda: 0.0,
         reporter=reporter,
-        kind=ReplayPipeline,
         policy=_replayed(config, adaptive),
     )
     identity = RunIdentity("000000", "replay", "replay", source.timeframe_ms)

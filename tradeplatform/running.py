@@ -161,6 +161,7 @@ def _built(
     seats = RunSeats(run, config, watch)
     pipeline, policy = bootstrap.build_pipeline(
         config,
+        Pipeline,
         executor=_threaded,
         recorder=FullRecorder(time.monotonic),
         monotonic=time.monotonic,

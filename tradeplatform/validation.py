@@ -21,6 +21,7 @@ from monitoring.layer import layer
 from tradeplatform import bootstrap
 from tradeplatform.configuration import Configuration, from_mapping
 from tradeplatform.layer import replay_layer
+from tradeplatform.replay_run import Replay
 from tradeplatform.reporters import LogReporter
 
 COMPONENTS = (
@@ -259,7 +260,7 @@ def _switched_on() -> Configuration:
     return from_mapping({"optimization": section}, source="validation")
 
 
-def _wired(config: Configuration, heard: _Heard | None) -> bootstrap.Replay:
+def _wired(config: Configuration, heard: _Heard | None) -> Replay:
     """Return a real session over a seeded synthetic market, with the layer where one listens."""
     bars = synthetic_bars(SEED, SYMBOL, START_MS, MINUTE_MS, N_BARS)
     history = History({SYMBOL: bars}, {SYMBOL: instrument_for(SYMBOL, bars)}, MINUTE_MS)

@@ -18,6 +18,7 @@ from engine.executors import SerialExecutor
 from engine.ledger import Ledger
 from engine.matching import FeeIn
 from engine.paper import PaperBroker
+from engine.phases.pipeline import Pipeline
 from engine.phases.recorder import FullRecorder
 from engine.ports import StrategyStatus
 from engine.seats import Seated
@@ -94,6 +95,7 @@ def trading_session(
     )
     pipeline, policy = bootstrap.build_pipeline(
         config,
+        Pipeline,
         executor=SerialExecutor,
         recorder=FullRecorder(time.monotonic),
         monotonic=time.monotonic,

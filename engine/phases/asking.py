@@ -165,7 +165,8 @@ class Asker:
                 continue
             for at, row in enumerate(rows):
                 if ready[at]:
-                    answers[at, index] = _probability(source, source.predict(row))
+                    said = source.predict(row)
+                    answers[at, index] = said if 0.0 <= said <= 1.0 else _probability(source, said)
         return answers
 
     def _shadow(self, answers: Sequence[float]) -> tuple[Opinion, ...]:

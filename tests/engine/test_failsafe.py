@@ -108,6 +108,28 @@ def test_what_must_always_be_tried_is_never_skipped() -> None:
     assert safe.attempt(lambda: 3, where="here", always=True) == 3
 
 
+def test_each_item_has_its_turn_whatever_becomes_of_the_others() -> None:
+    """ORC-17: once each; a place counts its own failures, and a success closes the matter."""
+    incidents, done = Incidents(), []
+    safe = guarded(incidents=incidents)
+
+    def take(item: int) -> None:
+        done.append(item)
+        if item < 0:
+            raise ValueError(f"no luck with {item}")
+
+    def where(item: int) -> str:
+        return f"item {abs(item)}"
+
+    failures = safe.each(take, [1, -2, 3, -4], where=where)
+    assert done == [1, -2, 3, -4]
+    assert [f.where for f in failures] == ["item 2", "item 4"]
+    assert list(incidents.places) == ["item 2", "item 4"]
+    assert safe.degraded == ("item 2", "item 4")
+    assert safe.each(take, [2, -4], where=where)[0].text == "ValueError: no luck with -4"
+    assert safe.degraded == ("item 4",)
+
+
 @pytest.mark.parametrize("bad", [{"max_failures": 0}, {"cool_off_s": -1.0}, {"cool_off_s": nan}])
 def test_settings_that_make_no_sense_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="allowed"):

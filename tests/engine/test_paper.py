@@ -3,13 +3,22 @@
 from dataclasses import replace
 from decimal import Decimal
 
+import numpy as np
 import pytest
 
 from engine.matching import FeeIn
 from engine.paper import PaperBroker, Resting
 from engine.types.bars import Book, EventKind, MarketEvent
 from engine.types.opinions import Side
-from engine.types.orders import OrderIntent, OrderState, OrderStatus, OrderType, Purpose, Rejection
+from engine.types.orders import (
+    Cause,
+    OrderIntent,
+    OrderState,
+    OrderStatus,
+    OrderType,
+    Purpose,
+    Rejection,
+)
 from tests.engine.books import BTC, D, bar, bar_event, instrument, intent
 
 BOOK = Book(60_000, bids=((99.0, 1.0),), asks=((101.0, 1.0), (102.0, 2.0)))
@@ -239,6 +248,30 @@ def test_a_stop_limit_that_is_jumped_over_rests_at_its_limit_and_says_so() -> No
     ((done, _),) = restarted.fills_at(later((93.0, 94.2, 92.0, 93.0)))
     assert (done.price, done.is_maker) == (D("94"), True)
     assert restarted.jumped() == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "price", "bars"),
+    [(OrderType.STOP, "95", 1), (OrderType.STOP, "94.9", 2), (OrderType.TAKE_PROFIT, "106", 2)],
+)
+def test_bars_that_no_waiting_order_can_meet_are_told_beforehand(
+    kind: OrderType, price: str, bars: int
+) -> None:
+    """I-26: touching the price is enough, and beyond it counts too."""
+    paper = broker()
+    lows, highs = np.array([98.0, 95.0, 80.0]), np.array([101.0, 105.0, 106.0])
+    assert paper.untouched(BTC, lows, highs) == 3
+    guard = replace(waiting(kind, price), cause=Cause.PROTECTION)
+    accepted(paper.submit(guard, bar_event(bar((100, 101, 99, 100)))))
+    assert paper.untouched(BTC, lows, highs) == bars
+    assert paper.untouched("ETH/USDT", lows, highs) == 3
+
+
+def test_an_order_that_is_no_guard_may_meet_the_next_bar() -> None:
+    """I-26: a market order takes its open, whatever it is."""
+    paper = broker()
+    accepted(paper.submit(intent(), bar_event(bar((100, 101, 99, 100)))))
+    assert paper.untouched(BTC, np.array([98.0]), np.array([101.0])) == 0
 
 
 def test_a_take_profit_sells_at_the_market_when_its_target_is_reached() -> None:

@@ -138,6 +138,24 @@ def test_history_in_blocks_has_the_columns_of_the_whole_history() -> None:
                 np.testing.assert_array_equal(ours, theirs, err_msg=f"{rule.code} {name} {row}")
 
 
+def test_bars_that_are_passed_over_are_as_if_they_had_been_appended() -> None:
+    """I-26: up to the end of a block; the next one begins with a bar that is appended."""
+    bars = random_walk(4, 900)
+    walked, passed = (HistoryWindow(bars, 300, block_bars=100, kept=200) for _ in range(2))
+    for row in range(300, 399):
+        walked.append(bar_at(bars, row))
+    passed.append(bar_at(bars, 300))
+    store, row, n_rows = passed.ahead()
+    passed.skip(98)
+    assert (store.bars.ts_ms[row], n_rows) == (bars.ts_ms[301], len(store.bars))
+    assert passed.last_bar == walked.last_bar == bar_at(bars, 398)
+    with pytest.raises(ValueError, match="cannot pass over"):
+        passed.skip(n_rows)
+    ours, theirs = (window.append(bar_at(bars, 399)) for window in (passed, walked))
+    assert ours[1] == theirs[1]
+    np.testing.assert_array_equal(ours[0].bars.close, theirs[0].bars.close)
+
+
 def test_a_replay_that_begins_late_begins_like_a_live_session() -> None:
     """D-25: with the bars a venue would give, so that nothing before them is computed."""
     bars = random_walk(4, 900)

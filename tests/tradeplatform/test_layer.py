@@ -34,6 +34,7 @@ from tests.tradeplatform.test_replay import bar_file, replay
 from tradeplatform import bootstrap
 from tradeplatform.configuration import Configuration, ConfigurationError, load
 from tradeplatform.layer import layer_settings, replay_layer
+from tradeplatform.replay_run import Replay
 
 __all__ = ["bar_file"]
 
@@ -182,7 +183,7 @@ class Quiet:
 RULES = ("ema-trend", "fair-value-gap", "breakout", "range-reversion", "continuation")
 
 
-def wired(bar_file: Path, suspended: tuple[str, ...]) -> bootstrap.Replay:
+def wired(bar_file: Path, suspended: tuple[str, ...]) -> Replay:
     """A replay that begins with some strategies suspended."""
 
     def layer(config: Configuration, operator: SimulatedOperator) -> ReplayLayer:

@@ -15,6 +15,7 @@ from engine.announce import SilentAnnouncer
 from engine.client_ids import RunIdentity
 from engine.executors import SerialExecutor
 from engine.ledger import Ledger
+from engine.phases.pipeline import Pipeline
 from engine.phases.recorder import FullRecorder
 from engine.ports import OptimizationPolicy
 from engine.quality import bar_at
@@ -120,6 +121,7 @@ class StoredRun:
             candles_backfill(venue=VENUE, symbol=symbol, bars=columns, limit=warm_up_bars)
         pipeline, asked = bootstrap.build_pipeline(
             config,
+            Pipeline,
             executor=SerialExecutor,
             recorder=FullRecorder(time.monotonic),
             monotonic=time.monotonic,

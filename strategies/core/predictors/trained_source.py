@@ -67,6 +67,8 @@ class TrainedSource:
 
     def predict(self, features: FloatColumn) -> float:
         """Return the probability that the price is higher after the horizon, in (0, 1)."""
+        if self.model is None:
+            return 0.5
         logit = self._calibrated(features)
         return 0.5 if logit is None else probability_of(self._recalibration.logit(logit))
 
