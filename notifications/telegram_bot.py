@@ -164,7 +164,10 @@ def halt(reason: str, person: User) -> str:
         return "HALTED by a file: the database did not answer, and no order leaves meanwhile."
     if not changed:
         return "Trading was HALTED already."
-    return "Trading is HALTED: only cancels leave. Resume it on the page."
+    return (
+        "Trading is HALTED: only cancels leave, stops resting at the broker stay. Resume it on the"
+        " page."
+    )
 
 
 def refusal_record(message: Incoming, name: str, now: datetime) -> bool:

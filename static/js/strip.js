@@ -17,7 +17,7 @@
 
   const EFFECTS = {
     HALTED:
-      "Halt: from the next bar no order is sent, neither entries nor exits; open orders may only be cancelled. Positions stay open and their stops are not acted on.",
+      "Halt: nothing new is sent from now on, neither entries nor exits, and entries that rest at the broker are cancelled. Positions stay open. A stop or target that rests at the broker already stays there and may fill; none is placed, moved or judged at a bar's close. Flatten closes positions; Reduce lets exits go on.",
     REDUCING:
       "Reduce: no new entries. Exits, stops and cancels go on, so open positions are still looked after.",
     ACTIVE: "Resume: entries are allowed again from the next bar. A limit that is still broken stops them again.",
@@ -70,7 +70,7 @@
     return states.reduce((worst, state) => (SEVERITY[state] > SEVERITY[worst] ? state : worst));
   }
 
-  const MEANINGS = { REDUCING: "no new entries, exits go on", HALTED: "no orders at all" };
+  const MEANINGS = { REDUCING: "no new entries, exits go on", HALTED: "nothing new is sent, stops resting at the broker stay" };
 
   function until(row) {
     if (!row.releases_at_ms) return "";

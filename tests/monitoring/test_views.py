@@ -13,6 +13,8 @@ from monitoring.models import Alert
 from monitoring.urls import urlpatterns
 from tests.monitoring import factories as make
 from tests.monitoring import scene
+from tradeplatform.management.commands import halt
+from trades.apis.control import ControlHaltApi
 from trades.models import ControlState
 
 pytestmark = pytest.mark.django_db
@@ -247,3 +249,18 @@ def test_the_keys_of_a_list_are_on_the_help_sheet_and_are_no_key_of_every_page()
     sheet = Path(settings.BASE_DIR, "templates/palette.html").read_text()
     assert own and all(f"<kbd>{key.replace(' ', 'space')}</kbd>" in sheet for key in own)
     assert not (own - {"Enter"}) & general
+
+
+def test_what_a_halt_says_of_itself_does_not_deny_that_a_resting_stop_may_fill():
+    """CTL-13: the order path refuses sends in a halt and leaves protective stops at the broker."""
+    words = Path(settings.BASE_DIR, "static/js/strip.js").read_text()
+    effect = re.search(r'HALTED:\s+"(Halt: [^"]+)"', words)
+    notice = re.search(r'MEANINGS = {[^}]*HALTED: "([^"]+)"', words)
+    runbook = Path(settings.BASE_DIR, "docs/runbook.md").read_text()
+    assert effect and notice
+    for said in (effect[1], notice[1], halt.__doc__ or "", ControlHaltApi.__doc__ or ""):
+        flat = " ".join(said.split())
+        assert "othing new is sent" in flat
+        assert re.search(r"(stops?|rests?|resting) .*at the broker.* stay", flat), flat
+        assert "no orders" not in flat and "not acted on" not in flat
+    assert "may fill" in effect[1] and "unwatched" not in runbook

@@ -167,7 +167,8 @@ def _documented(operation_id: str) -> Any:
 
 
 class ControlHaltApi(_ControlApi):
-    """Cancels only: no entries, no exits."""
+    """Nothing new is sent, neither entries nor exits; entries that rest are cancelled. A stop or
+    target that rests at the broker stays and may fill."""
 
     state = TradingState.HALTED
 

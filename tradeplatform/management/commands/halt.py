@@ -1,4 +1,5 @@
-"""Halts trading: only cancels, until somebody resumes it."""
+"""Halts trading: nothing new is sent, only cancels, until somebody resumes it. Stops that rest at
+the broker stay and may fill."""
 
 from __future__ import annotations
 
