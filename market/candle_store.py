@@ -83,10 +83,13 @@ class Shelf:
             self._write(merged)
         return Kept(new, len(bars) - refused - new, refused)
 
+    def older(self, before_ms: int) -> int:
+        """Return how many kept bars opened before then."""
+        return int(np.searchsorted(self.read().ts_ms, before_ms))
+
     def trim(self, before_ms: int) -> int:
         """Delete the bars opened before then; returns how many. A file left empty goes too."""
-        bars = self.read()
-        first = int(np.searchsorted(bars.ts_ms, before_ms))
+        bars, first = self.read(), self.older(before_ms)
         if first == 0:
             return 0
         if first == len(bars):

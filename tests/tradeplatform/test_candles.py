@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
+from accounts.errors import AuditRefused
 from accounts.models import AuditEvent
 from market.candle_store import Shelf
 from research.selectors import source_choices
@@ -96,6 +97,53 @@ def test_old_bars_are_trimmed_with_a_reason_and_a_file_left_empty_goes(var):
     (row,) = candles("trim", before="2030-01-01", reason="space")
     assert (row["deleted"], row["bars"]) == (40, 0)
     assert candles("list") == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_trim_outside_any_transaction_is_audited_and_one_bad_file_stops_no_other(var):
+    """SEC-33: as from a shell, where nothing wraps the command."""
+    candles("import", str(candle_folder(var, 50) / FILE), exchange="binance")
+    (var / "candles" / "alpha_spot_BTCUSDT_1m.parquet").write_bytes(b"no candles")
+    out = StringIO()
+    with pytest.raises(CommandError, match=r"alpha_spot_.*: not readable") as raised:
+        call_command("candles", "trim", before="2023-11-14T22:24", reason="space", stdout=out)
+    assert raised.value.returncode == 1
+    assert "40 bars, 10 deleted" in out.getvalue()
+    event = AuditEvent.objects.get(action="candles.trim")
+    assert (event.reason, event.after["bars deleted"]) == ("space", 10)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nothing_is_deleted_where_the_audit_cannot_be_written(var, monkeypatch):
+    """SEC-33: the act and its row stand together or not at all."""
+    candles("import", str(candle_folder(var, 50) / FILE), exchange="binance")
+
+    def refused(**told: Any) -> None:
+        raise AuditRefused("no room")
+
+    monkeypatch.setattr("tradeplatform.management.commands.candles.audit_record", refused)
+    with pytest.raises(AuditRefused):
+        candles("trim", before="2023-11-14T22:24", reason="space")
+    assert candles("list")[0]["bars"] == 50
+
+
+def test_a_repair_with_nothing_to_do_says_so(var):
+    candles("import", str(candle_folder(var, 20) / FILE), exchange="binance")
+    out = StringIO()
+    call_command("candles", "repair", stdout=out)
+    assert out.getvalue().startswith("nothing to repair")
+    (row,) = candles("list")
+    assert (row["gaps"], row["bars"]) == (0, 20)
+
+
+def test_a_single_gap_is_told_in_the_singular(var):
+    file = candle_folder(var, 20) / FILE
+    rows = file.read_text().splitlines()
+    file.write_text("\n".join([*rows[:9], *rows[10:]]))
+    candles("import", str(file), exchange="binance")
+    out = StringIO()
+    call_command("candles", "gaps", stdout=out)
+    assert "1 gap, 1 bar missing" in out.getvalue() and "gaps" not in out.getvalue()
 
 
 def test_a_feather_file_of_freqtrade_is_imported(var):

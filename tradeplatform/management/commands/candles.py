@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import transaction
 
 from accounts.services import audit_record
 from market.candle_download import SHARE_OF_RATE, candles_download, candles_repair
@@ -30,6 +31,7 @@ from tradeplatform.venue import PRACTICE_PROTOCOL
 TIMEOUT_S = 10.0
 GAPS_SHOWN = 20
 _COUNTS = ("new", "refused", "deleted")
+_EMPTY = {"repair": "nothing to repair: no kept file that was asked for has a gap"}
 
 
 class Command(BaseCommand):
@@ -68,19 +70,34 @@ class Command(BaseCommand):
             raise CommandError(str(error), returncode=2) from error
         if options["json"]:
             self.stdout.write(orjson.dumps({"candles": rows}).decode())
-            return
+        else:
+            self._tell_all(options["act"], rows)
+        failed = [row["error"] for row in rows if "error" in row]
+        if failed:
+            raise CommandError("; ".join(failed), returncode=1)
+
+    def _tell_all(self, act: str, rows: list[dict[str, Any]]) -> None:
         for row in rows:
-            self._tell(row)
+            if "error" not in row:
+                self._tell(row)
+        if not rows:
+            self.stdout.write(_EMPTY.get(act, "no candles are kept"))
 
     def _tell(self, row: dict[str, Any]) -> None:
         counts = "".join(f", {row[name]} {name}" for name in _COUNTS if name in row)
         span = f", {row['from']} to {row['to']}" if row["bars"] else ""
+        n_bars = _counted(row["bars"], "bar")
         self.stdout.write(
-            f"{row['file']}: {row['symbol']} {row['timeframe']}, {row['bars']} bars{counts}{span},"
-            f" {row['gaps']} gaps of {row['missing_bars']} bars"
+            f"{row['file']}: {row['symbol']} {row['timeframe']}, {n_bars}{counts}{span},"
+            f" {_counted(row['gaps'], 'gap')}, {_counted(row['missing_bars'], 'bar')} missing"
         )
         for gap in row.get("missing", [])[:GAPS_SHOWN]:
-            self.stdout.write(f"  {gap['from']} to {gap['to']}: {gap['bars']} bars missing")
+            told = _counted(gap["bars"], "bar")
+            self.stdout.write(f"  {gap['from']} to {gap['to']}: {told} missing")
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def folder() -> Path:
@@ -167,29 +184,44 @@ def _trim(options: dict[str, Any]) -> list[dict[str, Any]]:
     before_ms = moment_ms("--before", options["before"])
     if before_ms is None or not options["reason"].strip():
         raise ConfigurationError("--before or --reason were not given, trim needs both")
-    rows = []
-    for shelf in _kept(options):
-        deleted = shelf.trim(before_ms)
-        if deleted:
-            told = {"bars deleted": deleted, "before": options["before"]}
+    reason = options["reason"].strip()
+    rows: list[dict[str, Any]] = []
+    # what cannot be read or written keeps no other file from being trimmed
+    for shelf in _kept(options, unread=rows):
+        try:
+            rows.append(_trimmed(shelf, before_ms, options["before"], reason))
+        except (DataError, OSError) as error:
+            rows.append({"file": shelf.path.name, "error": str(error)})
+    return rows
+
+
+def _trimmed(shelf: Shelf, before_ms: int, before: str, reason: str) -> dict[str, Any]:
+    """Audit what is deleted, and delete it before that is committed: neither is there alone."""
+    with transaction.atomic():
+        n_old = shelf.older(before_ms)
+        if n_old:
             audit_record(
                 actor="command",
                 action="candles.trim",
                 object_type="candles",
                 object_id=shelf.path.name,
-                reason=options["reason"].strip(),
-                after=told,
+                reason=reason,
+                after={"bars deleted": n_old, "before": before},
             )
-        left = _row(shelf.path, shelf.symbol) if shelf.path.is_file() else _nothing(shelf)
-        rows.append(left | {"deleted": deleted})
-    return rows
+            shelf.trim(before_ms)
+    left = _row(shelf.path, shelf.symbol) if shelf.path.is_file() else _nothing(shelf)
+    return left | {"deleted": n_old}
 
 
-def _kept(options: dict[str, Any]) -> list[Shelf]:
+def _kept(options: dict[str, Any], unread: list[dict[str, Any]] | None = None) -> list[Shelf]:
     """Return the kept files that the options do not leave out.
+
+    Args:
+        unread: takes a row for each file that cannot be read; None raises instead.
 
     Raises:
         ConfigurationError: they leave out all.
+        DataError: a file is damaged, and nobody takes its row.
     """
     asked = {
         "venue": options["exchange"],
@@ -197,12 +229,18 @@ def _kept(options: dict[str, Any]) -> list[Shelf]:
         "timeframe_ms": options["timeframe"] and timeframe_to_ms(options["timeframe"]),
     }
     wanted = {name: value for name, value in asked.items() if value}
-    found = [
-        shelf
-        for shelf in (shelf_of(path) for path in sorted(folder().glob("*.parquet")))
-        if all(getattr(shelf, name) == value for name, value in wanted.items())
-    ]
-    if not found:
+    found = []
+    for path in sorted(folder().glob("*.parquet")):
+        try:
+            shelf = shelf_of(path)
+        except DataError as error:
+            if unread is None:
+                raise
+            unread.append({"file": path.name, "error": str(error)})
+            continue
+        if all(getattr(shelf, name) == value for name, value in wanted.items()):
+            found.append(shelf)
+    if not found and not unread:
         said = ", ".join(str(value) for value in wanted.values()) or "any"
         raise ConfigurationError(f"kept files of {said} were 0, `candles list` shows what is there")
     return found
