@@ -24,6 +24,9 @@ from trades.kill_switch import changed_or_left
 from trades.models import ControlState, TradingRun
 from trades.scopes import GLOBAL_SCOPE, split
 
+# that trading stands is no success: it has the colour of its state
+_LEVELS = {TradingState.HALTED.value: messages.ERROR, TradingState.REDUCING.value: messages.WARNING}
+
 
 @require_GET
 @needs(Scope.READ)
@@ -108,7 +111,8 @@ def control(request: HttpRequest) -> HttpResponse:
         text = "The database does not answer: no order leaves until it does, then"
         messages.warning(request, f"{text} {named} is {state}.")
     elif is_changed:
-        messages.success(request, f"{named} is now {state}.")
+        level = _LEVELS.get(state, messages.SUCCESS)
+        messages.add_message(request, level, f"{named} is now {state}.")
     else:
         messages.info(request, f"{named} was {state} already.")
     return back_to(request, "overview")

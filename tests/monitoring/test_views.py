@@ -264,3 +264,10 @@ def test_what_a_halt_says_of_itself_does_not_deny_that_a_resting_stop_may_fill()
         assert re.search(r"(stops?|rests?|resting) .*at the broker.* stay", flat), flat
         assert "no orders" not in flat and "not acted on" not in flat
     assert "may fill" in effect[1] and "unwatched" not in runbook
+
+
+@pytest.mark.parametrize(("state", "tone"), [("HALTED", "error"), ("REDUCING", "warning")])
+def test_that_trading_was_stopped_is_not_told_in_the_colour_of_success(operator, state, tone):
+    answer = operator.post(reverse("control"), {"state": state, **REASON}, follow=True)
+    (message,) = answer.context["messages"]
+    assert (message.tags, message.message) == (tone, f"Trading is now {state}.")
