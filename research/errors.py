@@ -44,8 +44,7 @@ class SweepRefused(Refused):
     reason_code = "sweep_refused"
 
 
-class SweepInvalid(Refused):
-    """A sweep with wrong values."""
+class SweepInvalid(ReplayInvalid):
+    """A sweep with wrong values; ``lines`` holds one line an error."""
 
-    status = 400
     reason_code = "sweep_invalid"

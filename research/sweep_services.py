@@ -14,8 +14,8 @@ from django.utils import timezone
 
 from accounts.services import audit_record
 from research.claims import CLAIM, FREE, still_mine
-from research.core.search import ranges_of
-from research.errors import SweepInvalid, SweepRefused
+from research.core.search import Range, ranges_of
+from research.errors import ReplayInvalid, SweepInvalid, SweepRefused
 from research.models import Sweep, SweepStatus, SweepUnit
 from research.requests import request_checked
 from research.services import one_line
@@ -36,11 +36,10 @@ def sweep_start(*, given: Mapping[str, Any], folders: Sequence[Path], actor: str
     installation is set up.
 
     Raises:
-        ReplayInvalid: the replays it asks for are wrong, a line an error.
-        SweepInvalid: strategy, ranges, trials, folds or purge are wrong.
+        SweepInvalid: data, strategy, ranges, trials, folds or purge are wrong, a line an error.
         SweepRefused: this person has one that has not ended (SEC-42).
     """
-    request = _checked(given, folders)
+    request = sweep_checked(given, folders)
     wanted = given.get("workers")
     is_spread = settings.SWEEP_WORKERS if wanted is None else bool(wanted)
     with transaction.atomic():
@@ -66,31 +65,58 @@ def _require_place(actor: str) -> None:
         )
 
 
-def _checked(given: Mapping[str, Any], folders: Sequence[Path]) -> dict[str, Any]:
-    replays = {**given, "strategies": [], "predictors": [], "layer": False}
-    request = request_checked(replays, folders)
+def sweep_checked(given: Mapping[str, Any], folders: Sequence[Path]) -> dict[str, Any]:
+    """Return the request with every key and its default; nothing is queued.
+
+    Raises:
+        SweepInvalid: with one line for everything that was wrong.
+    """
+    errors: list[str] = []
+    request: dict[str, Any] = {}
     strategy = str(given.get("strategy") or "")
-    try:
-        ranges = ranges_of(strategy, given.get("ranges") or {})
-    except StrategyError as error:
-        raise SweepInvalid(str(error)) from error
+    ranges = _ranges(strategy, given.get("ranges") or {}, errors)
     share = given.get("in_sample_share", 0.75)
     if isinstance(share, bool) or not isinstance(share, int | float) or not 0.3 <= share <= 0.95:
-        raise SweepInvalid(f"in_sample_share was {share}, allowed: a number in 0.3..0.95")
-    return request | {
-        "strategy": strategy,
-        "ranges": {one.name: [one.low, one.high] for one in ranges},
-        "trials": _whole("trials", given.get("trials", 30), 5, MAX_TRIALS),
-        "batch": _whole("batch", given.get("batch", 5), 1, MAX_BATCH),
-        "folds": _whole("folds", given.get("folds", 3), 1, MAX_FOLDS),
-        "purge_bars": _whole("purge_bars", given.get("purge_bars", 100), 0, MAX_PURGE_BARS),
-        "in_sample_share": float(share),
+        errors.append(f"in_sample_share was {share}, allowed: a number in 0.3..0.95")
+    numbers = {
+        name: _whole(name, given.get(name, otherwise), low, high, errors)
+        for name, otherwise, low, high in (
+            ("trials", 30, 5, MAX_TRIALS),
+            ("batch", 5, 1, MAX_BATCH),
+            ("folds", 3, 1, MAX_FOLDS),
+            ("purge_bars", 100, 0, MAX_PURGE_BARS),
+        )
     }
+    try:
+        replays = {**given, "strategies": [], "predictors": [], "layer": False}
+        request = request_checked(replays, folders)
+    except ReplayInvalid as error:
+        errors += error.lines
+    if errors:
+        raise SweepInvalid(errors)
+    searched = {one.name: [one.low, one.high] for one in ranges}
+    own = {"strategy": strategy, "ranges": searched, "in_sample_share": float(share)}
+    return request | own | numbers
 
 
-def _whole(name: str, value: Any, low: int, high: int) -> int:
+def _ranges(
+    strategy: str, given: Mapping[str, Sequence[float]], errors: list[str]
+) -> tuple[Range, ...]:
+    """Return the ranges to search; a line an error where one is wrong, and none then."""
+    lines = []
+    # each by itself, so that each wrong one has its line; an unknown strategy has one
+    for asked in [*({name: pair} for name, pair in given.items()), given]:
+        try:
+            found = ranges_of(strategy, asked)
+        except StrategyError as error:
+            lines.append(str(error))
+    errors += dict.fromkeys(lines)
+    return () if lines else found
+
+
+def _whole(name: str, value: Any, low: int, high: int, errors: list[str]) -> Any:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise SweepInvalid(f"{name} was {value}, allowed: a whole number in {low}..{high}")
+        errors.append(f"{name} was {value}, allowed: a whole number in {low}..{high}")
     return value
 
 

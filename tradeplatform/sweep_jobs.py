@@ -205,6 +205,16 @@ def _n_done(sweep: Sweep) -> int:
     return Sweep.objects.values_list("units_done", flat=True).get(pk=sweep.pk)
 
 
+def sweep_fits(asked: Mapping[str, Any]) -> None:
+    """Refuse a checked request whose candles are too few; reads them.
+
+    Raises:
+        ConfigurationError: with how many there are and how many it takes.
+        DataError: a file is damaged.
+    """
+    _windows(request_of(asked), asked)
+
+
 def _windows(request: ReplayRequest, asked: Mapping[str, Any]) -> tuple[Window, ...]:
     bars = request.history.bars.values()
     first = max(int(columns.ts_ms[0]) for columns in bars)

@@ -44,12 +44,12 @@ def windows_of(
         ValueError: a window would have too few bars on either side.
     """
     total = (end_ms - first_ms) // timeframe_ms
-    out_bars = int(total / (folds + in_sample_share / (1.0 - in_sample_share)))
-    in_bars = total - folds * out_bars
+    in_bars, out_bars = _shares(total, folds, in_sample_share)
     if min(in_bars, out_bars - purge_bars) < FEWEST_BARS:
         raise ValueError(
             f"{total} bars in {folds} folds gave {in_bars} in sample and"
-            f" {max(0, out_bars - purge_bars)} out of it, allowed: {FEWEST_BARS} or more of each"
+            f" {max(0, out_bars - purge_bars)} out of it, allowed: {FEWEST_BARS} or more of each,"
+            f" which takes {bars_needed(folds, in_sample_share, purge_bars)} bars"
         )
     found = []
     for number in range(folds):
@@ -65,6 +65,24 @@ def windows_of(
             )
         )
     return tuple(found)
+
+
+def bars_needed(folds: int, in_sample_share: float, purge_bars: int) -> int:
+    """Return the fewest bars that ``windows_of`` takes."""
+    relation = in_sample_share / (1.0 - in_sample_share)
+    fewest_out = max(FEWEST_BARS + purge_bars, FEWEST_BARS / relation)
+    total = int(fewest_out * (folds + relation))
+    while True:
+        in_bars, out_bars = _shares(total, folds, in_sample_share)
+        if min(in_bars, out_bars - purge_bars) >= FEWEST_BARS:
+            return total
+        total += 1
+
+
+def _shares(total: int, folds: int, in_sample_share: float) -> tuple[int, int]:
+    """Return the bars of one window in sample, and those from one window to the next."""
+    out_bars = int(total / (folds + in_sample_share / (1.0 - in_sample_share)))
+    return total - folds * out_bars, out_bars
 
 
 def period_ms_of(windows: Sequence[Window]) -> int:

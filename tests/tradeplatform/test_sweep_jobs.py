@@ -14,6 +14,7 @@ from django.utils import timezone
 from accounts.models import AuditEvent
 from research.claims import claim_oldest
 from research.core.sweep import Outcome, Unit
+from research.core.walk_forward import bars_needed, windows_of
 from research.errors import ReplayStopped, SweepInvalid, SweepRefused
 from research.models import Sweep, SweepStatus, SweepUnit
 from research.pulse import Pulse
@@ -151,6 +152,9 @@ def test_wrong_wishes_are_refused_with_one_line(folder):
     ):
         with pytest.raises(SweepInvalid, match=line):
             start(folder, **given)
+    with pytest.raises(SweepInvalid) as error:
+        start(folder, data=["x.csv"], strategy="moon", trials=4)
+    assert [line.split(" was ")[0] for line in error.value.lines] == ["strategy", "trials", "data"]
     start(folder)
     with pytest.raises(SweepRefused, match="that have not ended were 1, allowed: 1"):
         start(folder)
@@ -220,10 +224,47 @@ def test_the_command_lists_pauses_and_refuses_with_one_line(folder):
     assert json.loads(out.getvalue())["status"] == "PAUSED"
     for words, line in (
         (["resume", "x"], "code was 'x', allowed: the code of a sweep"),
-        (["run", "--data", "/nowhere/x.csv", "--strategy", "breakout"], "allowed: files in"),
+        (["run", "--data", "/nowhere/x.csv", "--strategy", "breakout"], "data folders are"),
         (["run", "--range", "stop_atr=1"], "--range was 'stop_atr=1', allowed: NAME=LOW:HIGH"),
     ):
         with pytest.raises(CommandError) as refused:
             call_command("sweep", *words)
         assert refused.value.returncode == 2
         assert line in str(refused.value)
+
+
+def test_the_command_takes_files_by_name_or_path_and_tells_each_wrong_value(folder):
+    """SEC-42: nothing is queued where candles are too few, and the number that would do is said."""
+    wish = ["--strategy", "breakout", "--trials", "5", "--folds", "1", "--purge-bars", "20"]
+    out = StringIO()
+    for given in (FILE, str(folder / FILE)):
+        call_command("sweep", "start", "--data", given, *wish, stdout=out)
+        assert Sweep.objects.get().request["data"] == [FILE]
+        Sweep.objects.all().delete()
+    with pytest.raises(CommandError) as refused:
+        call_command(
+            *("sweep", "start", "--data", "moon.csv", "--strategy", "breakout", "--trials", "1"),
+            *("--range", "stop_atr=1", "moon=1:2", "stop_atr=3:1"),
+        )
+    lines = str(refused.value).splitlines()
+    assert [line.split(",")[0] for line in lines] == [
+        "--range was 'stop_atr=1'",
+        "breakout: unknown parameter 'moon'",
+        "breakout.stop_atr: range was [3.0",
+        "trials was 1",
+        "data was 'moon.csv'",
+        f"data folders are {folder}",
+    ]
+    wish = ["--strategy", "breakout", "--folds", "2"]
+    with pytest.raises(CommandError, match=r"in 2 folds gave .* which takes 1500 bars"):
+        call_command("sweep", "start", "--data", FILE, *wish)
+    assert not Sweep.objects.exists()
+
+
+def test_the_bars_a_sweep_takes_are_the_fewest_that_make_its_windows():
+    for folds, share, purge in ((1, 0.75, 100), (3, 0.75, 0), (20, 0.3, 10_000), (2, 0.95, 7)):
+        words = {"folds": folds, "in_sample_share": share, "purge_bars": purge}
+        fewest = bars_needed(folds, share, purge)
+        assert len(windows_of(0, fewest * 60_000, 60_000, **words)) == folds
+        with pytest.raises(ValueError, match=f"which takes {fewest} bars"):
+            windows_of(0, (fewest - 1) * 60_000, 60_000, **words)

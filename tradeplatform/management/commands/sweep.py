@@ -13,12 +13,15 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from accounts.errors import Refused
+from market.errors import DataError
 from research.claims import claim_oldest
+from research.data_files import data_file_path
+from research.errors import SweepInvalid
 from research.models import Sweep, SweepStatus
 from research.selectors import data_folders, sweep_digest, sweep_paths
-from research.sweep_services import sweep_change, sweep_reap, sweep_start
+from research.sweep_services import sweep_change, sweep_checked, sweep_reap, sweep_start
 from tradeplatform.configuration_errors import ConfigurationError
-from tradeplatform.sweep_jobs import sweep_run
+from tradeplatform.sweep_jobs import sweep_fits, sweep_run
 
 ACTS = ("run", "start", "resume", "pause", "abort", "show", "list")
 _NUMBERS = ("trials", "batch", "folds", "in_sample_share", "purge_bars", "seed")
@@ -36,7 +39,14 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("act", choices=ACTS, help="run works here, start leaves it to a worker")
         parser.add_argument("code", nargs="?", help="of pause, resume, abort and show")
-        parser.add_argument("--data", nargs="+", metavar="FILE", default=[])
+        parser.add_argument(
+            "--data",
+            nargs="+",
+            metavar="FILE",
+            default=[],
+            help="files of the data folders (var/candles, TRADEPLATFORM_MARKET_DATA), by name or"
+            " by path",
+        )
         parser.add_argument("--strategy")
         parser.add_argument("--range", nargs="+", metavar="NAME=LOW:HIGH", default=[])
         parser.add_argument("--trials", type=int, default=30, help="of each window")
@@ -61,7 +71,9 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         try:
             sweeps = self._acted(options["act"], options)
-        except (Refused, ConfigurationError) as error:
+        except SweepInvalid as error:
+            raise CommandError(_lines(error.lines), returncode=2) from error
+        except (Refused, ConfigurationError, DataError) as error:
             raise CommandError(str(error), returncode=2) from error
         paths = sweep_paths(sweeps)
         rows = [_row(sweep, paths[sweep.pk]) for sweep in sweeps]
@@ -79,7 +91,8 @@ class Command(BaseCommand):
             return list(Sweep.objects.all()[:50])
         if act in ("run", "start"):
             given = _given(options) | {"workers": options["workers"] if act == "start" else False}
-            sweep = sweep_start(given=given, folders=_folders(options), actor=options["actor"])
+            _check(given, [text for text in options["range"] if _range(text) is None])
+            sweep = sweep_start(given=given, folders=data_folders(), actor=options["actor"])
             return [_worked(sweep) if act == "run" else sweep]
         sweep = _found(options["code"])
         if act in _CHANGES:
@@ -101,9 +114,10 @@ class Command(BaseCommand):
         for window in (row["result"] or {}).get("windows", []):
             chosen = ", ".join(f"{name} {value:g}" for name, value in window["parameters"])
             self.stdout.write(
-                f"  window {window['window']}: in sample {_number(window['in_sample_sharpe'])},"
+                f"  window {window['window']}: Sharpe in sample"
+                f" {_number(window['in_sample_sharpe'])},"
                 f" out of sample {_number(window['out_of_sample_sharpe'])},"
-                f" defaults {_number(window['defaults_sharpe'])};"
+                f" of the defaults {_number(window['defaults_sharpe'])};"
                 f" deflated for {window['trials']} trials"
                 f" {_number(window['deflated_probability'])} ({chosen})"
             )
@@ -125,9 +139,9 @@ def _worked(sweep: Sweep) -> Sweep:
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:
     return {
-        "data": [Path(name).name for name in options["data"]],
+        "data": [_in_folders(name) for name in options["data"]],
         "strategy": options["strategy"],
-        "ranges": dict(_range(text) for text in options["range"]),
+        "ranges": dict(found for text in options["range"] if (found := _range(text))),
         **{n: options[n] for n in _NUMBERS},
         "cash": options["cash"],
         "from": options["from_iso"],
@@ -135,26 +149,51 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _folders(options: dict[str, Any]) -> list[Path]:
-    """Return the folders of the named files, each of them allowed to be replayed."""
-    allowed = [folder.resolve() for folder in data_folders()]
-    for name in options["data"]:
-        path = Path(name).resolve()
-        if path.parent not in allowed:
-            listed = ", ".join(str(folder) for folder in allowed)
-            raise ConfigurationError(f"--data was {name}, allowed: files in {listed}")
-    return allowed
+def _in_folders(name: str) -> str:
+    """Return how the data folders name a file that was given by that name, or by its path; as it
+    was given where they do not hold it."""
+    if data_file_path(name, data_folders()) is not None:
+        return name
+    path = Path(name).resolve()
+    for folder in data_folders():
+        if path.is_relative_to(folder.resolve()):
+            return path.relative_to(folder.resolve()).as_posix()
+    return name
 
 
-def _range(text: str) -> tuple[str, list[float]]:
+def _check(given: dict[str, Any], unread: list[str]) -> None:
+    """Refuse all that is wrong at once, then candles that are too few.
+
+    Raises:
+        SweepInvalid: with one line for each wrong value, ``unread`` ranges among them.
+        ConfigurationError, DataError: too few bars, or a damaged file.
+    """
+    lines = [
+        f"--range was {text!r}, allowed: NAME=LOW:HIGH such as stop_atr=1:4" for text in unread
+    ]
+    try:
+        asked = sweep_checked(given, data_folders())
+    except SweepInvalid as error:
+        raise SweepInvalid(lines + error.lines) from error
+    if lines:
+        raise SweepInvalid(lines)
+    sweep_fits(asked)
+
+
+def _range(text: str) -> tuple[str, list[float]] | None:
     name, _, bounds = text.partition("=")
     low, _, high = bounds.partition(":")
     try:
         return name, [float(low), float(high)]
     except ValueError:
-        raise ConfigurationError(
-            f"--range was {text!r}, allowed: NAME=LOW:HIGH such as stop_atr=1:4"
-        ) from None
+        return None
+
+
+def _lines(lines: list[str]) -> str:
+    """Return each on its own line; where a file was not found, with where it is looked for."""
+    if any(line.startswith("data ") for line in lines):
+        lines = [*lines, f"data folders are {', '.join(map(str, data_folders()))}"]
+    return "\n".join(lines)
 
 
 def _found(code: str | None) -> Sweep:
