@@ -27,6 +27,7 @@ WAIT_S = 900.0
 # what one round of the estimate assumes beside the measured inputs
 HOSTS = (1, 10, 100)
 PROCESSES_A_HOST = 8
+_MEASURED = "UNIT_S OVERHEAD_S STORES_PER_S READY_AT_ONCE"
 
 
 def sweep_workers(options: Options) -> Sequence[Figure]:
@@ -290,7 +291,12 @@ def _cpu_s(processes: Sequence[subprocess.Popen[bytes]]) -> float:
 def main(argv: Sequence[str]) -> int:
     scene, *sizes = argv
     if scene == "estimate":
-        unit_s, overhead_s, stores_per_s, in_flight = (float(text) for text in sizes)
+        try:
+            unit_s, overhead_s, stores_per_s, in_flight = (float(text) for text in sizes)
+        except ValueError:
+            given = " ".join(sizes) or "nothing"
+            print(f"estimate was given {given}, allowed: {_MEASURED} as numbers", file=sys.stderr)
+            return 2
         print("\n".join(estimate(unit_s, overhead_s, stores_per_s, int(in_flight))))
         return 0
     place, size = _Scene(), int(sizes[0])

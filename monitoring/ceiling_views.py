@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import messages
@@ -32,11 +33,12 @@ def ceiling_page(request: HttpRequest) -> HttpResponse:
 @needs(Scope.OPERATE)
 def ceiling_change(request: HttpRequest) -> HttpResponse:
     """Show what a change would do; with its token, make it. A raise asks for the password."""
+    asks = not request.POST.get("token")
     try:
         run = run_shown()
         if run is None:
             raise CeilingRefused("no run is open, its configuration says what the ceilings are")
-        if not request.POST.get("token"):
+        if asks:
             return _page(request, _previewed(request, run))
         _confirm(request, run)
     except CeilingRaised as error:
@@ -45,6 +47,9 @@ def ceiling_change(request: HttpRequest) -> HttpResponse:
         messages.error(request, f"Nothing was changed: {error}; {need}.")
     except (Refused, ValueError) as error:
         messages.error(request, f"Nothing was changed: {error}")
+        if asks:
+            # what was typed stays, to be mended
+            return _page(request, entered=request.POST, status=400)
     else:
         messages.success(request, "The ceilings are as you confirmed them; see below from when.")
     return redirect("ceilings")
@@ -69,7 +74,12 @@ def _confirm(request: HttpRequest, run: TradingRun) -> None:
     )
 
 
-def _page(request: HttpRequest, preview: Preview | None = None) -> HttpResponse:
+def _page(
+    request: HttpRequest,
+    preview: Preview | None = None,
+    entered: Mapping[str, str] | None = None,
+    status: int = 200,
+) -> HttpResponse:
     run = run_shown()
     context: dict[str, Any] = {
         "page": "ceilings",
@@ -77,6 +87,7 @@ def _page(request: HttpRequest, preview: Preview | None = None) -> HttpResponse:
         "rows": [(row, *limit_words(row.name)) for row in ceiling_list(run)] if run else [],
         "preview": preview,
         "changes": [(c, *limit_words(c.name)) for c in preview.changes] if preview else [],
+        "entered": entered or {},
         "delay_minutes": int(DELAY.total_seconds() // 60),
     }
-    return render(request, "monitoring/ceilings.html", context)
+    return render(request, "monitoring/ceilings.html", context, status=status)

@@ -134,7 +134,7 @@ def _timestamps(file: Path, frame: Any) -> IntColumn:
     if outside.size:
         row = int(outside[0])
         raise DataError(
-            f"{file}: row {row}: timestamp was {int(values[row])}, "
+            f"{file}: {_place(file, row)}: timestamp was {int(values[row])}, "
             "allowed: UTC milliseconds between 2000 and 2100"
         )
     return values
@@ -152,7 +152,13 @@ def _floats(file: Path, frame: Any, name: str) -> FloatColumn:
 def _refuse_nulls(file: Path, frame: Any, name: str) -> None:
     if frame[name].null_count():
         row = int(frame[name].is_null().arg_max())
-        raise DataError(f"{file}: row {row}: {name} was empty, allowed: a number")
+        raise DataError(f"{file}: {_place(file, row)}: {name} was empty, allowed: a number")
+
+
+def _place(file: Path, row: int) -> str:
+    """Return where a person finds a row: the line of a text file, its header counted, or the
+    number of the row of data, from 1."""
+    return f"line {row + 2}" if ".csv" in file.suffixes else f"data row {row + 1}"
 
 
 def _refuse_bad_rows(file: Path, bars: BarColumns) -> None:
@@ -160,4 +166,4 @@ def _refuse_bad_rows(file: Path, bars: BarColumns) -> None:
     if refused:
         row, reason = refused[0]
         more = f" (and {len(refused) - 1} more rows)" if len(refused) > 1 else ""
-        raise DataError(f"{file}: row {row}: {reason.code}: {reason.text}{more}")
+        raise DataError(f"{file}: {_place(file, row)}: {reason.code}: {reason.text}{more}")

@@ -22,6 +22,7 @@
       "Reduce: no new entries. Exits, stops and cancels go on, so open positions are still looked after.",
     ACTIVE: "Resume: entries are allowed again from the next bar. A limit that is still broken stops them again.",
   };
+  const ASKED = "control-asked";
   const SEVERITY = { ACTIVE: 0, REDUCING: 1, HALTED: 2 };
   const TITLES = { HALTED: "Halt trading", REDUCING: "Reduce only", ACTIVE: "Resume trading" };
 
@@ -280,9 +281,18 @@
 
     /* Only what loosens asks for the password again; the server judges, this only shows the field. */
     function loosens(state, scope) {
-      const row = rowOf(scope);
-      return SEVERITY[state] < SEVERITY[row ? row.state : "ACTIVE"];
+      return SEVERITY[state] < SEVERITY[stateOf(scope)];
     }
+
+    /* What was asked before this page, where it was not done (a wrong password): its reason is kept. */
+    const asked = JSON.parse(window.sessionStorage.getItem(ASKED) || "null");
+    window.sessionStorage.removeItem(ASKED);
+    const stateOf = (scope) => (rowOf(scope) || { state: "ACTIVE" }).state;
+    const undone = asked && stateOf(asked.scope) !== asked.state ? asked : null;
+    const isUndone = (state, scope) =>
+      undone !== null &&
+      undone.state === state &&
+      (undone.scope === scope || (scope === "global" && undone.scope === strip.control.account_scope));
 
     const which = form.elements.which;
     const about = (state, scope) => {
@@ -295,6 +305,7 @@
       form.reset();
       if (which) part("which").hidden = scope !== "global";
       fill(state, scope);
+      if (isUndone(state, scope)) form.elements.reason.value = undone.reason;
       goTo("1");
       dialog.showModal();
       form.elements.reason.focus();
@@ -339,6 +350,9 @@
         review();
       } else {
         part("confirm").disabled = true;
+        const { state, scope, reason } = form.elements;
+        const told = { state: state.value, scope: scope.value, reason: reason.value };
+        window.sessionStorage.setItem(ASKED, JSON.stringify(told));
       }
     });
   }

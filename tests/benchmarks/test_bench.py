@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import bench
+from benchmarks import bench, sweep_workers
 from benchmarks.figures import BenchmarkFailed, Figure, percentile
 from tradeplatform.acceptance import matrix
 
@@ -67,3 +67,10 @@ def test_the_table_marks_a_missed_target() -> None:
     lines = bench.table([good, bad]).splitlines()
     assert lines[1].endswith("met")
     assert lines[2].endswith("MISSED")
+
+
+@pytest.mark.parametrize("sizes", [["x"], [], ["1", "2", "3"]])
+def test_an_estimate_of_wrong_numbers_is_one_line(capsys, sizes):
+    assert sweep_workers.main(["estimate", *sizes]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "allowed: UNIT_S OVERHEAD_S STORES_PER_S READY_AT_ONCE" in line

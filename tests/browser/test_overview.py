@@ -229,6 +229,12 @@ def test_a_stopped_strategy_is_announced_and_resumed_from_the_banner(desk):
     assert page.locator("#control-title").inner_text() == "Resume breakout"
     assert page.locator("input[name=scope]").input_value() == "strategy:breakout"
     page.fill("#control-reason", "looked at the trades")
+    page.fill("#control-password", "not the password")
+    page.click("[data-review]")
+    page.click("dialog[open] [data-confirm]")
+    page.wait_for_selector(".notice.error >> text=the password was wrong")
+    line.get_by_role("button").click()
+    assert page.locator("#control-reason").input_value() == "looked at the trades"
     page.fill("#control-password", "correct horse battery")
     page.click("[data-review]")
     page.click("dialog[open] [data-confirm]")

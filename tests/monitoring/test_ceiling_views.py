@@ -63,9 +63,17 @@ def test_raising_asks_an_administrator_for_the_password(run: Any) -> None:
 
 @pytest.mark.parametrize("value", ["0.5", "lots", "0"])
 def test_what_cannot_be_is_told_on_the_page(run: Any, value: str) -> None:
-    """SEC-45"""
-    assert "Nothing was changed" in preview(by_session("operator"), value)
+    """SEC-45: in plain words, and what was typed stays to be mended."""
+    page = preview(by_session("operator"), value)
+    assert "Nothing was changed" in page and "Decimal(" not in page
+    assert f'autocomplete="off" value="{value}"' in page
+    assert '<option value="max_position_size" selected>' in page
     assert in_force(run) == "0.1"
+
+
+def test_a_number_that_no_limit_can_have_is_refused_in_words(run: Any) -> None:
+    page = preview(by_session("operator"), "5")
+    assert "max_position_size was 5, allowed: above 0, 1 at most, a fraction such as" in page
 
 
 def test_without_a_run_the_page_says_so_and_a_viewer_has_no_form() -> None:

@@ -52,20 +52,31 @@ def test_file_gives_back_the_bars_it_was_written_from(tmp_path: Path, name: str)
     assert same(file.bars, synthetic_bars(5, "BTC/USDT", START_MS, 60_000, 10))
 
 
+def test_a_bad_row_of_a_text_file_is_named_by_its_line(tmp_path: Path) -> None:
+    """F-069: as an editor counts them, the header included."""
+    path = saved(tmp_path, changed(3, "close", -1.0), "binance_spot_BTCUSDT_1m_x.csv")
+    with pytest.raises(DataError, match="line 5: NON_POSITIVE_PRICE"):
+        read_bars(path)
+    assert "-1.0" in path.read_text().splitlines()[5 - 1]
+
+
 @pytest.mark.parametrize(
     ("table", "line"),
     [
         (frame().drop("close"), "column close is missing"),
         (frame(0), "rows were 0"),
-        (changed(3, "close", -1.0), "row 3: NON_POSITIVE_PRICE"),
-        (changed(4, "high", float("nan")), "row 4: NON_FINITE_PRICE"),
-        (changed(4, "low", float("inf")), "row 4: NON_FINITE_PRICE"),
-        (changed(2, "high", 1.0), "row 2: HIGH_BELOW_LOW"),
-        (changed(5, "volume", -3.0), "row 5: BAD_VOLUME"),
-        (changed(6, "timestamp", START_MS), "row 6: OUT_OF_ORDER_BAR"),
-        (changed(6, "timestamp", START_MS + 5 * 60_000), "row 6: DUPLICATE_BAR"),
-        (changed(6, "timestamp", START_MS + 6 * 60_000 + 7), "row 6: MISALIGNED_BAR"),
-        (changed(0, "timestamp", START_MS // 1000), "row 0: timestamp was 1700000040, allowed"),
+        (changed(3, "close", -1.0), "data row 4: NON_POSITIVE_PRICE"),
+        (changed(4, "high", float("nan")), "data row 5: NON_FINITE_PRICE"),
+        (changed(4, "low", float("inf")), "data row 5: NON_FINITE_PRICE"),
+        (changed(2, "high", 1.0), "data row 3: HIGH_BELOW_LOW"),
+        (changed(5, "volume", -3.0), "data row 6: BAD_VOLUME"),
+        (changed(6, "timestamp", START_MS), "data row 7: OUT_OF_ORDER_BAR"),
+        (changed(6, "timestamp", START_MS + 5 * 60_000), "data row 7: DUPLICATE_BAR"),
+        (changed(6, "timestamp", START_MS + 6 * 60_000 + 7), "data row 7: MISALIGNED_BAR"),
+        (
+            changed(0, "timestamp", START_MS // 1000),
+            "data row 1: timestamp was 1700000040",
+        ),
         (frame().with_columns(pl.lit("x").alias("open")), "column open was String"),
         (
             frame().with_columns(pl.col("timestamp").cast(pl.Float64)),
@@ -78,7 +89,7 @@ def test_file_gives_back_the_bars_it_was_written_from(tmp_path: Path, name: str)
                 .otherwise(pl.col("volume"))
                 .alias("volume")
             ),
-            "row 1: volume was empty",
+            "data row 2: volume was empty",
         ),
     ],
 )
