@@ -81,8 +81,8 @@ def test_the_first_step_changes_nothing(run: TradingRun) -> None:
     [
         ({"max_position_size": Decimal("0.11")}, "the file's ceiling is 0.1: only the file"),
         ({"cash_reserve": Decimal("0.05")}, "the file's ceiling is 0.1"),
-        ({"max_position_size": Decimal(0)}, "max_position_size must be"),
-        ({"max_position_size": "NaN"}, "max_position_size must be"),
+        ({"max_position_size": Decimal(0)}, "max_position_size was"),
+        ({"max_position_size": "NaN"}, "max_position_size was"),
         ({"max_position_size": True}, "allowed: a number"),
         ({"max_position_size": "lots"}, "allowed: a number"),
         ({"max_open_positions": Decimal("1.5")}, "allowed: a whole number"),
@@ -193,7 +193,7 @@ def test_what_raises_another_account_alone_is_a_raise_too() -> None:
     ("ceilings", "words"),
     [
         ({"max_position_size": "x"}, "max_position_size was 'x', no number"),
-        ({"max_position_size": "-1"}, "max_position_size must be"),
+        ({"max_position_size": "-1"}, "max_position_size was"),
         ({"max_open_positions": "NaN"}, "max_open_positions was 'NaN', no number"),
         ({"max_of_yore": "0.1"}, "limit was 'max_of_yore', allowed"),
     ],
