@@ -193,7 +193,7 @@ def test_what_raises_another_account_alone_is_a_raise_too() -> None:
     ("ceilings", "words"),
     [
         ({"max_position_size": "x"}, "max_position_size was 'x', no number"),
-        ({"max_position_size": "-1"}, "max_position_size was"),
+        ({"max_position_size": "-1"}, "max_position_size must be"),
         ({"max_open_positions": "NaN"}, "max_open_positions was 'NaN', no number"),
         ({"max_of_yore": "0.1"}, "limit was 'max_of_yore', allowed"),
     ],
