@@ -26,6 +26,7 @@ from monitoring.layer import layer
 from monitoring.models import Alert
 from monitoring.silences import silence_of, silences_holding
 from strategies.models import Strategy
+from trades.core.performance import few_trades
 from trades.models import (
     Analysis,
     ControlState,
@@ -264,6 +265,7 @@ def _strategy(row: Strategy, result: dict[str, Any] | None) -> dict[str, Any]:
         "base_weight": row.base_weight,
         "trades": trades,
         "wins": result["wins"] if result else 0,
+        "lacks": few_trades(trades),
         "win_rate_fraction": result["wins"] / trades if result else None,
         "expectancy_r": as_float(result["expectancy_r"]) if result else None,
         "pnl_quote": as_float(result["pnl"]) if result else None,

@@ -127,9 +127,9 @@
         cell(row.name),
         statusCell(row),
         weightCell(row),
-        cell(String(row.trades), "num"),
-        cell(row.trades ? format.percent(row.win_rate_fraction, 1) : TP.NONE, "num"),
-        cell(format.isNumber(row.expectancy_r) ? format.signed(row.expectancy_r, 2) + " R" : TP.NONE, "num " + format.tone(row.expectancy_r)),
+        el("td", { class: "num" }, String(row.trades), row.trades && row.lacks ? el("small", null, row.lacks) : null),
+        cell(row.trades ? format.percent(row.win_rate_fraction, 1) : TP.NONE, "num " + (row.lacks ? "muted" : "")),
+        cell(format.isNumber(row.expectancy_r) ? format.signed(row.expectancy_r, 2) + " R" : TP.NONE, "num " + (row.lacks ? "muted" : format.tone(row.expectancy_r))),
         cell(format.signed(row.pnl_quote, 2), "num " + format.tone(row.pnl_quote))
       )
     );
