@@ -239,6 +239,10 @@
   /* The frame may come before the transaction that caused it is committed, so it is shown as it
      is; what it does not carry is read a moment later. */
   function onControl(data) {
+    if (data.scope.startsWith("settings:")) {
+      window.setTimeout(refresh, SETTLED_MS); // nobody is stopped; what the strip says of the layer is
+      return;
+    }
     const row = { reason_code: "", actor: "", releases_at_ms: null, ...data, reason: data.reason || "" };
     if (data.scope === "global") {
       Object.assign(strip.control, row);
