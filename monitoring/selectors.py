@@ -20,7 +20,7 @@ from monitoring.charts import (
     positions,
     trade_spans,
 )
-from monitoring.components import behind_bars, component_list
+from monitoring.components import behind_bars, component_list, loop_quiet_at_ms
 from monitoring.decisions import decision_stream, funnel, why_no_trade
 from monitoring.layer import layer
 from monitoring.models import Alert
@@ -183,7 +183,9 @@ def strip(run: TradingRun | None) -> dict[str, Any]:
     read_at_ms = as_ms(timezone.now())
     control = control_status(run)
     if run is None:
-        empty = dict.fromkeys(("run", "limits", "layer", "behind_bars", "decision"))
+        empty = dict.fromkeys(
+            ("run", "limits", "layer", "behind_bars", "loop_quiet_at_ms", "decision")
+        )
         return {**empty, "read_at_ms": read_at_ms, "control": control}
     point = EquityPoint.objects.filter(run=run).order_by("-at").first()
     newest = (
@@ -199,6 +201,7 @@ def strip(run: TradingRun | None) -> dict[str, Any]:
         "limits": limit_status(run, point),
         "layer": layer_status(),
         "behind_bars": behind_bars(run),
+        "loop_quiet_at_ms": loop_quiet_at_ms(run),
         "decision": newest
         and {
             "created_at_ms": as_ms(newest["created_at"]),
