@@ -183,7 +183,7 @@
       el("span", { class: "status " + row.severity }, row.severity),
       el("span", null, row.text),
       button,
-      el("small", { title: format.moment(row.last_at_ms) + " " + format.zone }, times + format.clock(row.last_at_ms) + " " + format.zone + ", " + format.age(Date.now() - row.last_at_ms) + " ago" + seen)
+      el("small", { title: format.moment(row.last_at_ms) + " " + format.zone }, times + format.clock(row.last_at_ms) + " " + format.zone + ", " + el("span", { "data-since": String(row.last_at_ms) }, format.age(Date.now() - row.last_at_ms)), " ago" + seen)
     );
   }
 
@@ -370,5 +370,8 @@
   });
   // words that count bars grow old without any event of their own
   window.setInterval(() => document.visibilityState === "visible" && refreshSoon(), 30000);
+  window.setInterval(() => {
+    for (const node of document.querySelectorAll("[data-since]")) node.textContent = format.age(Date.now() - Number(node.dataset.since));
+  }, 1000);
   show();
 })();
