@@ -32,7 +32,7 @@ from engine.standing import EntryCounts, WeekPnl
 from engine.trading_book import TradingBook
 from engine.types.bars import BarColumns, Instrument
 from engine.window import WINDOW_BARS, RollingWindow, with_references
-from market.errors import SourceUnavailable
+from market.errors import SourceUnavailable, SymbolRefused
 from market.models import Instrument as InstrumentRow
 from market.selectors import candle_columns, candle_span, instrument_value
 from market.services import candles_backfill
@@ -139,7 +139,7 @@ def _built(
     timeframe = timeframe_from_ms(run.timeframe_ms)
     renew = Renewal(fence)
     venue = VenueClient(client, budget=budget)
-    closed = ClosedSymbols(venue.markets, watch.alarm)
+    closed = ClosedSymbols(venue.markets, run.symbols, watch.alarm)
     source = CcxtPollSource(
         client,
         run.symbols,
@@ -147,11 +147,11 @@ def _built(
         _cursors(run),
         budget=budget,
         between_symbols=renew,
-        is_closed=closed.explain,
+        is_closed=closed.is_closed,
     )
     rows = _instrument_rows(run)
     instruments = source.instruments(known={s: instrument_value(row) for s, row in rows.items()})
-    windows = with_references({s: _window(run, source, closed, s) for s in run.symbols})
+    windows = with_references({s: _window(run, source, s) for s in run.symbols})
     operating = OperatingLimits.of(run.config.get("risk", {}))
     limits = limits_of_deployment(run, bootstrap.risk_limits(config), operating, watch.alarm)
     broker, reconciler, gatekeeper = order_path(
@@ -269,17 +269,15 @@ def _restore(pipeline: Pipeline, state: Any, watch: RunWatch) -> None:
         pipeline.restore(blank)
 
 
-def _window(
-    run: TradingRun, source: CcxtPollSource, closed: ClosedSymbols, symbol: str
-) -> RollingWindow:
+def _window(run: TradingRun, source: CcxtPollSource, symbol: str) -> RollingWindow:
     """Return a symbol's recent bars, all of them kept as candles too: what closed between the last
     candle and this session's first bar would else be a hole in the charts, and a decision is made
-    again from the very window it was made on. Of a symbol that is gone from the venue's list the
-    candles are what there is (F-055)."""
-    if not source.is_listed(symbol):
-        closed.close(symbol)
+    again from the very window it was made on. Of a symbol that the venue refuses the candles are
+    what there is; the first poll says whether it is closed (F-055)."""
+    try:
+        history = source.history(symbol, WINDOW_BARS)
+    except SymbolRefused:
         return RollingWindow(_kept_bars(run, symbol), WINDOW_BARS)
-    history = source.history(symbol, WINDOW_BARS)
     candles_backfill(venue=run.venue, symbol=symbol, bars=history, limit=WINDOW_BARS)
     return RollingWindow(history, WINDOW_BARS)
 

@@ -15,6 +15,8 @@ STOP_REFUSED = "STOP_REFUSED"
 TRANSFERS_UNREADABLE = "TRANSFERS_UNREADABLE"
 # Open orders at the venue that hold entries back for as long as they are there.
 OTHER_DEPLOYMENT, UNKNOWN_OWN_ORDER = "OTHER_DEPLOYMENT", "UNKNOWN_OWN_ORDER"
+# An order in a symbol that the venue does not trade any more.
+ORDER_UNREAD = "ORDER_UNREAD"
 # What stopped a scope until a person lets it go on; the subject is that scope.
 REJECTIONS_HALT, SYMBOL_CLOSED = "REJECTIONS_HALT", "SYMBOL_CLOSED"
 # Money without protection: what is told of one position must not hide the next one.

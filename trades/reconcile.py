@@ -23,7 +23,7 @@ from engine.types.bars import Instrument
 from engine.types.orders import OrderState, OrderStatus, OrderType, Purpose
 from market.errors import SourceUnavailable
 from trades import models, oms, order_watch, records
-from trades.alerts import Alarm, Alert, Over, nobody_hears
+from trades.alerts import ORDER_UNREAD, Alarm, Alert, Over, nobody_hears
 from trades.brokers.ccxt_live import VenueBroker
 from trades.brokers.venue_client import VenueClient
 from trades.core.operating_limits import DEFAULTS, OperatingLimits
@@ -65,6 +65,7 @@ class ReconcileReport:
     expired: list[str] = field(default_factory=list)
     resent: list[str] = field(default_factory=list)
     undecided: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
     foreign: list[str] = field(default_factory=list)
     differences: dict[str, Decimal] = field(default_factory=dict)
     other_deployment: bool = False
@@ -128,6 +129,7 @@ class RunReconciler:
         self._alarm = alarm
         self._closed = closed
         self._agreed = agreed
+        self._over = over
         self._strangers = Strangers(
             client, installation, alarm, over, gap_s=patience.gap_s, monotonic=monotonic
         )
@@ -175,9 +177,10 @@ class RunReconciler:
         for order in oms.in_flight(self._run.pk):
             self._settle(order, report)
             failpoint("recon.each_step")
+        self._over(ORDER_UNREAD, report.unread)
         for symbol in self._run.symbols:
             look = partial(self._strangers.look, symbol)
-            report.foreign += self._closed.heard(symbol, look)
+            report.foreign += self._closed.heard(symbol, look) or ()
         report.other_deployment = self._strangers.hold_entries()
         self._compare_balances(report)
         failpoint("recon.end")
@@ -201,13 +204,22 @@ class RunReconciler:
         else:
             try:
                 self._query(order, report)
-            except VenueRefused:
-                if not self._closed.explain(order.symbol):
+            except VenueRefused as refused:
+                if not self._closed.explains(order.symbol, refused):
                     raise
-                # an order that was acknowledged cannot fill where nothing trades; one that was
-                # not may have filled before, and only the venue knows
-                if OrderStatus(order.status) in _UNCERTAIN:
-                    report.undecided.append(order.client_order_id)
+                self._unread(order, report)
+
+    def _unread(self, order: models.Order, report: ReconcileReport) -> None:
+        """An order in a symbol that is closed: what became of it before that is not to be had, but
+        balances tell. One that was never acknowledged stays undecided as everywhere."""
+        report.unread.append(order.client_order_id)
+        if OrderStatus(order.status) in _UNCERTAIN:
+            report.undecided.append(order.client_order_id)
+        text = (
+            f"order {order.client_order_id} was {order.status} when {order.symbol} was closed; "
+            "whether it filled before cannot be read: compare with the venue"
+        )
+        self._alarm(Alert(ORDER_UNREAD, order.client_order_id, text))
 
     def _settle_unsent(self, order: models.Order, report: ReconcileReport) -> None:
         """An intent that no process claimed was never sent: nobody can claim it now but we."""
@@ -278,6 +290,8 @@ class RunReconciler:
             for order in oms.in_flight(self._run.pk)
             if not OrderType(order.order_type).has_trigger or order.status != OrderStatus.OPEN
         }
+        # nothing moves where nothing trades, and what moved before is found by comparing
+        moving.difference_update(self._closed.symbols)
         held = self._client.balances()
         expected = self._expected()
         quiet = [i for s, i in self._instruments.items() if s not in moving]

@@ -6,90 +6,138 @@ closed. Sending a smaller order, or the same one again, would be a guess (F-053,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 from engine.ports import TradingState
 from engine.types.bars import Instrument
 from market.sources.ccxt_poll import instrument_of
 from trades.alerts import SYMBOL_CLOSED, Alarm, Alert
+from trades.brokers.venue_client import refuses_keys
 from trades.errors import RulesChanged, VenueRefused
 
 T = TypeVar("T")
+# Between two looks at the list, which must both lack a symbol, and between looks whether one that
+# is closed trades again.
+GAP_S = 5.0
+AGAIN_S = 30.0
 
 
 class ClosedSymbols:
     """Symbols that the venue refuses to speak of because it does not trade them any more.
 
     One of them must not take the others with it: whoever is refused asks here whether that is
-    why, and leaves the symbol out if so (F-055).
+    why, and leaves the symbol out if so (F-055). A list that lacks a symbol once proves nothing
+    (F-047), one that lacks all of ours is another venue's or broken; a symbol that is traded again
+    is closed no longer.
     """
 
-    def __init__(self, markets: Callable[[], Mapping[str, Any]], alarm: Alarm) -> None:
+    def __init__(
+        self,
+        markets: Callable[[], Mapping[str, Any]],
+        symbols: Collection[str],
+        alarm: Alarm,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         """``markets`` asks the venue for its list anew."""
         self._markets = markets
+        self._symbols = frozenset(symbols)
         self._alarm = alarm
+        self._monotonic = monotonic
         self._closed: set[str] = set()
+        # by symbol: when it was last asked about, and when a list first lacked it
+        self._asked_s: dict[str, float] = {}
+        self._missing_s: dict[str, float] = {}
 
-    def explain(self, symbol: str) -> bool:
-        """True where a refusal about a symbol is explained by its being closed; then it is halted.
+    @property
+    def symbols(self) -> Collection[str]:
+        """Those closed as far as is known."""
+        return self._closed
+
+    def explains(self, symbol: str, refused: VenueRefused) -> bool:
+        """True where a refused question about a symbol is one of its being closed, not of keys.
 
         Raises:
-            SourceUnavailable: the venue did not answer.
+            SourceUnavailable: the venue did not give its list.
         """
-        if symbol in self._closed:
-            return True
+        message = str(refused).removeprefix(f"{refused.code}: ")
+        return not refuses_keys(refused.code, message) and self.is_closed(symbol)
+
+    def is_closed(self, symbol: str) -> bool:
+        """Ask after a refusal, whether the symbol is not traded now; one that is not is halted.
+
+        Raises:
+            SourceUnavailable: the venue did not give its list.
+        """
+        now_s, was_closed = self._monotonic(), symbol in self._closed
+        if now_s - self._asked_s.get(symbol, -math.inf) < (AGAIN_S if was_closed else GAP_S):
+            return was_closed
+        self._asked_s[symbol] = now_s
         try:
-            is_traded = _is_traded(self._markets(), symbol)
+            listed = self._markets()
         except VenueRefused:
             # a list that is refused explains nothing
             return False
-        if is_traded:
+        if self._symbols.isdisjoint(listed):
             return False
-        self.close(symbol)
-        return True
+        is_closed = self._judge(listed, symbol, now_s)
+        if is_closed and not was_closed:
+            self._tell(symbol)
+        return is_closed
 
-    def heard(self, symbol: str, ask: Callable[[], list[T]]) -> list[T]:
-        """Return what the venue answers about a symbol; nothing where it is closed.
+    def heard(self, symbol: str, ask: Callable[[], list[T]]) -> list[T] | None:
+        """Return what the venue answers about a symbol; None where it is closed.
 
         Raises:
             SourceUnavailable, VenueRefused: it did not answer, or refused for another reason.
         """
         try:
             return ask()
-        except VenueRefused:
-            if self.explain(symbol):
-                return []
+        except VenueRefused as refused:
+            if self.explains(symbol, refused):
+                return None
             raise
 
-    def close(self, symbol: str) -> None:
-        """Halt a symbol that is not traded and tell a person; what is held in it stays."""
-        self._closed.add(symbol)
-        text = f"the venue does not trade {symbol} now; what is held in it is kept"
-        brake = TradingState.HALTED
-        self._alarm(Alert(SYMBOL_CLOSED, symbol, text, f"symbol:{symbol}", brake))
-
     def check_rules(self, instruments: Mapping[str, Instrument]) -> None:
-        """Ask the venue for its rules.
+        """Ask the venue for its rules, after it refused an order.
 
         Raises:
             RulesChanged: a step or a minimum is another one; orders must be made by the new ones.
             SourceUnavailable, VenueRefused: the venue did not give its list.
         """
-        listed = self._markets()
+        listed, now_s = self._markets(), self._monotonic()
+        if self._symbols.isdisjoint(listed):
+            return
         changed: list[str] = []
         for symbol, known in instruments.items():
-            if _is_traded(listed, symbol):
+            if self._judge(listed, symbol, now_s):
+                # told again: an order was sent although it is closed
+                self._tell(symbol)
+            elif symbol in listed:
                 changed += _differences(known, instrument_of(listed, symbol))
-            else:
-                self.close(symbol)
         if changed:
             raise RulesChanged("; ".join(changed))
 
+    def _judge(self, listed: Mapping[str, Any], symbol: str, now_s: float) -> bool:
+        """Note and return whether a list closes a symbol."""
+        if symbol in listed:
+            self._missing_s.pop(symbol, None)
+            # a venue that does not say whether a market is active lists what it trades
+            is_closed = listed[symbol].get("active") is False
+        else:
+            is_closed = now_s - self._missing_s.setdefault(symbol, now_s) >= GAP_S
+        change = self._closed.add if is_closed else self._closed.discard
+        change(symbol)
+        return is_closed
 
-def _is_traded(listed: Mapping[str, Any], symbol: str) -> bool:
-    # a venue that does not say whether a market is active lists what it trades
-    return listed.get(symbol, {}).get("active", symbol in listed) is not False
+    def _tell(self, symbol: str) -> None:
+        """Halt the symbol and tell a person; what is held in it stays."""
+        text = f"the venue does not trade {symbol} now; what is held in it is kept"
+        brake = TradingState.HALTED
+        self._alarm(Alert(SYMBOL_CLOSED, symbol, text, f"symbol:{symbol}", brake))
 
 
 def _differences(known: Instrument, found: Instrument) -> Sequence[str]:

@@ -112,5 +112,6 @@ def longest_ms(held: Holding, store: ColumnStore, config: PipelineConfig) -> int
 
 
 def _first(found: Iterable[bool], otherwise: int) -> int:
-    """Return the place of the first True, ``otherwise`` where there is none."""
-    return next((place for place, is_so in enumerate(found) if is_so), otherwise)
+    """Return the place of the first True before ``otherwise``, else that."""
+    places = zip(range(otherwise), found, strict=False)
+    return next((place for place, is_so in places if is_so), otherwise)

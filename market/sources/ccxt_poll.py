@@ -146,13 +146,20 @@ class CcxtPollSource:
             try:
                 due += self._due(symbol, now_ms)
             except SymbolRefused as error:
-                if not self._is_closed(symbol):
+                if not self._is_known_closed(symbol):
                     refused.append(f"{symbol} {error}")
         for event in sorted(due, key=lambda e: (e.ts_ms, self._symbols.index(e.symbol))):
             self._last_close_ms[event.symbol] = event.ts_ms
             yield event
         if refused:
             raise SymbolRefused("; ".join(refused))
+
+    def _is_known_closed(self, symbol: str) -> bool:
+        """False also where the venue does not say: the others' events come first."""
+        try:
+            return self._is_closed(symbol)
+        except SourceUnavailable:
+            return False
 
     def _due(self, symbol: str, now_ms: int) -> list[MarketEvent]:
         after_ms = self._last_close_ms.setdefault(

@@ -114,7 +114,7 @@ def test_every_task_of_the_general_worker_ends_before_it_counts_as_silent_or_bea
     limits = {
         name: task.time_limit or live_settings.CELERY_TASK_TIME_LIMIT
         for name, task in current_app.tasks.items()
-        if not name.startswith(("celery.", "tradeplatform.sweep_tasks."))
+        if not name.startswith(("celery.", "tests.", "tradeplatform.sweep_tasks."))
         and (jobs.get(name, "trading") != "trading" or not any(fnmatch(name, f) for f in elsewhere))
     }
     # a heartbeat is asked for every ten seconds: the last one before may be as old as that

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ def venue(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> Iterator[PracticeProcess]:
     monkeypatch.setattr("trades.loop.KEEP_UP_S", 0.0)
+    monkeypatch.setattr("trades.venue_rules.GAP_S", 0.01)
+    monkeypatch.setattr("trades.venue_rules.AGAIN_S", 0.01)
     monkeypatch.setenv("TRADEPLATFORM_EXCHANGE_KEY", KEY)
     monkeypatch.setenv("TRADEPLATFORM_EXCHANGE_SECRET", SECRET)
     with practice_process(tmp_path / "venue") as process:
@@ -60,6 +63,8 @@ def test_other_symbols_trade_on_beside_a_delisted_one_and_after_a_restart(
     delist(venue, BTC)
     venue.step()
     before = analysed(BTC), analysed(ETH)
+    assert session.advance().outcome == "venue unavailable", "the first look proves nothing"
+    time.sleep(0.02)
     assert session.advance().outcome == "advanced"
     assert (analysed(BTC), analysed(ETH)) == (before[0], before[1] + 1)
     (halted,) = ControlState.objects.exclude(state="ACTIVE")
@@ -69,8 +74,16 @@ def test_other_symbols_trade_on_beside_a_delisted_one_and_after_a_restart(
     session.close()
     again = started(run, settings.CODE_VERSION)
     venue.step()
+    again.advance()
+    time.sleep(0.02)
     assert again.advance().outcome == "advanced"
     assert (analysed(BTC), analysed(ETH)) == (before[0], before[1] + 2)
+    venue.admin("POST", "/instrument", {"symbol": BTC, "listed": True})
+    time.sleep(0.02)
+    again.advance()  # its refused question reads the list anew
+    venue.step()
+    assert again.advance().outcome == "advanced"
+    assert analysed(BTC) > before[0], "what it missed is caught up with"
 
 
 def test_a_run_of_which_the_venue_lists_nothing_does_not_start(

@@ -199,7 +199,12 @@ class World:
         if reconciled:
             self.run.reconciled_at = self.booted_at
             self.run.save(update_fields=["reconciled_at"])
-        self.closed = ClosedSymbols(self.client.markets, self.alerts.append)
+        self.closed = ClosedSymbols(
+            self.client.markets,
+            self.run.symbols,
+            self.alerts.append,
+            monotonic=lambda: self.monotonic_s,
+        )
         self.broker = VenueBroker(
             self.run,
             self.client,

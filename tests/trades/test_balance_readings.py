@@ -70,7 +70,7 @@ class Desk:
             installation="abc123",
             booted_at=datetime.now(UTC),
             alarm=self.alerts.append,
-            closed=ClosedSymbols(dict, self.alerts.append),
+            closed=ClosedSymbols(dict, self.run.symbols, self.alerts.append),
             agreed=self._agree,
             monotonic=lambda: self.now_s,
             baseline={"USDT": Decimal(10_000)},

@@ -234,12 +234,12 @@ class VenueBroker:
             self._stops_at_s = self._monotonic() + STOPS_EVERY_S
         sweep = self._monotonic() >= self._sweep_at_s
         symbols = set(self._run.symbols) if sweep else {o.symbol for o in waiting}
-        found: list[tuple[Fill, OrderIntent]] = []
+        answers: list[list[tuple[Fill, OrderIntent]] | None] = []
         try:
             for symbol in sorted(symbols):
                 of_symbol = [o for o in waiting if o.symbol == symbol]
                 ask = partial(self._fills_of, symbol, of_symbol)
-                found += self._closed.heard(symbol, ask)
+                answers.append(self._closed.heard(symbol, ask))
         except SourceUnavailable as error:
             logger.warning("fills unavailable run=%s reason=%s", self._run.pk, error)
             self._alarm(Alert("FILLS_UNAVAILABLE", str(self._run.pk), str(error)))
@@ -247,7 +247,8 @@ class VenueBroker:
         except VenueRefused as refused:
             self._refusals.heard(refused.code, str(refused))
             return ()
-        if symbols:
+        found = [booked for answer in answers for booked in answer or ()]
+        if any(answer is not None for answer in answers):
             self._fills_answered()
         if sweep:
             self._sweep_at_s = self._monotonic() + SWEEP_EVERY_S

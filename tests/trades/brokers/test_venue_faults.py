@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from decimal import Decimal
 
 import pytest
 
 from engine.types.opinions import Side
-from engine.types.orders import OrderState, OrderStatus, OrderType, Purpose, Rejection, Unanswered
+from engine.types.orders import OrderState, OrderStatus, Purpose, Rejection, Unanswered
 from market.errors import SourceUnavailable
 from market.sources.ccxt_poll import instrument_of
 from tests.practice_process import PracticeProcess
 from tests.trades.brokers.test_ccxt_live import venue_orders
 from tests.trades.order_factory import BTC, World
-from trades import models, records
+from trades import models
 from trades.brokers.retry import Clock
-from trades.errors import RulesChanged, VenueRefused
-
-ETH = "ETH/USDT"
+from trades.errors import RulesChanged
 
 
 @pytest.fixture
@@ -103,70 +100,6 @@ def test_closed_symbol_is_halted_alone_and_what_is_held_stays(
     (alert,) = [a for a in world.alerts if a.code == "SYMBOL_CLOSED"]
     assert (alert.scope, alert.brake) == (f"symbol:{BTC}", "HALTED")
     assert world.order(entry).status == OrderStatus.FILLED
-
-
-@pytest.fixture
-def delisted(practice: PracticeProcess) -> Iterator[Callable[[str], None]]:
-    gone: list[str] = []
-
-    def delist(symbol: str) -> None:
-        practice.admin("POST", "/instrument", {"symbol": symbol, "listed": False})
-        gone.append(symbol)
-
-    yield delist
-    for symbol in gone:
-        practice.admin("POST", "/instrument", {"symbol": symbol, "listed": True})
-
-
-def test_delisted_symbol_takes_no_other_ones_fills_and_reconciling_with_it(
-    world: World, delisted: Callable[[str], None]
-) -> None:
-    """F-055: every question about it is refused; the other's fill is booked and passes end."""
-    world.run.symbols = [BTC, ETH]
-    intent = world.intend()
-    world.broker.submit(intent, world.event)
-    delisted(ETH)
-    assert len(world.book(sweep=True)) > 0
-    assert world.order(intent).status == OrderStatus.FILLED
-    world.reconciler.run_if_due()
-    assert world.reconciler.is_reconciled()
-    told = {(a.code, a.scope, a.brake) for a in world.alerts}
-    assert told == {("SYMBOL_CLOSED", f"symbol:{ETH}", "HALTED")}
-
-
-def test_what_rests_in_a_delisted_symbol_stays_and_what_is_unknown_stays_undecided(
-    world: World, delisted: Callable[[str], None]
-) -> None:
-    """F-055, I-1: an acknowledged order waits; of one that was not only the venue knows."""
-    stop = world.intend(side=Side.SELL, purpose=Purpose.EXIT, kind=OrderType.STOP, stop="20000")
-    entry = world.intend()
-    world.broker.submit(entry, world.event)
-    world.book()
-    world.broker.submit(stop, world.event)
-    assert world.order(stop).status == OrderStatus.OPEN
-    delisted(BTC)
-    assert world.reconciler.reconcile().is_complete
-    assert world.order(stop).status == OrderStatus.OPEN
-    lost = world.intend()
-    models.Order.objects.filter(client_order_id=lost.client_order_id).update(
-        status=OrderStatus.UNKNOWN, sent_at=records.moment(world.now_ms)
-    )
-    assert world.reconciler.reconcile().undecided == [lost.client_order_id]
-    assert world.order(lost).status == OrderStatus.UNKNOWN
-
-
-def test_refusal_that_no_closed_symbol_explains_still_counts(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """F-055: a key that may not read is nobody's delisting."""
-    monkeypatch.setattr(
-        world.client,
-        "open_orders",
-        lambda symbol: (_ for _ in ()).throw(VenueRefused("-2015", "key")),
-    )
-    with pytest.raises(SourceUnavailable, match="reconciling was refused: -2015"):
-        world.reconciler.run_if_due()
-    assert world.alerts == []
 
 
 def test_ban_is_waited_out_by_everybody_and_ends_by_itself(
