@@ -73,7 +73,7 @@ def behind_bars(run: TradingRun) -> int | None:
 
 def loop_quiet_at_ms(run: TradingRun) -> int | None:
     """Return from when on a run's loop is silent too long unless it works before, ms UTC; None
-    where it has not worked yet, or has ended. A loop that has nothing to do is heard all the same."""
+    where it has not worked yet, or has ended. A loop without work is heard all the same."""
     beat = _loop_beat(run)
     if beat is None:
         return None
