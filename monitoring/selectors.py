@@ -364,6 +364,7 @@ def overview(run: TradingRun | None, symbol: str | None = None) -> dict[str, Any
     counts = funnel(run)
     speed = pace(run)
     trades = Trade.objects.filter(run=run).order_by("-closed_at", "-id")[:TRADES_SHOWN]
+    board = strategy_board(run)
     return {
         **common,
         "run": head["run"],
@@ -372,7 +373,8 @@ def overview(run: TradingRun | None, symbol: str | None = None) -> dict[str, Any
         "price": price_view(run, symbol) if symbol else None,
         "equity": equity_curve(run),
         "positions": positions(run),
-        "strategies": strategy_board(run),
+        "strategies": board,
+        "trades_lack": few_trades(sum(row["trades"] for row in board)),
         "decisions": decision_stream(run),
         "funnel": counts,
         "why_no_trade": why_no_trade(run, counts, head["control"], speed),

@@ -41,7 +41,7 @@
       figure("Drawdown", format.percent(account.drawdown_fraction), "worst " + format.percent(account.worst_drawdown_fraction)),
       figure("Exposure", format.percent(account.exposure_fraction, 1), "cash " + format.number(account.cash, 2)),
       figure("Open PnL", state.positions.length ? format.signed(unrealised, 2) : TP.NONE, state.positions.length === 1 ? "1 open position" : state.positions.length + " open positions", state.positions.length ? format.tone(unrealised) : ""),
-      figure("Win rate", sums.trades ? format.percent(sums.wins / sums.trades, 1) : TP.NONE, sums.trades + (sums.trades === 1 ? " closed trade" : " closed trades"))
+      figure("Win rate", sums.trades && !state.trades_lack ? format.percent(sums.wins / sums.trades, 1) : TP.NONE, (sums.trades && state.trades_lack) || sums.trades + (sums.trades === 1 ? " closed trade" : " closed trades"))
     );
   }
 
