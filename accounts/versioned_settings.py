@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.dispatch import Signal
 from django.utils import timezone
 
 from accounts.audit import audit_record
@@ -19,6 +20,8 @@ from accounts.errors import SettingsRefused
 from accounts.models import SettingsSource, SettingsVersion
 
 FILE_ACTOR = "configuration file"
+# Sent on commit with ``section`` and ``values``: a room above tells the screens.
+settings_changed = Signal()
 
 
 def settings_newest(section: str) -> SettingsVersion | None:
@@ -114,6 +117,9 @@ def _write(
                 after={key: values.get(key) for key in changed}
                 | {"version": number, "source": source},
                 at=now,
+            )
+            transaction.on_commit(
+                lambda: settings_changed.send(sender=None, section=section, values=dict(values))
             )
     except IntegrityError as error:
         raise SettingsRefused(

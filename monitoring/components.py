@@ -10,8 +10,11 @@ from enum import StrEnum
 from monitoring.models import Heartbeat
 from trades.models import Mode, TradingRun
 from trades.queues import is_apart, queue_of
+from trades.records import milliseconds
 
 LATE_AFTER_PERIODS = 3.0
+# The strip says so before the list calls it late: the loop is knocked every second.
+QUIET_AFTER_PERIODS = 1.5
 DOWN_AFTER_PERIODS = 10.0
 LOOP = "loop"
 
@@ -62,11 +65,25 @@ def loop_name(account: str, *, apart: bool) -> str:
 def behind_bars(run: TradingRun) -> int | None:
     """Return how many bars a run's loop was behind the venue when it last advanced; None where
     it has not, or has ended."""
-    name = loop_name(run.account, apart=is_apart(run.config))
-    beat = None if run.ended_at else Heartbeat.objects.filter(component=name).first()
-    if beat is None or beat.detail.get("run_id") != run.pk:
+    beat = _loop_beat(run)
+    if beat is None:
         return None
     return int(beat.detail.get("behind_bars", 0))
+
+
+def loop_quiet_at_ms(run: TradingRun) -> int | None:
+    """Return from when on a run's loop is silent too long unless it works before, ms UTC; None
+    where it has not worked yet, or has ended. A loop without work is heard all the same."""
+    beat = _loop_beat(run)
+    if beat is None:
+        return None
+    return milliseconds(beat.at) + round(1000.0 * QUIET_AFTER_PERIODS * beat.expected_every_s)
+
+
+def _loop_beat(run: TradingRun) -> Heartbeat | None:
+    name = loop_name(run.account, apart=is_apart(run.config))
+    beat = None if run.ended_at else Heartbeat.objects.filter(component=name).first()
+    return beat if beat is not None and beat.detail.get("run_id") == run.pk else None
 
 
 def component_list(now: datetime) -> list[ComponentState]:

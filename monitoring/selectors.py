@@ -20,12 +20,13 @@ from monitoring.charts import (
     positions,
     trade_spans,
 )
-from monitoring.components import behind_bars, component_list
+from monitoring.components import behind_bars, component_list, loop_quiet_at_ms
 from monitoring.decisions import decision_stream, funnel, why_no_trade
 from monitoring.layer import layer
 from monitoring.models import Alert
 from monitoring.silences import silence_of, silences_holding
 from strategies.models import Strategy
+from trades.core.performance import few_trades
 from trades.models import (
     Analysis,
     ControlState,
@@ -182,7 +183,9 @@ def strip(run: TradingRun | None) -> dict[str, Any]:
     read_at_ms = as_ms(timezone.now())
     control = control_status(run)
     if run is None:
-        empty = dict.fromkeys(("run", "limits", "layer", "behind_bars", "decision"))
+        empty = dict.fromkeys(
+            ("run", "limits", "layer", "behind_bars", "loop_quiet_at_ms", "decision")
+        )
         return {**empty, "read_at_ms": read_at_ms, "control": control}
     point = EquityPoint.objects.filter(run=run).order_by("-at").first()
     newest = (
@@ -198,6 +201,7 @@ def strip(run: TradingRun | None) -> dict[str, Any]:
         "limits": limit_status(run, point),
         "layer": layer_status(),
         "behind_bars": behind_bars(run),
+        "loop_quiet_at_ms": loop_quiet_at_ms(run),
         "decision": newest
         and {
             "created_at_ms": as_ms(newest["created_at"]),
@@ -264,6 +268,7 @@ def _strategy(row: Strategy, result: dict[str, Any] | None) -> dict[str, Any]:
         "base_weight": row.base_weight,
         "trades": trades,
         "wins": result["wins"] if result else 0,
+        "lacks": few_trades(trades),
         "win_rate_fraction": result["wins"] / trades if result else None,
         "expectancy_r": as_float(result["expectancy_r"]) if result else None,
         "pnl_quote": as_float(result["pnl"]) if result else None,
@@ -359,6 +364,7 @@ def overview(run: TradingRun | None, symbol: str | None = None) -> dict[str, Any
     counts = funnel(run)
     speed = pace(run)
     trades = Trade.objects.filter(run=run).order_by("-closed_at", "-id")[:TRADES_SHOWN]
+    board = strategy_board(run)
     return {
         **common,
         "run": head["run"],
@@ -367,7 +373,8 @@ def overview(run: TradingRun | None, symbol: str | None = None) -> dict[str, Any
         "price": price_view(run, symbol) if symbol else None,
         "equity": equity_curve(run),
         "positions": positions(run),
-        "strategies": strategy_board(run),
+        "strategies": board,
+        "trades_lack": few_trades(sum(row["trades"] for row in board)),
         "decisions": decision_stream(run),
         "funnel": counts,
         "why_no_trade": why_no_trade(run, counts, head["control"], speed),

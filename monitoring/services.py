@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import F
@@ -157,6 +158,17 @@ def control_change(
             lambda: (publisher or StreamPublisher.from_settings()).publish("control", data)
         )
     return True
+
+
+def settings_tell(
+    *, section: str, values: Mapping[str, Any], publisher: Publisher | None = None, **_: object
+) -> None:
+    """Tell every screen that a section of settings was changed, so that what the strip says of
+    the layer is read anew; called on commit. ``state`` is that of the section's switch, if any."""
+    data: dict[str, JsonValue] = {"scope": f"settings:{section}", "state": ""}
+    if isinstance(values.get("enabled"), bool):
+        data["state"] = "on" if values["enabled"] else "off"
+    (publisher or StreamPublisher.from_settings()).publish("control", data)
 
 
 def incident_record(*, where: str, error: BaseException, at: datetime | None = None) -> Incident:

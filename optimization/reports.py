@@ -18,6 +18,7 @@ from optimization.core.charts import quality_histogram as counted
 from optimization.models import FinalReport, UpdatePeriod
 from optimization.selectors import get_optimization_status
 from strategies.models import HealthChange, Strategy, WeightUpdate
+from trades.core.performance import few_trades
 from trades.models import Decision, Trade, TradingRun
 from trades.records import milliseconds, trade_value
 
@@ -76,10 +77,12 @@ def regime_effectiveness(cuts: dict[tuple[str, str], TradeStats]) -> list[dict[s
 
 
 def figures(stats: TradeStats | None) -> dict[str, Any]:
-    """Return the figures of one cut; what its trades do not define is None."""
+    """Return the figures of one cut; what its trades do not define is None. ``lacks`` is why
+    they say nothing, as "too few trades (3 of 30)"; empty where they do."""
     known: TradeStatistics = (stats or TradeStats()).statistics()
     return {
         "trades": known.count,
+        "lacks": few_trades(known.count),
         "win_rate_fraction": known.win_rate,
         "expectancy_r": known.expectancy_r,
         "profit_factor": known.profit_factor,

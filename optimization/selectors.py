@@ -73,6 +73,9 @@ def update_status(settings: switches.Effective) -> dict[str, Any]:
     if settings.is_enabled and run is not None:
         span = timedelta(seconds=settings.interval_s)
         next_at = last.period_at + span if last else run.last_event_at
+        if next_at is not None and run.last_event_at is not None:
+            # one that fell due while the layer was off is made at the next event
+            next_at = max(next_at, run.last_event_at)
     return {
         "book": None if run is None else book_of(run),
         "interval_seconds": settings.interval_s,

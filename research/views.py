@@ -14,6 +14,7 @@ from accounts.errors import Refused
 from accounts.models import Scope
 from accounts.pages import needs, page_of, query_of
 from research import presenting
+from research.core.report import figures_lack
 from research.core.report_html import evidence_words
 from research.errors import ReplayInvalid
 from research.models import ReplayJob, ReplayStatus
@@ -94,6 +95,7 @@ def replay_detail(request: HttpRequest, code: uuid.UUID) -> HttpResponse:
     }
     if report:
         context |= {
+            "lack": figures_lack(job.result or {}, report),
             "funnel": presenting.funnel_rows(report),
             "refused": presenting.refused_rows(report),
             "trades": presenting.trade_rows(report),

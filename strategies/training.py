@@ -19,7 +19,14 @@ from engine.failsafe import Failure, attempt
 from engine.types.bars import BarColumns, ColumnStore
 from engine.types.decisions import EvolutionTrigger
 from market.models import Candle
-from strategies.core.candidates import Trained, held_out, row_overlap, thinned, train_candidate
+from strategies.core.candidates import (
+    Trained,
+    base_rate,
+    held_out,
+    row_overlap,
+    thinned,
+    train_candidate,
+)
 from strategies.core.errors import StrategyError
 from strategies.core.evolution import EvolutionRules, judge_candidate
 from strategies.core.predictors.load import READERS, source_of
@@ -239,7 +246,9 @@ def _judge(job: TrainingJob, dataset: Dataset, rules: EvolutionRules) -> str:
     trained = Trained(model_of(row), source_of(model_of(row)))
     old = None if champion is None else model_of(champion)
     pairs = held_out(dataset, trained, None if old is None else Trained(old, source_of(old)))
-    move = judge_candidate(table, row.version, pairs, row_overlap(dataset), rules)
+    move = judge_candidate(
+        table, row.version, pairs, row_overlap(dataset), rules, base_rate(dataset)
+    )
     with transaction.atomic():
         if row.stage == Stage.CANDIDATE:
             moves_apply(code=job.code, scope=job.scope, moves=[move], actor=job.actor)

@@ -20,6 +20,7 @@ from research.core.deflated_sharpe import daily_returns, probabilistic_sharpe, s
 from research.core.monte_carlo import monte_carlo
 from research.core.result import ReplayResult
 from research.core.traced_journal import ReportJournal
+from trades.core.performance import DAY_MS, few_days, few_trades
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -124,6 +125,18 @@ def sharpe_evidence(times: IntArray, equity: FloatArray) -> dict[str, JsonValue]
     }
 
 
+def figures_lack(
+    figures: Mapping[str, JsonValue], document: Mapping[str, JsonValue]
+) -> dict[str, str]:
+    """Return why ratios a year (``days``) and figures of trades (``trades``) of a replay say
+    nothing; empty where they do. The same rule as everywhere: see ``few_trades``."""
+    first, last, trades = document["from_ms"], document["to_ms"], figures["trades"]
+    days = (
+        last // DAY_MS - first // DAY_MS if isinstance(first, int) and isinstance(last, int) else 0
+    )
+    return {"days": few_days(days), "trades": few_trades(trades if isinstance(trades, int) else 0)}
+
+
 def underwater(equity: FloatArray) -> FloatArray:
     """Return how far below its peak so far equity is, in [-1, 0], (n,)."""
     if not len(equity):
@@ -211,7 +224,8 @@ def _refused(journal: ReportJournal) -> list[JsonValue]:
 
 
 def by_strategy(trades: Sequence[Trade]) -> list[JsonValue]:
-    """Return trades, wins and net PnL of each strategy, the best first."""
+    """Return trades, wins and net PnL of each strategy, the best first; ``lacks`` is why its
+    share of wins says nothing."""
     sums: dict[str, list[float]] = {}
     for trade in trades:
         row = sums.setdefault(trade.strategy, [0, 0, 0.0, 0.0])
@@ -225,6 +239,7 @@ def by_strategy(trades: Sequence[Trade]) -> list[JsonValue]:
             "strategy": code,
             "trades": int(n),
             "win_rate_fraction": wins / n,
+            "lacks": few_trades(int(n)),
             "pnl_quote": round(pnl, 8),
             "fees_quote": round(fees, 8),
         }

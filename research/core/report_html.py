@@ -8,6 +8,7 @@ from html import escape
 from typing import Any
 
 from research.core.line_chart import Line, line_chart
+from research.core.report import figures_lack
 
 NONE = "-"
 STYLE = """
@@ -98,15 +99,20 @@ def _figures(figures: Mapping[str, Any], document: Mapping[str, Any]) -> str:
     hold_return = f"hold {_percent(hold['return_fraction'])}"
     hold_fall = f"hold {_percent(hold['max_drawdown_fraction'])}"
     won = f"won {_percent(figures['win_rate_fraction'])}"
+    lack = figures_lack(figures, document)
+
+    def judged(of: str, name: str, digits: int, note: str) -> tuple[str, str]:
+        return ("-", lack[of]) if lack[of] else (_number(figures[name], digits), note)
+
     cells = (
         ("Return", _percent(figures["return_fraction"]), hold_return),
         ("Final equity", _money(figures["final_equity"]), f"{quote}, from {cash}"),
         ("Max drawdown", _percent(figures["max_drawdown_fraction"]), hold_fall),
-        ("Sharpe", _number(figures["sharpe"], 2), "a year, by bar"),
-        ("Sortino", _number(figures["sortino"], 2), "a year, by bar"),
-        ("Closed trades", f"{figures['trades']:,}", won),
-        ("Profit factor", _number(figures["profit_factor"], 2), "won over lost"),
-        ("Expectancy", _number(figures["expectancy_r"], 3), "R a trade, net"),
+        ("Sharpe", *judged("days", "sharpe", 2, "a year, by bar")),
+        ("Sortino", *judged("days", "sortino", 2, "a year, by bar")),
+        ("Closed trades", f"{figures['trades']:,}", lack["trades"] or won),
+        ("Profit factor", *judged("trades", "profit_factor", 2, "won over lost")),
+        ("Expectancy", *judged("trades", "expectancy_r", 3, "R a trade, net")),
         (
             "Fees",
             _money(costs["fees_quote"]),

@@ -19,6 +19,7 @@ from research.core.deflated_sharpe import (
 )
 from research.core.search import Range, Trial, next_parameters
 from research.core.walk_forward import Window
+from trades.core.performance import DAY_MS, few_days, few_trades
 
 IN_SAMPLE, CHOSEN, DEFAULTS = "in-sample", "chosen", "defaults"
 YEAR_MS = 365.25 * 86_400_000
@@ -119,10 +120,13 @@ def summary(
 ) -> dict[str, JsonValue]:
     """Return what the sweep is worth; the out-of-sample column stands in every row.
 
+    ``lacks`` is why the figures beside it say nothing ("too few trades (8 of 30)"), empty where
+    they do.
     Sharpe ratios are a year's. ``deflated_probability`` counts every trial of its window.
     """
     rows: list[JsonValue] = []
     chosen_returns: list[float] = []
+    chosen_trades, default_trades, days = 0, 0, 0
     default_returns: list[float] = []
     deflated: list[float] = []
     for window in windows:
@@ -133,19 +137,26 @@ def summary(
             continue
         worth = _deflated(best, tried)
         chosen_returns += out[0].returns
+        chosen_trades += out[0].trades
+        default_trades += base[0].trades
+        days += _days(window)
         default_returns += base[0].returns
         if worth is not None:
             deflated.append(worth.probability)
         rows.append(_row(window, best, tried, out[0], base[0], worth, period_ms))
-    together = _together(chosen_returns, period_ms)
+    together = _together(chosen_returns, period_ms) | {
+        "trades": chosen_trades,
+        "lacks": _lacks(chosen_trades, days),
+    }
     return {
         "windows": rows,
         "trials": sum(outcome.unit.kind == IN_SAMPLE for outcome in done),
         "refused": sum(bool(outcome.refused) for outcome in done),
         "out_of_sample": together,
-        "defaults_out_of_sample": _together(default_returns, period_ms),
+        "defaults_out_of_sample": _together(default_returns, period_ms)
+        | {"trades": default_trades, "lacks": _lacks(default_trades, days)},
         "deflated_probability_lowest": min(deflated, default=None),
-        "verdict": _verdict(together, deflated),
+        "verdict": _verdict(together, deflated, chosen_trades, days),
     }
 
 
@@ -175,13 +186,16 @@ def _row(
         "in_sample_sharpe": _a_year(best.sharpe, period_ms),
         "in_sample_return_fraction": best.return_fraction,
         "in_sample_trades": best.trades,
+        "in_sample_lacks": _lacks(best.trades, (window.in_to_ms - window.in_from_ms) // DAY_MS),
         "chance_sharpe": None if worth is None else _a_year(worth.benchmark, period_ms),
         "deflated_probability": None if worth is None else worth.probability,
         "out_of_sample_sharpe": _a_year(out.sharpe, period_ms),
         "out_of_sample_return_fraction": out.return_fraction,
         "out_of_sample_trades": out.trades,
+        "out_of_sample_lacks": _lacks(out.trades, _days(window)),
         "defaults_sharpe": _a_year(base.sharpe, period_ms),
         "defaults_return_fraction": base.return_fraction,
+        "defaults_lacks": _lacks(base.trades, _days(window)),
     }
 
 
@@ -204,10 +218,24 @@ def _together(returns: Sequence[float], period_ms: int) -> dict[str, JsonValue]:
     }
 
 
-def _verdict(together: Mapping[str, JsonValue], deflated: Sequence[float]) -> str:
+def _days(window: Window) -> int:
+    return (window.out_to_ms - window.out_from_ms) // DAY_MS
+
+
+def _lacks(trades: int, days: int) -> str:
+    """Return why a stretch's figures say nothing, empty where they do: see ``few_trades``."""
+    return few_trades(trades) or few_days(days)
+
+
+def _verdict(
+    together: Mapping[str, JsonValue], deflated: Sequence[float], trades: int, days: int
+) -> str:
     chance = together["probability_above_0"]
+    if _lacks(trades, days):
+        what = "trades" if few_trades(trades) else "days"
+        return f"too few {what} out of sample to say"
     if not isinstance(chance, float) or not deflated:
-        return "not enough evidence: too little traded, or too few periods"
+        return "not enough evidence: too few periods, or none that differ"
     if chance > BELIEVED and min(deflated) > BELIEVED:
         return "holds out of sample, and beyond what so many trials find by chance"
     if chance > BELIEVED:

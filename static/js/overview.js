@@ -41,7 +41,7 @@
       figure("Drawdown", format.percent(account.drawdown_fraction), "worst " + format.percent(account.worst_drawdown_fraction)),
       figure("Exposure", format.percent(account.exposure_fraction, 1), "cash " + format.number(account.cash, 2)),
       figure("Open PnL", state.positions.length ? format.signed(unrealised, 2) : TP.NONE, state.positions.length === 1 ? "1 open position" : state.positions.length + " open positions", state.positions.length ? format.tone(unrealised) : ""),
-      figure("Win rate", sums.trades ? format.percent(sums.wins / sums.trades, 1) : TP.NONE, sums.trades + (sums.trades === 1 ? " closed trade" : " closed trades"))
+      figure("Win rate", sums.trades && !state.trades_lack ? format.percent(sums.wins / sums.trades, 1) : TP.NONE, (sums.trades && state.trades_lack) || sums.trades + (sums.trades === 1 ? " closed trade" : " closed trades"))
     );
   }
 
@@ -127,9 +127,9 @@
         cell(row.name),
         statusCell(row),
         weightCell(row),
-        cell(String(row.trades), "num"),
-        cell(row.trades ? format.percent(row.win_rate_fraction, 1) : TP.NONE, "num"),
-        cell(format.isNumber(row.expectancy_r) ? format.signed(row.expectancy_r, 2) + " R" : TP.NONE, "num " + format.tone(row.expectancy_r)),
+        el("td", { class: "num" }, String(row.trades), row.trades && row.lacks ? el("small", null, row.lacks) : null),
+        cell(row.trades ? format.percent(row.win_rate_fraction, 1) : TP.NONE, "num " + (row.lacks ? "muted" : "")),
+        cell(format.isNumber(row.expectancy_r) ? format.signed(row.expectancy_r, 2) + " R" : TP.NONE, "num " + (row.lacks ? "muted" : format.tone(row.expectancy_r))),
         cell(format.signed(row.pnl_quote, 2), "num " + format.tone(row.pnl_quote))
       )
     );
@@ -183,7 +183,7 @@
       el("span", { class: "status " + row.severity }, row.severity),
       el("span", null, row.text),
       button,
-      el("small", { title: format.moment(row.last_at_ms) + " " + format.zone }, times + format.clock(row.last_at_ms) + " " + format.zone + ", " + format.age(Date.now() - row.last_at_ms) + " ago" + seen)
+      el("small", { title: format.moment(row.last_at_ms) + " " + format.zone }, times + format.clock(row.last_at_ms) + " " + format.zone + ", " + el("span", { "data-since": String(row.last_at_ms) }, format.age(Date.now() - row.last_at_ms)), " ago" + seen)
     );
   }
 
@@ -370,5 +370,8 @@
   });
   // words that count bars grow old without any event of their own
   window.setInterval(() => document.visibilityState === "visible" && refreshSoon(), 30000);
+  window.setInterval(() => {
+    for (const node of document.querySelectorAll("[data-since]")) node.textContent = format.age(Date.now() - Number(node.dataset.since));
+  }, 1000);
   show();
 })();

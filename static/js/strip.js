@@ -181,9 +181,14 @@
     cells.behind.title = behind && "bars that have closed at the venue and wait to be decided on";
   }
 
+  /* Both times are the server's: a browser's clock that is wrong calls nobody late. */
+  const isLoopQuiet = () => format.isNumber(strip.loop_quiet_at_ms) && strip.read_at_ms > strip.loop_quiet_at_ms;
+
   function showAge() {
     const at = strip.decision && strip.decision.created_at_ms;
     cells.decision.textContent = at ? format.age(Date.now() - at) + " ago" : "none yet";
+    cells.decision.className = isLoopQuiet() ? "late" : "";
+    cells.decision.title = isLoopQuiet() ? "the trading loop has not been heard since " + format.moment(strip.loop_quiet_at_ms) + ": see Platform, System" : "";
   }
 
   function show() {
@@ -240,6 +245,10 @@
   /* The frame may come before the transaction that caused it is committed, so it is shown as it
      is; what it does not carry is read a moment later. */
   function onControl(data) {
+    if (data.scope.startsWith("settings:")) {
+      window.setTimeout(refresh, SETTLED_MS); // nobody is stopped; what the strip says of the layer is
+      return;
+    }
     const row = { reason_code: "", actor: "", releases_at_ms: null, ...data, reason: data.reason || "" };
     if (data.scope === "global") {
       Object.assign(strip.control, row);
@@ -261,7 +270,8 @@
   let looks = 0;
   function look() {
     looks += 1;
-    const isDue = strip.control.holds.length > 0 || isBehind() || looks % 5 === 0;
+    const mayBeQuiet = format.isNumber(strip.loop_quiet_at_ms) && Date.now() > strip.loop_quiet_at_ms;
+    const isDue = strip.control.holds.length > 0 || isBehind() || mayBeQuiet || looks % 5 === 0;
     if (isDue && document.visibilityState === "visible" && TP.stream.state === "live") refresh();
   }
 

@@ -88,6 +88,13 @@ def held_out(dataset: Dataset, candidate: Trained, champion: Trained | None) -> 
     return Pairs(rows.ts_ms, old, _probabilities(candidate, rows), rows.outcome_up)
 
 
+def base_rate(dataset: Dataset) -> float:
+    """Return the share of ups among the rows a candidate learns from, within [0.001, 0.999]; 0.5
+    of none."""
+    learned = dataset.known_by(cutoff_ms(dataset)).outcome_up
+    return float(np.clip(learned.mean(), 1e-3, 1.0 - 1e-3)) if len(learned) else 0.5
+
+
 def _probabilities(trained: Trained, rows: Dataset) -> FloatColumn:
     predict = trained.source.predict
     return np.array([predict(row) for row in rows.matrix], dtype=np.float64)

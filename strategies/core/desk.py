@@ -19,6 +19,7 @@ from engine.types.decisions import EvolutionTrigger
 from engine.types.learned import Seat, Trial
 from strategies.core.candidates import (
     Trained,
+    base_rate,
     held_out,
     row_overlap,
     thinned,
@@ -184,7 +185,9 @@ class EvolutionDesk:
         life.bars_then = n_bars
         version = trained.model.digest()[:VERSION_DIGITS]
         pairs = held_out(dataset, trained, champion)
-        move = judge_candidate(life.table, version, pairs, row_overlap(dataset), self._rules)
+        move = judge_candidate(
+            life.table, version, pairs, row_overlap(dataset), self._rules, base_rate(dataset)
+        )
         if move.to_stage is ModelStage.CHALLENGER:
             life.models[version] = trained
         self._make(code, life, (move,), at_ms)

@@ -2,14 +2,15 @@
 
 Pure values in, moves out. The database and a replay keep the table each in their own way and
 both ask here. Every judgement is a one-sided paired test on the difference of log losses with an
-error that allows for overlapping horizons.
+error that allows for overlapping horizons. Who is to vote must beat the champion and, where that
+one is worse than a coin, the coin too: a constant forecast on the same rows.
 
 Source: Diebold, Mariano (1995) with the Newey-West (1987) variance.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from math import ceil, erfc, sqrt
@@ -20,8 +21,11 @@ from engine.types.bars import FloatColumn, IntColumn
 from engine.types.decisions import JsonValue
 from strategies.core.errors import StrategyError
 
+# What says nothing; the untrained champion says it throughout.
+COIN = 0.5
 # Nobody is punished as if surer than this: one bad bar must not decide a trial.
 _SUREST = 1e-3
+_SEATED = "bars settled since it was seated"
 
 
 class ModelStage(StrEnum):
@@ -76,6 +80,10 @@ class Pairs:
     challenger: FloatColumn
     outcome_up: IntColumn
 
+    def against(self, constant: float) -> Pairs:
+        """Return the challenger beside a forecast that always says ``constant``, in (0, 1)."""
+        return Pairs(self.at_ms, np.full(len(self), constant), self.challenger, self.outcome_up)
+
     def first(self, n_rows: int) -> Pairs:
         return Pairs(
             self.at_ms[:n_rows],
@@ -91,13 +99,19 @@ class Pairs:
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """``gain`` is the champion's mean log loss less the challenger's, above 0 where the
-    challenger is better; ``error`` its standard error; ``p_better`` and ``p_worse`` one-sided."""
+    challenger is better; ``error`` its standard error; ``p_better`` and ``p_worse`` one-sided.
+    The mean log losses themselves are None without a row; 0.6931 is that of a coin."""
 
     n: int
     gain: float
     error: float
     p_better: float
     p_worse: float
+    champion_loss: float | None = None
+    challenger_loss: float | None = None
+
+    def is_better(self, alpha: float) -> bool:
+        return self.gain > 0.0 and self.p_better < alpha
 
     def evidence(self) -> dict[str, JsonValue]:
         return {
@@ -106,13 +120,22 @@ class Comparison:
             "standard_error": self.error,
             "p_better": self.p_better,
             "p_worse": self.p_worse,
+            "champion_loss": self.champion_loss,
+            "challenger_loss": self.challenger_loss,
         }
 
-    def sentence(self) -> str:
+    def sentence(self, other: str, rows: str) -> str:
+        """Say against whom and on which rows: ``other`` and ``rows`` name them."""
+        ours, theirs = _loss(self.challenger_loss), _loss(self.champion_loss)
         return (
-            f"log loss better by {self.gain:+.5f} +- {self.error:.5f} on {self.n} rows, "
-            f"p {self.p_better:.4f}"
+            f"log loss {ours} against {theirs} of {other},"
+            f" better by {self.gain:+.5f} +- {self.error:.5f} on {self.n} {rows},"
+            f" p {self.p_better:.4f}"
         )
+
+
+def _loss(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.4f}"
 
 
 def log_loss(probabilities: FloatColumn, outcome_up: IntColumn) -> FloatColumn:
@@ -130,20 +153,22 @@ def compare(pairs: Pairs, overlap: int) -> Comparison:
     """
     if overlap < 1:
         raise StrategyError(f"overlap must be at least 1, was {overlap}")
-    better_by = log_loss(pairs.champion, pairs.outcome_up) - log_loss(
-        pairs.challenger, pairs.outcome_up
-    )
+    if not len(pairs):
+        return Comparison(0, 0.0, 0.0, 1.0, 1.0)
+    theirs, ours = (log_loss(said, pairs.outcome_up) for said in (pairs.champion, pairs.challenger))
     _, moment = np.unique(pairs.at_ms, return_inverse=True)
-    n_moments = int(moment.max()) + 1 if len(pairs) else 0
+    n_moments = int(moment.max()) + 1
+    rows_of = np.bincount(moment)
+    losses = tuple(float((np.bincount(moment, x) / rows_of).mean()) for x in (theirs, ours))
     if n_moments < 20:
-        return Comparison(len(pairs), 0.0, 0.0, 1.0, 1.0)
-    d = np.bincount(moment, better_by) / np.bincount(moment)
+        return Comparison(len(pairs), 0.0, 0.0, 1.0, 1.0, *losses)
+    d = np.bincount(moment, theirs - ours) / rows_of
     gain = float(d.mean())
     error = sqrt(_long_run_variance(d - gain, overlap) / n_moments)
     if error <= 0.0:
-        return Comparison(len(pairs), gain, 0.0, 1.0, 1.0)
+        return Comparison(len(pairs), gain, 0.0, 1.0, 1.0, *losses)
     z = gain / error
-    return Comparison(len(pairs), gain, error, _upper_tail(z), _upper_tail(-z))
+    return Comparison(len(pairs), gain, error, _upper_tail(z), _upper_tail(-z), *losses)
 
 
 def overlap_of(at_ms: IntColumn, horizon_ms: float) -> int:
@@ -219,26 +244,63 @@ class Table:
 
 
 def judge_candidate(
-    table: Table, version: str, pairs: Pairs, overlap: int, rules: EvolutionRules
+    table: Table,
+    version: str,
+    pairs: Pairs,
+    overlap: int,
+    rules: EvolutionRules,
+    base_rate: float = COIN,
 ) -> Move:
-    """Give a candidate the challenger's seat where it beats the champion on rows neither saw."""
+    """Give a candidate the challenger's seat where it beats the champion on rows neither saw.
+
+    It must beat the coin there too, and ``base_rate``: the share of ups it was trained on.
+    """
     found = compare(pairs, overlap)
+    said = found.sentence(_champion(table), "newest rows kept out of both trainings")
+    constant, alone = _constant(pairs, overlap, {"0.5": COIN, "the base rate": base_rate})
     stage, reason = ModelStage.DISCARDED, ""
     if table.trial:
         reason = f"no seat is free: {table.trial}"
     elif len(pairs) < rules.min_holdout_rows:
         reason = f"{len(pairs)} rows that neither saw, needed were {rules.min_holdout_rows}"
-    elif found.gain > 0.0 and found.p_better < rules.alpha:
-        stage, reason = ModelStage.CHALLENGER, f"better out of sample: {found.sentence()}"
+    elif not found.is_better(rules.alpha):
+        reason = f"not better out of sample: {said}, needed was {rules.alpha:g}"
+    elif not alone.is_better(rules.alpha):
+        reason = f"{_no_better_than(constant, alone, rules.alpha)}; {said}"
     else:
-        reason = f"not better out of sample: {found.sentence()}, needed was {rules.alpha:g}"
-    return Move(version, ModelStage.CANDIDATE, stage, reason, found.evidence())
+        stage, reason = ModelStage.CHALLENGER, f"better out of sample: {said}"
+    evidence = found.evidence() | _alone(alone)
+    return Move(version, ModelStage.CANDIDATE, stage, reason, evidence)
+
+
+def _champion(table: Table) -> str:
+    return "the champion" if table.champion else "the untrained champion, which says 0.5"
+
+
+def _constant(pairs: Pairs, overlap: int, constants: Mapping[str, float]) -> tuple[str, Comparison]:
+    """Return the constant forecast that is hardest to beat on these rows, and how it was."""
+    found = {name: compare(pairs.against(value), overlap) for name, value in constants.items()}
+    name = max(found, key=lambda one: found[one].p_better)
+    return name, found[name]
+
+
+def _no_better_than(constant: str, alone: Comparison, alpha: float) -> str:
+    return (
+        f"no better than always saying {constant} (log loss {_loss(alone.challenger_loss)} against"
+        f" {_loss(alone.champion_loss)}, p {alone.p_better:.4f}, needed was {alpha:.3g})"
+    )
+
+
+def _alone(alone: Comparison) -> dict[str, JsonValue]:
+    return {"constant_loss": alone.champion_loss, "p_better_than_constant": alone.p_better}
 
 
 def judge_trial(
     table: Table, pairs: Pairs, overlap: int, rules: EvolutionRules
 ) -> tuple[Move, ...]:
     """Promote or discard the challenger; nothing while its trial goes on.
+
+    To be promoted it must beat the champion and the coin on the bars since it was seated.
 
     Each look takes the first rows of its count and no more, so it is the same however often, and
     however late, it is asked for.
@@ -251,11 +313,15 @@ def judge_trial(
         if len(pairs) < size:
             return ()
         found = compare(pairs.first(size), overlap)
-        if found.gain > 0.0 and found.p_better < alpha:
-            return _promotion(table, challenger, found)
+        alone = compare(pairs.first(size).against(COIN), overlap)
+        said = found.sentence(_champion(table), _SEATED)
+        if found.is_better(alpha) and alone.is_better(alpha):
+            return _promotion(table, challenger, said, found.evidence() | _alone(alone))
         if found.gain < 0.0 and found.p_worse < alpha:
-            return (_discard(challenger, f"worse in the shadow: {found.sentence()}", found),)
-    reason = f"not better after {rules.looks[-1]} settled bars: {found.sentence()}"
+            return (_discard(challenger, f"worse in the shadow: {said}", found),)
+    reason = f"not better after {rules.looks[-1]} settled bars: {said}"
+    if found.is_better(alpha):
+        reason = f"{_no_better_than('0.5', alone, alpha)}; {said}"
     return (_discard(challenger, reason, found),)
 
 
@@ -274,29 +340,27 @@ def judge_probation(
         if len(pairs) < size:
             return ()
         found = compare(pairs.first(size), overlap)
-        if found.gain > 0.0 and found.p_better < alpha:
-            reason = f"rolled back: the old champion is better, {found.sentence()}"
+        said = found.sentence("the new champion", _SEATED)
+        numbers = found.evidence()
+        if found.is_better(alpha):
+            reason = f"rolled back: the old champion is better, {said}"
             return (
-                _move(table.champion, ModelStage.CHAMPION, ModelStage.DISCARDED, reason, found),
-                _move(guard, ModelStage.GUARD, ModelStage.CHAMPION, reason, found),
+                Move(table.champion, ModelStage.CHAMPION, ModelStage.DISCARDED, reason, numbers),
+                Move(guard, ModelStage.GUARD, ModelStage.CHAMPION, reason, numbers),
             )
-    reason = f"probation passed: the old champion was not better, {found.sentence()}"
-    return (_move(guard, ModelStage.GUARD, ModelStage.RETIRED, reason, found),)
+    reason = f"probation passed: the old champion was not better, {said}"
+    return (Move(guard, ModelStage.GUARD, ModelStage.RETIRED, reason, numbers),)
 
 
-def _promotion(table: Table, challenger: str, found: Comparison) -> tuple[Move, ...]:
-    reason = f"better in the shadow too: {found.sentence()}"
+def _promotion(
+    table: Table, challenger: str, said: str, numbers: dict[str, JsonValue]
+) -> tuple[Move, ...]:
+    reason = f"better in the shadow too: {said}"
     return (
-        _move(table.champion, ModelStage.CHAMPION, ModelStage.GUARD, reason, found),
-        _move(challenger, ModelStage.CHALLENGER, ModelStage.CHAMPION, reason, found),
+        Move(table.champion, ModelStage.CHAMPION, ModelStage.GUARD, reason, numbers),
+        Move(challenger, ModelStage.CHALLENGER, ModelStage.CHAMPION, reason, numbers),
     )
 
 
 def _discard(version: str, reason: str, found: Comparison) -> Move:
-    return _move(version, ModelStage.CHALLENGER, ModelStage.DISCARDED, reason, found)
-
-
-def _move(
-    version: str, from_stage: ModelStage, to_stage: ModelStage, reason: str, found: Comparison
-) -> Move:
-    return Move(version, from_stage, to_stage, reason, found.evidence())
+    return Move(version, ModelStage.CHALLENGER, ModelStage.DISCARDED, reason, found.evidence())

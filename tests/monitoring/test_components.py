@@ -106,3 +106,16 @@ def test_the_strip_says_how_far_a_run_s_loop_was_behind_its_venue_when_it_last_a
     Heartbeat.objects.update(detail=summary)
     run.ended_at = timezone.now()
     assert behind_bars(run) is None
+
+
+def test_the_strip_knows_from_when_on_the_silence_of_a_loop_is_too_long():
+    """Fifteen seconds for a loop that is heard every ten at the latest; none for one that ended."""
+    run, at = make_run(), timezone.now().replace(microsecond=0)
+    assert strip(run)["loop_quiet_at_ms"] is None, "it has not worked yet"
+    beat("loop", at)
+    Heartbeat.objects.update(
+        detail=AdvanceSummary(run.pk, "advanced").as_dict(), expected_every_s=10.0
+    )
+    assert strip(run)["loop_quiet_at_ms"] == round(at.timestamp() * 1000) + 15_000
+    run.ended_at = at
+    assert strip(run)["loop_quiet_at_ms"] is None

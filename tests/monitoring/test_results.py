@@ -66,7 +66,7 @@ def test_page_and_api_tell_the_same_document(client):
     for name in ("figures", "drawdowns", "months", "groups", "curve", "points"):
         assert found[name] == page.context["found"][name], name
     assert found["trades"]["used"] == run.trades.count() > 0
-    assert b"not enough trades" in page.content
+    assert b"too few trades" in page.content
 
 
 @pytest.mark.django_db

@@ -319,3 +319,18 @@ def test_the_pace_is_that_of_one_symbol_and_unknown_at_first():
     pace = selectors.pace(run)
     assert pace["bars_seen"] == 6
     assert pace["bars_per_s"] == pytest.approx(0.5, rel=0.1)
+
+
+def test_figures_of_too_few_trades_are_labelled_on_the_overview():
+    """The rule of the Performance page: below 30 closed trades a win rate says nothing."""
+    make.make_strategies()
+    run = make.make_run()
+    for n in range(30):
+        if n == 29:
+            assert selectors.overview(run)["trades_lack"] == "too few trades (29 of 30)"
+        trade = make.make_trade(run)
+    board = {row["strategy"]: row for row in selectors.overview(run)["strategies"]}
+    assert selectors.overview(run)["trades_lack"] == ""
+    assert board[trade.strategy]["lacks"] == ""
+    others = [row["lacks"] for code, row in board.items() if code != trade.strategy]
+    assert set(others) == {"too few trades (0 of 30)"}

@@ -6,6 +6,7 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import AuditEvent
+from accounts.versioned_settings import settings_change
 from monitoring import services
 from monitoring.models import Alert, Heartbeat, Incident
 from tests.monitoring.factories import START
@@ -157,3 +158,21 @@ def test_screens_hear_of_a_control_change(django_capture_on_commit_callbacks):
         )
     assert [(t, d["state"], d["epoch"]) for t, d in speaker.said] == [("control", "HALTED", 1)]
     assert ControlState.objects.get().changed_at <= timezone.now()
+
+
+def test_screens_hear_when_the_layer_is_switched(monkeypatch, django_capture_on_commit_callbacks):
+    """In another tab the strip reads itself anew on this frame, not a dozen seconds later."""
+    speaker = Loudspeaker()
+    monkeypatch.setattr(services.StreamPublisher, "from_settings", lambda: speaker)
+    for is_on in (True, False):
+        with django_capture_on_commit_callbacks(execute=True):
+            settings_change(
+                section="optimization",
+                values={"enabled": is_on},
+                actor="olga",
+                reason="to see it",
+                source="page",
+            )
+    assert speaker.said == [
+        ("control", {"scope": "settings:optimization", "state": state}) for state in ("on", "off")
+    ]

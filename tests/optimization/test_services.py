@@ -112,6 +112,10 @@ def test_the_interval_is_a_setting_and_the_next_run_stands_in_the_status():
     assert update().outcome == "done"
     expected = NOON + timedelta(seconds=120)
     assert get_optimization_status()["update"]["next_at"] == expected.isoformat()
+    overdue = NOON + timedelta(seconds=900)
+    TradingRun.objects.update(last_event_at=overdue)
+    said = get_optimization_status()["update"]["next_at"]
+    assert said == overdue.isoformat(), "it was off: due now, not in the past"
     with pytest.raises(services.OptimizationRefused, match=r"update_interval_seconds was 0\.5"):
         switch(update_interval_seconds=0.5)
 

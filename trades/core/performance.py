@@ -265,13 +265,24 @@ def groups(trades: Iterable[Trade], key: Callable[[int, Trade], str]) -> list[Gr
 
 
 def too_few(count: int, least: int, what: str) -> str:
-    """Return why a figure is not given; empty where there are enough."""
-    return "" if count >= least else f"not enough {what}: {count} of {least}"
+    """Return why a figure says nothing, as "too few trades (8 of 30)"; empty where there are
+    enough. Every page, report and verdict asks here."""
+    return "" if count >= least else f"too few {what} ({count} of {least})"
+
+
+def few_trades(count: int) -> str:
+    """Return why figures of so many closed trades say nothing; empty where they do."""
+    return too_few(count, LEAST_TRADES, "trades")
+
+
+def few_days(count: int) -> str:
+    """Return why a yearly ratio of so many daily returns says nothing; empty where it does."""
+    return too_few(count, LEAST_DAYS, "days")
 
 
 def trade_figures(found: TradeStatistics, quote: str) -> list[Figure]:
     """Return the key figures of closed trades; most need LEAST_TRADES of them."""
-    why = too_few(found.count, LEAST_TRADES, "trades")
+    why = few_trades(found.count)
     why_r = too_few(found.count_r, LEAST_TRADES, "trades with a stop")
 
     def judged(code: str, title: str, value: float | None, unit: str, lacks: str) -> Figure:
@@ -294,7 +305,7 @@ def equity_figures(ts_ms: Times, index: Column, seen: Exposure) -> list[Figure]:
     if not ts_ms.size:
         return []
     days, sharpe, sortino = daily_statistics(ts_ms, index)
-    why = too_few(days, LEAST_DAYS, "days")
+    why = few_days(days)
     span_days = float(ts_ms[-1] - ts_ms[0]) / DAY_MS
     short = f"{span_days:.1f} days traded, more than {LEAST_DAYS} are needed"
     cagr = yearly_growth(ts_ms, index)

@@ -68,6 +68,7 @@
   function evidence(row) {
     if (!row.trades) return "no closed trade yet";
     const parts = [counted(row.trades, "trade"), "win rate " + format.percent(row.win_rate_fraction, 0), "PF " + format.number(row.profit_factor, 2), "drawdown " + format.number(row.max_drawdown_r, 1) + " R"];
+    if (row.lacks) parts[0] = row.lacks;
     if (row.streak < -1) parts.push(-row.streak + " losses in a row");
     return parts.join(", ");
   }
@@ -88,7 +89,7 @@
       el("td", null, el("span", { class: "status " + row.status }, row.status), el("small", { title: format.moment(row.status_changed_at_ms) }, "since " + format.moment(row.status_changed_at_ms).slice(0, 16))),
       el("td", { class: "num" }, format.number(row.weight, 3), el("small", null, "base " + format.number(row.base_weight, 2))),
       el("td", { class: "num" }, format.percent(row.share_fraction, 1), el("span", { class: "share", "aria-hidden": "true" }, fill)),
-      cell(r(row.expectancy_r), "num " + format.tone(row.expectancy_r)),
+      cell(r(row.expectancy_r), "num " + (row.lacks ? "muted" : format.tone(row.expectancy_r))),
       el("td", { class: "evidence" }, evidence(row), row.status_reason ? el("small", null, row.status_reason) : null, until),
       el("td", { class: "acts" }, ...acts)
     );
@@ -102,7 +103,7 @@
   /* --- tables ------------------------------------------------------------------------------------ */
 
   function showRegimes() {
-    const rows = state.regimes.map((row) => el("tr", null, cell(row.strategy), cell(row.regime.toLowerCase(), "muted"), cell(String(row.trades), "num"), cell(format.percent(row.win_rate_fraction, 0), "num"), cell(r(row.expectancy_r), "num " + format.tone(row.expectancy_r)), cell(format.signed(row.pnl_quote, 2), "num " + format.tone(row.pnl_quote))));
+    const rows = state.regimes.map((row) => el("tr", null, cell(row.strategy), cell(row.regime.toLowerCase(), "muted"), el("td", { class: "num" }, String(row.trades), row.lacks ? el("small", null, row.lacks) : null), cell(format.percent(row.win_rate_fraction, 0), "num " + (row.lacks ? "muted" : "")), cell(r(row.expectancy_r), "num " + (row.lacks ? "muted" : format.tone(row.expectancy_r))), cell(format.signed(row.pnl_quote, 2), "num " + format.tone(row.pnl_quote))));
     const heads = [["Strategy"], ["Regime"], ["Trades", "num"], ["Win rate", "num"], ["Expectancy", "num"], ["PnL, net", "num"]];
     byId("regimes").replaceChildren(table(heads, rows, ["No closed trade yet", "Each trade counts for the regime it was entered in."]));
   }

@@ -37,6 +37,13 @@
   }
 
   /* One stepped line a strategy; a mark where that strategy itself changed, with its reason. */
+  /* A first change a moment ago is no axis of milliseconds: an hour at least is shown. */
+  const HOUR_MS = 3600000;
+  function atLeastAnHour(at) {
+    const [first, last] = [Math.min(...at), Math.max(...at)];
+    return last - first < HOUR_MS ? { range: [last - HOUR_MS, last] } : {};
+  }
+
   function drawAllocation(node, series, kind) {
     /* what was changed last holds until now */
     const at = [...series.ts_ms, Date.now()].map(TP.format.onAxis);
@@ -58,7 +65,7 @@
     const options = layout({
       uirevision: "allocation " + kind,
       hovermode: "closest",
-      xaxis: axis({ type: "date", showgrid: false, tickformatstops: TP.axes.TIMES, nticks: narrow ? 4 : 8 }),
+      xaxis: axis({ type: "date", showgrid: false, tickformatstops: TP.axes.TIMES, nticks: narrow ? 4 : 8, ...atLeastAnHour(at) }),
       yaxis: axis({ side: "right", rangemode: "tozero", nticks: 6, ticksuffix: kind === "share" ? " %" : "" }),
     });
     return TP.plot(node, traces, options, CONFIG);

@@ -9,7 +9,14 @@ import pytest
 
 from market.sources.instruments import instrument_for
 from research.core.line_chart import Line, line_chart, nice_step
-from research.core.report import POINTS, Market, hold_equity, thinned_series, underwater
+from research.core.report import (
+    POINTS,
+    Market,
+    figures_lack,
+    hold_equity,
+    thinned_series,
+    underwater,
+)
 from research.core.report_html import report_html
 from tests.bar_factory import from_close
 
@@ -104,3 +111,25 @@ def test_the_report_is_one_file_that_asks_nobody_and_runs_nothing():
     assert page.count("<svg") == 2
     for said in ("No peeking.", "1.50", "2 bps", "hold 20.00 %", "Deposits", "none"):
         assert said in page
+
+
+DAY = 86_400_000
+
+
+@pytest.mark.parametrize(
+    ("days", "trades", "wanted"),
+    [
+        (2, 58, {"days": "too few days (2 of 30)", "trades": ""}),
+        (30, 29, {"days": "", "trades": "too few trades (29 of 30)"}),
+    ],
+)
+def test_a_ratio_of_too_few_days_or_trades_is_not_printed_but_why(days, trades, wanted):
+    """The rule of the Performance page, in the report too."""
+    span = {"from_ms": 0, "to_ms": days * DAY}
+    assert figures_lack({"trades": trades}, span) == wanted
+    assert figures_lack({"trades": 0}, {"from_ms": None, "to_ms": None})["days"]
+    figures = FIGURES | {"trades": trades, "sharpe": 28.74, "profit_factor": 2.89}
+    page = report_html(title="two days", figures=figures, document=document() | span, made=[])
+    assert ("28.74" in page) == (not wanted["days"])
+    assert ("2.89" in page) == (not wanted["trades"])
+    assert all(reason in page for reason in wanted.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -28,11 +29,11 @@ SETTINGS = {"folds": 3, "in_sample_share": 0.75, "purge_bars": 50}
 WINDOWS = windows_of(0, 6_000 * HOUR, HOUR, **SETTINGS)
 
 
-def outcome(unit: Unit, mean: float, refused: str = "") -> Outcome:
+def outcome(unit: Unit, mean: float, refused: str = "", trades: int = 40) -> Outcome:
     returns = np.random.default_rng([unit.window, len(unit.kind), unit.number]).normal(
         mean, 0.01, 90
     )
-    return Outcome(unit, 0.1, 40, () if refused else tuple(returns.tolist()), refused)
+    return Outcome(unit, 0.1, trades, () if refused else tuple(returns.tolist()), refused)
 
 
 def test_out_of_sample_stretches_follow_each_other_and_never_touch_the_choice():
@@ -164,4 +165,22 @@ def test_the_verdict_rests_on_the_out_of_sample_column_and_the_number_of_trials(
     good = summary(skill, WINDOWS, 24 * HOUR)
     assert good["out_of_sample"]["periods"] == 270
     assert good["verdict"].startswith("holds out of sample")
-    assert summary([], WINDOWS, 24 * HOUR)["verdict"].startswith("not enough evidence")
+    assert good["out_of_sample"]["lacks"] == ""
+    assert summary([], WINDOWS, 24 * HOUR)["verdict"] == "too few trades out of sample to say"
+
+
+def test_too_few_trades_or_days_out_of_sample_are_no_verdict_however_good_the_ratio():
+    """The rule of the Performance page: eight trades of 30 praise nothing."""
+    few = [replace(o, trades=3) for o in walk(trials=6, skill=0.01)]
+    found = summary(few, WINDOWS, 24 * HOUR)
+    assert found["out_of_sample"]["probability_above_0"] > 0.95, "the figures stay in the data"
+    assert found["verdict"] == "too few trades out of sample to say"
+    assert found["out_of_sample"]["lacks"] == "too few trades (9 of 30)"
+    assert found["defaults_out_of_sample"]["lacks"] == "too few trades (9 of 30)"
+    for row in found["windows"]:
+        wanted = [row[f"{what}_lacks"] for what in ("in_sample", "out_of_sample", "defaults")]
+        assert wanted == ["too few trades (3 of 30)"] * 3
+    short = windows_of(0, 600 * HOUR, HOUR // 60, **SETTINGS)
+    brief = summary(walk(trials=6, skill=0.01), short, HOUR)
+    assert brief["verdict"] == "too few days out of sample to say"
+    assert "of 30)" in brief["out_of_sample"]["lacks"]

@@ -101,7 +101,7 @@ def test_a_candidate_sits_only_where_it_is_better_on_enough_unseen_rows() -> Non
     assert better.evidence["n"] == 400 and float(str(better.evidence["p_better"])) < 0.05
     equal = judge_candidate(Table(), "new", trial(2), OVERLAP, RULES)
     assert equal.to_stage is ModelStage.DISCARDED
-    assert equal.reason.startswith("not better out of sample: log loss better by")
+    assert equal.reason.startswith("not better out of sample: log loss ")
     few = judge_candidate(Table(), "new", trial(1, 150, skill=0.4), OVERLAP, RULES)
     assert few.to_stage is ModelStage.DISCARDED
     assert few.reason == "150 rows that neither saw, needed were 200"
@@ -202,3 +202,51 @@ def test_overlap_counts_the_moments_that_share_a_horizon() -> None:
     at_ms = np.repeat(np.arange(10) * 6 * 60_000, 2)
     assert overlap_of(at_ms, 12 * 60_000) == 2
     assert overlap_of(at_ms[:2], 12 * 60_000) == 1
+
+
+def leaning(seed: int) -> Pairs:
+    """A champion that is surely wrong too often, and one that errs as it does, half as loudly."""
+    pairs = trial(seed)
+    return replace(pairs, challenger=0.5 + (pairs.champion - 0.5) * 0.5)
+
+
+def test_a_candidate_better_than_a_bad_champion_but_worse_than_a_coin_does_not_sit() -> None:
+    """ORC-16: less wrong than the champion is not right."""
+    pairs = leaning(2)
+    found = compare(pairs, OVERLAP)
+    assert found.is_better(RULES.alpha), "it beats the champion"
+    assert found.challenger_loss is not None and found.challenger_loss > np.log(2.0)
+    move = judge_candidate(Table("old"), "new", pairs, OVERLAP, RULES)
+    assert move.to_stage is ModelStage.DISCARDED
+    assert move.reason.startswith("no better than always saying 0.5 (log loss 0.69")
+    assert move.evidence["constant_loss"] == pytest.approx(np.log(2.0))
+
+
+def test_a_challenger_worse_than_a_coin_is_not_promoted_over_a_bad_champion() -> None:
+    """ORC-16: its trial goes on to the last look and ends."""
+    rules = replace(RULES, alpha=0.4)
+    table, pairs = Table("old", challenger="new"), leaning(2)
+    (move,) = judge_trial(table, pairs, OVERLAP, rules)
+    assert move.to_stage is ModelStage.DISCARDED
+    assert move.reason.startswith("no better than always saying 0.5")
+
+
+def test_a_candidate_that_only_knows_the_share_of_ups_is_no_better_than_saying_it() -> None:
+    """ORC-16: beating 0.5 in a market that rose is not skill."""
+    up = (np.random.default_rng(3).random(400) < 0.62).astype(np.int64)
+    drift = Pairs(np.arange(400) * 60_000, np.full(400, 0.5), np.full(400, 0.6), up)
+    drift.challenger[::7] += 0.01
+    move = judge_candidate(Table(), "new", drift, OVERLAP, RULES, 0.61)
+    assert compare(drift, OVERLAP).is_better(RULES.alpha)
+    assert move.to_stage is ModelStage.DISCARDED
+    assert move.reason.startswith("no better than always saying the base rate")
+
+
+def test_a_step_says_against_whom_and_on_which_rows() -> None:
+    """ORC-16: the figures of training are of other rows, a reader must not confuse them."""
+    move = judge_candidate(Table(), "new", trial(1, skill=0.2), OVERLAP, RULES)
+    assert "of the untrained champion, which says 0.5, better by" in move.reason
+    assert "on 400 newest rows kept out of both trainings" in move.reason
+    seated = judge_trial(Table("old", "new"), trial(1, skill=0.3), OVERLAP, RULES)[0]
+    assert "of the champion, better by" in seated.reason
+    assert "bars settled since it was seated" in seated.reason

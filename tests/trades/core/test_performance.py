@@ -204,12 +204,12 @@ def test_figures_of_too_few_trades_say_so_and_give_no_number(n):
     if n < 30:
         for code in ("win_rate", "profit_factor", "expectancy_quote"):
             assert figures[code].value is None
-            assert figures[code].why_not == "not enough trades: 29 of 30"
+            assert figures[code].why_not == "too few trades (29 of 30)"
     else:
         assert figures["win_rate"].value == pytest.approx(wins / n)
         assert figures["profit_factor"].value == pytest.approx(4 * wins / (n - wins))
         assert figures["expectancy_quote"].value == pytest.approx((4 * wins - (n - wins)) / n)
-    assert figures["expectancy_r"].why_not == "not enough trades with a stop: 0 of 30"
+    assert figures["expectancy_r"].why_not == "too few trades with a stop (0 of 30)"
 
 
 def test_thinning_for_the_screen_keeps_the_last_point_and_the_deepest_fall():
@@ -232,5 +232,5 @@ def test_figures_of_growth_say_what_is_missing():
     assert figures["sharpe"].value is not None
     short = {f.code: f for f in p.equity_figures(ts_ms[:30], index[:30], seen)}
     assert short["sharpe"].value is None
-    assert short["sharpe"].why_not == "not enough days: 2 of 30"
+    assert short["sharpe"].why_not == "too few days (2 of 30)"
     assert short["cagr"].why_not == "1.2 days traded, more than 30 are needed"

@@ -114,15 +114,19 @@ class Command(BaseCommand):
         for window in (row["result"] or {}).get("windows", []):
             chosen = ", ".join(f"{name} {value:g}" for name, value in window["parameters"])
             self.stdout.write(
-                f"  window {window['window']}: Sharpe in sample"
-                f" {_number(window['in_sample_sharpe'])},"
-                f" out of sample {_number(window['out_of_sample_sharpe'])},"
-                f" of the defaults {_number(window['defaults_sharpe'])};"
+                f"  window {window['window']}: Sharpe in sample {_ratio(window, 'in_sample')},"
+                f" out of sample {_ratio(window, 'out_of_sample')},"
+                f" of the defaults {_ratio(window, 'defaults')};"
                 f" deflated for {window['trials']} trials"
                 f" {_number(window['deflated_probability'])} ({chosen})"
             )
         if row["result"]:
             self.stdout.write(f"  {row['result']['verdict']}; digest {row['digest'][:16]}")
+
+
+def _ratio(window: dict[str, Any], what: str) -> str:
+    lacks = window.get(f"{what}_lacks")
+    return _number(window[f"{what}_sharpe"]) + (f" ({lacks})" if lacks else "")
 
 
 def _worked(sweep: Sweep) -> Sweep:
