@@ -107,6 +107,19 @@ def test_practice_and_replay_agree_on_real_candles(
     assert_same(run, replay_of(run, file))
 
 
+@pytest.mark.usefixtures("practice_keys")
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.slow
+def test_paper_and_replay_decide_and_fill_the_same(
+    bar_file: Path, tmp_path: Path, settings: Any
+) -> None:
+    """I-26, T7: a stored paper run reads the venue's market and matches its orders itself."""
+    run = trade_on_practice(bar_file, tmp_path, settings, WARM_UP_BARS, TRADED_BARS, mode="paper")
+    assert Decision.objects.filter(run=run).count() >= TRADED_BARS - 1
+    assert Fill.objects.filter(run=run).count() >= 2
+    assert_same(run, replay_of(run, bar_file))
+
+
 def trade_on_practice(
     file: Path,
     folder: Path,
@@ -114,12 +127,17 @@ def trade_on_practice(
     warm_up_bars: int,
     bars: int,
     config: Configuration | None = None,
+    mode: str = "practice",
 ) -> TradingRun:
-    """Trade ``bars`` bars of a file through ccxt on a practice exchange stepped bar by bar."""
+    """Trade ``bars`` bars of a file through ccxt on a practice exchange stepped bar by bar; on
+    paper its market alone is read."""
     options = ("--data", str(file), "--seed", str(SEED), "--warmup-bars", str(warm_up_bars))
     with practice_process(folder / "venue", *options) as venue:
         settings.PRACTICE_URL = venue.url
         run = run_ensure(config or Configuration(), actor="test")
+        # paper asks for a venue that is not the practice exchange; what serves it is the same
+        TradingRun.objects.filter(pk=run.pk).update(mode=mode)
+        run.refresh_from_db()
         fence = lease_acquire(run=run, holder="test", code_version=settings.CODE_VERSION)
         assert fence is not None
         session = running_session(run, fence)
@@ -129,6 +147,7 @@ def trade_on_practice(
                 break
             venue.step()
             session.advance()
+        assert bool(venue.ledger()["fills"]) == (mode == "practice")
     assert list(Incident.objects.values_list("where", "message")) == []
     return run
 
@@ -158,7 +177,7 @@ def replay_of(
     return wiring
 
 
-def assert_same(run: TradingRun, wiring: bootstrap.Replay) -> None:
+def assert_same(run: TradingRun, wiring: Replay) -> None:
     assert len(list(decision_lines(run))) == wiring.journal.counts.decisions
     assert len(list(fill_lines(run))) == wiring.journal.counts.fills
     assert run_digest(run) == wiring.journal.hexdigest()
