@@ -19,7 +19,12 @@ DAY_MS = 24 * HOUR_MS
 
 
 class LimitsError(ValueError):
-    """A limit that is not usable; the message names the limit, its value and what is allowed."""
+    """A limit that is not usable; the message names the limit, its value and what is allowed.
+    ``allowed`` says the last in words for a person, empty where the message does already."""
+
+    def __init__(self, text: str, *, allowed: str = "") -> None:
+        super().__init__(text)
+        self.allowed = allowed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,12 +154,19 @@ def _in_range(
     if fits:
         fits = (value > low if open_low else value >= low) and (high is None or value <= high)
     if not fits:
-        raise LimitsError(f"risk limit {name} must be a Decimal in {allowed}, was {value!r}")
+        text = f"risk limit {name} must be a Decimal in {allowed}, was {value!r}"
+        words = f"above {low}" if open_low else f"{low} or more"
+        if high is not None:
+            words += f", {high} at most"
+        if high == 1:
+            words += ", a fraction such as 0.05 for 5 %"
+        raise LimitsError(text, allowed=words)
 
 
 def _counted(name: str, value: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise LimitsError(f"risk limit {name} must be a whole number >= 1, was {value!r}")
+        text = f"risk limit {name} must be a whole number >= 1, was {value!r}"
+        raise LimitsError(text, allowed="a whole number from 1 on")
 
 
 def _groups(value: object) -> tuple[tuple[str, tuple[str, ...]], ...]:

@@ -7,7 +7,6 @@ is stored for all accounts, so a change is shown and judged for each open run.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -31,8 +30,6 @@ from trades.requests import checked_reason
 DELAY = timedelta(minutes=10)
 GOOD_FOR_S = 120
 _SALT = "trades.ceilings"
-# how the engine names what it allows: "(0, 1]", "[0, inf]"
-_BOUNDS = re.compile(r"(?P<open>[\[(])(?P<low>[^,]+), (?P<high>[^\]]+)\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,22 +197,9 @@ def _number(name: str, given: object, filed: RiskLimits) -> Value | None:
     except InvalidOperation:
         raise CeilingRefused(f"{name} was {given!r}, allowed: a number") from None
     except LimitsError as error:
-        raise CeilingRefused(_in_words(name, given, str(error))) from error
+        said = f"{name} was {given}, allowed: {error.allowed}" if error.allowed else str(error)
+        raise CeilingRefused(said) from error
     return value
-
-
-def _in_words(name: str, given: object, refusal: str) -> str:
-    """Return the engine's refusal of a limit as a person reads it."""
-    if "whole number" in refusal:
-        return f"{name} was {given}, allowed: a whole number from 1 on"
-    bounds = _BOUNDS.search(refusal)
-    if bounds is None:
-        return refusal
-    low = f"above {bounds['low']}" if bounds["open"] == "(" else f"{bounds['low']} or more"
-    if bounds["high"] == "inf":
-        return f"{name} was {given}, allowed: {low}"
-    hint = ", a fraction such as 0.05 for 5 %" if bounds["high"] == "1" else ""
-    return f"{name} was {given}, allowed: {low}, {bounds['high']} at most{hint}"
 
 
 def _document(stored: Standing, rows: Sequence[Change], now: datetime) -> dict[str, Any]:

@@ -32,7 +32,7 @@ class VenueRefused(TradesError):
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(f"{code}: {message}")
-        self.code = code
+        self.code, self.message = code, message
 
 
 class RulesChanged(TradesError):

@@ -63,8 +63,7 @@ class ClosedSymbols:
         Raises:
             SourceUnavailable: the venue did not give its list.
         """
-        message = str(refused).removeprefix(f"{refused.code}: ")
-        return not refuses_keys(refused.code, message) and self.is_closed(symbol)
+        return not refuses_keys(refused.code, refused.message) and self.is_closed(symbol)
 
     def is_closed(self, symbol: str) -> bool:
         """Ask after a refusal, whether the symbol is not traded now; one that is not is halted.

@@ -77,9 +77,9 @@ class CcxtPollSource:
         return int(self._read("fetch_time", self._client.fetch_time))
 
     def instruments(
-        self, *, reload: bool = False, known: Mapping[str, Instrument] = MappingProxyType({})
+        self, *, known: Mapping[str, Instrument] = MappingProxyType({})
     ) -> dict[str, Instrument]:
-        """Return the traded symbols' instruments; ``reload`` asks the venue again.
+        """Return the traded symbols' instruments.
 
         A symbol that was traded before and is not listed any more keeps what is ``known`` of it:
         it must not take the others with it (F-055).
@@ -89,7 +89,7 @@ class CcxtPollSource:
             DataError: the venue does not list a symbol that is not known, or none at all, or lists
                 one without filters.
         """
-        markets = self._read("load_markets", lambda: self._client.load_markets(reload))
+        markets = self._read("load_markets", self._client.load_markets)
         gone = {s: known[s] for s in self._symbols if s not in markets and s in known}
         if len(gone) == len(self._symbols):
             gone = {}
